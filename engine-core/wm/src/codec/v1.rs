@@ -1,0 +1,263 @@
+//! Version 1 of the records' bytes; frozen with the first release.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DecodeError, put_varint, take_varint};
+use crate::Record;
+
+/// Schema version that this module writes for every kind.
+const VERSION: u32 = 1;
+
+/// Tags of the record kinds. A tag is never reused.
+mod tag {
+    pub(super) const RULESET: u32 = 1;
+    pub(super) const TYPE: u32 = 2;
+    pub(super) const INSERT: u32 = 3;
+    pub(super) const UPDATE: u32 = 4;
+    pub(super) const DELETE: u32 = 5;
+    pub(super) const STATED: u32 = 6;
+    pub(super) const JUSTIFY: u32 = 7;
+    pub(super) const UNJUSTIFY: u32 = 8;
+    pub(super) const EVALUATED: u32 = 9;
+    pub(super) const FIRED: u32 = 10;
+    pub(super) const PENDING: u32 = 11;
+    pub(super) const WITHDRAWN: u32 = 12;
+    pub(super) const SET_GLOBAL: u32 = 14;
+    pub(super) const CLOCK: u32 = 15;
+    pub(super) const EFFECT: u32 = 16;
+    pub(super) const ACKNOWLEDGE: u32 = 17;
+    pub(super) const COMMIT: u32 = 18;
+}
+
+/// Tags set aside for transactions and replication: root, commit sequence number, epoch, request id
+/// and void. This version neither writes nor accepts them.
+pub const RESERVED_TAGS: std::ops::RangeInclusive<u32> = 32..=36;
+
+/// Appends the record's envelope and payload to `bytes`.
+pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
+    match record {
+        Record::Ruleset { seq, manifest } => put(tag::RULESET, &(seq, manifest), bytes),
+        Record::Type { tag, name } => put(tag::TYPE, &(tag, name), bytes),
+        Record::Insert { handle, kind, version, bytes: value, seq, origin, stated, clock } => put(
+            tag::INSERT,
+            &(handle, kind, version, Blob(value), seq, origin, stated, clock),
+            bytes,
+        ),
+        Record::Update { handle, version, bytes: value, mask, seq, origin } => {
+            put(tag::UPDATE, &(handle, version, Blob(value), mask, seq, origin), bytes);
+        }
+        Record::Delete { handle, seq, origin, cascade } => {
+            put(tag::DELETE, &(handle, seq, origin, cascade), bytes);
+        }
+        Record::Stated { handle, stated, seq } => put(tag::STATED, &(handle, stated, seq), bytes),
+        Record::Justify { handle, by } => put(tag::JUSTIFY, &(handle, by), bytes),
+        Record::Unjustify { handle, by } => put(tag::UNJUSTIFY, &(handle, by), bytes),
+        Record::Evaluated => put(tag::EVALUATED, &(), bytes),
+        Record::Fired { by } => put(tag::FIRED, by, bytes),
+        Record::Pending { by, salience, trigger } => {
+            put(tag::PENDING, &(by, salience, trigger), bytes);
+        }
+        Record::Withdrawn { by } => put(tag::WITHDRAWN, by, bytes),
+        Record::SetGlobal { name, version, bytes: value, seq } => {
+            put(tag::SET_GLOBAL, &(name, version, Blob(value), seq), bytes);
+        }
+        Record::Clock { millis, seq } => put(tag::CLOCK, &(millis, seq), bytes),
+        Record::Effect { ordinal, topic, version, bytes: value } => {
+            put(tag::EFFECT, &(ordinal, topic, version, Blob(value)), bytes);
+        }
+        Record::Acknowledge { commit, ordinal } => {
+            put(tag::ACKNOWLEDGE, &(commit, ordinal), bytes);
+        }
+        Record::Commit { commit, point, counters } => {
+            put(tag::COMMIT, &(commit, point, counters), bytes);
+        }
+    }
+}
+
+/// Reads one record; gives it and the bytes behind it.
+///
+/// # Errors
+///
+/// A [`DecodeError`] for every input that [`encode`] does not write; nothing is consumed then.
+pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, &[u8]), DecodeError> {
+    let mut at = 0;
+    let tag = take_varint(bytes, &mut at)?;
+    let version = take_varint(bytes, &mut at)?;
+    let length = take_varint(bytes, &mut at)? as usize;
+    let available = bytes.len() - at;
+    if length > available {
+        return Err(DecodeError::CutShort { offset: bytes.len(), needed: length - available });
+    }
+    let (payload, rest) = bytes[at..].split_at(length);
+    let record = decode_payload(tag, version, payload)?;
+    Ok((record, rest))
+}
+
+/// Reads the payload of a record whose envelope is already taken apart.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_payload(tag: u32, version: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
+    if !known(tag) {
+        return Err(DecodeError::UnknownKind { tag, version });
+    }
+    if version != VERSION {
+        return Err(DecodeError::UnknownVersion { tag, version, supported: VERSION });
+    }
+    let record = match tag {
+        tag::RULESET => {
+            let (seq, manifest) = take(tag, payload)?;
+            Record::Ruleset { seq, manifest }
+        }
+        tag::TYPE => {
+            let (number, name) = take(tag, payload)?;
+            Record::Type { tag: number, name }
+        }
+        tag::INSERT => {
+            let (handle, kind, version, bytes, seq, origin, stated, clock) = take(tag, payload)?;
+            Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock }
+        }
+        tag::UPDATE => {
+            let (handle, version, bytes, mask, seq, origin) = take(tag, payload)?;
+            Record::Update { handle, version, bytes, mask, seq, origin }
+        }
+        tag::DELETE => {
+            let (handle, seq, origin, cascade) = take(tag, payload)?;
+            Record::Delete { handle, seq, origin, cascade }
+        }
+        tag::STATED => {
+            let (handle, stated, seq) = take(tag, payload)?;
+            Record::Stated { handle, stated, seq }
+        }
+        tag::EVALUATED => {
+            let () = take(tag, payload)?;
+            Record::Evaluated
+        }
+        tag::SET_GLOBAL => {
+            let (name, version, bytes, seq) = take(tag, payload)?;
+            Record::SetGlobal { name, version, bytes, seq }
+        }
+        tag::CLOCK => {
+            let (millis, seq) = take(tag, payload)?;
+            Record::Clock { millis, seq }
+        }
+        tag::EFFECT => {
+            let (ordinal, topic, version, bytes) = take(tag, payload)?;
+            Record::Effect { ordinal, topic, version, bytes }
+        }
+        tag::ACKNOWLEDGE => {
+            let (commit, ordinal) = take(tag, payload)?;
+            Record::Acknowledge { commit, ordinal }
+        }
+        tag::COMMIT => {
+            let (commit, point, counters) = take(tag, payload)?;
+            Record::Commit { commit, point, counters }
+        }
+        _ => decode_agenda(tag, payload)?,
+    };
+    Ok(record)
+}
+
+fn decode_agenda(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
+    Ok(match tag {
+        tag::JUSTIFY => {
+            let (handle, by) = take(tag, payload)?;
+            Record::Justify { handle, by }
+        }
+        tag::UNJUSTIFY => {
+            let (handle, by) = take(tag, payload)?;
+            Record::Unjustify { handle, by }
+        }
+        tag::FIRED => Record::Fired { by: take(tag, payload)? },
+        tag::PENDING => {
+            let (by, salience, trigger) = take(tag, payload)?;
+            Record::Pending { by, salience, trigger }
+        }
+        _ => Record::Withdrawn { by: take(tag, payload)? },
+    })
+}
+
+fn known(tag: u32) -> bool {
+    (tag::RULESET..=tag::COMMIT).contains(&tag) && tag != 13
+}
+
+/// Bytes that postcard writes in one piece instead of one by one.
+struct Blob<'a>(&'a [u8]);
+
+impl Serialize for Blob<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// Appends to a vector; postcard's own extending flavor goes byte by byte.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends the postcard bytes of any value.
+///
+/// # Errors
+///
+/// What the value's own `Serialize` reports; `bytes` then ends as before.
+pub fn append_postcard<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), postcard::Error> {
+    let before = bytes.len();
+    let written = postcard::serialize_with_flavor(value, Append(bytes));
+    if written.is_err() {
+        bytes.truncate(before);
+    }
+    written
+}
+
+fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {
+    put_varint(u64::from(tag), bytes);
+    put_varint(u64::from(VERSION), bytes);
+    // One byte is left for the length; longer payloads move up, which most never do.
+    let length_at = bytes.len();
+    bytes.push(0);
+    postcard::serialize_with_flavor(payload, Append(bytes))
+        .expect("the payloads of records have no fallible parts");
+    let length = bytes.len() - length_at - 1;
+    if length < 0x80 {
+        bytes[length_at] = length.to_le_bytes()[0];
+    } else {
+        let mut prefix = Vec::with_capacity(5);
+        put_varint(length as u64, &mut prefix);
+        bytes.splice(length_at..=length_at, prefix);
+    }
+}
+
+fn take<'a, T: Deserialize<'a>>(tag: u32, payload: &'a [u8]) -> Result<T, DecodeError> {
+    let (value, rest) = postcard::take_from_bytes(payload)
+        .map_err(|detail| DecodeError::Malformed { tag, detail })?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(DecodeError::TrailingBytes { tag, extra: rest.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests;
