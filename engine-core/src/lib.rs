@@ -1,1 +1,47 @@
-//! engine-core
+//! The match network, agenda and truth maintenance of Steadfast.
+
+mod aggregate;
+mod chains;
+mod error;
+mod fact;
+mod globals;
+pub mod ir;
+mod key;
+mod rows;
+mod stage;
+mod store;
+mod then;
+mod trail;
+
+pub use aggregate::{
+    Aggregate, AggregateError, Average, Collect, Count, Extreme, Group, GroupSpec, GroupTable, Max,
+    Mean, Min, Sum, Summand,
+};
+pub use error::{
+    ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError, RuleResult,
+};
+pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
+pub use rows::{Facts, Groups, Rows};
+pub use stage::Stage;
+pub use store::{FactType, Table};
+pub use then::{Ref, Row, Then};
+
+/// What the macros' expansions name; not part of the public interface.
+#[doc(hidden)]
+pub mod __macro {
+    pub use crate::aggregate::{Average, Collect, Count, Group, GroupSpec, Max, Min, Sum};
+    pub use crate::error::{RuleError, RuleResult};
+    pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
+    pub use crate::ir::{
+        Absent, Comparison, Conditions, Exists, GroupPattern, Having, KeyJoin, OnError, Part,
+        Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Test,
+    };
+    pub use crate::key::{
+        Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of,
+    };
+    pub use crate::rows::Rows;
+    pub use crate::store::FactType;
+    pub use crate::then::{Ref, Row, Then};
+    pub use serde;
+    pub use steadfast_wm::Digest;
+}

@@ -1,0 +1,131 @@
+//! Accumulates and groups: values computed over many tuples, kept by reversible steps.
+
+mod functions;
+mod grouping;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde::Serialize;
+
+pub use functions::{Average, Collect, Count, Extreme, Max, Mean, Min, Sum, Summand};
+pub(crate) use grouping::{Grouping, Member};
+pub use grouping::{GroupSpec, GroupTable};
+
+/// A function over the members of a group, kept by entering and leaving members.
+///
+/// # Contract
+///
+/// The implementor ensures that `leave` with the same arguments exactly undoes `enter`, whatever
+/// entered and left in between, so that the output depends on the members alone and never drifts.
+pub trait Aggregate: Clone + Send + Sync + 'static {
+    /// What one member contributes.
+    type Input: Clone + Send + 'static;
+    /// What is kept per group.
+    type State: Clone + Default + Send + 'static;
+    /// What the group shows.
+    type Output: Clone + PartialEq + Serialize + Send + 'static;
+
+    /// Whether the function depends on which facts contribute, not only on what they contribute.
+    const USES_MEMBERS: bool = false;
+
+    /// Adds a member. `facts` are its fact ids if [`Aggregate::USES_MEMBERS`], else empty.
+    fn enter(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input);
+
+    /// Takes a member away.
+    fn leave(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input);
+
+    /// The output, or `None` when there is none: the group then does not propagate.
+    ///
+    /// # Errors
+    ///
+    /// [`AggregateError`] when the exact result does not fit the output's type.
+    fn output(&self, state: &Self::State) -> Result<Option<Self::Output>, AggregateError>;
+}
+
+/// Why an accumulate has no result.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AggregateError {
+    /// The exact result does not fit the declared type.
+    #[error("{function} is {exact}, which does not fit {target}")]
+    Overflow {
+        /// The function.
+        function: &'static str,
+        /// The exact result.
+        exact: i128,
+        /// The declared type.
+        target: &'static str,
+    },
+}
+
+/// A group of facts `S` (or of tuples of facts) with its key and its accumulated value.
+///
+/// Dereferences to the value, so that `group.0` is the first function's output. An accumulate
+/// without a key is a group with the key `()`.
+pub struct Group<S, K, A> {
+    /// The group's key.
+    pub key: K,
+    value: A,
+    source: PhantomData<fn() -> S>,
+}
+
+impl<S, K, A> Group<S, K, A> {
+    /// Makes a group; useful to call a consequence as the plain function that it is.
+    pub fn new(key: K, value: A) -> Self {
+        Self { key, value, source: PhantomData }
+    }
+}
+
+impl<S, K, A> Deref for Group<S, K, A> {
+    type Target = A;
+    fn deref(&self) -> &A {
+        &self.value
+    }
+}
+
+impl<S, K: Clone, A: Clone> Clone for Group<S, K, A> {
+    fn clone(&self) -> Self {
+        Self::new(self.key.clone(), self.value.clone())
+    }
+}
+
+impl<S, K: fmt::Debug, A: fmt::Debug> fmt::Debug for Group<S, K, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("key", &self.key).field("value", &self.value).finish()
+    }
+}
+
+/// Several functions share one pass and one result.
+macro_rules! aggregate_tuples {
+    ($($name:ident $at:tt),+) => {
+        impl<$($name: Aggregate),+> Aggregate for ($($name,)+) {
+            type Input = ($($name::Input,)+);
+            type State = ($($name::State,)+);
+            type Output = ($($name::Output,)+);
+            const USES_MEMBERS: bool = $($name::USES_MEMBERS)||+;
+
+            fn enter(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input) {
+                $(self.$at.enter(&mut state.$at, facts, &input.$at);)+
+            }
+            fn leave(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input) {
+                $(self.$at.leave(&mut state.$at, facts, &input.$at);)+
+            }
+            fn output(&self, state: &Self::State) -> Result<Option<Self::Output>, AggregateError> {
+                Ok(Some(($(
+                    match self.$at.output(&state.$at)? {
+                        Some(output) => output,
+                        None => return Ok(None),
+                    },
+                )+)))
+            }
+        }
+    };
+}
+aggregate_tuples!(A 0);
+aggregate_tuples!(A 0, B 1);
+aggregate_tuples!(A 0, B 1, C 2);
+aggregate_tuples!(A 0, B 1, C 2, D 3);
+aggregate_tuples!(A 0, B 1, C 2, D 3, E 4);
+aggregate_tuples!(A 0, B 1, C 2, D 3, E 4, F 5);

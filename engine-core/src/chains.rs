@@ -1,0 +1,236 @@
+//! A multimap from 64-bit codes to small numbers: the one index structure of the engine.
+//!
+//! Open addressing from codes to the head of a doubly linked chain through columns. It is for
+//! lookup only: neither the order of the table nor that of a chain is ever observable.
+
+use crate::key::spread;
+use crate::trail::{Column, Scope, trailed};
+
+/// No number.
+pub(crate) const NONE: u32 = u32::MAX;
+
+const SLOTS_MIN: usize = 16;
+
+/// Chains of members, by code.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chains {
+    /// Codes of occupied slots of the table.
+    slot_codes: Column<u64>,
+    /// Heads of chains; `NONE` marks a free slot.
+    slot_heads: Column<u32>,
+    occupied: crate::trail::Cell<u32>,
+    /// By member: its code, its neighbors.
+    codes: Column<u64>,
+    next: Column<u32>,
+    prev: Column<u32>,
+}
+
+trailed!(Chains { slot_codes, slot_heads, occupied, codes, next, prev });
+
+impl Chains {
+    /// The code under which a member was linked.
+    #[inline]
+    pub(crate) fn code(&self, member: u32) -> u64 {
+        *self.codes.get(member)
+    }
+
+    /// The first member with this code, or `NONE`.
+    #[inline]
+    pub(crate) fn first(&self, code: u64) -> u32 {
+        self.slot(code).map_or(NONE, |slot| *self.slot_heads.get(slot))
+    }
+
+    /// The member after this one, or `NONE`.
+    #[inline]
+    pub(crate) fn after(&self, member: u32) -> u32 {
+        *self.next.get(member)
+    }
+
+    /// All members with this code.
+    #[inline]
+    pub(crate) fn members(&self, code: u64) -> impl Iterator<Item = u32> + '_ {
+        let first = self.first(code);
+        std::iter::successors((first != NONE).then_some(first), |&member| {
+            let next = self.after(member);
+            (next != NONE).then_some(next)
+        })
+    }
+
+    /// Links a member that is not linked.
+    #[inline]
+    pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64) {
+        self.codes.reach(scope, member, &0);
+        self.next.reach(scope, member, &NONE);
+        self.prev.reach(scope, member, &NONE);
+        self.codes.set(scope, member, code);
+        let slot = self.slot_for_insert(scope, code);
+        let head = *self.slot_heads.get(slot);
+        self.next.set(scope, member, head);
+        self.prev.set(scope, member, NONE);
+        if head == NONE {
+            self.slot_codes.set(scope, slot, code);
+            self.occupied.set(scope, *self.occupied.get() + 1);
+        } else {
+            self.prev.set(scope, head, member);
+        }
+        self.slot_heads.set(scope, slot, member);
+    }
+
+    /// Unlinks a linked member.
+    #[inline]
+    pub(crate) fn unlink(&mut self, scope: Scope, member: u32) {
+        let (next, prev) = (*self.next.get(member), *self.prev.get(member));
+        if next != NONE {
+            self.prev.set(scope, next, prev);
+        }
+        if prev != NONE {
+            self.next.set(scope, prev, next);
+            return;
+        }
+        let slot = self.slot(self.code(member)).expect("a linked member's chain is in the table");
+        if next == NONE {
+            self.free_slot(scope, slot);
+        } else {
+            self.slot_heads.set(scope, slot, next);
+        }
+    }
+
+    fn mask(&self) -> u32 {
+        self.slot_heads.len() - 1
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
+    fn home(&self, code: u64) -> u32 {
+        spread(code) as u32 & self.mask()
+    }
+
+    #[inline]
+    fn slot(&self, code: u64) -> Option<u32> {
+        if self.slot_heads.is_empty() {
+            return None;
+        }
+        let mask = self.mask();
+        let mut slot = self.home(code);
+        loop {
+            if *self.slot_heads.get(slot) == NONE {
+                return None;
+            }
+            if *self.slot_codes.get(slot) == code {
+                return Some(slot);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// The slot of this code, or the free slot where it belongs.
+    #[inline]
+    fn slot_for_insert(&mut self, scope: Scope, code: u64) -> u32 {
+        // At most 3/4 full, so that probes stay short and always end.
+        if (*self.occupied.get() as usize + 1) * 4 > self.slot_heads.len() as usize * 3 {
+            self.grow(scope);
+        }
+        let mask = self.mask();
+        let mut slot = self.home(code);
+        while *self.slot_heads.get(slot) != NONE && *self.slot_codes.get(slot) != code {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn grow(&mut self, scope: Scope) {
+        let slots = (self.slot_heads.len() as usize * 2).max(SLOTS_MIN);
+        let old_codes = self.slot_codes.as_slice().to_vec();
+        let old_heads = self.slot_heads.as_slice().to_vec();
+        self.slot_codes.replace(scope, vec![0; slots]);
+        self.slot_heads.replace(scope, vec![NONE; slots]);
+        let mask = self.mask();
+        for (code, head) in old_codes.into_iter().zip(old_heads) {
+            if head == NONE {
+                continue;
+            }
+            let mut slot = self.home(code);
+            while *self.slot_heads.get(slot) != NONE {
+                slot = (slot + 1) & mask;
+            }
+            self.slot_codes.set(scope, slot, code);
+            self.slot_heads.set(scope, slot, head);
+        }
+    }
+
+    /// Frees a slot and moves later ones of its run back, so that no tombstone is needed.
+    fn free_slot(&mut self, scope: Scope, slot: u32) {
+        let mask = self.mask();
+        let mut hole = slot;
+        let mut at = slot;
+        loop {
+            at = (at + 1) & mask;
+            let head = *self.slot_heads.get(at);
+            if head == NONE {
+                break;
+            }
+            let code = *self.slot_codes.get(at);
+            let from_home = at.wrapping_sub(self.home(code)) & mask;
+            let from_hole = at.wrapping_sub(hole) & mask;
+            if from_home >= from_hole {
+                self.slot_codes.set(scope, hole, code);
+                self.slot_heads.set(scope, hole, head);
+                hole = at;
+            }
+        }
+        self.slot_heads.set(scope, hole, NONE);
+        self.occupied.set(scope, *self.occupied.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::trail::Trailed;
+
+    fn sorted(chains: &Chains, code: u64) -> Vec<u32> {
+        let mut members: Vec<u32> = chains.members(code).collect();
+        members.sort_unstable();
+        members
+    }
+
+    /// Random links and unlinks against a map of sets; codes collide in the table on purpose.
+    #[test]
+    fn behaves_as_a_map_of_sets_and_undoes() {
+        let mut chains = Chains::default();
+        let mut model: BTreeMap<u64, BTreeSet<u32>> = BTreeMap::new();
+        let mut random = 1_u64;
+        let mut step = |chains: &mut Chains, model: &mut BTreeMap<u64, BTreeSet<u32>>, scope| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let member = u32::try_from(random >> 33).unwrap() % 200;
+            let code = (random >> 40) % 64;
+            let old = model.iter().find(|(_, set)| set.contains(&member)).map(|(code, _)| *code);
+            if let Some(old) = old {
+                chains.unlink(scope, member);
+                model.get_mut(&old).unwrap().remove(&member);
+            } else {
+                chains.link(scope, member, code);
+                model.entry(code).or_default().insert(member);
+            }
+        };
+        for _ in 0..5_000 {
+            step(&mut chains, &mut model, Scope::NONE);
+        }
+        let kept = model.clone();
+        let scope = Scope::NONE.inner();
+        for _ in 0..500 {
+            step(&mut chains, &mut model, scope);
+        }
+        for code in 0..64 {
+            let expected: Vec<u32> = model.get(&code).into_iter().flatten().copied().collect();
+            assert_eq!(sorted(&chains, code), expected);
+        }
+        chains.undo(scope);
+        for code in 0..64 {
+            let expected: Vec<u32> = kept.get(&code).into_iter().flatten().copied().collect();
+            assert_eq!(sorted(&chains, code), expected, "after undoing");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Errors of the engine, one enum per thing that a caller does.
+
+use std::fmt;
+
+use steadfast_wm::FactHandle;
+
+use crate::aggregate::AggregateError;
+use crate::fact::ReadError;
+
+/// Why a change of the working memory was refused; nothing of it was applied.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The fact does not exist (any more): look it up again.
+    #[error("fact {handle} of type `{kind}` does not exist (any more)")]
+    StaleHandle {
+        /// The handle.
+        handle: FactHandle,
+        /// Name of the fact type.
+        kind: &'static str,
+    },
+    /// The handle was given out by another session.
+    #[error(
+        "fact {handle} of type `{kind}` belongs to another session ({found:08x}, this one is {own:08x})"
+    )]
+    WrongSession {
+        /// The handle.
+        handle: FactHandle,
+        /// Name of the fact type.
+        kind: &'static str,
+        /// Fingerprint in the handle.
+        found: u32,
+        /// Fingerprint of this session.
+        own: u32,
+    },
+    /// The handle's fact is of another type than the handle; it comes from a session that happens to
+    /// share this one's fingerprint, or was forged.
+    #[error("fact {handle} is not of type `{kind}`")]
+    WrongType {
+        /// The handle.
+        handle: FactHandle,
+        /// Name of the handle's type.
+        kind: &'static str,
+    },
+    /// A fact with the same key exists and the type is declared unique.
+    #[error("a `{kind}` with the same key exists: {existing}")]
+    KeyViolation {
+        /// Name of the fact type.
+        kind: &'static str,
+        /// The fact that has the key.
+        existing: FactHandle,
+    },
+    /// The fact exists only because rules derive it; state it first, or change what it derives from.
+    #[error("`{kind}` {handle} is derived by rules; its value cannot be changed from outside them")]
+    JustifiedModify {
+        /// The handle.
+        handle: FactHandle,
+        /// Name of the fact type.
+        kind: &'static str,
+    },
+    /// The value could not be serialized by its own `Serialize`.
+    #[error("a value of type `{kind}` cannot be serialized: {detail}")]
+    Unserializable {
+        /// Name of the type.
+        kind: &'static str,
+        /// What the serializer says.
+        detail: String,
+    },
+    /// The clock would go back.
+    #[error("the clock is at {now} ms and cannot go back to {requested} ms")]
+    ClockBackwards {
+        /// The session's clock.
+        now: i64,
+        /// What was asked for.
+        requested: i64,
+    },
+    /// The session stopped working after an earlier error in the middle of an evaluation; reopen it.
+    #[error("the session failed earlier and takes no more work: reopen it")]
+    Failed,
+}
+
+/// The error of a consequence: a message, and the type-erased cause's own words.
+///
+/// Any error converts into it with `?`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleError {
+    message: String,
+}
+
+impl RuleError {
+    /// An error with a message of your own.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for RuleError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self { message }
+    }
+}
+
+/// What a consequence gives back.
+pub type RuleResult = Result<(), RuleError>;
+
+/// How a consequence failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// It returned an error.
+    Error(RuleError),
+    /// It panicked with this message.
+    Panic(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => write!(f, "{error}"),
+            Self::Panic(message) => write!(f, "panicked: {message}"),
+        }
+    }
+}
+
+/// Why a run of firings stopped.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FireError {
+    /// A consequence failed. Nothing of it was applied, its match is still pending, everything before
+    /// it stands; the session goes on working.
+    #[error("rule `{rule}` failed on {members}: {failure}")]
+    Consequence {
+        /// Path of the rule.
+        rule: String,
+        /// The match's members.
+        members: String,
+        /// What happened.
+        failure: Failure,
+        /// How many matches fired before it in this call.
+        fired: u64,
+    },
+    /// The network could not be evaluated.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// More matches fired in one call than the limit allows; `cycle` are the last rules in order.
+    #[error("more than {limit} firings in one call; is this a loop? last rules: {cycle}")]
+    SuspectedLoop {
+        /// The limit.
+        limit: u64,
+        /// The last rules that fired.
+        cycle: String,
+    },
+}
+
+/// Why an evaluation failed. The session takes no more work: reopen it at its last safe point.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// A condition, key or accumulate function panicked.
+    #[error("a condition panicked: {message}; the session takes no more work")]
+    ConditionPanicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// An accumulate has no result.
+    #[error("rule `{rule}`: {source}; the session takes no more work")]
+    Aggregate {
+        /// Path of the rule.
+        rule: String,
+        /// Why.
+        source: AggregateError,
+    },
+    /// The session failed earlier.
+    #[error("the session failed earlier and takes no more work: reopen it")]
+    Failed,
+}
+
+/// Why a session could not be rebuilt from an image. Nothing was changed anywhere.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// Facts of a type are stored that the ruleset does not name.
+    #[error(
+        "the journal holds {facts} facts of type `{name}`, which this ruleset does not know: \
+         name it in the ruleset (`facts: {name}`)"
+    )]
+    UnknownType {
+        /// Name of the type.
+        name: String,
+        /// How many live facts it has.
+        facts: u64,
+    },
+    /// A stored value does not fit its type.
+    #[error("fact {handle} cannot be read")]
+    Fact {
+        /// The fact.
+        handle: FactHandle,
+        /// Why.
+        source: ReadError,
+    },
+    /// The image contradicts itself or the rules that it names.
+    #[error("the image is inconsistent: {detail}")]
+    Inconsistent {
+        /// What contradicts what.
+        detail: String,
+    },
+    /// The ruleset differs from the one in the journal and the policy is to reject that.
+    #[error("the ruleset has changed: {0}; choose a policy (Reevaluate or KeepFired) or open with the old rules")]
+    RulesChanged(
+        /// What changed.
+        String,
+    ),
+    /// The network could not be evaluated over the stored facts.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The ruleset itself is not valid.
+    #[error(transparent)]
+    Ruleset(#[from] crate::ir::RulesetError),
+    /// The caller stopped it.
+    #[error("stopped by the progress callback")]
+    Stopped,
+}

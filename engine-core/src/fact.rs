@@ -1,0 +1,288 @@
+//! Facts: the user's types, and what the engine must know about them.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use steadfast_wm::FactHandle;
+
+/// A type whose values may be facts. Implemented by `#[derive(Fact)]`.
+///
+/// The engine owns its facts: a value changes only through an update, whose difference gives an
+/// exact mask of the changed fields.
+///
+/// # Contract
+///
+/// The implementor ensures that equal values serialize to equal bytes (no hash maps or hash sets
+/// inside) and that no value has interior mutability. The engine promises to call nothing here but
+/// from the thread that uses the session.
+pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
+    /// Stable name in journals; by default the type's.
+    const NAME: &'static str;
+    /// Schema version of what this build writes.
+    const VERSION: u32;
+    /// Names of the fields, in the order of the mask's bits.
+    const FIELDS: &'static [&'static str];
+    /// Whether the type has key fields (`#[fact(key)]`).
+    const KEYED: bool = false;
+    /// Whether inserting a second fact with the same key is an error (`#[fact(unique)]`).
+    const UNIQUE: bool = false;
+
+    /// The fields in which two values differ.
+    fn diff(&self, other: &Self) -> FieldMask;
+
+    /// Reads a value written by this or an older build.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the version has no upcaster or the bytes do not fit it.
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, ReadError>;
+
+    /// Hash code of the key fields, if the type declares any.
+    fn key_code(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether two values have equal key fields; never true for a type without a key.
+    fn same_key(&self, _other: &Self) -> bool {
+        false
+    }
+}
+
+/// A type whose values leave the session through the outbox. Implemented by `#[derive(Effect)]`.
+pub trait Effect: Serialize + DeserializeOwned + Send + 'static {
+    /// Stable name in journals and outboxes; by default the type's.
+    const TOPIC: &'static str;
+    /// Schema version of what this build writes.
+    const VERSION: u32 = 1;
+
+    /// Reads a value written by this or an older build.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the version is another one or the bytes do not fit it.
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, ReadError> {
+        read_current(Self::TOPIC, Self::VERSION, version, bytes)
+    }
+}
+
+/// A type of which a session has at most one value beside its facts. Implemented by
+/// `#[derive(Global)]`.
+///
+/// Globals are journaled when set and are *not reactive*: no condition can read one.
+pub trait Global: Clone + Serialize + DeserializeOwned + Send + 'static {
+    /// Stable name in journals; by default the type's.
+    const NAME: &'static str;
+    /// Schema version of what this build writes.
+    const VERSION: u32 = 1;
+
+    /// Reads a value written by this or an older build.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the version is another one or the bytes do not fit it.
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, ReadError> {
+        read_current(Self::NAME, Self::VERSION, version, bytes)
+    }
+}
+
+/// Why a stored value could not be read as its type.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The value was written by a newer build: deploy that build, or one that knows the version.
+    #[error("`{name}` was stored with version {found}, this build knows up to {current}")]
+    NewerVersion {
+        /// Name of the type.
+        name: &'static str,
+        /// Version found.
+        found: u32,
+        /// Version of this build.
+        current: u32,
+    },
+    /// The value is older and the type declares no upcaster for it (`#[fact(from = …)]`).
+    #[error(
+        "`{name}` was stored with version {found}, this build has version {current} and no upcaster: \
+         add #[fact(from = OldType)]"
+    )]
+    NoUpcaster {
+        /// Name of the type.
+        name: &'static str,
+        /// Version found.
+        found: u32,
+        /// Version of this build.
+        current: u32,
+    },
+    /// The version is the type's own but the bytes do not fit: its fields changed without a new
+    /// version, or the bytes are damaged.
+    #[error(
+        "the bytes of `{name}` version {version} do not fit its fields ({detail}): \
+         did the fields change without a new version?"
+    )]
+    Malformed {
+        /// Name of the type.
+        name: &'static str,
+        /// Version found.
+        version: u32,
+        /// What the decoder says.
+        detail: String,
+    },
+}
+
+/// Reads a value of the type's own version; what the derives call after their upcasters.
+///
+/// # Errors
+///
+/// As [`Fact::read`].
+#[doc(hidden)]
+pub fn read_current<T: DeserializeOwned>(
+    name: &'static str,
+    current: u32,
+    found: u32,
+    bytes: &[u8],
+) -> Result<T, ReadError> {
+    if found > current {
+        return Err(ReadError::NewerVersion { name, found, current });
+    }
+    if found < current {
+        return Err(ReadError::NoUpcaster { name, found, current });
+    }
+    let malformed = |detail: String| ReadError::Malformed { name, version: found, detail };
+    let (value, rest) =
+        postcard::take_from_bytes(bytes).map_err(|error| malformed(error.to_string()))?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(malformed(format!("{} bytes are left over", rest.len())))
+    }
+}
+
+/// A set of fields of one type, one bit each; the 64th bit stands for all fields beyond the 63rd.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FieldMask(u64);
+
+impl FieldMask {
+    /// No field.
+    pub const NONE: Self = Self(0);
+    /// Every field.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// The field with this index.
+    pub const fn field(index: usize) -> Self {
+        Self(1 << if index < 63 { index } else { 63 })
+    }
+
+    /// The field of `T` with this name, or every field if `T` has none of that name.
+    pub fn of<T: Fact>(name: &str) -> Self {
+        T::FIELDS.iter().position(|field| *field == name).map_or(Self::ALL, Self::field)
+    }
+
+    /// The mask from its bits.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Fields of either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Fields of this mask that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether no field is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether some field is in both.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl fmt::Debug for FieldMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldMask({:#b})", self.0)
+    }
+}
+
+/// A typed reference to a fact of one session.
+///
+/// It stays valid over restarts. It can be stored (it is a serde type), also inside other facts.
+pub struct Handle<T> {
+    fact: FactHandle,
+    session: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Handle<T> {
+    pub(crate) const fn new(fact: FactHandle, session: u32) -> Self {
+        Self { fact, session, kind: PhantomData }
+    }
+
+    /// The fact's identity in its session.
+    pub const fn fact(self) -> FactHandle {
+        self.fact
+    }
+
+    /// Fingerprint of the session that gave it out.
+    pub const fn session(self) -> u32 {
+        self.session
+    }
+}
+
+impl<T> Clone for Handle<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Handle<T> {}
+impl<T> PartialEq for Handle<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.fact, self.session) == (other.fact, other.session)
+    }
+}
+impl<T> Eq for Handle<T> {}
+impl<T> PartialOrd for Handle<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Handle<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.fact, self.session).cmp(&(other.fact, other.session))
+    }
+}
+impl<T> Hash for Handle<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.fact, self.session).hash(state);
+    }
+}
+impl<T> fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.fact, f)
+    }
+}
+impl<T> Serialize for Handle<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.fact, self.session).serialize(serializer)
+    }
+}
+impl<'de, T> Deserialize<'de> for Handle<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (fact, session) = Deserialize::deserialize(deserializer)?;
+        Ok(Self::new(fact, session))
+    }
+}

@@ -1,0 +1,267 @@
+//! Rules as data: what the macros expand to, and what run-time rules are built from.
+//!
+//! A [`RuleDef`] is the one door into the engine. Conditions are visible: the engine knows their
+//! text, which fields they read, and whether they are an index key, a range or a plain test, so
+//! that it can index, print and explain them.
+//!
+//! # Positions
+//!
+//! A row has one position per positive pattern and per group, in their order; `not` and `exists`
+//! have none. Inside a `not`, an `exists` or the elements of a group, the inner fact has the next
+//! free position. Conditions on one pattern alone see a row with just that fact, at position 0.
+
+
+mod markers;
+mod ruleset;
+
+use std::fmt;
+use std::sync::Arc;
+
+use steadfast_wm::Digest;
+
+use crate::aggregate::GroupSpec;
+use crate::fact::FieldMask;
+use crate::key::Codes;
+use crate::rows::Rows;
+use crate::store::FactType;
+use crate::then::{Row, RuleResult, Then};
+
+
+pub use markers::{Absent, Exists, Having};
+pub use ruleset::{Ruleset, RulesetError};
+
+/// Decides for each row of a batch: pushes one answer per row.
+pub type TestFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<bool>) + Send + Sync>;
+/// Computes the key of each row of a batch.
+pub type KeyFn = Arc<dyn Fn(&Rows<'_>, &mut Codes) + Send + Sync>;
+/// Computes the order code of each row of a batch.
+pub type OrderFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<u64>) + Send + Sync>;
+/// What a rule does when it fires.
+pub type ConsequenceFn = Arc<dyn Fn(&Row<'_>, &mut Then<'_>) -> RuleResult + Send + Sync>;
+
+/// Which fields of which positions a condition reads.
+pub type Reads = Vec<(usize, FieldMask)>;
+
+/// A condition that is evaluated.
+#[derive(Clone)]
+pub struct Test {
+    /// The condition as written.
+    pub text: String,
+    /// What it reads of the rule's positions.
+    pub reads: Reads,
+    /// The condition itself.
+    pub evaluate: TestFn,
+}
+
+/// An equality between the inner fact and the tuple before it: `inner.path == expression(tuple)`.
+#[derive(Clone)]
+pub struct KeyJoin {
+    /// The key of the inner fact, over rows with that fact alone.
+    pub inner: KeyFn,
+    /// The key of the tuple, over its rows.
+    pub outer: KeyFn,
+    /// The equality itself, over rows of the tuple and the inner fact.
+    pub test: Test,
+}
+
+/// How the inner fact's value compares to the tuple's in a [`RangeJoin`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Comparison {
+    /// `inner < outer` or `inner <= outer`.
+    AtMost,
+    /// `inner > outer` or `inner >= outer`.
+    AtLeast,
+}
+
+/// A comparison between the inner fact and the tuple before it: `inner.path < expression(tuple)`.
+#[derive(Clone)]
+pub struct RangeJoin {
+    /// Which way.
+    pub comparison: Comparison,
+    /// Order code of the inner fact's side, over rows with that fact alone.
+    pub inner: OrderFn,
+    /// Order code of the tuple's side, over its rows.
+    pub outer: OrderFn,
+    /// The comparison itself, over rows of the tuple and the inner fact.
+    pub test: Test,
+}
+
+/// The conditions on the facts of one pattern.
+#[derive(Clone, Default)]
+pub struct Conditions {
+    /// Conditions on the inner fact alone.
+    pub alpha: Vec<Test>,
+    /// Equalities with the tuple before it; together they are the index key.
+    pub keys: Vec<KeyJoin>,
+    /// Comparisons with the tuple before it; the first is indexed.
+    pub ranges: Vec<RangeJoin>,
+    /// Everything else, over rows of the tuple and the inner fact.
+    pub residual: Vec<Test>,
+}
+
+/// One fact pattern.
+#[derive(Clone)]
+pub struct Pattern {
+    /// Name of its variable, for explanations.
+    pub variable: String,
+    /// Type of its facts.
+    pub fact: FactType,
+    /// Its conditions.
+    pub conditions: Conditions,
+    /// Fields whose updates re-arm matches beside those that conditions read.
+    pub watch: FieldMask,
+    /// Fields whose updates do not re-arm matches although conditions may read them.
+    pub ignore: FieldMask,
+}
+
+impl Pattern {
+    /// A pattern without conditions.
+    pub fn new(variable: impl Into<String>, fact: FactType) -> Self {
+        let (watch, ignore) = (FieldMask::NONE, FieldMask::NONE);
+        let conditions = Conditions::default();
+        Self { variable: variable.into(), fact, conditions, watch, ignore }
+    }
+}
+
+/// A group or an accumulate: a value over all tuples of its elements.
+#[derive(Clone)]
+pub struct GroupPattern {
+    /// Name of its variable, for explanations.
+    pub variable: String,
+    /// The patterns whose tuples are its members; the rule's positions go on into them.
+    pub elements: Vec<Pattern>,
+    /// The key and the functions.
+    pub spec: GroupSpec,
+    /// What key and functions read of the rule's positions.
+    pub reads: Reads,
+    /// The key as written; empty for an accumulate over all.
+    pub key_text: String,
+    /// The functions as written.
+    pub function_text: String,
+    /// Conditions on the result, over rows of the outer tuple and the group.
+    pub having: Vec<Test>,
+}
+
+/// One part of a rule's left-hand side.
+#[derive(Clone)]
+pub enum Part {
+    /// A fact that the match holds.
+    Each(Pattern),
+    /// No such fact.
+    Not(Pattern),
+    /// At least one such fact.
+    Exists(Pattern),
+    /// A value over many facts.
+    Group(GroupPattern),
+}
+
+/// What happens to a match whose consequence fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnError {
+    /// Nothing of the consequence is applied, the match stays pending, the run stops with the error.
+    #[default]
+    Abort,
+    /// Nothing of the consequence is applied, the match counts as fired, the run goes on.
+    Skip,
+}
+
+/// A rule.
+#[derive(Clone)]
+pub struct RuleDef {
+    /// Its path: unique in a ruleset, stable over versions.
+    pub path: String,
+    /// Rules of higher salience fire first.
+    pub salience: i32,
+    /// What a failing consequence means.
+    pub on_error: OnError,
+    /// Its left-hand side.
+    pub parts: Vec<Part>,
+    /// Its consequence; a query has none.
+    pub consequence: ConsequenceFn,
+    /// Digest of its normalized conditions.
+    pub conditions_digest: Digest,
+    /// Digest of its normalized consequence.
+    pub consequence_digest: Digest,
+}
+
+/// A rule as a type: what `#[rule]` makes of a function of the same name.
+pub trait Rule {
+    /// The rule's definition.
+    fn definition() -> RuleDef;
+}
+
+/// A rule without a consequence: what `#[query]` makes of a function of the same name.
+pub trait Query {
+    /// What one match gives.
+    type Output;
+    /// The query's definition; its consequence is never called.
+    fn definition() -> RuleDef;
+    /// The output of one match.
+    fn output(row: &Row<'_>) -> Self::Output;
+}
+
+impl RuleDef {
+    /// The last segment of the path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit("::").next().unwrap_or(&self.path)
+    }
+
+    /// All fact types that its patterns name.
+    pub fn fact_types(&self) -> impl Iterator<Item = FactType> + '_ {
+        self.parts.iter().flat_map(|part| {
+            let patterns = match part {
+                Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
+                    std::slice::from_ref(pattern)
+                }
+                Part::Group(group) => group.elements.as_slice(),
+            };
+            patterns.iter().map(|pattern| pattern.fact)
+        })
+    }
+}
+
+impl fmt::Debug for RuleDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {} (salience {})", self.path, self.salience)?;
+        self.parts.iter().try_for_each(|part| write!(f, "\n  {part:?}"))
+    }
+}
+
+fn write_pattern(f: &mut fmt::Formatter<'_>, word: &str, pattern: &Pattern) -> fmt::Result {
+    write!(f, "{word} {}: {}", pattern.variable, pattern.fact.name())?;
+    let conditions = &pattern.conditions;
+    let texts = (conditions.alpha.iter().map(|test| &test.text))
+        .chain(conditions.keys.iter().map(|key| &key.test.text))
+        .chain(conditions.ranges.iter().map(|range| &range.test.text))
+        .chain(conditions.residual.iter().map(|test| &test.text));
+    for (at, text) in texts.enumerate() {
+        write!(f, "{}{text}", if at == 0 { " where " } else { " && " })?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Each(pattern) => write_pattern(f, "each", pattern),
+            Self::Not(pattern) => write_pattern(f, "not", pattern),
+            Self::Exists(pattern) => write_pattern(f, "exists", pattern),
+            Self::Group(group) => {
+                write!(f, "group {}: {}", group.variable, group.function_text)?;
+                if !group.key_text.is_empty() {
+                    write!(f, " by {}", group.key_text)?;
+                }
+                for element in &group.elements {
+                    write_pattern(f, " of", element)?;
+                }
+                group.having.iter().try_for_each(|test| write!(f, " having {}", test.text))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

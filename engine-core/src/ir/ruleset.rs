@@ -1,0 +1,149 @@
+//! A named, versioned, ordered set of rules.
+
+use std::collections::BTreeSet;
+
+use crate::fact::Fact;
+use crate::ir::RuleDef;
+use crate::store::FactType;
+
+/// A named and versioned set of rules in their declared order.
+///
+/// The order is part of conflict resolution: of two rules with equal salience the earlier one fires
+/// first.
+#[derive(Clone, Debug)]
+pub struct Ruleset {
+    name: String,
+    version: u32,
+    rules: Vec<RuleDef>,
+    queries: Vec<RuleDef>,
+    facts: Vec<FactType>,
+}
+
+/// Why rules do not make a ruleset.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesetError {
+    /// Two rules have the same path.
+    #[error("ruleset `{ruleset}` has two rules `{path}`: give one of them another name or module")]
+    DuplicateRule {
+        /// The ruleset.
+        ruleset: String,
+        /// The path.
+        path: String,
+    },
+    /// Two fact types have the same stable name.
+    #[error(
+        "ruleset `{ruleset}` has two fact types named `{name}`: add #[fact(rename = \"…\")] to one"
+    )]
+    DuplicateFact {
+        /// The ruleset.
+        ruleset: String,
+        /// The name.
+        name: String,
+    },
+    /// A rule has no part at all, so that nothing could ever trigger it.
+    #[error("rule `{path}` has no pattern: add one, or a `not`, or insert its facts yourself")]
+    NoPattern {
+        /// The rule.
+        path: String,
+    },
+    /// A rule has a pattern that joins on too many parts.
+    #[error("rule `{path}` has {parts} parts, at most {limit} are supported")]
+    TooManyParts {
+        /// The rule.
+        path: String,
+        /// How many it has.
+        parts: usize,
+        /// How many are supported.
+        limit: usize,
+    },
+}
+
+/// Parts of one rule, elements of groups included.
+const PARTS_MAX: usize = 64;
+
+impl Ruleset {
+    /// An empty ruleset.
+    pub fn new(name: impl Into<String>, version: u32) -> Self {
+        Self { name: name.into(), version, rules: Vec::new(), queries: Vec::new(), facts: Vec::new() }
+    }
+
+    /// Adds a rule behind the others.
+    #[must_use]
+    pub fn rule(mut self, rule: RuleDef) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Adds a query. Queries do not take part in conflict resolution.
+    #[must_use]
+    pub fn query(mut self, query: RuleDef) -> Self {
+        self.queries.push(query);
+        self
+    }
+
+    /// Makes a fact type known that no rule reads, so that a journal that holds it can be opened.
+    #[must_use]
+    pub fn fact<T: Fact>(mut self) -> Self {
+        self.facts.push(FactType::of::<T>());
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its declared version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Its rules in their declared order.
+    pub fn rules(&self) -> &[RuleDef] {
+        &self.rules
+    }
+
+    /// Its queries.
+    pub fn queries(&self) -> &[RuleDef] {
+        &self.queries
+    }
+
+    /// The fact types of its rules and queries and those declared beside them, in order, each once.
+    pub fn fact_types(&self) -> Vec<FactType> {
+        let mut seen = BTreeSet::new();
+        let defs = self.rules.iter().chain(&self.queries);
+        let all = defs.flat_map(RuleDef::fact_types).chain(self.facts.iter().copied());
+        all.filter(|fact| seen.insert(fact.id())).collect()
+    }
+
+    /// Checks what a session relies on.
+    ///
+    /// # Errors
+    ///
+    /// [`RulesetError`], naming the rule or type.
+    pub fn check(&self) -> Result<(), RulesetError> {
+        let mut paths = BTreeSet::new();
+        for rule in self.rules.iter().chain(&self.queries) {
+            let path = rule.path.clone();
+            if !paths.insert(&rule.path) {
+                return Err(RulesetError::DuplicateRule { ruleset: self.name.clone(), path });
+            }
+            let parts = rule.parts.len() + rule.fact_types().count();
+            if rule.parts.is_empty() {
+                return Err(RulesetError::NoPattern { path });
+            }
+            if parts > PARTS_MAX * 2 {
+                return Err(RulesetError::TooManyParts { path, parts, limit: PARTS_MAX });
+            }
+        }
+        let mut names = BTreeSet::new();
+        for fact in self.fact_types() {
+            if !names.insert(fact.name()) {
+                let name = fact.name().to_owned();
+                return Err(RulesetError::DuplicateFact { ruleset: self.name.clone(), name });
+            }
+        }
+        Ok(())
+    }
+}

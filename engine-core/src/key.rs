@@ -1,0 +1,306 @@
+//! Codes of keys: what the indexes of the network compare instead of values.
+//!
+//! A code is 64 bits. Codes of equal values are equal. For integers and the like the code *is* the
+//! value, so that equal codes mean equal values and no condition is evaluated again; for everything
+//! else it is a hash, and the condition itself decides. No code is ever observable: indexes are for
+//! lookup and are never iterated.
+
+use std::hash::{Hash, Hasher};
+
+/// The codes of a batch of keys.
+#[derive(Debug, Default)]
+pub struct Codes {
+    codes: Vec<u64>,
+    hashed: bool,
+}
+
+impl Codes {
+    /// Adds a code that stands for its value alone.
+    pub fn push_exact(&mut self, code: u64) {
+        self.codes.push(code);
+    }
+
+    /// Adds a code that other values may share.
+    pub fn push_hashed(&mut self, code: u64) {
+        self.hashed = true;
+        self.codes.push(code);
+    }
+
+    /// The codes, one per row.
+    pub fn as_slice(&self) -> &[u64] {
+        &self.codes
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.codes.clear();
+        self.hashed = false;
+    }
+
+    pub(crate) fn is_exact(&self) -> bool {
+        !self.hashed
+    }
+
+    pub(crate) fn codes_mut(&mut self) -> &mut Vec<u64> {
+        &mut self.codes
+    }
+}
+
+/// Mixes a code into another: for keys of several parts.
+#[inline]
+pub(crate) fn combine(code: u64, part: u64) -> u64 {
+    fold(code ^ 0x9e37_79b9_7f4a_7c15, part ^ 0xd1b5_4a32_d192_ed03)
+}
+
+/// Multiplies to 128 bits and folds: every bit of both inputs reaches every bit of the result.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    let bytes = product.to_le_bytes();
+    let low = u64::from_le_bytes([
+        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
+    ]);
+    let high = u64::from_le_bytes([
+        bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15],
+    ]);
+    low ^ high
+}
+
+/// Spreads a code over the slots of an index.
+#[inline]
+pub(crate) fn spread(code: u64) -> u64 {
+    fold(code ^ 0x2545_f491_4f6c_dd1d, 0x9e37_79b9_7f4a_7c15)
+}
+
+/// Hashes with fixed constants: the same in every process.
+#[derive(Debug, Default)]
+pub struct CodeHasher(u64);
+
+impl Hasher for CodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+        let rest = chunks.remainder();
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+        self.write_u64(bytes.len() as u64);
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = combine(self.0, word);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(u64::from(byte));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
+
+/// The hash code of a value.
+pub fn code_of<T: Hash + ?Sized>(value: &T) -> u64 {
+    let mut hasher = CodeHasher::default();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A type whose values fit into their codes.
+pub trait ExactKey {
+    /// The value as a code.
+    fn code(&self) -> u64;
+}
+
+/// A type that an ordered index can hold: codes are in the order of the values.
+pub trait OrderedKey {
+    /// The value as a code whose unsigned order never contradicts the value's.
+    fn order(&self) -> u64;
+}
+
+const SIGN: u64 = 1 << 63;
+
+macro_rules! exact_keys {
+    ($($int:ty),*) => {
+        $(
+            impl ExactKey for $int {
+                #[inline]
+                #[expect(clippy::cast_lossless, clippy::cast_sign_loss, reason = "two's complement is one-to-one")]
+                fn code(&self) -> u64 {
+                    *self as u64
+                }
+            }
+        )*
+    };
+}
+exact_keys!(u8, u16, u32, u64, i8, i16, i32, i64);
+
+macro_rules! ordered_keys {
+    ($($int:ty => $wide:ty, $flip:expr;)*) => {
+        $(
+            impl OrderedKey for $int {
+                #[inline]
+                #[expect(clippy::cast_sign_loss, clippy::allow_attributes, reason = "the flipped sign bit keeps the order")]
+                #[allow(trivial_numeric_casts, reason = "one macro for signed and unsigned")]
+                fn order(&self) -> u64 {
+                    (<$wide>::from(*self) as u64) ^ $flip
+                }
+            }
+        )*
+    };
+}
+ordered_keys! {
+    i8 => i64, SIGN; i16 => i64, SIGN; i32 => i64, SIGN; i64 => i64, SIGN;
+}
+
+macro_rules! unsigned_ordered_keys {
+    ($($int:ty),*) => {
+        $(
+            impl OrderedKey for $int {
+                #[inline]
+                fn order(&self) -> u64 {
+                    u64::from(*self)
+                }
+            }
+        )*
+    };
+}
+unsigned_ordered_keys!(u8, u16, u32, u64);
+
+impl ExactKey for bool {
+    fn code(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+impl ExactKey for char {
+    fn code(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+impl OrderedKey for char {
+    fn order(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+impl OrderedKey for f64 {
+    /// IEEE order: negative numbers have all bits flipped, positive ones the sign bit. Zeros are
+    /// made equal, as they compare equal.
+    fn order(&self) -> u64 {
+        let bits = (*self + 0.0).to_bits();
+        if bits & SIGN == 0 { bits | SIGN } else { !bits }
+    }
+}
+impl OrderedKey for f32 {
+    fn order(&self) -> u64 {
+        f64::from(*self).order()
+    }
+}
+impl<T: ExactKey + ?Sized> ExactKey for &T {
+    fn code(&self) -> u64 {
+        (**self).code()
+    }
+}
+impl<T: OrderedKey + ?Sized> OrderedKey for &T {
+    fn order(&self) -> u64 {
+        (**self).order()
+    }
+}
+
+/// Picks the best code for a value whose type a macro cannot see: exact if there is one, else hashed.
+///
+/// `(&Probe(&value)).push_code(&mut codes)` finds [`PushExact`] first and falls back to
+/// [`PushHashed`] by one more reference.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Probe<'a, T: ?Sized>(pub &'a T);
+
+#[doc(hidden)]
+pub trait PushExact {
+    fn push_code(&self, codes: &mut Codes);
+}
+impl<T: ExactKey + ?Sized> PushExact for Probe<'_, T> {
+    fn push_code(&self, codes: &mut Codes) {
+        codes.push_exact(self.0.code());
+    }
+}
+
+#[doc(hidden)]
+pub trait PushHashed {
+    fn push_code(&self, codes: &mut Codes);
+}
+impl<T: Hash + ?Sized> PushHashed for &Probe<'_, T> {
+    fn push_code(&self, codes: &mut Codes) {
+        codes.push_hashed(code_of(self.0));
+    }
+}
+
+#[doc(hidden)]
+pub trait PushOrder {
+    fn push_order(&self, orders: &mut Vec<u64>);
+}
+impl<T: OrderedKey + ?Sized> PushOrder for Probe<'_, T> {
+    fn push_order(&self, orders: &mut Vec<u64>) {
+        orders.push(self.0.order());
+    }
+}
+
+#[doc(hidden)]
+pub trait PushUnordered {
+    fn push_order(&self, orders: &mut Vec<u64>);
+}
+impl<T: ?Sized> PushUnordered for &Probe<'_, T> {
+    /// One code for all values: the index then holds nothing back and the condition decides.
+    fn push_order(&self, orders: &mut Vec<u64>) {
+        orders.push(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probed<T>(push: impl Fn(&mut Codes) -> T) -> (u64, bool) {
+        let mut codes = Codes::default();
+        push(&mut codes);
+        (codes.as_slice()[0], codes.is_exact())
+    }
+
+    #[test]
+    fn integers_are_exact_and_strings_are_hashed() {
+        assert_eq!(probed(|codes| (&Probe(&-1_i32)).push_code(codes)), (u64::MAX, true));
+        let (owned, exact) = probed(|codes| (&Probe(&String::from("EWR"))).push_code(codes));
+        let (borrowed, _) = probed(|codes| (&Probe(&"EWR")).push_code(codes));
+        assert!(!exact);
+        assert_eq!(owned, borrowed);
+    }
+
+    #[test]
+    fn orders_follow_the_values() {
+        let floats = [f64::NEG_INFINITY, -1.5, -0.0, 0.0, 1e-300, 2.0, f64::INFINITY];
+        assert!(floats.windows(2).all(|pair| pair[0].order() <= pair[1].order()));
+        assert_eq!((-0.0_f64).order(), 0.0_f64.order());
+        assert!(i64::MIN.order() < (-1_i64).order() && (-1_i64).order() < 0_i64.order());
+    }
+
+    #[test]
+    fn types_without_an_order_share_one() {
+        let mut orders = Vec::new();
+        (&Probe(&"b")).push_order(&mut orders);
+        (&Probe(&7_u8)).push_order(&mut orders);
+        assert_eq!(orders, [0, 7]);
+    }
+}

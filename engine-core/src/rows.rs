@@ -1,0 +1,113 @@
+//! Rows: batches of tuples on which conditions, keys and consequences are evaluated.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::aggregate::GroupTable;
+use crate::fact::Fact;
+use crate::store::Table;
+
+/// Marks a slot that refers to the value before the current flush.
+pub(crate) const BEFORE: u32 = 1 << 31;
+
+/// A batch of rows. A row has one slot per *position*: positive patterns and groups have one, `not`
+/// and `exists` have none.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    sources: &'a [&'a dyn Any],
+    slots: &'a [u32],
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(sources: &'a [&'a dyn Any], slots: &'a [u32]) -> Self {
+        debug_assert!(sources.is_empty() || slots.len().is_multiple_of(sources.len()));
+        Self { sources, slots }
+    }
+
+    /// How many rows there are. A batch without positions has one row.
+    pub fn len(&self) -> usize {
+        if self.sources.is_empty() { 1 } else { self.slots.len() / self.sources.len() }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The facts at a position.
+    ///
+    /// # Panics
+    ///
+    /// If the position holds facts of another type; the macros and the builder rule that out.
+    #[inline]
+    pub fn facts<T: Fact>(&self, position: usize) -> Facts<'a, T> {
+        let table = self.sources[position].downcast_ref::<Table<T>>();
+        Facts { table: table.expect("positions are typed"), rows: *self, position }
+    }
+
+    /// The groups at a position.
+    ///
+    /// # Panics
+    ///
+    /// As [`Rows::facts`].
+    #[inline]
+    pub fn groups<G: 'static>(&self, position: usize) -> Groups<'a, G> {
+        let table = self.sources[position].downcast_ref::<GroupTable<G>>();
+        Groups { table: table.expect("positions are typed"), rows: *self, position }
+    }
+
+    #[inline]
+    fn slot(&self, row: usize, position: usize) -> u32 {
+        self.slots[row * self.sources.len() + position]
+    }
+}
+
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows of {} positions", self.len(), self.sources.len())
+    }
+}
+
+/// The facts at one position of a batch of rows.
+#[derive(Clone, Copy)]
+pub struct Facts<'a, T> {
+    table: &'a Table<T>,
+    rows: Rows<'a>,
+    position: usize,
+}
+
+impl<'a, T: Fact> Facts<'a, T> {
+    /// The fact in this row.
+    #[inline]
+    pub fn at(&self, row: usize) -> &'a T {
+        self.table.value(self.rows.slot(row, self.position))
+    }
+}
+
+impl<T> fmt::Debug for Facts<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "facts at position {} of {:?}", self.position, self.rows)
+    }
+}
+
+/// The groups at one position of a batch of rows.
+#[derive(Clone, Copy)]
+pub struct Groups<'a, G> {
+    table: &'a GroupTable<G>,
+    rows: Rows<'a>,
+    position: usize,
+}
+
+impl<'a, G> Groups<'a, G> {
+    /// The group in this row.
+    #[inline]
+    pub fn at(&self, row: usize) -> &'a G {
+        self.table.value(self.rows.slot(row, self.position))
+    }
+}
+
+impl<G> fmt::Debug for Groups<'_, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "groups at position {} of {:?}", self.position, self.rows)
+    }
+}

@@ -1,0 +1,330 @@
+//! Staged changes: what a consequence or a user transaction wants, buffered until it is applied.
+
+mod drafts;
+
+use std::fmt;
+
+use steadfast_wm::FactHandle;
+
+use crate::chains::NONE;
+use crate::error::{ChangeError, RuleError, RuleResult};
+use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
+use crate::store::{FactType, Store};
+use crate::then::Ref;
+
+pub(crate) use drafts::{Draft, Drafts, Mark};
+
+use crate::globals::Globals;
+use drafts::encode;
+
+/// A view of the working memory in which changes are staged.
+///
+/// Reads see what is staged; nobody else does until it is applied, all of it or nothing.
+pub struct Stage<'a> {
+    store: &'a Store,
+    globals: &'a Globals,
+    drafts: &'a mut Drafts,
+    session: u32,
+    clock: i64,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(
+        store: &'a Store,
+        globals: &'a Globals,
+        drafts: &'a mut Drafts,
+        session: u32,
+        clock: i64,
+    ) -> Self {
+        Self { store, globals, drafts, session, clock }
+    }
+
+    /// Inserts a fact; it gets a new handle, whatever equal facts exist.
+    ///
+    /// A fact that so far only rules derive and that equals this one becomes stated and keeps its
+    /// handle.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
+    pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
+        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        if T::UNIQUE && let Some(existing) = self.find_key(kind, &fact) {
+            return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
+        }
+        if let Some(equal) = self.justified_equal(kind, &fact)? {
+            self.drafts.push(Draft::State { handle: equal });
+            return Ok(self.typed(equal));
+        }
+        let handle = self.drafts.insert(kind, fact, true);
+        Ok(self.typed(handle))
+    }
+
+    /// Inserts a fact unless one with an equal key exists; gives the handle of the one there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::insert`].
+    pub fn insert_unique<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
+        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        match self.find_key(kind, &fact) {
+            Some(existing) => Ok(self.typed(existing)),
+            None => self.insert(fact),
+        }
+    }
+
+    /// Changes a fact. A change that leaves every field equal is no operation at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::StaleHandle`] for a dead fact, [`ChangeError::WrongSession`] for a handle of
+    /// another session, [`ChangeError::JustifiedModify`] for a fact that only rules derive,
+    /// [`ChangeError::KeyViolation`] if the new key is taken and the type is declared unique.
+    pub fn update<T: Fact>(
+        &mut self,
+        handle: impl Into<Handle<T>>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<(), ChangeError> {
+        let handle = handle.into();
+        let old = self.live(handle)?;
+        let mut new = old.clone();
+        change(&mut new);
+        let mask = old.diff(&new);
+        let key_moved = T::KEYED && !old.same_key(&new);
+        if mask.is_empty() {
+            return Ok(());
+        }
+        self.refuse_justified::<T>(handle)?;
+        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        if T::UNIQUE
+            && key_moved
+            && let Some(existing) = self.find_key(kind, &new)
+        {
+            return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
+        }
+        self.drafts.update(kind, handle.fact(), new, mask);
+        Ok(())
+    }
+
+    /// Changes a fact; the same as [`Stage::update`], with the result type of a consequence.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::update`].
+    pub fn modify<T: Fact>(
+        &mut self,
+        handle: impl Into<Handle<T>>,
+        change: impl FnOnce(&mut T),
+    ) -> RuleResult {
+        Ok(self.update(handle, change)?)
+    }
+
+    /// Re-arms everything that matches a fact as if all of its fields had changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::StaleHandle`] or [`ChangeError::WrongSession`].
+    pub fn touch<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<(), ChangeError> {
+        let handle = handle.into();
+        let value = self.live(handle)?.clone();
+        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        self.drafts.update(kind, handle.fact(), value, FieldMask::ALL);
+        Ok(())
+    }
+
+    /// Deletes a fact; says whether it was there. Deleting a dead fact is no operation.
+    ///
+    /// A stated fact that rules also derive lives on as a derived one; deleting a derived fact takes
+    /// all its supports away.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::WrongSession`].
+    pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool, ChangeError> {
+        let handle = handle.into();
+        match self.live(handle) {
+            Ok(_) => {
+                let fact = handle.fact();
+                let draft = if self.derived(fact) && self.stated(fact) {
+                    Draft::Unstate { handle: fact }
+                } else {
+                    Draft::Delete { handle: fact }
+                };
+                self.drafts.push(draft);
+                Ok(true)
+            }
+            Err(ChangeError::StaleHandle { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A fact, if it lives.
+    pub fn get<T: Fact>(&self, handle: impl Into<Handle<T>>) -> Option<&T> {
+        self.live(handle.into()).ok()
+    }
+
+    /// All facts of a type in the order of their handles, with what is staged.
+    pub fn query<T: Fact>(&self) -> Vec<Ref<'_, T>> {
+        let handles = self.drafts.live_handles(self.store, FactType::of::<T>());
+        let facts = handles.into_iter().filter_map(|handle| {
+            let handle = self.typed(handle);
+            Some(Ref::new(self.live(handle).ok()?, handle))
+        });
+        facts.collect()
+    }
+
+    /// Emits an effect to the outside: it leaves the session through the outbox, once its commit is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Unserializable`].
+    pub fn emit<E: Effect>(&mut self, effect: E) -> Result<(), ChangeError> {
+        let bytes = encode(E::TOPIC, &effect)?;
+        self.drafts.push(Draft::Emit { topic: E::TOPIC, version: E::VERSION, bytes });
+        Ok(())
+    }
+
+    /// Sets a global.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Unserializable`].
+    pub fn set_global<G: Global>(&mut self, global: G) -> Result<(), ChangeError> {
+        let bytes = encode(G::NAME, &global)?;
+        self.drafts.push(Draft::SetGlobal { name: G::NAME, version: G::VERSION, bytes });
+        Ok(())
+    }
+
+    /// A global, if it is set.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the stored value does not fit the type.
+    pub fn global<G: Global>(&self) -> Result<Option<G>, ReadError> {
+        let staged = self.drafts.global(G::NAME);
+        match staged.or_else(|| self.globals.get(G::NAME)) {
+            Some((version, bytes)) => G::read(version, bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The session's clock in milliseconds; it moves only when it is advanced.
+    pub fn now(&self) -> i64 {
+        self.clock
+    }
+
+    /// The next number of the session's own generator: the same after a restart, and drawn again if
+    /// the work that drew it fails.
+    pub fn random(&mut self) -> u64 {
+        self.drafts.random()
+    }
+
+    pub(crate) fn draft_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
+        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        let bytes = encode(T::NAME, &fact)?;
+        if let Some(handle) = self.drafts.equal(self.store, kind, &bytes) {
+            self.drafts.push(Draft::Support { handle });
+            return Ok(self.typed(handle));
+        }
+        let handle = self.drafts.insert(kind, fact, false);
+        self.drafts.push(Draft::Support { handle });
+        Ok(self.typed(handle))
+    }
+
+    pub(crate) fn draft_halt(&mut self) {
+        self.drafts.push(Draft::Halt);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.drafts.mark()
+    }
+
+    pub(crate) fn drop_after(&mut self, mark: Mark) {
+        self.drafts.drop_after(mark);
+    }
+
+    fn typed<T>(&self, handle: FactHandle) -> Handle<T> {
+        Handle::new(handle, self.session)
+    }
+
+    fn live<T: Fact>(&self, handle: Handle<T>) -> Result<&T, ChangeError> {
+        let (fact, kind) = (handle.fact(), T::NAME);
+        if handle.session() != self.session {
+            let (found, own) = (handle.session(), self.session);
+            return Err(ChangeError::WrongSession { handle: fact, kind, found, own });
+        }
+        match self.drafts.value::<T>(fact) {
+            Some(Some(value)) => return Ok(value),
+            Some(None) => return Err(ChangeError::StaleHandle { handle: fact, kind }),
+            None => {}
+        }
+        let place = self.store.locate(fact);
+        let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
+        self.store.value(place).ok_or(ChangeError::WrongType { handle: fact, kind })
+    }
+
+    fn stated(&self, fact: FactHandle) -> bool {
+        self.drafts.stated(fact).unwrap_or_else(|| {
+            let place = self.store.locate(fact);
+            place.is_none_or(|place| *self.store.kind(place.kind).stated.get(place.slot))
+        })
+    }
+
+    /// Whether some match supports the fact.
+    fn derived(&self, fact: FactHandle) -> bool {
+        self.drafts.supports(fact)
+            || self.store.locate(fact).is_some_and(|place| {
+                *self.store.kind(place.kind).first_support.get(place.slot) != NONE
+            })
+    }
+
+    fn refuse_justified<T: Fact>(&self, handle: Handle<T>) -> Result<(), ChangeError> {
+        let fact = handle.fact();
+        if self.stated(fact) {
+            return Ok(());
+        }
+        Err(ChangeError::JustifiedModify { handle: fact, kind: T::NAME })
+    }
+
+    fn find_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
+        let code = fact.key_code()?;
+        if let Some(handle) = self.drafts.with_key(kind, fact) {
+            return Some(handle);
+        }
+        if kind as usize >= self.store.kinds.len() {
+            return None;
+        }
+        let columns = self.store.kind(kind);
+        let candidates = columns.with_key(code).map(|slot| columns.handle(slot));
+        let equal = candidates.filter(|&handle| {
+            // The staged value decides if there is one; it was looked at above.
+            self.drafts.value::<T>(handle).is_none()
+                && (self.store.locate(handle))
+                    .and_then(|place| self.store.value::<T>(place))
+                    .is_some_and(|other| other.same_key(fact))
+        });
+        equal.min()
+    }
+
+    /// The fact that a plain insert promotes: equal, and only derived.
+    fn justified_equal<T: Fact>(
+        &self,
+        kind: u32,
+        fact: &T,
+    ) -> Result<Option<FactHandle>, ChangeError> {
+        let believed = (self.store.kinds.get(kind as usize)).is_some_and(|k| *k.believed.get());
+        if !believed && !self.drafts.derives(kind) {
+            return Ok(None);
+        }
+        let bytes = encode(T::NAME, fact)?;
+        Ok(self.drafts.equal_justified(self.store, kind, &bytes))
+    }
+}
+
+impl fmt::Debug for Stage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} staged changes", self.drafts.len())
+    }
+}
+

@@ -1,0 +1,355 @@
+//! The buffer behind a stage: drafted operations in order, and their values by type.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use serde::Serialize;
+use steadfast_wm::FactHandle;
+use steadfast_wm::codec::v1::append_postcard;
+
+use crate::error::ChangeError;
+use crate::fact::{Fact, FieldMask};
+use crate::key::{CodeHasher, code_of};
+use crate::store::{AnyArena, Arena, FactType, Place, Store};
+
+/// One drafted operation.
+#[derive(Debug)]
+pub(crate) enum Draft {
+    Insert { kind: u32, handle: FactHandle, at: u32, stated: bool },
+    Update { kind: u32, handle: FactHandle, at: u32, mask: FieldMask },
+    Delete { handle: FactHandle },
+    /// A delete of a fact that rules also derive: it is derived only from now on.
+    Unstate { handle: FactHandle },
+    /// An insert of a value that rules already derive: the fact becomes stated.
+    State { handle: FactHandle },
+    /// The match that fires supports this fact.
+    Support { handle: FactHandle },
+    Emit { topic: &'static str, version: u32, bytes: Box<[u8]> },
+    SetGlobal { name: &'static str, version: u32, bytes: Box<[u8]> },
+    Halt,
+}
+
+/// Place in the buffer to which it can be cut back.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    drafts: usize,
+    arenas: Vec<usize>,
+    next_handle: u64,
+    random: u64,
+}
+
+/// From this many drafts on, the latest draft of a fact is found through a map.
+const SCAN_MAX: usize = 16;
+
+type LatestMap = HashMap<FactHandle, u32, BuildHasherDefault<CodeHasher>>;
+
+/// Drafted operations in order, their values by kind, and the counters as they would be after them.
+#[derive(Default)]
+pub(crate) struct Drafts {
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) arenas: Vec<Option<Box<dyn AnyArena>>>,
+    lengths: Vec<usize>,
+    /// Types that the store does not know yet; their kinds follow the store's.
+    pub(crate) new_types: Vec<FactType>,
+    /// By fact its latest draft with a value or its deletion; for lookup only, built when needed.
+    latest: LatestMap,
+    indexed: usize,
+    base_handle: u64,
+    pub(crate) next_handle: u64,
+    pub(crate) random: u64,
+}
+
+pub(crate) fn encode<T: Serialize>(kind: &'static str, value: &T) -> Result<Box<[u8]>, ChangeError> {
+    let mut bytes = Vec::new();
+    append_postcard(value, &mut bytes)
+        .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })?;
+    Ok(bytes.into())
+}
+
+impl Drafts {
+    /// Empties the buffer and takes over the session's counters.
+    pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
+        self.drafts.clear();
+        self.arenas.iter_mut().flatten().for_each(|arena| arena.clear());
+        self.lengths.iter_mut().for_each(|length| *length = 0);
+        self.new_types.clear();
+        self.latest.clear();
+        self.indexed = 0;
+        self.base_handle = next_handle;
+        self.next_handle = next_handle;
+        self.random = random;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.drafts.len()
+    }
+
+    pub(crate) fn push(&mut self, draft: Draft) {
+        self.drafts.push(draft);
+        if self.drafts.len() > SCAN_MAX {
+            self.index();
+        }
+    }
+
+    /// The kind of a type, with an arena for it; types new to the store get the next kinds.
+    pub(crate) fn kind(&mut self, store: &Store, fact: FactType) -> u32 {
+        let known = store.kinds.iter().position(|kind| kind.fact.id() == fact.id());
+        let place = known.unwrap_or_else(|| {
+            let added = self.new_types.iter().position(|new| new.id() == fact.id());
+            store.kinds.len()
+                + added.unwrap_or_else(|| {
+                    self.new_types.push(fact);
+                    self.new_types.len() - 1
+                })
+        });
+        if self.arenas.len() <= place {
+            self.arenas.resize_with(place + 1, || None);
+            self.lengths.resize(place + 1, 0);
+        }
+        if self.arenas[place].is_none() {
+            self.arenas[place] = Some(fact.new_arena());
+        }
+        u32::try_from(place).expect("fewer than 2³² types")
+    }
+
+    fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
+        let arena = self.arenas[kind as usize].as_mut().expect("`kind` made it");
+        let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+        arena.0.push(Some(value));
+        self.lengths[kind as usize] = arena.0.len();
+        u32::try_from(arena.0.len() - 1).expect("fewer than 2³² staged values")
+    }
+
+    fn peek<T: Fact>(&self, kind: u32, at: u32) -> Option<&T> {
+        let arena = self.arenas.get(kind as usize)?.as_ref()?;
+        arena.as_any().downcast_ref::<Arena<T>>()?.0.get(at as usize)?.as_ref()
+    }
+
+    pub(crate) fn insert<T: Fact>(&mut self, kind: u32, value: T, stated: bool) -> FactHandle {
+        let handle = FactHandle::new(self.next_handle);
+        self.next_handle += 1;
+        let at = self.put(kind, value);
+        self.push(Draft::Insert { kind, handle, at, stated });
+        handle
+    }
+
+    pub(crate) fn update<T: Fact>(
+        &mut self,
+        kind: u32,
+        handle: FactHandle,
+        value: T,
+        mask: FieldMask,
+    ) {
+        let at = self.put(kind, value);
+        self.push(Draft::Update { kind, handle, at, mask });
+    }
+
+    fn index(&mut self) {
+        for at in self.indexed..self.drafts.len() {
+            if let Some(handle) = subject(&self.drafts[at]) {
+                let at = u32::try_from(at).expect("fewer than 2³² drafts");
+                self.latest.insert(handle, at);
+            }
+        }
+        self.indexed = self.drafts.len();
+    }
+
+    fn latest(&self, handle: FactHandle) -> Option<&Draft> {
+        if self.drafts.len() > SCAN_MAX {
+            return self.latest.get(&handle).map(|&at| &self.drafts[at as usize]);
+        }
+        self.drafts.iter().rev().find(|draft| subject(draft) == Some(handle))
+    }
+
+    /// The staged value of a fact: none if nothing is staged, an inner none if it is deleted or of
+    /// another type.
+    pub(crate) fn value<T: Fact>(&self, handle: FactHandle) -> Option<Option<&T>> {
+        match self.latest(handle)? {
+            Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } => {
+                Some(self.peek(*kind, *at))
+            }
+            _ => Some(None),
+        }
+    }
+
+    /// Whether a fact will be stated, if the drafts decide it.
+    pub(crate) fn stated(&self, handle: FactHandle) -> Option<bool> {
+        self.drafts.iter().rev().find_map(|draft| match draft {
+            Draft::State { handle: of } if *of == handle => Some(true),
+            Draft::Unstate { handle: of } if *of == handle => Some(false),
+            Draft::Insert { handle: of, stated, .. } if *of == handle => Some(*stated),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn supports(&self, handle: FactHandle) -> bool {
+        self.drafts.iter().any(|draft| matches!(draft, Draft::Support { handle: of } if *of == handle))
+    }
+
+    pub(crate) fn with_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
+        let staged = self.drafts.iter().filter_map(|draft| match draft {
+            Draft::Insert { kind: of, handle, .. } | Draft::Update { kind: of, handle, .. }
+                if *of == kind =>
+            {
+                Some(*handle)
+            }
+            _ => None,
+        });
+        staged
+            .filter(|&handle| {
+                self.value::<T>(handle).flatten().is_some_and(|value| value.same_key(fact))
+            })
+            .min()
+    }
+
+    /// Whether the drafts derive facts of this kind.
+    pub(crate) fn derives(&self, kind: u32) -> bool {
+        self.drafts.iter().any(|draft| {
+            matches!(draft, Draft::Insert { kind: of, stated: false, .. } if *of == kind)
+        })
+    }
+
+    /// The fact with equal bytes: the lowest stated one, else the derived one.
+    pub(crate) fn equal(&self, store: &Store, kind: u32, bytes: &[u8]) -> Option<FactHandle> {
+        let mut equal = self.all_equal(store, kind, bytes);
+        equal.sort_unstable_by_key(|&(handle, stated)| (!stated, handle));
+        equal.first().map(|&(handle, _)| handle)
+    }
+
+    pub(crate) fn equal_justified(
+        &self,
+        store: &Store,
+        kind: u32,
+        bytes: &[u8],
+    ) -> Option<FactHandle> {
+        let equal = self.all_equal(store, kind, bytes);
+        equal.iter().filter(|(_, stated)| !stated).map(|&(handle, _)| handle).min()
+    }
+
+    /// Live facts with equal bytes, each with whether it is stated.
+    fn all_equal(&self, store: &Store, kind: u32, bytes: &[u8]) -> Vec<(FactHandle, bool)> {
+        let mut found = Vec::new();
+        let mut scratch = Vec::new();
+        if let Some(columns) = store.kinds.get(kind as usize) {
+            let mut consider = |slot: u32| {
+                let handle = columns.handle(slot);
+                let live = store.locate(handle) == Some(Place { kind, slot });
+                if !live || self.latest(handle).is_some() {
+                    return;
+                }
+                scratch.clear();
+                if columns.table.encode(slot, &mut scratch).is_ok() && scratch == bytes {
+                    let stated = self.stated(handle).unwrap_or(*columns.stated.get(slot));
+                    found.push((handle, stated));
+                }
+            };
+            if *columns.believed.get() {
+                columns.beliefs.members(code_of(bytes)).for_each(&mut consider);
+            } else {
+                // The first derived fact of its type: no index yet. Applying it builds one.
+                (0..columns.slot_count()).for_each(&mut consider);
+            }
+        }
+        for (handle, arena, at) in self.staged_values(kind) {
+            scratch.clear();
+            if arena.encode(at, &mut scratch).is_ok() && scratch == bytes {
+                let in_store = || store.locate(handle).map(|place| {
+                    *store.kind(place.kind).stated.get(place.slot)
+                });
+                let stated = self.stated(handle).or_else(in_store).unwrap_or(true);
+                found.push((handle, stated));
+            }
+        }
+        found
+    }
+
+    /// The latest staged value of each fact of a kind that is not deleted.
+    fn staged_values(
+        &self,
+        kind: u32,
+    ) -> impl Iterator<Item = (FactHandle, &dyn AnyArena, u32)> + '_ {
+        self.drafts.iter().filter_map(move |draft| match draft {
+            Draft::Insert { kind: of, handle, at, .. } | Draft::Update { kind: of, handle, at, .. }
+                if *of == kind && self.is_latest(*handle, draft) =>
+            {
+                let arena = self.arenas[kind as usize].as_deref().expect("`kind` made it");
+                Some((*handle, arena, *at))
+            }
+            _ => None,
+        })
+    }
+
+    fn is_latest(&self, handle: FactHandle, draft: &Draft) -> bool {
+        self.latest(handle).is_some_and(|latest| std::ptr::eq(latest, draft))
+    }
+
+    /// Handles of a type's facts with the drafts applied, in order.
+    pub(crate) fn live_handles(&self, store: &Store, fact: FactType) -> Vec<FactHandle> {
+        let known = store.kinds.iter().position(|kind| kind.fact.id() == fact.id());
+        let mut handles = Vec::new();
+        if let Some(kind) = known {
+            let kind = u32::try_from(kind).expect("fewer than 2³² types");
+            handles.extend(store.in_order(kind).into_iter().map(|(handle, _)| handle));
+        }
+        handles.extend(self.drafts.iter().filter_map(|draft| match draft {
+            Draft::Insert { handle, .. } => Some(*handle),
+            _ => None,
+        }));
+        handles
+    }
+
+    pub(crate) fn global(&self, name: &str) -> Option<(u32, &[u8])> {
+        self.drafts.iter().rev().find_map(|draft| match draft {
+            Draft::SetGlobal { name: of, version, bytes } if *of == name => {
+                Some((*version, &**bytes))
+            }
+            _ => None,
+        })
+    }
+
+    /// SplitMix64: one addition of state, so that its state is one number.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            drafts: self.drafts.len(),
+            arenas: self.lengths.clone(),
+            next_handle: self.next_handle,
+            random: self.random,
+        }
+    }
+
+    pub(crate) fn drop_after(&mut self, mark: Mark) {
+        self.drafts.truncate(mark.drafts);
+        for (at, arena) in self.arenas.iter_mut().enumerate() {
+            let length = mark.arenas.get(at).copied().unwrap_or(0);
+            self.lengths[at] = length;
+            if let Some(arena) = arena {
+                arena.truncate(length);
+            }
+        }
+        self.next_handle = mark.next_handle;
+        self.random = mark.random;
+        self.latest.clear();
+        self.indexed = 0;
+        if self.drafts.len() > SCAN_MAX {
+            self.index();
+        }
+    }
+}
+
+/// The fact whose value a draft decides.
+fn subject(draft: &Draft) -> Option<FactHandle> {
+    match draft {
+        Draft::Insert { handle, .. } | Draft::Update { handle, .. } | Draft::Delete { handle } => {
+            Some(*handle)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,382 @@
+//! The object store: facts by type and slot, with what the engine knows about each.
+
+mod locations;
+mod table;
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
+
+pub(crate) use locations::Place;
+pub use table::Table;
+pub(crate) use table::{AnyArena, AnyTable, Arena};
+
+use crate::chains::{Chains, NONE};
+use crate::fact::{Fact, FieldMask};
+use crate::trail::{Cell, Column, Scope, Trailed, trailed};
+use locations::Locations;
+
+/// What the engine must know about a fact type before it has seen a fact of it.
+#[derive(Clone, Copy)]
+pub struct FactType {
+    id: TypeId,
+    name: &'static str,
+    version: u32,
+    fields: &'static [&'static str],
+    unique: bool,
+    keyed: bool,
+    create: fn() -> Box<dyn AnyTable>,
+    arena: fn() -> Box<dyn AnyArena>,
+}
+
+impl FactType {
+    /// The description of `T`.
+    pub fn of<T: Fact>() -> Self {
+        Self {
+            id: TypeId::of::<T>(),
+            name: T::NAME,
+            version: T::VERSION,
+            fields: T::FIELDS,
+            unique: T::UNIQUE,
+            keyed: T::KEYED,
+            create: || Box::new(Table::<T>::default()),
+            arena: || Box::new(Arena::<T>(Vec::new())),
+        }
+    }
+
+    /// Its stable name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its schema version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Names of its fields.
+    pub fn fields(&self) -> &'static [&'static str] {
+        self.fields
+    }
+
+    pub(crate) fn new_arena(&self) -> Box<dyn AnyArena> {
+        (self.arena)()
+    }
+
+    pub(crate) fn id(&self) -> TypeId {
+        self.id
+    }
+}
+
+impl fmt::Debug for FactType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} v{}", self.name, self.version)
+    }
+}
+
+/// All facts of one type.
+pub(crate) struct Kind {
+    pub(crate) fact: FactType,
+    /// Its number in the journal's dictionary.
+    pub(crate) tag: TypeTag,
+    pub(crate) table: Box<dyn AnyTable>,
+    /// By slot: the handle, or 0 for a free slot. A deleted fact keeps its slot until the flush ends.
+    handles: Column<u64>,
+    recency: Column<u64>,
+    /// By slot: the inserting or last updating rule's tag plus one; 0 for the outside.
+    issuers: Column<u32>,
+    clocks: Column<i64>,
+    pub(crate) stated: Column<bool>,
+    free: Column<u32>,
+    keys: Chains,
+    /// Truth maintenance: by slot the head of the fact's supports; equal facts by code.
+    pub(crate) first_support: Column<u32>,
+    pub(crate) believed: Cell<bool>,
+    pub(crate) beliefs: Chains,
+    /// Scratch of the current flush, by slot: the last operation on it plus one, and its value before.
+    pub(crate) last_op: Vec<u32>,
+    pub(crate) before: Vec<u32>,
+}
+
+trailed!(Kind {
+    table, handles, recency, issuers, clocks, stated, free, keys, first_support, believed, beliefs
+});
+
+impl Trailed for Box<dyn AnyTable> {
+    fn undo(&mut self, scope: Scope) {
+        (**self).undo(scope);
+    }
+    fn forget(&mut self) {
+        (**self).forget();
+    }
+}
+
+impl Clone for Kind {
+    fn clone(&self) -> Self {
+        Self {
+            fact: self.fact,
+            tag: self.tag,
+            table: self.table.clone_box(),
+            handles: self.handles.clone(),
+            recency: self.recency.clone(),
+            issuers: self.issuers.clone(),
+            clocks: self.clocks.clone(),
+            stated: self.stated.clone(),
+            free: self.free.clone(),
+            keys: self.keys.clone(),
+            first_support: self.first_support.clone(),
+            believed: self.believed.clone(),
+            beliefs: self.beliefs.clone(),
+            last_op: self.last_op.clone(),
+            before: self.before.clone(),
+        }
+    }
+}
+
+/// What is known about a new fact beside its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    pub(crate) handle: FactHandle,
+    pub(crate) seq: Seq,
+    pub(crate) issuer: Option<RuleTag>,
+    pub(crate) stated: bool,
+    pub(crate) clock: i64,
+}
+
+impl Kind {
+    fn new(fact: FactType, tag: TypeTag) -> Self {
+        Self {
+            fact,
+            tag,
+            table: (fact.create)(),
+            handles: Column::default(),
+            recency: Column::default(),
+            issuers: Column::default(),
+            clocks: Column::default(),
+            stated: Column::default(),
+            free: Column::default(),
+            keys: Chains::default(),
+            first_support: Column::default(),
+            believed: Cell::new(false),
+            beliefs: Chains::default(),
+            last_op: Vec::new(),
+            before: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn handle(&self, slot: u32) -> FactHandle {
+        FactHandle::new(*self.handles.get(slot))
+    }
+
+    #[inline]
+    pub(crate) fn recency(&self, slot: u32) -> Seq {
+        Seq::new(*self.recency.get(slot))
+    }
+
+    pub(crate) fn issuer(&self, slot: u32) -> Option<RuleTag> {
+        self.issuers.get(slot).checked_sub(1).map(RuleTag::new)
+    }
+
+    pub(crate) fn clock(&self, slot: u32) -> i64 {
+        *self.clocks.get(slot)
+    }
+
+    pub(crate) fn slot_count(&self) -> u32 {
+        self.handles.len()
+    }
+
+    pub(crate) fn touch(&mut self, scope: Scope, slot: u32, seq: Seq, issuer: Option<RuleTag>) {
+        self.recency.set(scope, slot, seq.get());
+        self.issuers.set(scope, slot, issuer.map_or(0, |tag| tag.get() + 1));
+    }
+
+    pub(crate) fn next_slot(&mut self, scope: Scope) -> u32 {
+        self.free.pop(scope).unwrap_or(self.handles.len())
+    }
+
+    /// Fills the columns of a slot whose value is already in the table.
+    pub(crate) fn bear(&mut self, scope: Scope, slot: u32, birth: Birth) {
+        let issuer = birth.issuer.map_or(0, |tag| tag.get() + 1);
+        if slot == self.handles.len() {
+            self.handles.push(scope, birth.handle.get());
+            self.recency.push(scope, birth.seq.get());
+            self.issuers.push(scope, issuer);
+            self.clocks.push(scope, birth.clock);
+            self.stated.push(scope, birth.stated);
+            self.first_support.push(scope, NONE);
+            self.last_op.push(0);
+            self.before.push(NONE);
+        } else {
+            self.handles.set(scope, slot, birth.handle.get());
+            self.recency.set(scope, slot, birth.seq.get());
+            self.issuers.set(scope, slot, issuer);
+            self.clocks.set(scope, slot, birth.clock);
+            self.stated.set(scope, slot, birth.stated);
+        }
+        self.link_key(scope, slot);
+    }
+
+    pub(crate) fn link_key(&mut self, scope: Scope, slot: u32) {
+        if let Some(code) = self.fact.keyed.then(|| self.table.key_code(slot)).flatten() {
+            self.keys.link(scope, slot, code);
+        }
+    }
+
+    pub(crate) fn unlink_key(&mut self, scope: Scope, slot: u32) {
+        if self.fact.keyed {
+            self.keys.unlink(scope, slot);
+        }
+    }
+
+    /// Gives a dead fact's slot back.
+    pub(crate) fn free_slot(&mut self, scope: Scope, slot: u32) {
+        self.table.clear_slot(scope, slot);
+        self.handles.set(scope, slot, 0);
+        self.free.push(scope, slot);
+    }
+
+    /// Live or dying facts with an equal key, by slot.
+    pub(crate) fn with_key(&self, code: u64) -> impl Iterator<Item = u32> + '_ {
+        self.keys.members(code)
+    }
+
+    /// Operations that were done on a fact in this flush are reachable from here.
+    pub(crate) fn last_op(&self, slot: u32) -> Option<u32> {
+        self.last_op[slot as usize].checked_sub(1)
+    }
+}
+
+/// All facts of a session.
+#[derive(Clone, Default)]
+pub(crate) struct Store {
+    pub(crate) kinds: Vec<Kind>,
+    /// For lookup only.
+    by_type: BTreeMap<TypeId, u32>,
+    /// The journal's dictionary of types, by tag.
+    names: Vec<String>,
+    places: Locations,
+}
+
+trailed!(Store { kinds, places });
+
+impl Store {
+    /// The kind of a type, made known if it was not; says whether the dictionary grew.
+    pub(crate) fn register(&mut self, fact: FactType) -> (u32, bool) {
+        if let Some(&kind) = self.by_type.get(&fact.id()) {
+            return (kind, false);
+        }
+        let known = self.names.iter().position(|name| name == fact.name());
+        let place = known.unwrap_or(self.names.len());
+        if known.is_none() {
+            self.names.push(fact.name().to_owned());
+        }
+        let tag = TypeTag::new(u32::try_from(place).expect("fewer than 2³² types"));
+        let kind = u32::try_from(self.kinds.len()).expect("fewer than 2³² types");
+        self.kinds.push(Kind::new(fact, tag));
+        self.by_type.insert(fact.id(), kind);
+        (kind, known.is_none())
+    }
+
+    /// Adopts a journal's dictionary; before any type is registered.
+    pub(crate) fn adopt_names(&mut self, names: Vec<String>) {
+        debug_assert!(self.kinds.is_empty(), "tags are given once");
+        self.names = names;
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(crate) fn kind_of<T: Fact>(&self) -> Option<u32> {
+        self.by_type.get(&TypeId::of::<T>()).copied()
+    }
+
+    pub(crate) fn kind_with_tag(&self, tag: TypeTag) -> Option<u32> {
+        let kind = self.kinds.iter().position(|kind| kind.tag == tag)?;
+        Some(u32::try_from(kind).expect("fewer than 2³² types"))
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self, kind: u32) -> &Kind {
+        &self.kinds[kind as usize]
+    }
+
+    #[inline]
+    pub(crate) fn kind_mut(&mut self, kind: u32) -> &mut Kind {
+        &mut self.kinds[kind as usize]
+    }
+
+    #[inline]
+    pub(crate) fn locate(&self, handle: FactHandle) -> Option<Place> {
+        self.places.get(handle)
+    }
+
+    pub(crate) fn set_place(&mut self, scope: Scope, handle: FactHandle, place: Option<Place>) {
+        self.places.set(scope, handle, place);
+    }
+
+    /// How many facts live.
+    pub(crate) fn live(&self) -> u64 {
+        self.places.live()
+    }
+
+    pub(crate) fn value<T: Fact>(&self, place: Place) -> Option<&T> {
+        let table = self.kind(place.kind).table.as_any().downcast_ref::<Table<T>>()?;
+        Some(table.value(place.slot))
+    }
+
+    /// The live facts of a kind in the order of their handles.
+    pub(crate) fn in_order(&self, kind: u32) -> Vec<(FactHandle, u32)> {
+        let columns = self.kind(kind);
+        let mut facts: Vec<(FactHandle, u32)> = (0..columns.slot_count())
+            .map(|slot| (columns.handle(slot), slot))
+            .filter(|(handle, slot)| self.locate(*handle) == Some(Place { kind, slot: *slot }))
+            .collect();
+        facts.sort_unstable();
+        facts
+    }
+
+    /// The source of a position that holds facts of this kind.
+    #[inline]
+    pub(crate) fn source(&self, kind: u32) -> &dyn Any {
+        self.kind(kind).table.as_any()
+    }
+
+    /// Highest sequence number of the operations of this flush that touched these fields of a fact.
+    #[inline]
+    pub(crate) fn touched(&self, ops: &[Op], kind: u32, slot: u32, reads: FieldMask) -> Option<Seq> {
+        let mut at = self.kind(kind).last_op(slot)?;
+        loop {
+            let op = &ops[at as usize];
+            if op.mask.intersects(reads) || op.what != Change::Update {
+                return Some(op.seq);
+            }
+            at = op.previous.checked_sub(1)?;
+        }
+    }
+}
+
+/// What one operation did to a fact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// One staged operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op {
+    pub(crate) what: Change,
+    pub(crate) seq: Seq,
+    pub(crate) handle: FactHandle,
+    pub(crate) kind: u32,
+    pub(crate) slot: u32,
+    pub(crate) mask: FieldMask,
+    pub(crate) issuer: Option<RuleTag>,
+    /// The operation before it on the same fact in this flush, plus one.
+    pub(crate) previous: u32,
+}

@@ -1,0 +1,185 @@
+//! The values of one fact type.
+
+use std::any::Any;
+use std::fmt;
+
+use steadfast_wm::codec::v1::append_postcard;
+
+use crate::fact::{Fact, FieldMask, ReadError};
+use crate::rows::BEFORE;
+use crate::trail::{Column, Scope, Trailed};
+
+/// The values of one fact type, by slot. Slots are reused and never observable.
+pub struct Table<T> {
+    values: Column<Option<T>>,
+    /// Scratch: values as they were before the current flush, addressed with [`BEFORE`].
+    before: Vec<T>,
+}
+
+impl<T: Fact> Table<T> {
+    #[inline]
+    pub(crate) fn value(&self, slot: u32) -> &T {
+        if slot & BEFORE == 0 {
+            self.values.get(slot).as_ref().expect("rows name occupied slots")
+        } else {
+            &self.before[(slot & !BEFORE) as usize]
+        }
+    }
+
+    pub(crate) fn put(&mut self, scope: Scope, slot: u32, value: T) {
+        if slot == self.values.len() {
+            self.values.push(scope, Some(value));
+        } else {
+            self.values.set(scope, slot, Some(value));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} slots", self.values.len())
+    }
+}
+
+/// Values on their way into a table: what a consequence or a transaction wants to write.
+pub(crate) trait AnyArena: Send {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn clear(&mut self);
+    fn truncate(&mut self, len: usize);
+    /// Appends the postcard bytes of a value.
+    fn encode(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
+}
+
+/// A typed arena: values by index, taken out when applied.
+pub(crate) struct Arena<T>(pub(crate) Vec<Option<T>>);
+
+impl<T: Fact> AnyArena for Arena<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+    fn encode(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        append_postcard(self.0[at as usize].as_ref().expect("a staged value"), bytes)
+    }
+}
+
+/// A table behind its type.
+pub(crate) trait AnyTable: Trailed + Send {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn clone_box(&self) -> Box<dyn AnyTable>;
+    /// Appends the postcard bytes of a value.
+    fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
+    /// Puts a stored value into a free or new slot.
+    fn decode_into(
+        &mut self,
+        scope: Scope,
+        slot: u32,
+        version: u32,
+        bytes: &[u8],
+    ) -> Result<FieldMask, ReadError>;
+    /// Moves a value from an arena into a free or new slot.
+    fn put_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
+    /// Replaces a value by one from an arena.
+    fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
+    fn clear_slot(&mut self, scope: Scope, slot: u32);
+    /// Keeps a copy of a value as the one before the flush; gives its slot there.
+    fn keep_before(&mut self, slot: u32) -> u32;
+    fn drop_before(&mut self);
+    fn key_code(&self, slot: u32) -> Option<u64>;
+    fn same_key(&self, slot: u32, other: u32) -> bool;
+}
+
+impl<T: Fact> Default for Table<T> {
+    fn default() -> Self {
+        Self { values: Column::default(), before: Vec::new() }
+    }
+}
+
+impl<T> Trailed for Table<T> {
+    fn undo(&mut self, scope: Scope) {
+        self.values.undo(scope);
+    }
+    fn forget(&mut self) {
+        self.values.forget();
+    }
+}
+
+fn take_from<T: Fact>(arena: &mut dyn AnyArena, at: u32) -> T {
+    let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+    arena.0[at as usize].take().expect("a value is taken once")
+}
+
+impl<T: Fact> AnyTable for Table<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn clone_box(&self) -> Box<dyn AnyTable> {
+        Box::new(Self { values: self.values.clone(), before: self.before.clone() })
+    }
+
+    fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        append_postcard(self.value(slot), bytes)
+    }
+
+    fn decode_into(
+        &mut self,
+        scope: Scope,
+        slot: u32,
+        version: u32,
+        bytes: &[u8],
+    ) -> Result<FieldMask, ReadError> {
+        let value = T::read(version, bytes)?;
+        let occupied = slot < self.values.len() && self.values.get(slot).is_some();
+        let mask = if occupied { self.value(slot).diff(&value) } else { FieldMask::ALL };
+        self.put(scope, slot, value);
+        Ok(mask)
+    }
+
+    fn put_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {
+        let value = take_from::<T>(arena, at);
+        self.put(scope, slot, value);
+    }
+
+    fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {
+        let value = take_from::<T>(arena, at);
+        self.values.set(scope, slot, Some(value));
+    }
+
+    fn clear_slot(&mut self, scope: Scope, slot: u32) {
+        self.values.set(scope, slot, None);
+    }
+
+    fn keep_before(&mut self, slot: u32) -> u32 {
+        let value = self.value(slot).clone();
+        self.before.push(value);
+        let at = u32::try_from(self.before.len() - 1).expect("fewer than 2³¹ updates in a flush");
+        at | BEFORE
+    }
+
+    fn drop_before(&mut self) {
+        self.before.clear();
+    }
+
+    fn key_code(&self, slot: u32) -> Option<u64> {
+        self.value(slot).key_code()
+    }
+
+    fn same_key(&self, slot: u32, other: u32) -> bool {
+        self.value(slot).same_key(self.value(other))
+    }
+}

@@ -1,0 +1,170 @@
+//! What a consequence sees: its match, and the actions it may take.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::fact::{Fact, Handle};
+use crate::rows::Rows;
+use crate::stage::Stage;
+
+pub use crate::error::{RuleError, RuleResult};
+
+/// A fact of the current match together with its handle.
+///
+/// It dereferences to the fact as it was when the consequence began, whatever the consequence does
+/// to it meanwhile.
+pub struct Ref<'a, T> {
+    value: &'a T,
+    handle: Handle<T>,
+}
+
+impl<'a, T> Ref<'a, T> {
+    pub(crate) fn new(value: &'a T, handle: Handle<T>) -> Self {
+        Self { value, handle }
+    }
+
+    /// The fact's handle, to modify or delete it, or to keep.
+    pub fn handle(&self) -> Handle<T> {
+        self.handle
+    }
+
+    /// The fact, for as long as the match lives.
+    pub fn get(&self) -> &'a T {
+        self.value
+    }
+}
+
+impl<T> Clone for Ref<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Ref<'_, T> {}
+impl<T> Deref for Ref<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.value
+    }
+}
+impl<T: fmt::Debug> fmt::Debug for Ref<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} = {:?}", self.handle, self.value)
+    }
+}
+impl<T> From<Ref<'_, T>> for Handle<T> {
+    fn from(reference: Ref<'_, T>) -> Self {
+        reference.handle
+    }
+}
+impl<T> From<&Ref<'_, T>> for Handle<T> {
+    fn from(reference: &Ref<'_, T>) -> Self {
+        reference.handle
+    }
+}
+
+/// The match that fires.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    rows: Rows<'a>,
+    handles: &'a [u64],
+    session: u32,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn new(
+        sources: &'a [&'a dyn Any],
+        slots: &'a [u32],
+        handles: &'a [u64],
+        session: u32,
+    ) -> Self {
+        Self { rows: Rows::new(sources, slots), handles, session }
+    }
+
+    /// The fact at a position.
+    pub fn fact<T: Fact>(&self, position: usize) -> &'a T {
+        self.rows.facts::<T>(position).at(0)
+    }
+
+    /// The fact at a position with its handle.
+    pub fn reference<T: Fact>(&self, position: usize) -> Ref<'a, T> {
+        let handle = steadfast_wm::FactHandle::new(self.handles[position]);
+        Ref::new(self.fact(position), Handle::new(handle, self.session))
+    }
+
+    /// The group at a position.
+    pub fn group<G: 'static>(&self, position: usize) -> &'a G {
+        self.rows.groups::<G>(position).at(0)
+    }
+}
+
+impl fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Row{:?}", self.handles)
+    }
+}
+
+/// What a consequence may do. All of it is buffered: if the consequence returns `Ok` it is applied
+/// as a whole, after an error or a panic nothing of it happened.
+///
+/// Reads see the consequence's own writes; matching happens after it returns. There is no clock but
+/// the session's, no randomness but the session's, and no way to the outside but [`Stage::emit`].
+pub struct Then<'a> {
+    stage: Stage<'a>,
+}
+
+impl<'a> Then<'a> {
+    pub(crate) fn new(stage: Stage<'a>) -> Self {
+        Self { stage }
+    }
+
+    /// Inserts a fact that exists for as long as some match supports it: here the one that fires.
+    ///
+    /// If an equal fact exists the match supports that one, whose handle is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`](crate::ChangeError) as for an insert.
+    pub fn insert_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, RuleError> {
+        Ok(self.stage.draft_logical(fact)?)
+    }
+
+    /// Lets this consequence complete, then stops the run; pending matches stay pending.
+    pub fn halt(&mut self) {
+        self.stage.draft_halt();
+    }
+
+    /// Runs `body`; if it fails, nothing that it did happens, and the consequence goes on.
+    ///
+    /// # Errors
+    ///
+    /// The error of `body`.
+    pub fn scope<R>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<R, RuleError>,
+    ) -> Result<R, RuleError> {
+        let mark = self.stage.mark();
+        let result = body(self);
+        if result.is_err() {
+            self.stage.drop_after(mark);
+        }
+        result
+    }
+}
+
+impl<'a> Deref for Then<'a> {
+    type Target = Stage<'a>;
+    fn deref(&self) -> &Stage<'a> {
+        &self.stage
+    }
+}
+impl DerefMut for Then<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.stage
+    }
+}
+impl fmt::Debug for Then<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Then({:?})", self.stage)
+    }
+}

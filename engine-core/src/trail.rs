@@ -1,0 +1,330 @@
+//! Trailed state: every write of session state goes through these containers.
+//!
+//! A container keeps, while a [`Scope`] is open, a log of the before-images of its own cells. Undoing
+//! replays that log backwards; the containers are independent of each other, so the order between
+//! them does not matter. Outside a scope a write costs one predictable branch.
+//!
+//! Transactions open scopes; nothing else in the engine knows about them. Scratch that a flush
+//! builds and drops again is not state and is not trailed.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds};
+
+/// The innermost open transaction scope, if there is one.
+///
+/// Serials grow inwards: undoing to a scope undoes everything written in it and in scopes inside it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Scope(u32);
+
+impl Scope {
+    /// No scope is open: nothing is logged.
+    pub(crate) const NONE: Self = Self(0);
+
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The scope inside this one.
+    pub(crate) fn inner(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// State that can be put back to what it was when a scope was opened.
+pub(crate) trait Trailed {
+    /// Undoes every write made in `scope` or inside it.
+    fn undo(&mut self, scope: Scope);
+    /// Drops the logs: what was written stays.
+    fn forget(&mut self);
+}
+
+/// Implements [`Trailed`] field by field.
+macro_rules! trailed {
+    ($type:ty { $($field:ident),* $(,)? }) => {
+        impl $crate::trail::Trailed for $type {
+            fn undo(&mut self, scope: $crate::trail::Scope) {
+                $($crate::trail::Trailed::undo(&mut self.$field, scope);)*
+            }
+            fn forget(&mut self) {
+                $($crate::trail::Trailed::forget(&mut self.$field);)*
+            }
+        }
+    };
+}
+pub(crate) use trailed;
+
+impl<T: Trailed> Trailed for Vec<T> {
+    fn undo(&mut self, scope: Scope) {
+        self.iter_mut().for_each(|part| part.undo(scope));
+    }
+    fn forget(&mut self) {
+        self.iter_mut().for_each(Trailed::forget);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Undo<T> {
+    Set(u32, T),
+    Pushed,
+    Popped(T),
+    Replaced(Vec<T>),
+}
+
+/// A vector of cells, addressed by `u32`.
+#[derive(Clone, Debug)]
+pub(crate) struct Column<T> {
+    cells: Vec<T>,
+    log: Vec<(Scope, Undo<T>)>,
+}
+
+impl<T> Default for Column<T> {
+    fn default() -> Self {
+        Self { cells: Vec::new(), log: Vec::new() }
+    }
+}
+
+impl<T> Column<T> {
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.cells.len()).expect("columns are addressed by u32")
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: u32) -> &T {
+        &self.cells[at as usize]
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &self.cells
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
+        let old = std::mem::replace(&mut self.cells[at as usize], value);
+        if scope.is_open() {
+            self.log.push((scope, Undo::Set(at, old)));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, scope: Scope, value: T) {
+        self.cells.push(value);
+        if scope.is_open() {
+            self.log.push((scope, Undo::Pushed));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self, scope: Scope) -> Option<T>
+    where
+        T: Clone,
+    {
+        let value = self.cells.pop()?;
+        if scope.is_open() {
+            self.log.push((scope, Undo::Popped(value.clone())));
+        }
+        Some(value)
+    }
+
+    /// Swaps in a whole new vector, for growth and compaction; the old one moves into the log.
+    pub(crate) fn replace(&mut self, scope: Scope, cells: Vec<T>) {
+        let old = std::mem::replace(&mut self.cells, cells);
+        if scope.is_open() {
+            self.log.push((scope, Undo::Replaced(old)));
+        }
+    }
+}
+
+impl<T: Clone> Column<T> {
+    /// Makes sure that `at` is a cell, filling with `value`.
+    #[inline]
+    pub(crate) fn reach(&mut self, scope: Scope, at: u32, value: &T) {
+        while self.cells.len() <= at as usize {
+            self.push(scope, value.clone());
+        }
+    }
+
+    /// Changes a cell in place; inside a scope its old value is cloned first.
+    #[inline]
+    pub(crate) fn change<R>(
+        &mut self,
+        scope: Scope,
+        at: u32,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let cell = &mut self.cells[at as usize];
+        if scope.is_open() {
+            self.log.push((scope, Undo::Set(at, cell.clone())));
+        }
+        change(cell)
+    }
+}
+
+impl<T> Trailed for Column<T> {
+    fn undo(&mut self, scope: Scope) {
+        while let Some((_, undo)) = self.log.pop_if(|(written, _)| *written >= scope) {
+            match undo {
+                Undo::Set(at, old) => self.cells[at as usize] = old,
+                Undo::Pushed => drop(self.cells.pop()),
+                Undo::Popped(value) => self.cells.push(value),
+                Undo::Replaced(old) => self.cells = old,
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.log.clear();
+    }
+}
+
+/// One value.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell<T> {
+    value: T,
+    log: Vec<(Scope, T)>,
+}
+
+impl<T: Clone> Cell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value, log: Vec::new() }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> &T {
+        &self.value
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, scope: Scope, value: T) {
+        let old = std::mem::replace(&mut self.value, value);
+        if scope.is_open() {
+            self.log.push((scope, old));
+        }
+    }
+}
+
+impl<T> Trailed for Cell<T> {
+    fn undo(&mut self, scope: Scope) {
+        while let Some((_, old)) = self.log.pop_if(|(written, _)| *written >= scope) {
+            self.value = old;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.log.clear();
+    }
+}
+
+/// An ordered map.
+#[derive(Clone, Debug)]
+pub(crate) struct OrderedMap<K, V> {
+    map: BTreeMap<K, V>,
+    log: Vec<(Scope, K, Option<V>)>,
+}
+
+impl<K, V> Default for OrderedMap<K, V> {
+    fn default() -> Self {
+        Self { map: BTreeMap::new(), log: Vec::new() }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.map.get(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.map.iter()
+    }
+
+    pub(crate) fn range<R: RangeBounds<K>>(&self, range: R) -> impl Iterator<Item = (&K, &V)> {
+        // `BTreeMap::range` panics on an inverted range; here it is just empty.
+        let empty = match (range.start_bound(), range.end_bound()) {
+            (Bound::Included(start), Bound::Included(end)) => start > end,
+            (Bound::Included(start), Bound::Excluded(end)) => start > end,
+            _ => false,
+        };
+        (!empty).then(|| self.map.range(range)).into_iter().flatten()
+    }
+
+    pub(crate) fn insert(&mut self, scope: Scope, key: K, value: V) {
+        if scope.is_open() {
+            let old = self.map.insert(key.clone(), value);
+            self.log.push((scope, key, old));
+        } else {
+            self.map.insert(key, value);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, scope: Scope, key: &K) -> Option<V> {
+        let old = self.map.remove(key);
+        if scope.is_open() && old.is_some() {
+            self.log.push((scope, key.clone(), old.clone()));
+        }
+        old
+    }
+}
+
+impl<K: Ord, V> Trailed for OrderedMap<K, V> {
+    fn undo(&mut self, scope: Scope) {
+        while let Some((_, key, old)) = self.log.pop_if(|(written, ..)| *written >= scope) {
+            match old {
+                Some(value) => drop(self.map.insert(key, value)),
+                None => drop(self.map.remove(&key)),
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.log.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTER: Scope = Scope(1);
+    const INNER: Scope = Scope(2);
+
+    #[test]
+    fn column_undoes_inner_then_outer_scopes() {
+        let mut column = Column::default();
+        column.push(Scope::NONE, 1);
+        column.set(OUTER, 0, 2);
+        column.push(INNER, 7);
+        column.set(INNER, 0, 3);
+        column.replace(INNER, vec![9]);
+        column.undo(INNER);
+        assert_eq!(column.as_slice(), [2]);
+        column.pop(OUTER);
+        column.undo(OUTER);
+        assert_eq!(column.as_slice(), [1]);
+    }
+
+    #[test]
+    fn ordered_map_undoes_inserts_updates_and_removals() {
+        let mut map = OrderedMap::default();
+        map.insert(Scope::NONE, "a", 1);
+        map.insert(OUTER, "a", 2);
+        map.insert(OUTER, "b", 3);
+        map.remove(OUTER, &"a");
+        map.undo(OUTER);
+        assert_eq!(map.iter().collect::<Vec<_>>(), [(&"a", &1)]);
+    }
+
+    #[test]
+    fn forgetting_keeps_what_was_written() {
+        let mut cell = Cell::new(1);
+        cell.set(OUTER, 2);
+        cell.forget();
+        cell.undo(OUTER);
+        assert_eq!(*cell.get(), 2);
+    }
+}
