@@ -1,0 +1,276 @@
+//! `cargo xtask ci [job]`: every check that a change must pass, or one of them. Never writes to the
+//! sources; `cargo xtask fix` does.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::metadata::{Package, Target};
+use crate::tidy;
+use crate::workspace::{Workspace, display, run as run_command, wait_within};
+
+struct Job {
+    name: &'static str,
+    about: &'static str,
+    /// Runs when no job is named.
+    by_default: bool,
+    run: fn(&Workspace) -> Result<()>,
+}
+
+const fn job(name: &'static str, about: &'static str, run: fn(&Workspace) -> Result<()>) -> Job {
+    Job {
+        name,
+        about,
+        by_default: true,
+        run,
+    }
+}
+
+/// In the order in which a mistake is cheapest to find.
+const JOBS: &[Job] = &[
+    job("fmt", "the sources are formatted", fmt),
+    job(
+        "tidy",
+        "layers, sizes, invariants, manifests, wording",
+        tidy::run,
+    ),
+    job("xtask", "the checks find what is planted for them", xtask),
+    job(
+        "clippy",
+        "no warning in any target under any feature",
+        clippy,
+    ),
+    job("doc", "the documentation builds without a warning", doc),
+    job(
+        "examples",
+        "every example builds, the quick ones run",
+        examples,
+    ),
+    job("bench-build", "the measuring programs build", bench_build),
+    Job {
+        name: "msrv",
+        about: "the libraries build with the oldest promised compiler (installs it)",
+        by_default: false,
+        run: msrv,
+    },
+];
+
+/// Examples that are built and not run, each with its reason.
+const NOT_QUICK: &[(&str, &str)] = &[(
+    "journal_bench",
+    "measures; `cargo xtask bench journal` runs it",
+)];
+
+/// How long a quick example may take before it counts as hanging.
+const EXAMPLE_SECONDS_MAX: u64 = 180;
+
+/// Prints the jobs.
+pub(crate) fn list() {
+    for Job {
+        name,
+        about,
+        by_default,
+        ..
+    } in JOBS
+    {
+        println!(
+            "{name:<12} {about}{}",
+            if *by_default {
+                ""
+            } else {
+                " (only when named)"
+            }
+        );
+    }
+}
+
+/// Runs the named job, or all.
+pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
+    if name == Some("list") {
+        list();
+        return Ok(());
+    }
+    let jobs: Vec<_> = JOBS
+        .iter()
+        .filter(|job| name.map_or(job.by_default, |name| job.name == name))
+        .collect();
+    ensure!(
+        !jobs.is_empty(),
+        "no job `{}`; `cargo xtask list` shows them",
+        name.unwrap_or("")
+    );
+    let mut results = Vec::new();
+    for job in &jobs {
+        println!("== {}: {}", job.name, job.about);
+        let start = Instant::now();
+        let result = (job.run)(workspace);
+        if let Err(error) = &result {
+            println!("{}: {error:#}", job.name);
+        }
+        results.push((job.name, start.elapsed(), result.is_ok()));
+    }
+    let failed = summarize(&results);
+    if !failed.is_empty() {
+        bail!(
+            "ci: failed: {}; `cargo xtask ci JOB` repeats one",
+            failed.join(", ")
+        );
+    }
+    println!("ci: ok");
+    Ok(())
+}
+
+/// Prints one line for each job and returns the names of those that failed.
+fn summarize(results: &[(&'static str, Duration, bool)]) -> Vec<&'static str> {
+    println!("== summary");
+    for (name, time, ok) in results {
+        let state = if *ok { "ok" } else { "FAILED" };
+        println!("{name:<12} {:>7.1} s  {state}", time.as_secs_f64());
+    }
+    results
+        .iter()
+        .filter(|(_, _, ok)| !ok)
+        .map(|(name, ..)| *name)
+        .collect()
+}
+
+fn fmt(workspace: &Workspace) -> Result<()> {
+    run_command(workspace.cargo().args(["fmt", "--all", "--check"]))
+        .context("`cargo xtask fix` formats")
+}
+
+fn xtask(workspace: &Workspace) -> Result<()> {
+    run_command(
+        workspace
+            .cargo()
+            .args(["test", "--locked", "--quiet", "--package", "xtask"]),
+    )
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    let args = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+    ];
+    run_command(workspace.cargo().args(args).args(["--", "-D", "warnings"]))
+}
+
+fn doc(workspace: &Workspace) -> Result<()> {
+    let args = [
+        "doc",
+        "--locked",
+        "--workspace",
+        "--no-deps",
+        "--all-features",
+    ];
+    run_command(
+        workspace
+            .cargo()
+            .args(args)
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// Selects the packages of a plain `cargo test`, so that what it has built is not built again.
+fn examples(workspace: &Workspace) -> Result<()> {
+    run_command(workspace.cargo().args(["build", "--locked", "--examples"]))?;
+    let metadata = workspace.metadata()?;
+    for package in metadata.default_members() {
+        for target in &package.targets {
+            if target.kind.iter().any(|kind| kind == "example") {
+                run_example(workspace, package, target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_example(workspace: &Workspace, package: &Package, example: &Target) -> Result<()> {
+    let name = &*example.name;
+    let mut command = workspace.cargo();
+    let quick = NOT_QUICK.iter().all(|(slow, _)| *slow != name);
+    // Without default features a library example may need some; these are built here only.
+    let verb = if quick {
+        &["run", "--quiet"][..]
+    } else {
+        &["build"]
+    };
+    command
+        .args(verb)
+        .args(["--locked", "--package", &package.name, "--example", name]);
+    if !example.required_features.is_empty() {
+        command.args(["--features", &example.required_features.join(",")]);
+    }
+    let line = display(&command);
+    println!("$ {line}");
+    let mut child = command.stdin(Stdio::null()).spawn()?;
+    let limit = Duration::from_secs(EXAMPLE_SECONDS_MAX);
+    let status = wait_within(&mut child, limit).with_context(|| format!("`{line}`"))?;
+    ensure!(status.success(), "`{line}`: {status}");
+    Ok(())
+}
+
+fn bench_build(workspace: &Workspace) -> Result<()> {
+    let args = [
+        "build",
+        "--locked",
+        "--package",
+        "steadfast-benches",
+        "--all-targets",
+    ];
+    run_command(workspace.cargo().args(args))
+}
+
+fn msrv(workspace: &Workspace) -> Result<()> {
+    let metadata = workspace.metadata()?;
+    let promised = metadata
+        .default_members()
+        .find_map(|package| package.rust_version.clone());
+    let promised = promised.context("no library has a `rust-version`")?;
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(&workspace.root)
+        .args(["run", "--install", &promised, "cargo", "check"]);
+    // Each compiler keeps its own artifacts, so that they do not throw out each other's.
+    let target = format!("target/msrv-{promised}");
+    run_command(command.args(["--locked", "--all-features", "--target-dir", &target]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_have_names_of_their_own() {
+        let mut names: Vec<_> = JOBS.iter().map(|job| job.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), JOBS.len());
+        assert!(!names.contains(&"list"));
+    }
+
+    #[test]
+    fn unknown_job_is_an_error_that_says_where_to_look() {
+        let workspace = Workspace::find().expect("tests run inside the repository");
+        let error = run(&workspace, Some("nothing")).expect_err("there is no such job");
+        assert_eq!(
+            error.to_string(),
+            "no job `nothing`; `cargo xtask list` shows them"
+        );
+    }
+
+    #[test]
+    fn summary_names_the_jobs_that_failed() {
+        let second = Duration::from_secs(1);
+        let failed = summarize(&[
+            ("a", second, true),
+            ("b", second, false),
+            ("c", second, false),
+        ]);
+        assert_eq!(failed, ["b", "c"]);
+    }
+}

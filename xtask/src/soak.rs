@@ -1,0 +1,92 @@
+//! `cargo xtask soak [NAME]`: the long sweeps, of which the ordinary tests run a bounded part.
+//!
+//! A sweep is a test that looks at `STEADFAST_SOAK` and goes over more seeds, sizes or crash points
+//! when it is set.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::workspace::{Workspace, run as run_command};
+
+struct Sweep {
+    /// What `cargo xtask soak NAME` calls it.
+    name: &'static str,
+    package: &'static str,
+    about: &'static str,
+}
+
+const SWEEPS: &[Sweep] = &[
+    Sweep {
+        name: "engine",
+        package: "steadfast-engine-core",
+        about: "lazy = eager = naive over random rules and operations",
+    },
+    Sweep {
+        name: "journal",
+        package: "steadfast-journal",
+        about: "a crash after every I/O call, a fault at every one, damage at every byte",
+    },
+    Sweep {
+        name: "snapshotter",
+        package: "steadfast-snapshotter",
+        about: "fold(a ++ b) = fold(fold(a), b) over random histories",
+    },
+    Sweep {
+        name: "replay",
+        package: "steadfast-replay",
+        about: "replay(journal(x)) = x over random histories and cuts",
+    },
+    Sweep {
+        name: "session",
+        package: "steadfast",
+        about: "killed processes and random crash points against an uninterrupted session",
+    },
+];
+
+pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
+    let sweeps: Vec<_> = SWEEPS
+        .iter()
+        .filter(|s| name.is_none_or(|name| s.name == name))
+        .collect();
+    let names = || SWEEPS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+    ensure!(
+        !sweeps.is_empty(),
+        "no sweep `{}`; there are: {}",
+        name.unwrap_or(""),
+        names()
+    );
+    let mut failed = Vec::new();
+    for Sweep {
+        name,
+        package,
+        about,
+    } in sweeps
+    {
+        println!("== {name}: {about}");
+        let start = Instant::now();
+        let args = ["test", "--locked", "--release", "--package", package];
+        let result = run_command(workspace.cargo().args(args).env("STEADFAST_SOAK", "1"));
+        println!("{name}: {:.0} s", start.elapsed().as_secs_f64());
+        if result.is_err() {
+            failed.push(*name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("soak: failed: {}", failed.join(", "));
+    }
+    println!("soak: ok");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_sweep_is_an_error_that_lists_them() {
+        let workspace = Workspace::find().expect("tests run inside the repository");
+        let error = run(&workspace, Some("nothing")).expect_err("there is no such sweep");
+        assert!(error.to_string().contains("engine, journal"), "{error}");
+    }
+}
