@@ -95,7 +95,8 @@ pub(crate) fn run(workspace: &Workspace, name: &str, quick: bool) -> Result<()> 
 
 fn run_one(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<()> {
     let start = Instant::now();
-    let measured = (bench.run)(workspace, bench, effort)?;
+    let mut measured = (bench.run)(workspace, bench, effort)?;
+    measured.group_by_work();
     let machine = machine::Machine::this(workspace);
     let commit = machine::commit(workspace)?;
     report::write(

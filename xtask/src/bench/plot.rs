@@ -12,7 +12,7 @@ const LABEL_WIDTH: i32 = 270;
 const VALUE_WIDTH: i32 = 90;
 const BAR_HEIGHT: i32 = 18;
 const TOP: i32 = 44;
-const BOTTOM: i32 = 34;
+const BOTTOM: i32 = 44;
 
 const BETTER: RGBColor = RGBColor(58, 124, 88);
 const WORSE: RGBColor = RGBColor(176, 96, 72);
@@ -34,6 +34,8 @@ fn draw(path: &Path, caption: &str, rows: &[Row]) -> Result<(), Box<dyn std::err
     area.fill(&WHITE)?;
     let text = |size: i32| ("sans-serif", size).into_font().color(&INK);
     area.draw(&Text::new(caption.to_owned(), (12, 10), text(14)))?;
+    let legend = "right of 1×: ours is better; blue: the target";
+    area.draw(&Text::new(legend, (LABEL_WIDTH, height - 14), text(10)))?;
     let scale = Scale::around(rows);
     for &mark in scale.marks() {
         let x = scale.x(mark);
@@ -65,7 +67,7 @@ fn draw(path: &Path, caption: &str, rows: &[Row]) -> Result<(), Box<dyn std::err
             let line = [(x, top - 2), (x, top + BAR_HEIGHT + 2)];
             area.draw(&PathElement::new(line, TARGET.stroke_width(2)))?;
         }
-        let value = (from.max(to) + 6, top + 3);
+        let value = (WIDTH - VALUE_WIDTH + 24, top + 3);
         area.draw(&Text::new(format!("{:.2}×", row.ratio), value, text(12)))?;
     }
     area.present()?;

@@ -153,6 +153,21 @@ impl Measured {
         }
     }
 
+    /// Brings the rows of each work together, works in the order in which they first appear.
+    pub(crate) fn group_by_work(&mut self) {
+        let works: Vec<_> = self
+            .rows
+            .iter()
+            .map(|row| (row.work.clone(), row.size))
+            .collect();
+        let first = |row: &Row| {
+            works
+                .iter()
+                .position(|w| (&w.0, w.1) == (&row.work, row.size))
+        };
+        self.rows.sort_by_key(first);
+    }
+
     pub(crate) fn refuse(&mut self, why: String) {
         eprintln!("REFUSED: {why}");
         self.refused.push(why);
@@ -209,6 +224,25 @@ mod tests {
         let measured = Measured::from_lines(vec![line(zero)]);
         assert!(measured.rows.is_empty());
         assert_eq!(measured.refused.len(), 1);
+    }
+
+    #[test]
+    fn rows_of_one_work_stand_together() {
+        let row = |work: &str, against: &str| {
+            let text = format!(
+                r#"{{"work":"{work}","size":1,"against":"{against}","ours":1,"theirs":1,"unit":"s"}}"#
+            );
+            line(&text)
+        };
+        let lines = vec![row("b", "x"), row("a", "x"), row("b", "y"), row("a", "y")];
+        let mut measured = Measured::from_lines(lines);
+        measured.group_by_work();
+        let order: Vec<_> = measured
+            .rows
+            .iter()
+            .map(|r| format!("{}{}", r.work, r.against))
+            .collect();
+        assert_eq!(order, ["bx", "by", "ax", "ay"]);
     }
 
     #[test]
