@@ -26,7 +26,7 @@ xflags::xflags! {
             /// At most two minutes: fewer and smaller rounds.
             optional --quick
         }
-        /// Run the long sweeps, all or those of one package.
+        /// Run the long sweeps, all or one of them.
         cmd soak {
             optional name: String
         }

@@ -42,8 +42,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let flags = Xtask::from_env_or_exit();
     let workspace = Workspace::find()?;
+    // What follows `test` is for cargo, its flags too.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == "test") {
+        return test::run(&workspace, &args.collect::<Vec<_>>());
+    }
+    let flags = Xtask::from_env_or_exit();
     match flags.subcommand {
         XtaskCmd::Ci(flags) => ci::run(&workspace, flags.job.as_deref()),
         XtaskCmd::List(_) => {
