@@ -1,14 +1,15 @@
 //! `cargo xtask ci [job]`: every check that a change must pass, or one of them. Never writes to the
 //! sources; `cargo xtask fix` does.
 
-use std::process::{Command, Stdio};
+mod examples;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::metadata::{Package, Target};
 use crate::tidy;
-use crate::workspace::{Workspace, display, run as run_command, wait_within};
+use crate::workspace::{Workspace, run as run_command};
 
 struct Job {
     name: &'static str,
@@ -45,7 +46,7 @@ const JOBS: &[Job] = &[
     job(
         "examples",
         "every example builds, the quick ones run",
-        examples,
+        examples::run,
     ),
     job("bench-build", "the measuring programs build", bench_build),
     Job {
@@ -55,15 +56,6 @@ const JOBS: &[Job] = &[
         run: msrv,
     },
 ];
-
-/// Examples that are built and not run, each with its reason.
-const NOT_QUICK: &[(&str, &str)] = &[(
-    "journal_bench",
-    "measures; `cargo xtask bench journal` runs it",
-)];
-
-/// How long a quick example may take before it counts as hanging.
-const EXAMPLE_SECONDS_MAX: u64 = 180;
 
 /// Prints the jobs.
 pub(crate) fn list() {
@@ -173,45 +165,6 @@ fn doc(workspace: &Workspace) -> Result<()> {
             .args(args)
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
-}
-
-/// Selects the packages of a plain `cargo test`, so that what it has built is not built again.
-fn examples(workspace: &Workspace) -> Result<()> {
-    run_command(workspace.cargo().args(["build", "--locked", "--examples"]))?;
-    let metadata = workspace.metadata()?;
-    for package in metadata.default_members() {
-        for target in &package.targets {
-            if target.kind.iter().any(|kind| kind == "example") {
-                run_example(workspace, package, target)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn run_example(workspace: &Workspace, package: &Package, example: &Target) -> Result<()> {
-    let name = &*example.name;
-    let mut command = workspace.cargo();
-    let quick = NOT_QUICK.iter().all(|(slow, _)| *slow != name);
-    // Without default features a library example may need some; these are built here only.
-    let verb = if quick {
-        &["run", "--quiet"][..]
-    } else {
-        &["build"]
-    };
-    command
-        .args(verb)
-        .args(["--locked", "--package", &package.name, "--example", name]);
-    if !example.required_features.is_empty() {
-        command.args(["--features", &example.required_features.join(",")]);
-    }
-    let line = display(&command);
-    println!("$ {line}");
-    let mut child = command.stdin(Stdio::null()).spawn()?;
-    let limit = Duration::from_secs(EXAMPLE_SECONDS_MAX);
-    let status = wait_within(&mut child, limit).with_context(|| format!("`{line}`"))?;
-    ensure!(status.success(), "`{line}`: {status}");
-    Ok(())
 }
 
 fn bench_build(workspace: &Workspace) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -78,6 +78,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         output.status
     );
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` prints no text"))
+}
+
+/// Runs `command` and returns what it prints on stdout; what it prints on stderr is shown.
+pub(crate) fn output_shown(command: &mut Command) -> Result<String> {
+    let line = display(command);
+    eprintln!("$ {line}");
+    output(command.stderr(Stdio::inherit()))
 }
 
 /// Waits for `child`; one that runs longer than `limit` is killed, which is an error.
