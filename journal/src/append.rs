@@ -1,0 +1,217 @@
+//! Appending: whole groups, or nothing of them.
+
+use std::sync::PoisonError;
+
+use crate::batch::{Batch, End, Part};
+use crate::error::{AppendError, Poisoned};
+use crate::frame::Kind;
+use crate::ids::{Lsn, Position};
+use crate::manifest::Manifest;
+use crate::segment::SEGMENT_HEADER;
+use crate::shared::{Guard, Shared};
+use crate::spare::{Need, Spare};
+use crate::writer::{Sink, Writer, fits, segment_bytes_for};
+
+/// Bytes of one group at most: 1 GiB.
+pub const GROUP_BYTES_MAX: usize = 1 << 30;
+
+/// The queue is written by the appending thread when it is longer than this.
+const QUEUE_BYTES_MAX: usize = 1 << 20;
+
+/// Segments grow by this factor up to `segment_bytes`.
+const GROWTH: u64 = 8;
+
+/// Where a group went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// The group's last frame.
+    pub lsn: Lsn,
+    /// The end of the group: what [`Journal::wait_durable`](crate::Journal::wait_durable) waits
+    /// for.
+    pub position: Position,
+}
+
+/// What a part is in its group.
+#[derive(Clone, Copy, Debug)]
+struct Role {
+    kind: Kind,
+    more_follows: bool,
+    /// Whether another part comes before it.
+    continues: bool,
+}
+
+impl Shared {
+    pub(crate) fn append(&self, batch: &Batch, end: End) -> Result<Appended, AppendError> {
+        if batch.fits_one_frame(self.payload_bytes_max) {
+            let part = Part::new(batch.payload(), batch.record_count());
+            return self.append_parts(&[part], end);
+        }
+        if batch.byte_len() > GROUP_BYTES_MAX {
+            let bytes = batch.byte_len();
+            return Err(AppendError::GroupTooLong {
+                bytes,
+                max: GROUP_BYTES_MAX,
+            });
+        }
+        let max = self.payload_bytes_max;
+        let parts = batch
+            .parts(max)
+            .map_err(|bytes| AppendError::RecordTooLong { bytes, max })?;
+        self.append_parts(&parts, end)
+    }
+
+    fn append_parts(&self, parts: &[Part<'_>], end: End) -> Result<Appended, AppendError> {
+        let mut writer = self.lock();
+        Self::writable(&writer)?;
+        let is_empty = parts.iter().all(|part| part.records == 0);
+        if is_empty && (end == End::Batch || !writer.root_open()) {
+            return Ok(appended(&writer)); // Nothing to say: nothing is written.
+        }
+        let mut room = Vec::new();
+        if parts.len() > 1 || !writer.active.fits(parts[0].payload.len()) {
+            (writer, room) = self.make_room(writer, parts, end)?;
+        }
+        let mut room = room.into_iter();
+        let (last, body) = parts.split_last().expect("a group has at least one part");
+        let mut continues = false;
+        for part in body {
+            let role = Role {
+                kind: Kind::Batch,
+                more_follows: true,
+                continues,
+            };
+            self.place(&mut writer, &mut room, part, role)?;
+            continues = true;
+        }
+        let kind = if end == End::SafePoint {
+            Kind::SafePoint
+        } else {
+            Kind::Batch
+        };
+        self.place(
+            &mut writer,
+            &mut room,
+            last,
+            Role {
+                kind,
+                more_follows: false,
+                continues,
+            },
+        )?;
+        writer.end_group(end);
+        self.published.update(&writer);
+        for unused in room {
+            self.spares.give_back(unused);
+        }
+        let appended = appended(&writer);
+        self.after_append(writer);
+        Ok(appended)
+    }
+
+    /// Places one part, in the next segment if the active one has no room.
+    #[inline]
+    fn place(
+        &self,
+        writer: &mut Guard<'_>,
+        room: &mut std::vec::IntoIter<Spare>,
+        part: &Part<'_>,
+        role: Role,
+    ) -> Result<(), Poisoned> {
+        let Role {
+            kind,
+            more_follows,
+            continues,
+        } = role;
+        if !writer.active.fits(part.payload.len()) {
+            let spare = room.next().expect("room was made for every part");
+            self.roll(writer, &spare, continues)?;
+        }
+        writer.place(part, kind, more_follows);
+        Ok(())
+    }
+
+    /// Takes the spares that the group needs beyond the active segment, before anything is written.
+    fn make_room<'a>(
+        &'a self,
+        mut writer: Guard<'a>,
+        parts: &[Part<'_>],
+        end: End,
+    ) -> Result<(Guard<'a>, Vec<Spare>), AppendError> {
+        // A roll writes the queue itself, so nobody else may be at it.
+        while writer.writing {
+            writer = self
+                .roles
+                .wait(writer)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Self::writable(&writer)?;
+        let may_use_reserve = end == End::SafePoint && writer.root_open();
+        let mut room: Vec<Spare> = Vec::new();
+        let (mut offset, mut bytes) = (writer.active.offset, writer.active.bytes);
+        for part in parts {
+            if !fits(offset, bytes, part.payload.len()) {
+                let need = self.need(&writer.manifest, bytes, part.payload.len());
+                // The reserve is made for frames shorter than a whole segment.
+                let least = Need {
+                    segment_bytes: segment_bytes_for(part.payload.len()),
+                    manifest_bytes: writer.manifest.file_bytes(1),
+                };
+                match self.spares.take(need, least, may_use_reserve) {
+                    Ok(spare) => room.push(spare),
+                    Err(error) => {
+                        let full = error.is_out_of_space();
+                        for spare in room {
+                            self.spares.give_back(spare);
+                        }
+                        return Err(if full {
+                            AppendError::Full {
+                                needed: need.segment_bytes,
+                            }
+                        } else {
+                            self.fail(&mut writer, error).into()
+                        });
+                    }
+                }
+                bytes = room.last().map_or(bytes, |spare| spare.bytes);
+                offset = SEGMENT_HEADER;
+            }
+            offset += crate::frame::frame_len(part.payload.len() as u64);
+        }
+        Ok((writer, room))
+    }
+
+    /// What the next segment needs, given the size of the one before.
+    pub(crate) fn need(&self, manifest: &Manifest, bytes: u64, payload_len: usize) -> Need {
+        let grown = (bytes * GROWTH).min(self.segment_bytes);
+        Need {
+            segment_bytes: grown.max(segment_bytes_for(payload_len)),
+            // A page more than needed now: the spare may be used after many others.
+            manifest_bytes: manifest.file_bytes(40),
+        }
+    }
+
+    /// What follows an append and needs no hurry.
+    fn after_append(&self, mut writer: Guard<'_>) {
+        let active = &mut writer.active;
+        if !active.next_requested && active.offset > active.bytes / 4 {
+            active.next_requested = true;
+            let need = self.need(&writer.manifest, writer.active.bytes, 0);
+            self.spares.request_ahead(need);
+        }
+        if !writer.watched {
+            writer.watched = self.wake_watcher();
+        }
+        if let Sink::Queue { bytes, .. } = &writer.active.sink
+            && bytes.len() > QUEUE_BYTES_MAX
+        {
+            drop(self.drain(writer));
+        }
+    }
+}
+
+fn appended(writer: &Writer) -> Appended {
+    Appended {
+        lsn: Lsn::new(writer.end.lsn),
+        position: Position::new(writer.end.position),
+    }
+}

@@ -1,0 +1,463 @@
+//! What can go wrong, one enum per operation.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::ids::{Lsn, Position, Uuid};
+use crate::manifest::ManifestDamage;
+use crate::record::MalformedRecord;
+
+/// A failed call to the storage: what was tried, and where.
+#[derive(Debug, Error)]
+#[error("failed to {verb} `{}`", path.display())]
+pub struct IoError {
+    /// What was tried.
+    pub verb: &'static str,
+    /// On which file or directory.
+    pub path: PathBuf,
+    /// What the storage answered.
+    #[source]
+    pub source: io::Error,
+}
+
+impl IoError {
+    pub(crate) fn new(verb: &'static str, path: &Path, source: io::Error) -> Self {
+        Self {
+            verb,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// Whether the cause is a full disk or a quota.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        is_out_of_space(&self.source)
+    }
+}
+
+/// Whether an error says that the disk is full, or the quota.
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Adds verb and path to a storage's answer.
+pub(crate) trait At<T> {
+    fn at(self, verb: &'static str, path: &Path) -> Result<T, IoError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, verb: &'static str, path: &Path) -> Result<T, IoError> {
+        self.map_err(|source| IoError::new(verb, path, source))
+    }
+}
+
+/// The first failure after which a journal stopped for good; every later call gets the same one.
+///
+/// After a failed sync the operating system may have dropped what it could not write, so neither a
+/// retry nor a later success means anything. Only opening the journal again finds out what is on
+/// the disk.
+#[derive(Clone, Debug, Error)]
+#[error("the journal stopped for good, open it again to go on")]
+pub struct Poisoned {
+    #[source]
+    cause: Arc<IoError>,
+}
+
+impl Poisoned {
+    pub(crate) fn new(cause: IoError) -> Self {
+        Self {
+            cause: Arc::new(cause),
+        }
+    }
+
+    /// The failed call.
+    #[must_use]
+    pub fn cause(&self) -> &IoError {
+        &self.cause
+    }
+}
+
+/// What is wrong at the place of damage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CorruptReason {
+    /// The bytes are not the header of a frame of this segment at this offset.
+    FrameHeader,
+    /// The frame's header holds, its payload's checksum does not.
+    Payload,
+    /// The frame's payload reaches past the end of the segment.
+    Length,
+    /// The frame has another sequence number than the next one.
+    Sequence,
+    /// The frame does not continue the frame before it.
+    Chain,
+    /// The frames of a sealed segment do not end where the manifest says.
+    SealedLength,
+    /// A seal is followed by more, or closes a segment that the manifest has sealed elsewhere.
+    Seal,
+    /// A segment of the manifest is missing.
+    SegmentMissing,
+    /// Neither copy of the segment's header holds.
+    SegmentHeader,
+    /// The segment belongs to another journal, or to another place in this one.
+    SegmentForeign,
+    /// Both slots of the `DURABLE` file are damaged, or the file is missing.
+    DurableFile,
+    /// Valid frames follow damage although the system has not restarted since the journal was
+    /// opened: a killed process tears at most its last frame. If page cache was lost all the same,
+    /// open with [`Options::after_power_loss`](crate::Options::after_power_loss) (the flag
+    /// `--after-power-loss`).
+    HoleWithoutPowerLoss,
+}
+
+impl fmt::Display for CorruptReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FrameHeader => "no valid frame header",
+            Self::Payload => "payload checksum does not hold",
+            Self::Length => "payload reaches past the end of the segment",
+            Self::Sequence => "wrong sequence number",
+            Self::Chain => "does not continue the frame before it",
+            Self::SealedLength => "frames do not end at the sealed length",
+            Self::Seal => "seal out of place",
+            Self::SegmentMissing => "segment missing",
+            Self::SegmentHeader => "neither copy of the segment header holds",
+            Self::SegmentForeign => "segment of another journal or place",
+            Self::DurableFile => "both durable slots are damaged or missing",
+            Self::HoleWithoutPowerLoss => {
+                "valid frames follow damage without a restart of the system \
+                 (if page cache was lost, use --after-power-loss)"
+            }
+        })
+    }
+}
+
+/// Damage to bytes that were durable once. Nothing was changed.
+///
+/// The journal cannot tell what the damaged bytes said. Restore the file from a copy, fetch the
+/// range from a follower, or give up what is lost with the separate repair tool.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error(
+    "corrupt journal: `{}` at offset {offset}: {reason}; expected lsn {expected_lsn}, \
+     everything before position {durable_position} was durable, {bytes_after} bytes follow",
+    file.display()
+)]
+pub struct Corrupt {
+    /// The damaged file.
+    pub file: PathBuf,
+    /// Where the damage begins, in bytes from the begin of the file.
+    pub offset: u64,
+    /// The sequence number that the bytes there claim, if they are a frame header.
+    pub lsn: Option<Lsn>,
+    /// The sequence number of the frame that belongs there.
+    pub expected_lsn: Lsn,
+    /// Everything before this position is known to have been durable.
+    pub durable_position: Position,
+    /// What is wrong.
+    pub reason: CorruptReason,
+    /// Bytes from the damage to the end of what was written.
+    pub bytes_after: u64,
+}
+
+/// A file that only a newer version can use.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum NewerFormat {
+    /// The major version of the format is newer (or older) than this build's.
+    #[error("`{}` has format {major}.{minor}, this build reads format {supported}", file.display())]
+    Major {
+        /// The file.
+        file: PathBuf,
+        /// Major version found; a build that reads it is needed.
+        major: u16,
+        /// Minor version found.
+        minor: u16,
+        /// The major version that this build reads.
+        supported: u16,
+    },
+    /// The file uses features that this build does not know.
+    #[error(
+        "`{}` (format {major}.{minor}) needs the unknown incompatible features {bits:#x}",
+        file.display()
+    )]
+    Incompat {
+        /// The file.
+        file: PathBuf,
+        /// Major version found.
+        major: u16,
+        /// Minor version found: a build of at least this format is needed.
+        minor: u16,
+        /// The unknown feature bits.
+        bits: u32,
+    },
+    /// The journal may be read, not written: it uses features that a writer must know. Open it with
+    /// [`Journal::inspect`](crate::Journal::inspect).
+    #[error(
+        "`{}` (format {major}.{minor}) may only be read: unknown features {bits:#x}",
+        file.display()
+    )]
+    ReadOnly {
+        /// The file.
+        file: PathBuf,
+        /// Major version found.
+        major: u16,
+        /// Minor version found: a build of at least this format is needed to write.
+        minor: u16,
+        /// The unknown feature bits.
+        bits: u32,
+    },
+    /// A frame is of a kind, or has flags, that this build does not know and may not skip.
+    #[error(
+        "`{}` at offset {offset}: unknown frame kind {kind} with flags {flags:#04x}",
+        file.display()
+    )]
+    Frame {
+        /// The file.
+        file: PathBuf,
+        /// Where the frame begins.
+        offset: u64,
+        /// The kind's code.
+        kind: u8,
+        /// The flags.
+        flags: u8,
+    },
+}
+
+/// Why a journal did not open. Nothing that counts was changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The options contradict the limits: fix the call.
+    #[error("invalid options: {what}")]
+    Options {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Another process writes the journal: stop it, or open another journal.
+    #[error("`{}` is locked by {}", dir.display(), holder.as_deref().unwrap_or("another process"))]
+    Locked {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// The holder as it named itself, normally `pid` and a number.
+        holder: Option<String>,
+    },
+    /// This process has the journal open already: share that handle.
+    #[error("`{}` is open in this process already", dir.display())]
+    AlreadyOpen {
+        /// The journal's directory.
+        dir: PathBuf,
+    },
+    /// There is no journal, and [`Create::Never`](crate::Create::Never) forbids making one.
+    #[error("`{}` holds no journal", dir.display())]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is a journal, and [`Create::New`](crate::Create::New) wants none.
+    #[error("`{}` holds a journal already", dir.display())]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory holds files and no journal: choose an empty directory.
+    #[error("`{}` is no journal: it holds `{}`", dir.display(), example.display())]
+    ForeignDirectory {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the files.
+        example: PathBuf,
+    },
+    /// The journal belongs to another session.
+    #[error("`{}` belongs to session {found}, not to {expected}", dir.display())]
+    WrongSession {
+        /// The directory.
+        dir: PathBuf,
+        /// The session of the options.
+        expected: Uuid,
+        /// The session of the journal.
+        found: Uuid,
+    },
+    /// Locks and syncs of a network file system cannot be trusted; allow it in the options to
+    /// accept that.
+    #[error("`{}` is on a network file system", dir.display())]
+    NetworkFileSystem {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There are segments and no manifest. Restore it (`MANIFEST.prev` is an older one).
+    #[error("`{}` holds `{}` and no MANIFEST", dir.display(), example.display())]
+    ManifestMissing {
+        /// The directory.
+        dir: PathBuf,
+        /// A file that only a journal has.
+        example: PathBuf,
+    },
+    /// The manifest is damaged. Restore it (`MANIFEST.prev` is an older one).
+    #[error("damaged manifest `{}`", file.display())]
+    ManifestDamaged {
+        /// The manifest.
+        file: PathBuf,
+        /// What is wrong.
+        #[source]
+        damage: ManifestDamage,
+    },
+    /// Bytes that were durable are damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Box<Corrupt>),
+    /// A newer version wrote the journal.
+    #[error(transparent)]
+    NewerFormat(#[from] NewerFormat),
+    /// The progress callback stopped the opening.
+    #[error("stopped on request at position {position}")]
+    Stopped {
+        /// How far the check had come.
+        position: Position,
+    },
+    /// The storage failed. A medium error while reading always refuses.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a group was not appended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The disk is full, and what exists has no room for the group. Nothing of it was written. Free
+    /// space and append again; the journal goes on without being opened again.
+    #[error("the disk is full: {needed} bytes are needed")]
+    Full {
+        /// Bytes that a new segment needs.
+        needed: u64,
+    },
+    /// A record is longer than a segment of this journal can hold: split it, or open the journal
+    /// with larger segments.
+    #[error("record of {bytes} bytes is longer than the {max} bytes that a segment can hold")]
+    RecordTooLong {
+        /// Bytes of the record with its envelope.
+        bytes: usize,
+        /// What a segment can hold.
+        max: usize,
+    },
+    /// The group is longer than [`GROUP_BYTES_MAX`](crate::GROUP_BYTES_MAX): split it.
+    #[error("group of {bytes} bytes is longer than {max} bytes")]
+    GroupTooLong {
+        /// Bytes of all records.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The journal is being closed.
+    #[error("the journal is closed")]
+    Closed,
+    /// The journal stopped for good.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+/// Why an acknowledgement did not come.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// Nothing was appended up to that position.
+    #[error("position {position} is beyond the end at {appended}")]
+    NotAppended {
+        /// The position waited for.
+        position: Position,
+        /// The end of the journal.
+        appended: Position,
+    },
+    /// The journal stopped for good; what was not acknowledged before may be lost.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+/// Why a commit failed: not appended, or not acknowledged.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing was appended.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Appended, not acknowledged: after reopening it is there as a whole, or not at all.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+}
+
+/// Why the new end of the journal was not dropped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TruncateError {
+    /// No safe point ends at that position. Nothing was changed.
+    #[error("no safe point ends at position {position}")]
+    NoSafePoint {
+        /// The position asked for.
+        position: Position,
+    },
+    /// The disk is full: no new segment can be made. Nothing was changed.
+    #[error("the disk is full: {needed} bytes are needed")]
+    Full {
+        /// Bytes that a new segment needs.
+        needed: u64,
+    },
+    /// The journal is being closed.
+    #[error("the journal is closed")]
+    Closed,
+    /// Reading the journal failed. Nothing was changed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The journal stopped for good.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+/// Why a journal did not close in order. What was acknowledged is safe; the next open recovers.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// The journal stopped for good before, or while closing.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+    /// The manifest could not be replaced.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Why a group could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The range asked for is not in the journal any more, or was cut off.
+    #[error("position {position} is not part of the journal")]
+    Gone {
+        /// The position.
+        position: Position,
+    },
+    /// Bytes that were verified before are damaged now.
+    #[error(transparent)]
+    Corrupt(#[from] Box<Corrupt>),
+    /// The frame's checksums hold, its records do not: a defect of the writer.
+    #[error("malformed records in `{}` at offset {offset}", file.display())]
+    Malformed {
+        /// The segment.
+        file: PathBuf,
+        /// Where the group's first frame begins.
+        offset: u64,
+        /// What is wrong, in bytes from the begin of the group's payload.
+        #[source]
+        malformed: MalformedRecord,
+    },
+    /// A newer version wrote the journal.
+    #[error(transparent)]
+    NewerFormat(#[from] NewerFormat),
+    /// The storage failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}

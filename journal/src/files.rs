@@ -1,0 +1,224 @@
+//! The steps on a journal's directory that more than one operation takes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::bytes::size;
+use crate::error::{At as _, IoError};
+use crate::manifest::{self, Manifest};
+use crate::segment::{COPY_OFFSETS, SegmentHeader};
+use crate::storage::{Access, Storage, StorageFile};
+
+/// Where a cut and unknown files put what they take away.
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// Files are zero-filled in writes of this size: larger ones make the file system map them with
+/// large folios, and then a store of one kilobyte through a map flushes a whole folio.
+const FILL_BYTES: usize = 4096;
+
+/// A journal's directory on its storage.
+#[derive(Clone, Debug)]
+pub(crate) struct Dir {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) path: PathBuf,
+    /// Whether directory syncs are skipped: the planted bug of the negative control.
+    pub(crate) skip_sync: bool,
+}
+
+impl Dir {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Opens a file of this directory.
+    pub(crate) fn open(&self, name: &str, access: Access) -> Result<Arc<dyn StorageFile>, IoError> {
+        let path = self.file(name);
+        let verb = if access == Access::Create {
+            "create"
+        } else {
+            "open"
+        };
+        self.storage.open(&path, access).at(verb, &path)
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), IoError> {
+        let (from, to) = (self.file(from), self.file(to));
+        self.storage.rename(&from, &to).at("rename", &from)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<(), IoError> {
+        let path = self.file(name);
+        self.storage.remove(&path).at("remove", &path)
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), IoError> {
+        if self.skip_sync {
+            return Ok(());
+        }
+        self.storage.sync_dir(&self.path).at("sync", &self.path)
+    }
+
+    /// Makes a file of `bytes` zeros, allocated and durable; its name is durable after
+    /// [`sync`](Self::sync).
+    pub(crate) fn fill(&self, name: &str, bytes: u64) -> Result<Arc<dyn StorageFile>, IoError> {
+        let path = self.file(name);
+        let file = self.open(name, Access::Create)?;
+        let zeros = [0; FILL_BYTES];
+        let mut at = 0;
+        while at < bytes {
+            let step = size(bytes - at).min(FILL_BYTES);
+            file.write_at(&zeros[..step], at).at("zero-fill", &path)?;
+            at += step as u64;
+        }
+        file.sync().at("sync", &path)?;
+        Ok(file)
+    }
+
+    /// Makes a zero-filled file the segment that `header` describes, durably (roll, step 2).
+    pub(crate) fn make_segment(
+        &self,
+        from: &str,
+        file: &dyn StorageFile,
+        header: &SegmentHeader,
+        name: &str,
+    ) -> Result<(), IoError> {
+        let path = self.file(from);
+        let bytes = header.encode();
+        for offset in COPY_OFFSETS {
+            file.write_at(&bytes, offset).at("write", &path)?;
+        }
+        file.sync().at("sync", &path)?;
+        self.rename(from, name)?;
+        self.sync()
+    }
+
+    /// Makes `next` the journal's manifest. After an error the old one counts, or the new one.
+    ///
+    /// `prepared` is the name of a file with room for it, so that a full disk cannot interfere.
+    pub(crate) fn switch_manifest(
+        &self,
+        current: Option<&Manifest>,
+        next: &Manifest,
+        prepared: Option<&str>,
+    ) -> Result<(), IoError> {
+        let bytes = next.encode();
+        let (name, file) = match prepared {
+            Some(name) => (name, self.open(name, Access::Write)?),
+            None => (
+                manifest::TMP_NAME,
+                self.open(manifest::TMP_NAME, Access::Create)?,
+            ),
+        };
+        let path = self.file(name);
+        file.write_at(&bytes, 0).at("write", &path)?;
+        file.sync().at("sync", &path)?;
+        if let Some(current) = current {
+            // For a human, never read: neither synced nor worth an error.
+            drop(self.keep_previous(current));
+        }
+        self.rename(name, manifest::NAME)?;
+        self.sync()
+    }
+
+    fn keep_previous(&self, current: &Manifest) -> Result<(), IoError> {
+        let file = self.open(manifest::PREVIOUS_TMP_NAME, Access::Create)?;
+        let path = self.file(manifest::PREVIOUS_TMP_NAME);
+        file.write_at(&current.encode(), 0).at("write", &path)?;
+        self.rename(manifest::PREVIOUS_TMP_NAME, manifest::PREVIOUS_NAME)
+    }
+
+    /// Copies a range of a file into the quarantine, durably. Repeating it changes nothing.
+    pub(crate) fn quarantine_range(
+        &self,
+        name: &str,
+        from: u64,
+        to: u64,
+    ) -> Result<PathBuf, IoError> {
+        let source_path = self.file(name);
+        let source = self.open(name, Access::Read)?;
+        let quarantine = self.file(QUARANTINE);
+        self.storage
+            .create_dir(&quarantine)
+            .at("create", &quarantine)?;
+        let path = quarantine.join(format!("{name}.{from:010}"));
+        let copy = self
+            .storage
+            .open(&path, Access::Create)
+            .at("create", &path)?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut at = from;
+        while at < to {
+            let step = size(to - at).min(buffer.len());
+            let count = source
+                .read_at(&mut buffer[..step], at)
+                .at("read", &source_path)?;
+            if count == 0 {
+                break;
+            }
+            copy.write_at(&buffer[..count], at - from)
+                .at("write", &path)?;
+            at += count as u64;
+        }
+        copy.sync().at("sync", &path)?;
+        self.storage.sync_dir(&quarantine).at("sync", &quarantine)?;
+        Ok(path)
+    }
+
+    /// Moves a file into the quarantine under a name that is free there.
+    pub(crate) fn quarantine_file(&self, name: &Path) -> Result<PathBuf, IoError> {
+        let quarantine = self.file(QUARANTINE);
+        self.storage
+            .create_dir(&quarantine)
+            .at("create", &quarantine)?;
+        let taken = self.storage.list(&quarantine).at("list", &quarantine)?;
+        let from = self.path.join(name);
+        let mut to = name.as_os_str().to_owned();
+        let mut number = 0_u32;
+        while taken.iter().any(|entry| entry.name == to) {
+            number += 1;
+            name.as_os_str().clone_into(&mut to);
+            to.push(format!(".{number}"));
+        }
+        let to = quarantine.join(to);
+        self.storage
+            .rename(&from, &to)
+            .at("move to quarantine", &from)?;
+        self.storage.sync_dir(&quarantine).at("sync", &quarantine)?;
+        self.sync()?;
+        Ok(to)
+    }
+}
+
+/// What a file of a journal's directory is, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FileKind {
+    /// Part of the format, whether or not this build uses it.
+    Known,
+    /// A segment or snapshot: known if the manifest lists it.
+    Segment,
+    Snapshot,
+    /// Deleted at open.
+    Temporary,
+    Unknown,
+}
+
+/// Sorts a directory entry by its name.
+pub(crate) fn kind_of(name: &str, is_dir: bool) -> FileKind {
+    if is_dir {
+        return match name {
+            QUARANTINE | "pins" => FileKind::Known,
+            _ => FileKind::Unknown,
+        };
+    }
+    match name {
+        "LOCK" | manifest::NAME | manifest::PREVIOUS_NAME | crate::durable_slot::NAME | "VOTE" => {
+            FileKind::Known
+        }
+        _ => match name.rsplit_once('.') {
+            Some((_, "tmp")) => FileKind::Temporary,
+            Some((stem, "jnl")) if stem.starts_with("seg-") => FileKind::Segment,
+            Some((stem, "snp")) if stem.starts_with("snap-") => FileKind::Snapshot,
+            _ => FileKind::Unknown,
+        },
+    }
+}

@@ -1,0 +1,213 @@
+//! Maps of segments: the crate's only unsafe code.
+//!
+//! What makes maps of journal files sound here: a segment is zero-filled, allocated and synced
+//! before it is mapped; a map never reaches past the length that `fstat` reports; no segment is
+//! ever truncated, by anybody who holds the journal's lock, while it may be mapped. A process that
+//! truncates the file in spite of that makes a later access fail with `SIGBUS`, and a medium error
+//! under a map does the same; `ReadMode::Pread` and `WriteMode::Pwrite` avoid both.
+#![expect(
+    unsafe_code,
+    reason = "mapping a file and storing through the map cannot be expressed safely"
+)]
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::bytes::size;
+
+/// The right to map a segment, which only the journal can hand out.
+///
+/// It promises with each permit: the file is a segment whose mapped bytes are allocated; whoever
+/// could truncate it is kept out by the journal's lock; a file has one writable map at a time, and
+/// it stores only above the position that readers may slice.
+#[derive(Debug)]
+pub struct MapPermit(());
+
+impl MapPermit {
+    /// For a segment of a journal whose lock is held, or for reading below a published position.
+    pub(crate) const fn for_segment() -> Self {
+        Self(())
+    }
+}
+
+/// A shared writable map: a store is a write into the page cache.
+pub trait WriteMap: fmt::Debug + Send + Sync {
+    /// Copies `bytes` to `offset`. A byte of a published frame is never stored again.
+    ///
+    /// # Panics
+    ///
+    /// If the range does not lie inside the map.
+    fn store(&mut self, offset: u64, bytes: &[u8]);
+
+    /// Copies a frame's header to `offset`, after every earlier store in the eyes of any reader.
+    ///
+    /// # Panics
+    ///
+    /// If the range does not lie inside the map, or `offset` is not a multiple of 8.
+    fn publish(&mut self, offset: u64, header: &[u8; 32]);
+}
+
+/// A shared read-only map.
+pub trait ReadMap: fmt::Debug + Send + Sync {
+    /// The bytes from `offset`, `len` of them; `None` if the map ends before.
+    ///
+    /// # Safety
+    ///
+    /// Nobody stores to the range while the slice lives: it belongs to frames that were published
+    /// before, and nobody truncates the file.
+    unsafe fn slice(&self, offset: u64, len: usize) -> Option<&[u8]>;
+}
+
+/// A map of a segment, together with the promise about what is sliced from it.
+#[derive(Debug)]
+pub(crate) struct PublishedMap(Arc<dyn ReadMap>);
+
+impl PublishedMap {
+    /// Wraps a map of a segment of this journal.
+    pub(crate) fn new(map: Arc<dyn ReadMap>) -> Self {
+        Self(map)
+    }
+
+    /// Bytes of the segment below its published end, which the caller has just read from
+    /// [`Positions`](crate::Positions) or the manifest.
+    pub(crate) fn below_end(&self, offset: u64, len: usize, end: u64) -> Option<&[u8]> {
+        if offset.checked_add(u64::try_from(len).ok()?)? > end {
+            return None;
+        }
+        // SAFETY: `end` is the end of published frames, and the range lies below it. The writer
+        // stores only above that end (`WriteMap::store`), recovery never changes a listed segment,
+        // and no code of this crate truncates one.
+        unsafe { self.0.slice(offset, len) }
+    }
+}
+
+/// Checks that the first `len` bytes of the file exist before they are mapped.
+fn checked_len(file: &File, len: u64) -> io::Result<usize> {
+    let actual = file.metadata()?.len();
+    if len > actual {
+        let what = format!("cannot map {len} bytes of a file of {actual} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok(size(len))
+}
+
+/// A writable map of a whole segment.
+#[derive(Debug)]
+pub(crate) struct FileWriteMap {
+    map: MmapRaw,
+}
+
+impl FileWriteMap {
+    pub(crate) fn new(file: &File, len: u64) -> io::Result<Self> {
+        let len = checked_len(file, len)?;
+        Ok(Self {
+            map: MmapOptions::new().len(len).map_raw(file)?,
+        })
+    }
+
+    /// Address of `offset`, of which `len` bytes lie inside the map.
+    fn at(&self, offset: u64, len: usize) -> *mut u8 {
+        let offset = size(offset);
+        assert!(
+            offset
+                .checked_add(len)
+                .is_some_and(|end| end <= self.map.len()),
+            "a store ends inside the segment that is mapped"
+        );
+        self.map.as_mut_ptr().wrapping_add(offset)
+    }
+}
+
+impl WriteMap for FileWriteMap {
+    fn store(&mut self, offset: u64, bytes: &[u8]) {
+        let to = self.at(offset, bytes.len());
+        // SAFETY: `at` has checked that `bytes.len()` bytes at `to` lie inside the live map, which
+        // is writable; `bytes` is ordinary memory of this process, so the two do not overlap. No
+        // reference to the range exists: readers slice only below the published position, and the
+        // writer stores only at or above it, one thread at a time.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    fn publish(&mut self, offset: u64, header: &[u8; 32]) {
+        self.store(offset + 4, &header[4..]);
+        let first = crate::bytes::u32_at(header, 0).to_le();
+        #[expect(clippy::cast_ptr_alignment, reason = "asserted in the next line")]
+        let to = self.at(offset, 4).cast::<u32>();
+        assert!(to.is_aligned(), "frames begin at multiples of eight");
+        // SAFETY: `to` is aligned (asserted), its four bytes lie inside the live map (checked by
+        // `at`), and every access to them that may be concurrent is atomic or goes through `pread`,
+        // since they are above the published position.
+        let word = unsafe { AtomicU32::from_ptr(to) };
+        word.store(first, Ordering::Release);
+    }
+}
+
+/// A read-only map of a segment.
+#[derive(Debug)]
+pub(crate) struct FileReadMap {
+    map: MmapRaw,
+}
+
+impl FileReadMap {
+    pub(crate) fn new(file: &File, len: u64) -> io::Result<Self> {
+        let len = checked_len(file, len)?;
+        Ok(Self {
+            map: MmapOptions::new().len(len).map_raw_read_only(file)?,
+        })
+    }
+}
+
+impl ReadMap for FileReadMap {
+    unsafe fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let offset = size(offset);
+        let end = offset.checked_add(len)?;
+        if end > self.map.len() {
+            return None;
+        }
+        let from = self.map.as_ptr().wrapping_add(offset);
+        // SAFETY: the range lies inside the live map (checked above), which outlives the slice by
+        // the borrow of `self`. The caller promises that nobody stores to it meanwhile.
+        Some(unsafe { slice::from_raw_parts(from, len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn file_of(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(bytes).expect("room for a page");
+        file
+    }
+
+    #[test]
+    fn stores_are_seen_by_readers_of_the_file() {
+        let file = file_of(&[0; 8192]);
+        let mut map = FileWriteMap::new(&file, 8192).expect("mappable");
+        map.store(4096 + 32, b"payload");
+        map.publish(4096, b"HEADER..HEADER..HEADER..HEADER..");
+        let read = FileReadMap::new(&file, 8192).expect("mappable");
+        let read = PublishedMap::new(Arc::new(read));
+        let frame = &b"HEADER..HEADER..HEADER..HEADER..payload"[..];
+        assert_eq!(read.below_end(4096, 39, 4135), Some(frame));
+        assert_eq!(read.below_end(4096, 39, 4134), None);
+        assert_eq!(read.below_end(8190, 3, u64::MAX), None);
+        assert_eq!(read.below_end(u64::MAX, 3, u64::MAX), None);
+    }
+
+    #[test]
+    fn a_map_past_the_end_is_refused() {
+        let file = file_of(&[0; 100]);
+        assert!(FileWriteMap::new(&file, 101).is_err());
+        assert!(FileReadMap::new(&file, 101).is_err());
+    }
+}

@@ -1,0 +1,526 @@
+//! Reading groups back, in order, verified again.
+
+mod source;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::batch::End;
+use crate::bytes::size;
+use crate::error::{At as _, Corrupt, CorruptReason, IoError, ReadError};
+use crate::frame::{HEADER_BYTES, Header, Kind, Salt};
+use crate::ids::{Lsn, Position};
+use crate::manifest::SegmentEntry;
+use crate::record::{self, Records};
+use crate::recovery::{check_format, known_kind, read_header};
+use crate::segment::SEGMENT_HEADER;
+
+use source::Bytes;
+pub(crate) use source::Source;
+
+/// Where reading begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum From {
+    /// With the oldest group that the journal has.
+    #[default]
+    Start,
+    /// With the first group whose last frame has this sequence number or a later one.
+    Lsn(Lsn),
+    /// With the first group that begins at this position or later.
+    Position(Position),
+}
+
+/// One group, borrowed from its reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    place: GroupPlace,
+    payload: &'a [u8],
+}
+
+/// A group's numbers.
+#[derive(Clone, Copy, Debug)]
+struct GroupPlace {
+    lsn: u64,
+    begin: u64,
+    end: u64,
+    meaning: End,
+    records: usize,
+}
+
+impl<'a> Group<'a> {
+    /// Its last frame.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        Lsn::new(self.place.lsn)
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub const fn begin(&self) -> Position {
+        Position::new(self.place.begin)
+    }
+
+    /// Where it ends: the position that [`Appended`](crate::Appended) named.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position::new(self.place.end)
+    }
+
+    /// Whether it completes a root.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        self.place.meaning
+    }
+
+    /// How many records it has.
+    #[must_use]
+    pub const fn record_count(&self) -> usize {
+        self.place.records
+    }
+
+    /// Its records, in the order in which they were pushed.
+    #[must_use]
+    pub fn records(&self) -> Records<'a> {
+        Records::new(self.payload, self.place.records)
+    }
+
+    /// The envelopes and payloads of all records.
+    #[must_use]
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+}
+
+/// Reads groups in order; also tails: at the end it answers `None`, and later what was appended.
+///
+/// Made by [`Journal::read`](crate::Journal::read). Every frame's checksums, number and chain are
+/// verified again. Memory is constant but for groups of several frames, which are put together.
+/// Reading never changes a file and takes no lock that appending waits for.
+#[derive(Debug)]
+pub struct Reader {
+    source: Source,
+    segments: Vec<SegmentEntry>,
+    generation: u64,
+    current: Option<Current>,
+    at: At,
+    from: From,
+    /// Whether an error left the reader in the middle of a group.
+    spent: bool,
+    /// The frames of a group that spans several.
+    assembled: Vec<u8>,
+}
+
+/// The segment that is being read.
+#[derive(Debug)]
+struct Current {
+    index: usize,
+    path: PathBuf,
+    bytes: Bytes,
+    salt: Salt,
+}
+
+/// The next frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct At {
+    offset: u64,
+    position: u64,
+    next_lsn: u64,
+    prev_crc: u32,
+}
+
+/// A frame's payload in the current segment.
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    offset: u64,
+    len: usize,
+}
+
+impl Reader {
+    pub(crate) fn new(source: Source, from: From) -> Result<Self, ReadError> {
+        let mut reader = Self {
+            source,
+            segments: Vec::new(),
+            generation: 0,
+            current: None,
+            at: At::default(),
+            from,
+            spent: false,
+            assembled: Vec::new(),
+        };
+        reader.refresh();
+        let gone = match (from, reader.segments.first()) {
+            (From::Lsn(lsn), Some(first)) => lsn.get().max(1) < first.first_lsn,
+            (From::Position(position), Some(first)) => position.get() < first.first_position,
+            _ => false,
+        };
+        if gone {
+            let position = reader
+                .segments
+                .first()
+                .map_or(0, |first| first.first_position);
+            return Err(ReadError::Gone {
+                position: Position::new(position),
+            });
+        }
+        if !reader.segments.is_empty() {
+            reader.enter(reader.start_index())?;
+        }
+        Ok(reader)
+    }
+
+    /// The last segment that begins with a group, at or before the place to read from.
+    fn start_index(&self) -> usize {
+        let begins_before = |segment: &SegmentEntry| match self.from {
+            From::Start => false,
+            From::Lsn(lsn) => segment.first_lsn <= lsn.get(),
+            From::Position(position) => segment.first_position <= position.get(),
+        };
+        let mut index = self
+            .segments
+            .partition_point(begins_before)
+            .saturating_sub(1);
+        while index > 0 && self.segments[index].continues_group {
+            index -= 1;
+        }
+        index
+    }
+
+    /// Whether a group comes before the place to read from.
+    fn is_before(&self, place: &GroupPlace) -> bool {
+        match self.from {
+            From::Start => false,
+            From::Lsn(lsn) => place.lsn < lsn.get(),
+            From::Position(position) => place.begin < position.get(),
+        }
+    }
+
+    /// Takes the present list of segments.
+    fn refresh(&mut self) {
+        (self.generation, self.segments) = self.source.segments();
+    }
+
+    /// Moves to the begin of a segment.
+    fn enter(&mut self, index: usize) -> Result<(), ReadError> {
+        let entry = &self.segments[index];
+        let path = self.source.path(&entry.name());
+        let opened = self.source.open(entry, &path);
+        let (file, bytes) = match opened {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ReadError::Gone {
+                    position: Position::new(entry.first_position),
+                });
+            }
+            Err(error) => return Err(IoError::new("open", &path, error).into()),
+        };
+        let header = read_header(&*file).at("read", &path)?;
+        let Some(header) = header.filter(|header| header.salt == entry.salt) else {
+            let reason = CorruptReason::SegmentHeader;
+            return Err(corrupt(
+                &path,
+                0,
+                None,
+                entry.first_lsn,
+                entry.first_position,
+                reason,
+            ));
+        };
+        check_format(&header.format, &path)?;
+        self.at = At {
+            offset: SEGMENT_HEADER,
+            position: entry.first_position,
+            next_lsn: entry.first_lsn,
+            prev_crc: header.prev_crc,
+        };
+        let salt = Salt::new(self.source.salt(entry));
+        self.current = Some(Current {
+            index,
+            path,
+            bytes,
+            salt,
+        });
+        Ok(())
+    }
+
+    /// The next group, `None` at the end of what was appended.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Corrupt`] if bytes were damaged since the journal was opened,
+    /// [`ReadError::Gone`] if a cut took the reader's place away, [`ReadError::Malformed`] if a
+    /// group's records are not delimited as its frame says. The reader stays in front of the group.
+    pub fn next_group(&mut self) -> Result<Option<Group<'_>>, ReadError> {
+        if self.spent {
+            return Err(ReadError::Gone {
+                position: Position::new(self.at.position),
+            });
+        }
+        loop {
+            let before = (self.at, self.current.as_ref().map(|current| current.index));
+            match self.locate() {
+                Ok(None) => return Ok(None),
+                Ok(Some((place, payload))) => {
+                    if self.is_before(&place) {
+                        continue;
+                    }
+                    let payload = self.payload(payload)?;
+                    return Ok(Some(Group { place, payload }));
+                }
+                Err(error) => {
+                    self.go_back(before);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Stays in front of a group that could not be read.
+    fn go_back(&mut self, (at, index): (At, Option<usize>)) {
+        let same = self.current.as_ref().map(|current| current.index) == index;
+        let back = same || index.is_some_and(|index| self.enter(index).is_ok());
+        self.spent = !back;
+        self.at = at;
+    }
+
+    /// Verifies the frames of the next group; returns its place, and its payload if it is in one
+    /// frame. That of several frames is assembled.
+    fn locate(&mut self) -> Result<Option<(GroupPlace, Option<Payload>)>, ReadError> {
+        let limit = self.source.limit();
+        self.assembled.clear();
+        let (mut begin, mut records, mut offset) = (None, 0, 0);
+        loop {
+            if !self.next_segment(limit)? {
+                return Ok(None);
+            }
+            let (header, payload) = self.frame(limit)?;
+            let kind = {
+                let path = &self.current().path;
+                known_kind(&header, payload.offset - HEADER_BYTES as u64, path)?
+            };
+            if !kind.is_data() {
+                continue;
+            }
+            let len = header.total_len();
+            if begin.is_none() {
+                (begin, offset) = (Some(self.at.position - len), self.at.offset - len);
+            }
+            records += usize::from(header.records);
+            let single = records == usize::from(header.records) && self.assembled.is_empty();
+            if header.more_follows() || !single {
+                self.assemble(payload)?;
+            }
+            if header.more_follows() {
+                continue;
+            }
+            let meaning = if kind == Kind::SafePoint {
+                End::SafePoint
+            } else {
+                End::Batch
+            };
+            let place = GroupPlace {
+                lsn: header.lsn,
+                begin: begin.unwrap_or_default(),
+                end: self.at.position,
+                meaning,
+                records,
+            };
+            let payload = self.assembled.is_empty().then_some(payload);
+            self.check_records(payload, records, offset)?;
+            return Ok(Some((place, payload)));
+        }
+    }
+
+    fn check_records(
+        &mut self,
+        payload: Option<Payload>,
+        records: usize,
+        offset: u64,
+    ) -> Result<(), ReadError> {
+        let bytes = self.payload(payload)?;
+        record::check(bytes, records).map_err(|malformed| ReadError::Malformed {
+            file: self.current().path.clone(),
+            offset,
+            malformed,
+        })
+    }
+
+    fn current(&self) -> &Current {
+        self.current
+            .as_ref()
+            .expect("a frame was read from a segment")
+    }
+
+    /// The payload in the reader's buffer or map.
+    fn payload(&mut self, payload: Option<Payload>) -> Result<&[u8], ReadError> {
+        let Some(payload) = payload else {
+            return Ok(&self.assembled);
+        };
+        let current = self
+            .current
+            .as_mut()
+            .expect("a frame was read from a segment");
+        let end = payload.offset + payload.len as u64;
+        let bytes = current
+            .bytes
+            .get(payload.offset, payload.len, end)
+            .at("read", &current.path)?;
+        Ok(bytes.unwrap_or_default())
+    }
+
+    fn assemble(&mut self, payload: Payload) -> Result<(), ReadError> {
+        let current = self
+            .current
+            .as_mut()
+            .expect("a frame was read from a segment");
+        let end = payload.offset + payload.len as u64;
+        let bytes = current
+            .bytes
+            .get(payload.offset, payload.len, end)
+            .at("read", &current.path)?;
+        self.assembled.extend_from_slice(bytes.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Makes sure that a frame follows in the current segment, or goes on in the next one. `false`
+    /// at the end.
+    fn next_segment(&mut self, limit: u64) -> Result<bool, ReadError> {
+        if self.source.generation() != self.generation {
+            self.adopt()?;
+        }
+        loop {
+            let Some(current) = &self.current else {
+                if self.segments.is_empty() {
+                    return Ok(false);
+                }
+                self.enter(self.start_index())?;
+                continue;
+            };
+            let seal = self.segments[current.index].seal;
+            if seal.is_some_and(|seal| self.at.offset >= seal.bytes) {
+                let next = current.index + 1;
+                if next == self.segments.len() {
+                    return Ok(false);
+                }
+                self.enter(next)?;
+                continue;
+            }
+            return Ok(self.at.position < limit);
+        }
+    }
+
+    /// Takes a new list of segments in: the place must still be part of the journal.
+    fn adopt(&mut self) -> Result<(), ReadError> {
+        let salt = self
+            .current
+            .as_ref()
+            .map(|current| self.segments[current.index].salt);
+        self.refresh();
+        let Some(salt) = salt else {
+            return Ok(());
+        };
+        let gone = ReadError::Gone {
+            position: Position::new(self.at.position),
+        };
+        let found = self
+            .segments
+            .iter()
+            .position(|segment| segment.salt == salt);
+        let Some(index) = found else {
+            return Err(gone);
+        };
+        if self.segments[index]
+            .seal
+            .is_some_and(|seal| self.at.position > seal.end_position)
+        {
+            return Err(gone);
+        }
+        if let Some(current) = &mut self.current {
+            current.index = index;
+        }
+        Ok(())
+    }
+
+    /// Verifies the next frame and moves behind it.
+    fn frame(&mut self, limit: u64) -> Result<(Header, Payload), ReadError> {
+        let at = self.at;
+        let current = self
+            .current
+            .as_mut()
+            .expect("there is a segment to read from");
+        let entry = &self.segments[current.index];
+        let end = match entry.seal {
+            Some(seal) => seal.bytes,
+            None => SEGMENT_HEADER + (limit - entry.first_position),
+        };
+        let (header, crc, payload) = match current.frame(&at, end).at("read", &current.path)? {
+            Ok(frame) => frame,
+            Err((reason, lsn)) => {
+                let path = &current.path;
+                return Err(corrupt(path, at.offset, lsn, at.next_lsn, limit, reason));
+            }
+        };
+        let len = header.total_len();
+        self.at = At {
+            offset: at.offset + len,
+            position: at.position + len,
+            next_lsn: at.next_lsn + 1,
+            prev_crc: crc,
+        };
+        Ok((header, payload))
+    }
+}
+
+/// A frame as its header describes it, or what is wrong with it.
+type Verified = Result<(Header, u32, Payload), (CorruptReason, Option<Lsn>)>;
+
+impl Current {
+    /// Verifies the frame at `at`, which ends at or before the file offset `end`.
+    fn frame(&mut self, at: &At, end: u64) -> io::Result<Verified> {
+        let salt = self.salt;
+        let head = self.bytes.get(at.offset, HEADER_BYTES, end)?;
+        let head = head.and_then(|bytes| <&[u8; HEADER_BYTES]>::try_from(bytes).ok());
+        let Some((header, crc)) = head.and_then(|bytes| Header::decode(bytes, salt, at.offset))
+        else {
+            return Ok(Err((CorruptReason::FrameHeader, None)));
+        };
+        let fail = |reason| Ok(Err((reason, Some(Lsn::new(header.lsn)))));
+        if header.total_len() > end - at.offset {
+            return fail(CorruptReason::Length);
+        }
+        let payload = Payload {
+            offset: at.offset + HEADER_BYTES as u64,
+            len: size(u64::from(header.payload_len)),
+        };
+        let bytes = self.bytes.get(payload.offset, payload.len, end)?;
+        let plain = bytes.map(crc32c::crc32c);
+        if !plain.is_some_and(|plain| header.payload_matches(plain, salt, at.offset)) {
+            return fail(CorruptReason::Payload);
+        }
+        if header.lsn != at.next_lsn {
+            return fail(CorruptReason::Sequence);
+        }
+        if header.prev_crc != at.prev_crc {
+            return fail(CorruptReason::Chain);
+        }
+        Ok(Ok((header, crc, payload)))
+    }
+}
+
+fn corrupt(
+    path: &Path,
+    offset: u64,
+    lsn: Option<Lsn>,
+    expected_lsn: u64,
+    durable: u64,
+    reason: CorruptReason,
+) -> ReadError {
+    ReadError::Corrupt(Box::new(Corrupt {
+        file: path.to_path_buf(),
+        offset,
+        lsn,
+        expected_lsn: Lsn::new(expected_lsn),
+        durable_position: Position::new(durable),
+        reason,
+        bytes_after: 0,
+    }))
+}

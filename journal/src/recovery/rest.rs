@@ -1,0 +1,94 @@
+//! What stands behind the first failure: zeros, garbage, or frames that tell more.
+
+use std::io;
+
+use crate::bytes::size;
+use crate::frame::{ALIGN, HEADER, Salt};
+use crate::manifest::SegmentEntry;
+use crate::segment::SEGMENT_HEADER;
+use crate::window::{Checked, Window};
+
+/// Zeros are skipped in blocks of this many bytes. No header begins in such a block: its kind would
+/// stand there too.
+const BLOCK: usize = 4096;
+
+/// The rest of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rest {
+    /// The greatest position that a frame in it claims as durable.
+    pub(crate) durable: u64,
+    /// How many frames in it are valid.
+    pub(crate) frames: u64,
+    /// Whether all of it is there and zero.
+    pub(crate) is_zero: bool,
+    /// File offset behind its last byte that is not zero.
+    pub(crate) written_end: u64,
+}
+
+/// Tries every eighth byte from `from` to the segment's physical end (of a sealed one: to its
+/// sealed length, since bytes beyond are never read).
+pub(crate) fn scan(
+    window: &mut Window,
+    entry: &SegmentEntry,
+    salt: Salt,
+    from: u64,
+) -> io::Result<Rest> {
+    let limit = entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes);
+    let mut rest = Rest {
+        durable: 0,
+        frames: 0,
+        is_zero: true,
+        written_end: from,
+    };
+    let mut offset = from;
+    while offset < limit {
+        let step = size(limit - offset).min(BLOCK - size(offset % BLOCK as u64));
+        let bytes = window.bytes(offset, step)?;
+        if bytes.len() < step {
+            rest.is_zero = false; // The file is shorter than it was made.
+        }
+        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
+            offset += step as u64;
+            continue;
+        };
+        rest.is_zero = false;
+        rest.written_end = offset + last as u64 + 1;
+        let block_end = offset + step as u64;
+        while offset < block_end {
+            offset = match frame_at(window, entry, salt, offset, limit)? {
+                Some((end, claim)) => {
+                    rest.frames += 1;
+                    rest.durable = rest.durable.max(claim);
+                    rest.written_end = rest.written_end.max(end);
+                    end
+                }
+                None => offset + ALIGN,
+            };
+        }
+    }
+    Ok(rest)
+}
+
+/// A valid frame whose sequence number is plausible: its end and its claim.
+fn frame_at(
+    window: &mut Window,
+    entry: &SegmentEntry,
+    salt: Salt,
+    offset: u64,
+    limit: u64,
+) -> io::Result<Option<(u64, u64)>> {
+    let Checked::Frame { header, .. } = window.frame(salt, offset, limit)? else {
+        return Ok(None);
+    };
+    let frames_before_max = (offset - SEGMENT_HEADER) / HEADER;
+    let plausible = header
+        .lsn
+        .checked_sub(entry.first_lsn)
+        .is_some_and(|before| before <= frames_before_max);
+    if !plausible {
+        return Ok(None);
+    }
+    let position = entry.first_position + (offset - SEGMENT_HEADER);
+    let claim = header.claim(position).map_or(0, crate::ids::Position::get);
+    Ok(Some((offset + header.total_len(), claim)))
+}

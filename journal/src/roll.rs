@@ -1,0 +1,234 @@
+//! Rolling: seal the active segment, go on in a spare.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::batch::Part;
+use crate::error::{At as _, IoError, Poisoned};
+use crate::files::Dir;
+use crate::frame::{Kind, Salt};
+use crate::ids::Uuid;
+use crate::manifest::{Manifest, SealEntry, SegmentEntry};
+use crate::mmap::MapPermit;
+use crate::options::WriteMode;
+use crate::segment::{Format, SEGMENT_HEADER, SegmentHeader};
+use crate::shared::{Guard, Shared};
+use crate::spare::Spare;
+use crate::storage::StorageFile;
+use crate::writer::{Active, Sink, Writer};
+
+/// Bytes of memory for each of the two queues at first.
+const QUEUE_BYTES: usize = 256 << 10;
+
+/// Where a new segment begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    pub(crate) first_lsn: u64,
+    pub(crate) first_position: u64,
+    pub(crate) prev_crc: u32,
+    /// Whether a group goes on in it.
+    pub(crate) continues_group: bool,
+}
+
+/// What all segments of an open journal have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentMaker<'a> {
+    pub(crate) dir: &'a Dir,
+    pub(crate) mode: WriteMode,
+    pub(crate) journal: Uuid,
+    pub(crate) session: Uuid,
+    pub(crate) drop_salt: bool,
+}
+
+impl SegmentMaker<'_> {
+    /// Turns a spare into a segment, durably, and lists it in a manifest that is not written yet.
+    pub(crate) fn make(
+        &self,
+        manifest: &mut Manifest,
+        begin: &Begin,
+        spare: &Spare,
+    ) -> Result<Active, IoError> {
+        let mut salt = [0; 8];
+        self.dir
+            .storage
+            .random(&mut salt)
+            .at("draw a salt for", &self.dir.path)?;
+        let salt = u64::from_le_bytes(salt);
+        let entry = SegmentEntry {
+            first_lsn: begin.first_lsn,
+            first_position: begin.first_position,
+            salt,
+            physical_bytes: spare.bytes,
+            generation: 0,
+            compacted: false,
+            continues_group: begin.continues_group,
+            seal: None,
+        };
+        let header = SegmentHeader {
+            format: Format::CURRENT,
+            journal: self.journal,
+            session: self.session,
+            salt,
+            first_lsn: begin.first_lsn,
+            first_position: begin.first_position,
+            prev_crc: begin.prev_crc,
+            generation: 0,
+            continues_group: begin.continues_group,
+        };
+        let name = entry.name();
+        self.dir
+            .make_segment(&spare.name, &*spare.file, &header, &name)?;
+        manifest.segments.push(entry);
+        let active = Place {
+            path: self.dir.file(&name),
+            file: spare.file.clone(),
+            salt,
+            offset: SEGMENT_HEADER,
+            bytes: spare.bytes,
+        };
+        self.activate(active)
+    }
+
+    /// Opens the way of frames into a segment.
+    pub(crate) fn activate(&self, place: Place) -> Result<Active, IoError> {
+        let Place {
+            path,
+            file,
+            salt,
+            offset,
+            bytes,
+        } = place;
+        let sink = make_sink(self.mode, &*file, bytes).at("map", &path)?;
+        let salt = Salt::new(if self.drop_salt { 0 } else { salt });
+        Ok(Active {
+            path,
+            file,
+            sink,
+            salt,
+            offset,
+            bytes,
+            next_requested: false,
+        })
+    }
+}
+
+/// A place in a segment, for the frames to come.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) salt: u64,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Shared {
+    pub(crate) fn maker(&self) -> SegmentMaker<'_> {
+        SegmentMaker {
+            dir: &self.dir,
+            mode: self.mode,
+            journal: self.journal,
+            session: self.session,
+            drop_salt: self.bugs.drop_salt,
+        }
+    }
+
+    /// Makes the spare the active segment. Nobody else writes the queue meanwhile.
+    ///
+    /// 1. The seal is written and the old segment synced: a sealed length is a claim of durability.
+    /// 2. The spare gets its header, is synced and renamed, and the directory is synced. A crash
+    ///    here leaves a segment that no manifest lists; the next open moves it aside.
+    /// 3. The manifest lists the old segment as sealed and the new one as active.
+    /// 4. Only now do frames go into the new segment, so none can be acknowledged before.
+    pub(crate) fn roll(
+        &self,
+        writer: &mut Guard<'_>,
+        spare: &Spare,
+        continues_group: bool,
+    ) -> Result<(), Poisoned> {
+        debug_assert!(!writer.writing, "the caller has waited for the queue");
+        match self.try_roll(writer, spare, continues_group) {
+            Ok(()) => {
+                self.wake_all();
+                Ok(())
+            }
+            Err(error) => Err(self.fail(writer, error)),
+        }
+    }
+
+    fn try_roll(
+        &self,
+        writer: &mut Guard<'_>,
+        spare: &Spare,
+        continues_group: bool,
+    ) -> Result<(), IoError> {
+        writer.place(&Part::new(&[], 0), Kind::Seal, false);
+        Self::write_queue(writer)?;
+        if !self.bugs.roll_without_sync {
+            writer.active.file.sync().at("sync", &writer.active.path)?;
+        }
+        let mut next = writer.manifest.clone();
+        seal_last(&mut next, writer);
+        let begin = Begin {
+            first_lsn: writer.end.lsn + 1,
+            first_position: writer.end.position,
+            prev_crc: writer.prev_crc,
+            continues_group,
+        };
+        let active = self.maker().make(&mut next, &begin, spare)?;
+        next.durable = writer.end.position;
+        next.generation += 1;
+        // The filler made room for the manifest, unless many segments were listed since.
+        let prepared =
+            (spare.manifest_bytes >= next.file_bytes(0)).then_some(spare.manifest_name.as_str());
+        self.dir
+            .switch_manifest(Some(&writer.manifest), &next, prepared)?;
+        self.published
+            .generation
+            .store(next.generation, Ordering::Release);
+        writer.manifest = next;
+        writer.active = active;
+        writer.durable = writer.end.position;
+        self.publish_durable(writer, writer.end.safe);
+        Ok(())
+    }
+
+    /// Writes what is queued, under the lock.
+    pub(crate) fn write_queue(writer: &mut Writer) -> Result<(), IoError> {
+        let active = &mut writer.active;
+        if let Sink::Queue { bytes, at, .. } = &mut active.sink
+            && !bytes.is_empty()
+        {
+            active.file.write_at(bytes, *at).at("write", &active.path)?;
+            bytes.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Opens the way of frames into a segment.
+fn make_sink(mode: WriteMode, file: &dyn StorageFile, bytes: u64) -> std::io::Result<Sink> {
+    Ok(match mode {
+        WriteMode::Map => Sink::Map(file.map_write(bytes, MapPermit::for_segment())?),
+        WriteMode::Pwrite => Sink::Queue {
+            bytes: Vec::with_capacity(QUEUE_BYTES),
+            at: 0,
+            other: Vec::with_capacity(QUEUE_BYTES),
+        },
+    })
+}
+
+/// Seals the manifest's last segment where the writer stands.
+fn seal_last(manifest: &mut Manifest, writer: &Writer) {
+    let last = manifest
+        .segments
+        .last_mut()
+        .expect("the active segment is listed");
+    last.seal = Some(SealEntry {
+        bytes: writer.active.offset,
+        last_lsn: writer.end.lsn,
+        end_position: writer.end.position,
+        digest: u128::from(writer.prev_crc),
+    });
+}

@@ -1,0 +1,104 @@
+//! What the handle, its readers and its background threads share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::durable_slot::DurableSlots;
+use crate::error::{AppendError, IoError, Poisoned};
+use crate::files::Dir;
+use crate::ids::Uuid;
+use crate::options::{Level, WriteMode};
+use crate::spare::Spares;
+use crate::writer::{Published, Writer};
+
+/// The writer, locked.
+pub(crate) type Guard<'a> = MutexGuard<'a, Writer>;
+
+/// Bugs that the negative controls plant. All off outside tests.
+#[derive(Clone, Copy, Default, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub(crate) struct Bugs {
+    pub(crate) skip_sync: bool,
+    pub(crate) acknowledge_early: bool,
+    pub(crate) drop_salt: bool,
+    pub(crate) trust_open_read: bool,
+    pub(crate) ignore_claims: bool,
+    pub(crate) roll_without_sync: bool,
+}
+
+/// One open journal.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dir: Dir,
+    pub(crate) journal: Uuid,
+    pub(crate) session: Uuid,
+    pub(crate) level: Level,
+    pub(crate) mode: WriteMode,
+    pub(crate) segment_bytes: u64,
+    /// Payload bytes of one frame at most, by the size of segments.
+    pub(crate) payload_bytes_max: usize,
+    pub(crate) bugs: Bugs,
+    pub(crate) writer: Mutex<Writer>,
+    /// Where threads wait for even and odd rounds of syncing.
+    pub(crate) rounds: [Condvar; 2],
+    /// Where threads wait for the queue to be written.
+    pub(crate) roles: Condvar,
+    pub(crate) published: Published,
+    pub(crate) spares: Arc<Spares>,
+    pub(crate) slots: Mutex<DurableSlots>,
+    /// The shortest interval that a level has asked for, in nanoseconds; the maximum for none.
+    pub(crate) interval_ns: AtomicU64,
+    /// Wakes the background thread, if there is one.
+    pub(crate) watch: Mutex<Option<crossbeam_channel::Sender<()>>>,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> Guard<'_> {
+        // A panic inside the lock is a defect of ours; `fail` has poisoned the journal by then.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The interval at which the background thread syncs.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        let nanoseconds = self.interval_ns.load(Ordering::Relaxed);
+        (nanoseconds != u64::MAX).then(|| Duration::from_nanos(nanoseconds))
+    }
+
+    /// Takes in the interval of a level.
+    pub(crate) fn use_level(&self, level: Level) {
+        if let Level::Interval(interval) = level {
+            let nanoseconds = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX - 1);
+            self.interval_ns.fetch_min(nanoseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// Stops the journal for good; the first cause counts. Wakes everybody.
+    pub(crate) fn fail(&self, writer: &mut Writer, cause: IoError) -> Poisoned {
+        let poison = writer
+            .poison
+            .get_or_insert_with(|| Poisoned::new(cause))
+            .clone();
+        self.published.poisoned.store(true, Ordering::Release);
+        self.wake_all();
+        poison
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for round in &self.rounds {
+            round.notify_all();
+        }
+        self.roles.notify_all();
+    }
+
+    /// Refuses what would change a journal that is closed or has failed.
+    pub(crate) fn writable(writer: &Writer) -> Result<(), AppendError> {
+        if let Some(poison) = &writer.poison {
+            return Err(poison.clone().into());
+        }
+        if writer.closed {
+            return Err(AppendError::Closed);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Segments made ahead: zero-filled, durable, with room for the manifest that will list them.
+//!
+//! A background thread fills them, so that appending never waits for it in the common case. When
+//! the disk is full, appending goes on to the end of what exists; the reserve lets an open root
+//! reach its safe point.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::error::IoError;
+use crate::files::Dir;
+use crate::storage::StorageFile;
+
+/// What a spare must have room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Need {
+    /// Bytes of the segment.
+    pub(crate) segment_bytes: u64,
+    /// Bytes of the manifest that will list it.
+    pub(crate) manifest_bytes: u64,
+}
+
+/// A zero-filled file that can become a segment.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) bytes: u64,
+    pub(crate) manifest_name: String,
+    pub(crate) manifest_bytes: u64,
+}
+
+impl Spare {
+    fn covers(&self, need: Need) -> bool {
+        self.bytes >= need.segment_bytes && self.manifest_bytes >= need.manifest_bytes
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    ready: VecDeque<Spare>,
+    reserve: Option<Spare>,
+    /// Requests that the filler has not answered.
+    pending: usize,
+    /// How many requests were answered with an error, and the last of these errors.
+    failures: u64,
+    error: Option<IoError>,
+    next_number: u64,
+}
+
+/// The spares of one journal.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    dir: Dir,
+    reserve_bytes: u64,
+    pool: Mutex<Pool>,
+    answered: Condvar,
+    /// `None` without a background thread: spares are filled where they are asked for.
+    requests: Mutex<Option<Sender<Need>>>,
+    stop: AtomicBool,
+}
+
+/// Runs the filler until the journal is closed.
+#[derive(Debug)]
+pub(crate) struct Filler {
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Spares {
+    pub(crate) fn new(dir: Dir, reserve_bytes: u64) -> Self {
+        Self {
+            dir,
+            reserve_bytes,
+            pool: Mutex::default(),
+            answered: Condvar::new(),
+            requests: Mutex::new(None),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the background thread.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<Filler, std::io::Error> {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let spares = Arc::clone(self);
+        let thread = std::thread::Builder::new()
+            .name("journal-filler".to_owned())
+            .spawn(move || spares.run(&receiver))?;
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        Ok(Filler {
+            thread: Some(thread),
+        })
+    }
+
+    fn run(&self, requests: &Receiver<Need>) {
+        for need in requests {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            self.answer(need);
+        }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills one spare, and the reserve if there is none.
+    fn answer(&self, need: Need) {
+        let filled = self.fill(need);
+        let mut pool = self.pool();
+        pool.pending = pool.pending.saturating_sub(1);
+        let succeeded = filled.is_ok();
+        match filled {
+            Ok(spare) => {
+                pool.ready.push_back(spare);
+                pool.error = None;
+            }
+            Err(error) => {
+                pool.failures += 1;
+                pool.error = Some(error);
+            }
+        }
+        let wants_reserve = succeeded && pool.reserve.is_none();
+        drop(pool);
+        self.answered.notify_all();
+        if wants_reserve && !self.stop.load(Ordering::Relaxed) {
+            let need = Need {
+                segment_bytes: self.reserve_bytes,
+                ..need
+            };
+            // A reserve that does not fit on the disk any more is missed later, not now.
+            if let Ok(reserve) = self.fill(need) {
+                self.pool().reserve = Some(reserve);
+            }
+        }
+    }
+
+    /// Makes the two files of a spare; leaves nothing behind if the disk is full.
+    fn fill(&self, need: Need) -> Result<Spare, IoError> {
+        let number = {
+            let mut pool = self.pool();
+            pool.next_number += 1;
+            pool.next_number
+        };
+        let name = format!("spare-{number}.tmp");
+        let manifest_name = format!("manifest-{number}.tmp");
+        let made = self.dir.fill(&name, need.segment_bytes).and_then(|file| {
+            drop(self.dir.fill(&manifest_name, need.manifest_bytes)?);
+            self.dir.sync()?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => Ok(Spare {
+                name,
+                file,
+                bytes: need.segment_bytes,
+                manifest_name,
+                manifest_bytes: need.manifest_bytes,
+            }),
+            Err(error) => {
+                // Removing may fail for the same reason; the next open does it again.
+                drop(self.dir.remove(&name));
+                drop(self.dir.remove(&manifest_name));
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks for a spare unless one is there or on its way.
+    pub(crate) fn request_ahead(&self, need: Need) {
+        let mut pool = self.pool();
+        if pool.pending > 0 || pool.ready.iter().any(|spare| spare.covers(need)) {
+            return;
+        }
+        pool.pending += 1;
+        drop(pool);
+        self.send(need);
+    }
+
+    fn send(&self, need: Need) {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = requests
+            .as_ref()
+            .is_some_and(|sender| sender.send(need).is_ok());
+        drop(requests);
+        if !sent {
+            self.answer(need);
+        }
+    }
+
+    /// Takes a spare, waiting until the filler has answered. The error is that of an attempt that
+    /// began after the call, so that a disk with space again is noticed. `least` is what the
+    /// reserve, or a spare made before, must have room for.
+    pub(crate) fn take(
+        &self,
+        need: Need,
+        least: Need,
+        may_use_reserve: bool,
+    ) -> Result<Spare, IoError> {
+        let mut pool = self.pool();
+        let mut failures = pool.failures;
+        let mut asked = false;
+        loop {
+            if let Some(index) = pool.ready.iter().position(|spare| spare.covers(least)) {
+                return Ok(pool.ready.remove(index).expect("the index was just found"));
+            }
+            if asked
+                && pool.failures != failures
+                && let Some(error) = pool.error.take()
+            {
+                let usable = may_use_reserve && error.is_out_of_space();
+                let reserve = pool.reserve.take_if(|spare| usable && spare.covers(least));
+                return reserve.ok_or(error);
+            }
+            if pool.pending == 0 {
+                pool.pending += 1;
+                failures = pool.failures;
+                asked = true;
+                drop(pool);
+                self.send(need);
+                pool = self.pool();
+            } else {
+                pool = self
+                    .answered
+                    .wait(pool)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Gives back a spare that was not needed after all.
+    pub(crate) fn give_back(&self, spare: Spare) {
+        self.pool().ready.push_front(spare);
+    }
+
+    /// Removes the files of all spares.
+    pub(crate) fn remove_all(&self) {
+        let mut pool = self.pool();
+        let reserve = pool.reserve.take();
+        for spare in pool.ready.drain(..).chain(reserve) {
+            // The next open removes what stays.
+            drop(self.dir.remove(&spare.name));
+            drop(self.dir.remove(&spare.manifest_name));
+        }
+    }
+}
+
+impl Filler {
+    /// Stops the thread after the spare that it is filling.
+    pub(crate) fn stop(&mut self, spares: &Spares) {
+        spares.stop.store(true, Ordering::Relaxed);
+        drop(
+            spares
+                .requests
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        if let Some(thread) = self.thread.take() {
+            // A panic of the filler left nothing behind but temporary files.
+            drop(thread.join());
+        }
+    }
+}

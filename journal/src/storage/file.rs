@@ -1,0 +1,292 @@
+//! Real files.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Advice, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile};
+use crate::mmap::{FileReadMap, FileWriteMap, MapPermit, ReadMap, WriteMap};
+
+/// Where Linux names the current start of the system.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Unit of reads that pass by the cache.
+const DIRECT_BLOCK: usize = 512;
+/// Bytes of a holder's note that are read from a lock file.
+const HOLDER_BYTES_MAX: u64 = 64;
+
+/// The storage of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileStorage;
+
+impl FileStorage {
+    /// Makes the storage; it has no state.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+impl Storage for FileStorage {
+    fn identity(&self, dir: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.create_dir(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => self.sync_dir(parent),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let is_dir = entry.file_type()?.is_dir();
+            entries.push(DirEntry {
+                name: entry.file_name(),
+                is_dir,
+            });
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match access {
+            Access::Read => {}
+            Access::ReadDirect => return open_direct(path),
+            Access::Write => {
+                options.write(true);
+            }
+            Access::Create => {
+                options.write(true).create(true).truncate(true);
+            }
+        }
+        let file = retry(|| options.open(path))?;
+        Ok(Arc::new(OpenFile {
+            file,
+            direct: false,
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let dir = File::open(dir)?;
+        retry(|| dir.sync_all())
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn Lock>, LockError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(path).map_err(LockError::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut note = String::new();
+                let read = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut note);
+                let holder = read.ok().map(|_| note.trim().to_owned());
+                return Err(LockError::Held {
+                    holder: holder.filter(|note| !note.is_empty()),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        }
+        // The note serves only the message of a process that finds the file locked.
+        let note = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(format!("{holder}\n").as_bytes()));
+        note.map_err(LockError::Io)?;
+        Ok(Box::new(FileLock { _file: file }))
+    }
+
+    fn medium(&self, dir: &Path) -> io::Result<Medium> {
+        let info = rustix::fs::statfs(dir)?;
+        // The type's width differs by architecture; the magic numbers are 32 bits wide.
+        let magic = u32::try_from(info.f_type & 0xffff_ffff).unwrap_or_default();
+        Ok(medium_of(magic))
+    }
+
+    fn incarnation(&self) -> io::Result<Incarnation> {
+        let text = fs::read_to_string(BOOT_ID)?;
+        parse_boot_id(&text).ok_or_else(|| {
+            let what = format!("{BOOT_ID} holds no boot id");
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(io::Error::other)
+    }
+}
+
+/// Sorts file systems by the magic numbers of statfs(2).
+fn medium_of(magic: u32) -> Medium {
+    match magic {
+        // NFS, SMB, SMB2, CIFS, NCP, Coda, AFS, Ceph, 9P, Lustre, GFS2, OCFS2.
+        0x6969 | 0x517b | 0xfe53_4d42 | 0xff53_4d42 | 0x564c | 0x7375_7245 | 0x5346_414f
+        | 0x00c3_6400 | 0x0102_1997 | 0x0bd0_0bd0 | 0x0116_1970 | 0x7461_636f => Medium::Network,
+        // Btrfs, ZFS, bcachefs, and FUSE, which can be anything but a promise to keep blocks.
+        0x9123_683e | 0x2fc1_2fc1 | 0xca45_1a4e | 0x6573_5546 => Medium::CopyOnWrite,
+        _ => Medium::InPlace,
+    }
+}
+
+/// Reads the 32 hexadecimal digits of a boot id, hyphens anywhere between them.
+fn parse_boot_id(text: &str) -> Option<Incarnation> {
+    let mut bytes = [0_u8; 16];
+    let mut digits = text.trim().chars().filter(|c| *c != '-');
+    for byte in &mut bytes {
+        let high = digits.next()?.to_digit(16)?;
+        let low = digits.next()?.to_digit(16)?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    digits
+        .next()
+        .is_none()
+        .then(|| Incarnation::from_bytes(bytes))
+}
+
+/// Keeps the kernel's lock; it goes with the handle, or with the process.
+#[derive(Debug)]
+struct FileLock {
+    _file: File,
+}
+
+impl Lock for FileLock {}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    /// Reads pass by the cache, in whole blocks.
+    direct: bool,
+}
+
+/// Opens for reading past the cache, or through it where the file system has nothing behind it.
+fn open_direct(path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let (file, direct) = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(fd) => (File::from(fd), true),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => (File::open(path)?, false),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Arc::new(OpenFile { file, direct }))
+}
+
+/// Reads until `bytes` are full or the file ends.
+fn read_full_at(file: &File, bytes: &mut [u8], offset: u64, block: usize) -> io::Result<usize> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let at = offset + u64::try_from(done).unwrap_or(u64::MAX);
+        match retry(|| file.read_at(&mut bytes[done..], at))? {
+            0 => break,
+            count => done += count,
+        }
+        if !done.is_multiple_of(block) {
+            break; // Only the end of the file cuts a block short.
+        }
+    }
+    Ok(done)
+}
+
+impl StorageFile for OpenFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        read_full_at(
+            &self.file,
+            bytes,
+            offset,
+            if self.direct { DIRECT_BLOCK } else { 1 },
+        )
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        retry(|| self.file.sync_data())
+    }
+
+    fn drop_cache(&self) -> io::Result<()> {
+        rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?;
+        Ok(())
+    }
+
+    fn map_write(&self, len: u64, _permit: MapPermit) -> io::Result<Box<dyn WriteMap>> {
+        Ok(Box::new(FileWriteMap::new(&self.file, len)?))
+    }
+
+    fn map_read(&self, len: u64, _permit: MapPermit) -> io::Result<Arc<dyn ReadMap>> {
+        Ok(Arc::new(FileReadMap::new(&self.file, len)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_ids_are_read_and_nonsense_is_not() {
+        let text = "00010203-0405-0607-0809-0a0b0c0d0eff\n";
+        let expected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255];
+        assert_eq!(parse_boot_id(text), Some(Incarnation::from_bytes(expected)));
+        assert_eq!(parse_boot_id("00"), None);
+        assert_eq!(parse_boot_id(&format!("{}0", text.trim())), None);
+    }
+
+    #[test]
+    fn network_and_copying_file_systems_are_known() {
+        assert_eq!(medium_of(0x6969), Medium::Network);
+        assert_eq!(medium_of(0x9123_683e), Medium::CopyOnWrite);
+        assert_eq!(medium_of(0xef53), Medium::InPlace);
+    }
+
+    #[test]
+    fn a_second_lock_names_the_first_holder() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("LOCK");
+        let first = FileStorage.lock(&path, "pid 1").expect("free");
+        let Err(LockError::Held { holder }) = FileStorage.lock(&path, "pid 2") else {
+            panic!("the lock is held");
+        };
+        assert_eq!(holder.as_deref(), Some("pid 1"));
+        drop(first);
+        FileStorage.lock(&path, "pid 3").expect("free again");
+    }
+}

@@ -1,0 +1,129 @@
+//! A sliding window over a file: constant memory, blocks aligned for reads past the cache.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::bytes::size;
+use crate::error::CorruptReason;
+use crate::frame::{HEADER, HEADER_BYTES, Header, Salt};
+use crate::storage::StorageFile;
+
+/// Alignment of address, offset and length of every read.
+const BLOCK: usize = 4096;
+/// Bytes that the window holds.
+pub(crate) const WINDOW_BYTES: usize = 256 << 10;
+
+/// Bytes of a file, read ahead a window at a time.
+#[derive(Debug)]
+pub(crate) struct Window {
+    file: Arc<dyn StorageFile>,
+    buffer: Vec<u8>,
+    /// Where in `buffer` the aligned part begins.
+    shift: usize,
+    /// File offset of the aligned part.
+    start: u64,
+    /// Bytes of the aligned part that hold the file's content.
+    len: usize,
+}
+
+impl Window {
+    pub(crate) fn new(file: Arc<dyn StorageFile>) -> Self {
+        let buffer = vec![0; WINDOW_BYTES + BLOCK];
+        let shift = buffer.as_ptr().align_offset(BLOCK);
+        assert!(shift < BLOCK, "bytes can be aligned to a block");
+        Self {
+            file,
+            buffer,
+            shift,
+            start: 0,
+            len: 0,
+        }
+    }
+
+    /// Goes on with another file; keeps the buffer.
+    pub(crate) fn switch_to(&mut self, file: Arc<dyn StorageFile>) {
+        self.file = file;
+        (self.start, self.len) = (0, 0);
+    }
+
+    /// The bytes from `offset`, `len` of them or up to the end of the file. `len` is at most
+    /// [`WINDOW_BYTES`] less one block.
+    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
+        assert!(
+            len <= WINDOW_BYTES - BLOCK,
+            "the window holds what is asked for"
+        );
+        let inside = offset >= self.start
+            && offset.saturating_add(len as u64) <= self.start + self.len as u64;
+        if !inside {
+            self.start = offset - offset % BLOCK as u64;
+            self.len = 0;
+            let range = self.shift..self.shift + WINDOW_BYTES;
+            self.len = self.file.read_at(&mut self.buffer[range], self.start)?;
+        }
+        let from = size(offset - self.start).min(self.len);
+        let to = (from + len).min(self.len);
+        Ok(&self.buffer[self.shift + from..self.shift + to])
+    }
+
+    /// The frame at `offset` if its two checksums hold and it ends at or before `limit`.
+    pub(crate) fn frame(&mut self, salt: Salt, offset: u64, limit: u64) -> io::Result<Checked> {
+        let no_header = Ok(Checked::Damaged {
+            reason: CorruptReason::FrameHeader,
+            lsn: None,
+        });
+        if limit.checked_sub(offset).is_none_or(|left| left < HEADER) {
+            return no_header;
+        }
+        let bytes = self.bytes(offset, HEADER_BYTES)?;
+        let Ok(bytes) = <&[u8; HEADER_BYTES]>::try_from(bytes) else {
+            return no_header;
+        };
+        let Some((header, crc)) = Header::decode(bytes, salt, offset) else {
+            return no_header;
+        };
+        let damaged = |reason| {
+            Ok(Checked::Damaged {
+                reason,
+                lsn: Some(header.lsn),
+            })
+        };
+        // The length is bounded by the segment before anything is done with it.
+        if header.total_len() > limit - offset {
+            return damaged(CorruptReason::Length);
+        }
+        let plain = self.crc(offset + HEADER, u64::from(header.payload_len))?;
+        if plain.is_none_or(|plain| !header.payload_matches(plain, salt, offset)) {
+            return damaged(CorruptReason::Payload);
+        }
+        Ok(Checked::Frame { header, crc })
+    }
+
+    /// crc32c of a range, `None` if the file ends inside it.
+    fn crc(&mut self, mut offset: u64, mut left: u64) -> io::Result<Option<u32>> {
+        let mut crc = 0;
+        while left > 0 {
+            let step = size(left).min(WINDOW_BYTES - BLOCK);
+            let bytes = self.bytes(offset, step)?;
+            if bytes.len() < step {
+                return Ok(None);
+            }
+            crc = crc32c::crc32c_append(crc, bytes);
+            offset += step as u64;
+            left -= step as u64;
+        }
+        Ok(Some(crc))
+    }
+}
+
+/// What stands at an offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Checked {
+    /// A frame whose checksums hold, and its header's checksum.
+    Frame { header: Header, crc: u32 },
+    /// Anything else; with the sequence number if at least the header holds.
+    Damaged {
+        reason: CorruptReason,
+        lsn: Option<u64>,
+    },
+}

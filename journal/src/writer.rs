@@ -1,0 +1,205 @@
+//! The state behind the lock: where the next frame goes, and who is at work on what.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::batch::{End, Part};
+use crate::error::Poisoned;
+use crate::frame::{self, Content, HEADER, Kind, Place, Salt};
+use crate::manifest::Manifest;
+use crate::mmap::WriteMap;
+use crate::segment::SEGMENT_HEADER;
+use crate::storage::StorageFile;
+
+/// Bytes that every segment keeps free for its seal.
+pub(crate) const SEAL_BYTES: u64 = HEADER;
+
+/// A boundary between groups.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    pub(crate) position: u64,
+    /// The last frame before it.
+    pub(crate) lsn: u64,
+    /// The end of the last safe point at or before it.
+    pub(crate) safe: u64,
+}
+
+/// The way of frames into the page cache.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Stored at once.
+    Map(Box<dyn WriteMap>),
+    /// Queued until somebody writes the queue.
+    Queue {
+        bytes: Vec<u8>,
+        /// File offset of the queue's first byte.
+        at: u64,
+        /// The other buffer, empty while it is not being written.
+        other: Vec<u8>,
+    },
+}
+
+/// The segment that takes frames.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) sink: Sink,
+    pub(crate) salt: Salt,
+    /// Where the next frame goes.
+    pub(crate) offset: u64,
+    /// Length of the file.
+    pub(crate) bytes: u64,
+    /// Whether the next segment was asked for.
+    pub(crate) next_requested: bool,
+}
+
+impl Active {
+    /// Whether a frame with this payload fits, with the seal behind it.
+    pub(crate) fn fits(&self, payload_len: usize) -> bool {
+        fits(self.offset, self.bytes, payload_len)
+    }
+}
+
+/// Whether a frame with this payload fits at `offset` of a segment of `bytes`, its seal behind it.
+pub(crate) fn fits(offset: u64, bytes: u64, payload_len: usize) -> bool {
+    offset + frame::frame_len(payload_len as u64) + SEAL_BYTES <= bytes
+}
+
+/// Bytes of the smallest segment that holds a frame with this payload.
+pub(crate) fn segment_bytes_for(payload_len: usize) -> u64 {
+    let bytes = SEGMENT_HEADER + frame::frame_len(payload_len as u64) + SEAL_BYTES;
+    crate::bytes::round_up(bytes, 4096)
+}
+
+/// Group commit: who syncs, and for whom. See `group.rs`.
+#[derive(Debug, Default)]
+pub(crate) struct Sync {
+    /// Number of the round that is in flight, or comes next.
+    pub(crate) round: u64,
+    /// Up to where the round in flight makes the journal durable.
+    pub(crate) target: Option<u64>,
+    /// How many threads wait for even and odd rounds.
+    pub(crate) waiting: [usize; 2],
+    /// The furthest position for which somebody wants a durable slot.
+    pub(crate) slot_wanted: u64,
+}
+
+/// Everything that the lock protects.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) active: Active,
+    pub(crate) manifest: Manifest,
+    /// The end of everything appended.
+    pub(crate) end: Mark,
+    /// The end of what is in the page cache.
+    pub(crate) stored: Mark,
+    /// The end of what is durable.
+    pub(crate) durable: u64,
+    /// The end of what a durable slot covers.
+    pub(crate) slotted: u64,
+    pub(crate) prev_crc: u32,
+    /// Whether a thread writes the queue.
+    pub(crate) writing: bool,
+    pub(crate) sync: Sync,
+    /// Whether the background thread watches for idleness.
+    pub(crate) watched: bool,
+    pub(crate) closed: bool,
+    pub(crate) poison: Option<Poisoned>,
+}
+
+impl Writer {
+    /// Places one frame behind the last one. The caller has checked that it fits.
+    #[inline]
+    pub(crate) fn place(&mut self, part: &Part<'_>, kind: Kind, more_follows: bool) {
+        let active = &mut self.active;
+        assert!(
+            kind == Kind::Seal || active.fits(part.payload.len()),
+            "a frame is placed only where it fits"
+        );
+        let content = Content {
+            kind,
+            more_follows,
+            records: part.records,
+            payload_len: u32::try_from(part.payload.len()).expect("a part is at most 16 MiB"),
+            payload_plain_crc: part.plain_crc,
+        };
+        let place = Place {
+            salt: active.salt,
+            offset: active.offset,
+            position: self.end.position,
+            lsn: self.end.lsn + 1,
+            prev_crc: self.prev_crc,
+            durable: Some(self.durable),
+        };
+        let (header, crc) = frame::encode(&content, &place);
+        let len = frame::frame_len(part.payload.len() as u64);
+        match &mut active.sink {
+            Sink::Map(map) => {
+                if !part.payload.is_empty() {
+                    map.store(active.offset + HEADER, part.payload);
+                }
+                map.publish(active.offset, &header);
+            }
+            Sink::Queue { bytes, at, .. } => {
+                if bytes.is_empty() {
+                    *at = active.offset;
+                }
+                let start = bytes.len();
+                bytes.extend_from_slice(&header);
+                bytes.extend_from_slice(part.payload);
+                bytes.resize(start + crate::bytes::size(len), 0);
+            }
+        }
+        let was_safe = !self.root_open();
+        let active = &mut self.active;
+        active.offset += len;
+        self.end.position += len;
+        if was_safe && !kind.is_data() {
+            self.end.safe = self.end.position;
+        }
+        self.end.lsn += 1;
+        self.prev_crc = crc;
+    }
+
+    /// Whether records were appended since the last safe point.
+    pub(crate) fn root_open(&self) -> bool {
+        self.end.safe != self.end.position
+    }
+
+    /// Notes the end of a group.
+    #[inline]
+    pub(crate) fn end_group(&mut self, end: End) {
+        if end == End::SafePoint {
+            self.end.safe = self.end.position;
+        }
+        if matches!(self.active.sink, Sink::Map(_)) {
+            self.stored = self.end;
+        }
+    }
+}
+
+/// What threads without the lock may know. Each only grows, except through a cut.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    pub(crate) appended: AtomicU64,
+    /// Readers may slice below this.
+    pub(crate) readable: AtomicU64,
+    pub(crate) durable: AtomicU64,
+    pub(crate) safe: AtomicU64,
+    pub(crate) trimmed: AtomicU64,
+    /// Generation of the manifest.
+    pub(crate) generation: AtomicU64,
+    pub(crate) poisoned: AtomicBool,
+}
+
+impl Published {
+    /// Publishes the state of the writer, whose lock the caller holds.
+    #[inline]
+    pub(crate) fn update(&self, writer: &Writer) {
+        self.appended.store(writer.end.position, Ordering::Release);
+        self.readable
+            .store(writer.stored.position, Ordering::Release);
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the journal through its public interface.
+
+mod basics;
+mod common;
