@@ -159,14 +159,6 @@ pub enum FireError {
     /// The network could not be evaluated.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// More matches fired in one call than the limit allows; `cycle` are the last rules in order.
-    #[error("more than {limit} firings in one call; is this a loop? last rules: {cycle}")]
-    SuspectedLoop {
-        /// The limit.
-        limit: u64,
-        /// The last rules that fired.
-        cycle: String,
-    },
 }
 
 /// Why an evaluation failed. The session takes no more work: reopen it at its last safe point.

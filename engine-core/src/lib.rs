@@ -1,28 +1,39 @@
 //! The match network, agenda and truth maintenance of Steadfast.
 
+mod agenda;
 mod aggregate;
 mod chains;
+mod engine;
 mod error;
 mod fact;
 mod globals;
 pub mod ir;
 mod key;
+mod network;
 mod rows;
+mod sink;
 mod stage;
 mod store;
 mod then;
+mod tms;
 mod trail;
 
 pub use aggregate::{
     Aggregate, AggregateError, Average, Collect, Count, Extreme, Group, GroupSpec, GroupTable, Max,
     Mean, Min, Sum, Summand,
 };
+pub use engine::{
+    Engine, FactImage, FireOptions, Fired, RestoreOptions, RestoreProgress, Restoring, RulesPolicy,
+    StagedImage,
+};
 pub use error::{
     ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError, RuleResult,
 };
 pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 pub use rows::{Facts, Groups, Rows};
+pub use sink::{ActionSink, Discard};
 pub use stage::Stage;
+pub use key::{ExactKey, OrderedKey};
 pub use store::{FactType, Table};
 pub use then::{Ref, Row, Then};
 

@@ -56,6 +56,20 @@ impl<'a> Rows<'a> {
         Groups { table: table.expect("positions are typed"), rows: *self, position }
     }
 
+    /// The slots of one row.
+    pub(crate) fn slots_of(&self, row: usize) -> &'a [u32] {
+        let width = self.sources.len();
+        &self.slots[row * width..(row + 1) * width]
+    }
+
+    /// Other rows over the same sources.
+    pub(crate) fn with_slots<'b>(&self, slots: &'b [u32]) -> Rows<'b>
+    where
+        'a: 'b,
+    {
+        Rows::new(self.sources, slots)
+    }
+
     #[inline]
     fn slot(&self, row: usize, position: usize) -> u32 {
         self.slots[row * self.sources.len() + position]

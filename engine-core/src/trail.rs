@@ -132,6 +132,15 @@ impl<T> Column<T> {
         Some(value)
     }
 
+    /// Empties the column; outside a scope it keeps its memory.
+    pub(crate) fn clear(&mut self, scope: Scope) {
+        if scope.is_open() {
+            self.replace(scope, Vec::new());
+        } else {
+            self.cells.clear();
+        }
+    }
+
     /// Swaps in a whole new vector, for growth and compaction; the old one moves into the log.
     pub(crate) fn replace(&mut self, scope: Scope, cells: Vec<T>) {
         let old = std::mem::replace(&mut self.cells, cells);

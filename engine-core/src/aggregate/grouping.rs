@@ -104,6 +104,13 @@ pub(crate) trait Grouping: Trailed + Send {
     fn leave(&mut self, scope: Scope, tuple: u32) -> u32;
     fn context_of(&self, tuple: u32) -> u32;
     fn outer(&self, context: u32) -> u32;
+    /// All contexts of an outer tuple, by a scan: only conditions that depend on an updated outer
+    /// tuple need it.
+    fn contexts_of(&self, outer: u32) -> Vec<u32>;
+    /// All contexts in use.
+    fn contexts(&self) -> Vec<u32>;
+    /// Whether the function has an output.
+    fn is_shown(&self, context: u32) -> bool;
     fn member_count(&self, context: u32) -> u32;
     /// Computes the result anew; says whether there is one and whether it changed.
     fn refresh(&mut self, scope: Scope, context: u32) -> Result<Refreshed, AggregateError>;
@@ -316,6 +323,19 @@ where
 
     fn outer(&self, context: u32) -> u32 {
         *self.outers.get(context)
+    }
+
+    fn contexts_of(&self, outer: u32) -> Vec<u32> {
+        let contexts = self.contexts().into_iter();
+        contexts.filter(|&context| *self.outers.get(context) == outer).collect()
+    }
+
+    fn contexts(&self) -> Vec<u32> {
+        (0..self.keys.len()).filter(|&context| self.keys.get(context).is_some()).collect()
+    }
+
+    fn is_shown(&self, context: u32) -> bool {
+        *self.shown.get(context)
     }
 
     fn member_count(&self, context: u32) -> u32 {

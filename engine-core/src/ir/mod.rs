@@ -11,6 +11,7 @@
 //! free position. Conditions on one pattern alone see a row with just that fact, at position 0.
 
 
+mod builder;
 mod markers;
 mod ruleset;
 
@@ -27,6 +28,7 @@ use crate::store::FactType;
 use crate::then::{Row, RuleResult, Then};
 
 
+pub use builder::{GroupVar, RuleBuilder, Var};
 pub use markers::{Absent, Exists, Having};
 pub use ruleset::{Ruleset, RulesetError};
 

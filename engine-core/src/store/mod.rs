@@ -357,6 +357,21 @@ impl Store {
             at = op.previous.checked_sub(1)?;
         }
     }
+
+    /// Whether a fact had an operation in this flush before the round that begins at `round_start`.
+    pub(crate) fn was_touched_before(
+        &self,
+        ops: &[Op],
+        kind: u32,
+        slot: u32,
+        round_start: u32,
+    ) -> bool {
+        let mut at = self.kind(kind).last_op(slot);
+        while let Some(op) = at.filter(|&op| op >= round_start) {
+            at = ops[op as usize].previous.checked_sub(1);
+        }
+        at.is_some()
+    }
 }
 
 /// What one operation did to a fact.

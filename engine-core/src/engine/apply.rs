@@ -1,0 +1,349 @@
+//! Applying staged changes: every one becomes an operation with its number, or none does.
+
+use std::ops::Range;
+
+use steadfast_wm::{FactHandle, MatchId, Record, RuleTag};
+
+use super::Engine;
+use crate::chains::NONE;
+use crate::error::ChangeError;
+use crate::fact::FieldMask;
+use crate::sink::ActionSink;
+use crate::stage::{Draft, Drafts};
+use crate::store::{Birth, Change, Op, Place};
+use crate::tms::{believe, disbelieve, start_believing};
+
+/// The match whose consequence asks for changes.
+pub(crate) struct Firing {
+    pub(crate) rule: usize,
+    pub(crate) token: u32,
+}
+
+/// What applying drafts came to.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) halt: bool,
+}
+
+impl Engine {
+    /// Applies drafts in order.
+    ///
+    /// Values are serialized before anything is applied, so that a value that cannot be stored
+    /// leaves everything as it was.
+    pub(crate) fn apply(
+        &mut self,
+        drafts: &mut Drafts,
+        firing: Option<&Firing>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<Applied, ChangeError> {
+        let mut bytes = std::mem::take(&mut self.scratch.bytes);
+        let mut ranges = std::mem::take(&mut self.scratch.ranges);
+        let encoded = self.encode_values(drafts, sink.wants_records(), &mut bytes, &mut ranges);
+        let applied = encoded.map(|()| {
+            let by = firing
+                .filter(|_| sink.wants_records())
+                .map(|firing| self.match_id(firing.rule, firing.token));
+            self.apply_encoded(drafts, firing, by.as_ref(), (&bytes, &ranges), sink)
+        });
+        self.scratch.bytes = bytes;
+        self.scratch.ranges = ranges;
+        applied
+    }
+
+    fn encode_values(
+        &self,
+        drafts: &Drafts,
+        wanted: bool,
+        bytes: &mut Vec<u8>,
+        ranges: &mut Vec<Range<usize>>,
+    ) -> Result<(), ChangeError> {
+        bytes.clear();
+        ranges.clear();
+        for draft in &drafts.drafts {
+            let start = bytes.len();
+            if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft
+                && wanted
+            {
+                let arena = drafts.arenas[*kind as usize].as_ref().expect("drafts have arenas");
+                arena.encode(*at, bytes).map_err(|error| ChangeError::Unserializable {
+                    kind: self.draft_type(drafts, *kind).name(),
+                    detail: error.to_string(),
+                })?;
+            }
+            ranges.push(start..bytes.len());
+        }
+        Ok(())
+    }
+
+    fn draft_type(&self, drafts: &Drafts, kind: u32) -> crate::store::FactType {
+        let known = self.store.kinds.get(kind as usize).map(|kind| kind.fact);
+        known.unwrap_or_else(|| drafts.new_types[kind as usize - self.store.kinds.len()])
+    }
+
+    fn apply_encoded(
+        &mut self,
+        drafts: &mut Drafts,
+        firing: Option<&Firing>,
+        by: Option<&MatchId>,
+        (bytes, ranges): (&[u8], &[Range<usize>]),
+        sink: &mut dyn ActionSink,
+    ) -> Applied {
+        for fact in std::mem::take(&mut drafts.new_types) {
+            self.register(fact, sink);
+        }
+        let issuer = firing.map(|firing| self.infos[firing.rule].tag);
+        let mut applied = Applied::default();
+        let mut supported = Vec::new();
+        let list = std::mem::take(&mut drafts.drafts);
+        for (draft, range) in list.iter().zip(ranges) {
+            let value = &bytes[range.clone()];
+            match *draft {
+                Draft::Insert { kind, handle, at, stated } => {
+                    let arena = drafts.arenas[kind as usize].as_mut().expect("drafts have arenas");
+                    let slot = self.store.kind_mut(kind).next_slot(self.scope);
+                    let table = &mut self.store.kind_mut(kind).table;
+                    table.put_from(self.scope, slot, arena.as_mut(), at);
+                    self.insert_placed(Place { kind, slot }, handle, issuer, stated, value, sink);
+                }
+                Draft::Update { kind, handle, at, mask } => {
+                    let arena = drafts.arenas[kind as usize].as_mut().expect("drafts have arenas");
+                    let place = self.store.locate(handle).expect("staging checked that it lives");
+                    self.before_update(place);
+                    let table = &mut self.store.kind_mut(kind).table;
+                    table.replace_from(self.scope, place.slot, arena.as_mut(), at);
+                    self.update_placed(place, handle, issuer, mask, value, sink);
+                }
+                Draft::Delete { handle } => self.delete(handle, issuer, false, sink),
+                Draft::State { handle } => self.set_stated(handle, true, sink),
+                Draft::Unstate { handle } => self.set_stated(handle, false, sink),
+                Draft::Support { handle } => {
+                    let firing = firing.expect("only consequences insert logically");
+                    self.justify(firing, by, handle, &mut supported, sink);
+                }
+                Draft::Emit { topic, version, ref bytes } => {
+                    let ordinal = *self.effects.get();
+                    self.effects.set(self.scope, ordinal + 1);
+                    sink.record(&Record::Effect { ordinal, topic, version, bytes });
+                }
+                Draft::SetGlobal { name, version, ref bytes } => {
+                    let seq = self.next_seq();
+                    let value = (version, bytes.clone());
+                    self.globals.values.insert(self.scope, name.to_owned(), value);
+                    sink.record(&Record::SetGlobal { name, version, bytes, seq });
+                }
+                Draft::Halt => applied.halt = true,
+            }
+        }
+        drafts.drafts = list;
+        let mut counters = *self.counters.get();
+        counters.next_handle = drafts.next_handle;
+        counters.random = drafts.random;
+        self.counters.set(self.scope, counters);
+        if let Some(firing) = firing {
+            self.withdraw_not_reissued(firing, by, &supported, sink);
+        }
+        applied
+    }
+
+    /// Completes the insertion of a value that is already in its table.
+    pub(crate) fn insert_placed(
+        &mut self,
+        place: Place,
+        handle: FactHandle,
+        issuer: Option<RuleTag>,
+        stated: bool,
+        value: &[u8],
+        sink: &mut dyn ActionSink,
+    ) {
+        let seq = self.next_seq();
+        let clock = *self.clock.get();
+        let scope = self.scope;
+        let birth = Birth { handle, seq, issuer, stated, clock };
+        let kind = self.store.kind_mut(place.kind);
+        kind.bear(scope, place.slot, birth);
+        let (tag, version) = (kind.tag, kind.fact.version());
+        self.store.set_place(scope, handle, Some(place));
+        believe(scope, &mut self.store, place, &mut self.scratch.belief);
+        self.push_op(Op {
+            what: Change::Insert,
+            seq,
+            handle,
+            kind: place.kind,
+            slot: place.slot,
+            mask: FieldMask::ALL,
+            issuer,
+            previous: 0,
+        });
+        let origin = issuer;
+        let kind = tag;
+        let record =
+            Record::Insert { handle, kind, version, bytes: value, seq, origin, stated, clock };
+        sink.record(&record);
+    }
+
+    /// Takes a fact out of the indexes by value and keeps its value from before the flush.
+    pub(crate) fn before_update(&mut self, place: Place) {
+        let scope = self.scope;
+        disbelieve(scope, &mut self.store, place);
+        let kind = self.store.kind_mut(place.kind);
+        kind.unlink_key(scope, place.slot);
+        let untouched = kind.last_op(place.slot).is_none();
+        if untouched && *self.evaluated.get() && self.alphas[place.kind as usize].keeps_before {
+            kind.before[place.slot as usize] = kind.table.keep_before(place.slot);
+            self.scratch.kept.push(place);
+        }
+    }
+
+    /// Completes the update of a value that is already replaced in its table.
+    pub(crate) fn update_placed(
+        &mut self,
+        place: Place,
+        handle: FactHandle,
+        issuer: Option<RuleTag>,
+        mask: FieldMask,
+        value: &[u8],
+        sink: &mut dyn ActionSink,
+    ) {
+        let seq = self.next_seq();
+        let scope = self.scope;
+        let kind = self.store.kind_mut(place.kind);
+        kind.link_key(scope, place.slot);
+        kind.touch(scope, place.slot, seq, issuer);
+        let version = kind.fact.version();
+        let previous = kind.last_op[place.slot as usize];
+        believe(scope, &mut self.store, place, &mut self.scratch.belief);
+        self.push_op(Op {
+            what: Change::Update,
+            seq,
+            handle,
+            kind: place.kind,
+            slot: place.slot,
+            mask,
+            issuer,
+            previous,
+        });
+        let (bytes, mask, origin) = (value, mask.bits(), issuer);
+        sink.record(&Record::Update { handle, version, bytes, mask, seq, origin });
+    }
+
+    /// Deletes a live fact with all its supports. Its slot stays until the flush ends.
+    pub(crate) fn delete(
+        &mut self,
+        handle: FactHandle,
+        issuer: Option<RuleTag>,
+        cascade: bool,
+        sink: &mut dyn ActionSink,
+    ) {
+        let Some(place) = self.store.locate(handle) else { return };
+        let scope = self.scope;
+        let supports: Vec<u32> = self.supports.of_fact(&self.store, place).collect();
+        supports.into_iter().for_each(|support| self.remove_support(support));
+        disbelieve(scope, &mut self.store, place);
+        let seq = self.next_seq();
+        let kind = self.store.kind_mut(place.kind);
+        kind.unlink_key(scope, place.slot);
+        let previous = kind.last_op[place.slot as usize];
+        self.store.set_place(scope, handle, None);
+        self.push_op(Op {
+            what: Change::Delete,
+            seq,
+            handle,
+            kind: place.kind,
+            slot: place.slot,
+            mask: FieldMask::ALL,
+            issuer,
+            previous,
+        });
+        sink.record(&Record::Delete { handle, seq, origin: issuer, cascade });
+    }
+
+    fn set_stated(&mut self, handle: FactHandle, stated: bool, sink: &mut dyn ActionSink) {
+        let place = self.store.locate(handle).expect("staging checked that it lives");
+        let seq = self.next_seq();
+        let kind = self.store.kind_mut(place.kind);
+        kind.stated.set(self.scope, place.slot, stated);
+        sink.record(&Record::Stated { handle, stated, seq });
+    }
+
+    fn justify(
+        &mut self,
+        firing: &Firing,
+        by: Option<&MatchId>,
+        handle: FactHandle,
+        supported: &mut Vec<Place>,
+        sink: &mut dyn ActionSink,
+    ) {
+        let place = self.store.locate(handle).expect("it was found or inserted just now");
+        start_believing(self.scope, &mut self.store, place.kind, &mut self.scratch.belief);
+        let terminal = &mut self.rules[firing.rule].terminal;
+        let rule = u32::try_from(firing.rule).expect("fewer than 2³² rules");
+        let by_match = (rule, firing.token);
+        let new =
+            self.supports.add(self.scope, &mut self.store, Some(terminal), by_match, place);
+        supported.push(place);
+        if let (true, Some(by)) = (new, by) {
+            sink.record(&Record::Justify { handle, by: by.clone() });
+        }
+    }
+
+    /// A match that fires again keeps the supports that it issued again and loses the others.
+    fn withdraw_not_reissued(
+        &mut self,
+        firing: &Firing,
+        by: Option<&MatchId>,
+        supported: &[Place],
+        sink: &mut dyn ActionSink,
+    ) {
+        let head = self.rules[firing.rule].terminal.state(firing.token).first_support;
+        if head == NONE {
+            return;
+        }
+        let mut lost: Vec<(FactHandle, u32)> = (self.supports.of_match(head))
+            .filter(|&support| !supported.contains(&self.supports.get(support).place))
+            .map(|support| (self.handle_at(self.supports.get(support).place), support))
+            .collect();
+        lost.sort_unstable();
+        let issuer = Some(self.infos[firing.rule].tag);
+        for (handle, support) in lost {
+            self.withdraw(handle, support, issuer, || by.cloned(), sink);
+        }
+    }
+
+    /// Takes one support away; the fact goes with its last one unless it is stated.
+    pub(crate) fn withdraw(
+        &mut self,
+        handle: FactHandle,
+        support: u32,
+        issuer: Option<RuleTag>,
+        by: impl FnOnce() -> Option<MatchId>,
+        sink: &mut dyn ActionSink,
+    ) {
+        let place = self.supports.get(support).place;
+        self.remove_support(support);
+        let kind = self.store.kind(place.kind);
+        let supported = *kind.first_support.get(place.slot) != NONE;
+        if supported || *kind.stated.get(place.slot) {
+            if let Some(by) = by() {
+                sink.record(&Record::Unjustify { handle, by });
+            }
+        } else {
+            self.delete(handle, issuer, true, sink);
+        }
+    }
+
+    pub(crate) fn remove_support(&mut self, support: u32) {
+        let rule = self.supports.get(support).rule;
+        let terminal = self.rules.get_mut(rule as usize).map(|rule| &mut rule.terminal);
+        self.supports.remove(self.scope, &mut self.store, terminal, support);
+    }
+
+    pub(crate) fn handle_at(&self, place: Place) -> FactHandle {
+        self.store.kind(place.kind).handle(place.slot)
+    }
+
+    fn push_op(&mut self, op: Op) {
+        self.ops.push(self.scope, op);
+        let kind = self.store.kind_mut(op.kind);
+        kind.last_op[op.slot as usize] = self.ops.len();
+    }
+}

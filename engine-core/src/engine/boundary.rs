@@ -1,0 +1,78 @@
+//! Commit boundaries: what the journal must hold beside the operations themselves.
+
+use steadfast_wm::{CommitSeq, MatchId, Record, RuleManifest, RulesetManifest, SafePoint};
+
+use super::Engine;
+use crate::ir::Ruleset;
+use crate::sink::ActionSink;
+
+impl Engine {
+    /// Closes a commit: reports the net change of the pending set since the last boundary and the
+    /// counters.
+    ///
+    /// A match that became pending and fired in between leaves no trace here, so that a run to
+    /// quiescence costs its operations and little else.
+    pub fn commit(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
+        for rule in 0..self.infos.len() {
+            if self.infos[rule].is_query {
+                continue;
+            }
+            let change = self.rules[rule].terminal.net_change(self.scope);
+            if !sink.wants_records() {
+                continue;
+            }
+            for by in change.dead {
+                sink.record(&Record::Withdrawn { by });
+            }
+            for token in change.left {
+                sink.record(&Record::Withdrawn { by: self.match_id(rule, token) });
+            }
+            let salience = self.infos[rule].salience;
+            for (token, trigger) in change.entered {
+                let by = self.match_id(rule, token);
+                sink.record(&Record::Pending { by, salience, trigger });
+            }
+        }
+        self.effects.set(self.scope, 0);
+        sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+    }
+
+    /// How many effects were emitted since the last boundary.
+    pub fn effects_since_commit(&self) -> u32 {
+        *self.effects.get()
+    }
+
+    /// All pending matches in firing order with their triggers.
+    pub fn pending(&self) -> Vec<(MatchId, steadfast_wm::Seq)> {
+        let mut pending = Vec::new();
+        for &rule in self.ranks.in_order() {
+            let terminal = &self.rules[rule as usize].terminal;
+            pending.extend(
+                terminal
+                    .in_order()
+                    .map(|(token, trigger)| (self.match_id(rule as usize, token), trigger)),
+            );
+        }
+        pending
+    }
+
+    /// Path of a rule by its tag.
+    pub fn rule_path(&self, tag: steadfast_wm::RuleTag) -> Option<&str> {
+        let info = self.infos.iter().find(|info| !info.is_query && info.tag == tag)?;
+        Some(&info.path)
+    }
+
+    pub(crate) fn manifest(&self, ruleset: &Ruleset) -> RulesetManifest {
+        let rules = ruleset.rules().iter().zip(&self.infos).map(|(rule, info)| RuleManifest {
+            tag: info.tag,
+            path: rule.path.clone(),
+            conditions: rule.conditions_digest,
+            consequence: rule.consequence_digest,
+        });
+        RulesetManifest {
+            name: ruleset.name().to_owned(),
+            version: ruleset.version(),
+            rules: rules.collect(),
+        }
+    }
+}

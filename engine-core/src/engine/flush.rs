@@ -1,0 +1,451 @@
+//! A flush: staged operations are matched, cascades of truth maintenance run to their end, and what
+//! is new or re-armed becomes pending.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use steadfast_wm::{FactHandle, MatchId, Member, RuleTag};
+
+use super::{Engine, RuleState, members_of};
+use crate::chains::NONE;
+use crate::error::EvaluateError;
+use crate::fact::FieldMask;
+use crate::network::{Flush, alone};
+use crate::rows::Rows;
+use crate::sink::ActionSink;
+use crate::store::{Change, Place};
+
+/// Buffers of a flush, and what it remembers until it ends.
+#[derive(Default)]
+pub(crate) struct FlushScratch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ranges: Vec<Range<usize>>,
+    pub(crate) belief: Vec<u8>,
+    /// Facts whose value before the flush is kept.
+    pub(crate) kept: Vec<Place>,
+    /// By kind, the net changes of a round.
+    deltas: Vec<KindDelta>,
+    slots: Vec<u32>,
+    /// By rule, what happened to its matches.
+    matches: Vec<MatchLog>,
+    dirty: BTreeSet<usize>,
+    /// Rules that were dirty in any round.
+    flushed: BTreeSet<usize>,
+    /// How many rounds this flush has had, and whether it is the session's first.
+    rounds: u32,
+    first_flush: bool,
+}
+
+/// Net changes of one kind's facts in a round.
+#[derive(Default)]
+struct KindDelta {
+    inserted: Vec<u32>,
+    updated: Vec<(u32, FieldMask)>,
+    deleted: Vec<u32>,
+}
+
+/// What happened to the matches of one rule since the flush began.
+#[derive(Default)]
+struct MatchLog {
+    /// Tokens that came or of which something changed.
+    touched: Vec<u32>,
+    /// Matches of the flush's start that are gone, with whether supports were withdrawn for them.
+    gone: Vec<(u32, bool)>,
+    /// New tokens that stand for matches of the flush's start.
+    heirs: BTreeSet<u32>,
+}
+
+impl Engine {
+    /// Matches everything that is staged.
+    ///
+    /// Gives whether there was anything to match. Records the deletions of cascades, not the end of
+    /// the flush: that is the caller's to say.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluateError`] if a condition panics or an accumulate has no result; the engine has failed
+    /// then.
+    pub(crate) fn match_staged(
+        &mut self,
+        issuer: Option<RuleTag>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<bool, EvaluateError> {
+        self.failed_already()?;
+        if !self.has_staged() {
+            return Ok(false);
+        }
+        // User code runs in conditions, keys and accumulate functions. If it panics the network is in
+        // the middle of a change; the flag keeps anybody from looking at it.
+        self.failed = true;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.match_rounds(issuer, sink)));
+        match outcome {
+            Ok(Ok(())) => {
+                self.failed = false;
+                Ok(true)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(panic) => {
+                let message = super::fire::panic_message(panic.as_ref());
+                Err(EvaluateError::ConditionPanicked { message })
+            }
+        }
+    }
+
+    fn match_rounds(
+        &mut self,
+        issuer: Option<RuleTag>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<(), EvaluateError> {
+        self.scratch.matches.resize_with(self.rules.len(), MatchLog::default);
+        let mut round_start = 0;
+        self.scratch.rounds = 0;
+        loop {
+            self.scratch.rounds += 1;
+            self.net_changes(round_start);
+            self.distribute();
+            self.plant();
+            let dirty = std::mem::take(&mut self.scratch.dirty);
+            for &rule in &dirty {
+                self.propagate(rule, round_start)?;
+            }
+            let lost = self.after_round(&dirty, round_start);
+            self.scratch.flushed.extend(dirty);
+            round_start = self.ops.len();
+            self.cascade(lost, issuer, sink);
+            if self.ops.len() == round_start {
+                break;
+            }
+        }
+        self.finish_flush();
+        Ok(())
+    }
+
+    /// Folds the round's operations to net changes by kind.
+    fn net_changes(&mut self, round_start: u32) {
+        self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
+        for at in round_start..self.ops.len() {
+            let op = *self.ops.get(at);
+            if self.store.kind(op.kind).last_op(op.slot) != Some(at) {
+                continue;
+            }
+            let mut mask = op.mask;
+            let mut first = op;
+            while let Some(before) = first.previous.checked_sub(1).filter(|&op| op >= round_start) {
+                first = *self.ops.get(before);
+                mask = mask.union(first.mask);
+            }
+            let existed = first.what != Change::Insert;
+            let exists = op.what != Change::Delete;
+            let delta = &mut self.scratch.deltas[op.kind as usize];
+            match (existed, exists) {
+                (false, true) => delta.inserted.push(op.slot),
+                (true, true) => delta.updated.push((op.slot, mask)),
+                (true, false) => delta.deleted.push(op.slot),
+                (false, false) => {}
+            }
+        }
+    }
+
+    /// Takes the net changes through the alpha side into the right memories' deltas.
+    fn distribute(&mut self) {
+        for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
+            let delta = std::mem::take(&mut self.scratch.deltas[kind as usize]);
+            if !delta.deleted.is_empty() {
+                self.distribute_deleted(kind, &delta.deleted);
+            }
+            if !delta.updated.is_empty() {
+                self.distribute_updated(kind, &delta.updated);
+            }
+            if !delta.inserted.is_empty() {
+                self.distribute_inserted(kind, &delta.inserted);
+            }
+            let mut delta = delta;
+            delta.inserted.clear();
+            delta.updated.clear();
+            delta.deleted.clear();
+            self.scratch.deltas[kind as usize] = delta;
+        }
+    }
+
+    fn distribute_deleted(&mut self, kind: u32, slots: &[u32]) {
+        let alpha = &mut self.alphas[kind as usize];
+        for &slot in slots {
+            for (input, entry) in alpha.memberships(slot) {
+                let input = alpha.inputs[input as usize];
+                let rule = input.net as usize;
+                self.rules[rule].net.right_mut(input.level).2.deleted.push(entry);
+                self.scratch.dirty.insert(rule);
+            }
+            alpha.part_all(self.scope, slot);
+        }
+    }
+
+    pub(super) fn distribute_inserted(&mut self, kind: u32, slots: &[u32]) {
+        let alpha = &mut self.alphas[kind as usize];
+        for (place, input) in (0..).zip(alpha.inputs.clone()) {
+            let rule = input.net as usize;
+            let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
+            let sources = alone(&self.store, kind);
+            let answers = &mut self.buffers.answers;
+            plan.alpha(&Rows::new(sources.as_slice(), slots), answers);
+            let passed = slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed);
+            for (&slot, _) in passed {
+                let entry = right.admit(self.scope, slot);
+                alpha.join(self.scope, slot, place, entry);
+                delta.inserted.push(entry);
+            }
+            if !delta.is_empty() {
+                self.scratch.dirty.insert(rule);
+            }
+        }
+    }
+
+    fn distribute_updated(&mut self, kind: u32, updated: &[(u32, FieldMask)]) {
+        let alpha = &mut self.alphas[kind as usize];
+        for (place, input) in (0..).zip(alpha.inputs.clone()) {
+            let rule = input.net as usize;
+            let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
+            let slots = &mut self.scratch.slots;
+            slots.clear();
+            slots.extend(
+                updated
+                    .iter()
+                    .filter(|(_, mask)| mask.intersects(plan.reads))
+                    .map(|(slot, _)| *slot),
+            );
+            if slots.is_empty() {
+                continue;
+            }
+            let sources = alone(&self.store, kind);
+            let answers = &mut self.buffers.answers;
+            plan.alpha(&Rows::new(sources.as_slice(), slots), answers);
+            for (&slot, &passed) in slots.iter().zip(&answers.passed) {
+                match (alpha.entry(slot, place), passed) {
+                    (Some(entry), true) => delta.updated.push(entry),
+                    (Some(entry), false) => {
+                        delta.deleted.push(entry);
+                        alpha.part(self.scope, slot, place);
+                    }
+                    (None, true) => {
+                        let entry = right.admit(self.scope, slot);
+                        alpha.join(self.scope, slot, place, entry);
+                        delta.inserted.push(entry);
+                    }
+                    (None, false) => {}
+                }
+            }
+            if !delta.is_empty() {
+                self.scratch.dirty.insert(rule);
+            }
+        }
+    }
+
+    /// The first evaluation puts the unit tuple into every network.
+    pub(super) fn plant(&mut self) {
+        if *self.evaluated.get() {
+            return;
+        }
+        for (at, rule) in self.rules.iter_mut().enumerate() {
+            if !*rule.planted.get() {
+                rule.planted.set(self.scope, true);
+                rule.net.plant(self.scope);
+                self.scratch.dirty.insert(at);
+            }
+        }
+        self.evaluated.set(self.scope, true);
+        self.scratch.first_flush = true;
+    }
+
+    pub(super) fn propagate(&mut self, rule: usize, round_start: u32) -> Result<(), EvaluateError> {
+        let flush = Flush {
+            scope: self.scope,
+            store: &self.store,
+            ops: self.ops.as_slice(),
+            round_start,
+        };
+        let net = &mut self.rules[rule].net;
+        net.propagate(&flush, &mut self.buffers).map_err(|source| {
+            let rule = self.infos[rule].path.clone();
+            EvaluateError::Aggregate { rule, source }
+        })
+    }
+
+    /// Notes what became of the matches of dirty rules. Gives the supports of matches that are gone.
+    fn after_round(&mut self, dirty: &BTreeSet<usize>, round_start: u32) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        for &at in dirty {
+            let rule = &mut self.rules[at];
+            let log = &mut self.scratch.matches[at];
+            let terminal = rule.net.terminal();
+            for &token in &terminal.deleted {
+                let head = rule.terminal.state(token).first_support;
+                let before = lost.len();
+                for support in self.supports.of_match(head) {
+                    let place = self.supports.get(support).place;
+                    let handle = self.store.kind(place.kind).handle(place.slot);
+                    lost.push(Lost { rule: at, handle, token, support });
+                }
+                if !terminal.is_new(token) || log.heirs.remove(&token) {
+                    log.gone.push((token, lost.len() > before));
+                }
+            }
+            for &token in &terminal.inserted {
+                rule.terminal.reset(self.scope, token);
+            }
+            if round_start > 0 && !log.gone.is_empty() && !terminal.inserted.is_empty() {
+                adopt(self.scope, &self.store, rule, log);
+            }
+            let terminal = rule.net.terminal();
+            log.touched.extend(terminal.inserted.iter().chain(&terminal.updated));
+            rule.net.end_round();
+        }
+        lost.sort_unstable_by(|a, b| {
+            let keys = (a.rule, a.handle).cmp(&(b.rule, b.handle));
+            keys.then_with(|| {
+                let net = &self.rules[a.rule].net;
+                let members = |token| members_of(&self.store, net, token);
+                members(a.token).cmp(&members(b.token))
+            })
+        });
+        lost
+    }
+
+    /// Withdraws the supports of matches that are gone, in order; facts go with their last one.
+    fn cascade(&mut self, lost: Vec<Lost>, issuer: Option<RuleTag>, sink: &mut dyn ActionSink) {
+        for Lost { rule, handle, token, support } in lost {
+            let wanted = sink.wants_records();
+            let id = wanted.then(|| self.match_id(rule, token));
+            self.withdraw(handle, support, issuer, || id, sink);
+        }
+    }
+
+    /// Decides which matches are pending from now on, and forgets everything that ends with a flush.
+    fn finish_flush(&mut self) {
+        let flushed = std::mem::take(&mut self.scratch.flushed);
+        for &at in &flushed {
+            self.bury_gone(at);
+            if self.infos[at].is_query {
+                self.scratch.matches[at].touched.clear();
+            } else {
+                self.queue_matches(at);
+            }
+            self.scratch.matches[at].heirs.clear();
+        }
+        for &at in &flushed {
+            self.rules[at].net.end_flush(self.scope);
+        }
+        for place in self.scratch.kept.drain(..) {
+            self.store.kind_mut(place.kind).before[place.slot as usize] = NONE;
+        }
+        for at in 0..self.ops.len() {
+            let op = *self.ops.get(at);
+            let kind = self.store.kind_mut(op.kind);
+            let last = kind.last_op(op.slot) == Some(at);
+            if last && op.what == Change::Delete {
+                kind.free_slot(self.scope, op.slot);
+            }
+            if last {
+                kind.last_op[op.slot as usize] = 0;
+            }
+        }
+        self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before());
+        self.ops.clear(self.scope);
+        self.scratch.first_flush = false;
+    }
+
+    /// Forgets which rules have changes: they were matched outside a flush.
+    pub(super) fn forget_dirty(&mut self) {
+        self.scratch.dirty.clear();
+        self.scratch.first_flush = false;
+    }
+
+    fn bury_gone(&mut self, at: usize) {
+        let gone = std::mem::take(&mut self.scratch.matches[at].gone);
+        let tag = self.infos[at].tag;
+        for (token, _) in gone {
+            let rule = &mut self.rules[at];
+            let (net, store) = (&rule.net, &self.store);
+            rule.terminal.bury(self.scope, token, || MatchId {
+                rule: tag,
+                branch: 0,
+                members: members_of(store, net, token),
+            });
+        }
+    }
+
+    /// Queues the matches of one rule that this flush created or re-armed.
+    fn queue_matches(&mut self, at: usize) {
+        let mut touched = std::mem::take(&mut self.scratch.matches[at].touched);
+        let rule = &mut self.rules[at];
+        touched.retain(|&token| rule.net.terminal().is_live(token));
+        if self.scratch.rounds > 1 {
+            touched.sort_unstable();
+            touched.dedup();
+        }
+        let last = self.counters.get().next_seq - 1;
+        let flush = Flush {
+            scope: self.scope,
+            store: &self.store,
+            ops: self.ops.as_slice(),
+            round_start: 0,
+        };
+        let heirs = &self.scratch.matches[at].heirs;
+        let mut queued: Vec<(u64, u32)> = Vec::with_capacity(touched.len());
+        for &token in &touched {
+            let touch = rule.net.touch(&flush, &mut self.buffers, token);
+            let created = rule.net.terminal().is_new(token) && !heirs.contains(&token);
+            if created {
+                let first = self.scratch.first_flush.then_some(1);
+                let seq = touch.any.map(steadfast_wm::Seq::get).or(first).unwrap_or(last);
+                queued.push((seq, token));
+            } else if touch.rearm.is_some() {
+                let seq = touch.any.expect("what re-arms also touches");
+                queued.push((seq.get(), token));
+            }
+        }
+        let net = &rule.net;
+        let members: &dyn Fn(u32) -> Vec<Member> = &|token| members_of(&self.store, net, token);
+        queued.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1)))
+        });
+        for (trigger, token) in queued {
+            rule.terminal.enqueue(self.scope, token, trigger);
+        }
+        let active = rule.terminal.has_pending();
+        self.ranks.set_active(u32::try_from(at).expect("few rules"), active);
+        touched.clear();
+        self.scratch.matches[at].touched = touched;
+    }
+}
+
+/// A support of a match that is gone.
+struct Lost {
+    rule: usize,
+    handle: FactHandle,
+    token: u32,
+    support: u32,
+}
+
+/// Finds among new tokens those that stand for matches of the flush's start that an earlier round took
+/// away, and lets them take their place. A match whose supports were withdrawn meanwhile is new.
+fn adopt(scope: crate::trail::Scope, store: &crate::store::Store, rule: &mut RuleState, log: &mut MatchLog) {
+    let identity = |token| members_of(store, &rule.net, token);
+    let gone: BTreeMap<Vec<Member>, usize> =
+        log.gone.iter().enumerate().map(|(at, &(token, _))| (identity(token), at)).collect();
+    let mut adopted = BTreeSet::new();
+    for &token in &rule.net.terminal().inserted {
+        let Some(&at) = gone.get(&identity(token)) else { continue };
+        let (dead, lost_supports) = log.gone[at];
+        if !lost_supports {
+            rule.terminal.inherit(scope, dead, token);
+            log.heirs.insert(token);
+            adopted.insert(at);
+        }
+    }
+    let mut at = 0;
+    log.gone.retain(|_| {
+        at += 1;
+        !adopted.contains(&(at - 1))
+    });
+}

@@ -1,0 +1,464 @@
+//! The engine: working memory, network, agenda and truth maintenance as one deterministic machine.
+
+mod apply;
+mod boundary;
+mod digest;
+mod fire;
+mod flush;
+mod restore;
+
+use std::fmt;
+
+use steadfast_wm::{Counters, FactHandle, MatchId, Member, Record, RuleTag, Seq, SessionId, TypeTag};
+
+pub use fire::{FireOptions, Fired};
+pub use restore::{
+    FactImage, RestoreOptions, RestoreProgress, Restoring, RulesPolicy, StagedImage,
+};
+
+use crate::agenda::{Ranks, Terminal};
+use crate::error::{ChangeError, EvaluateError};
+use crate::fact::{Fact, Global, Handle, ReadError};
+use crate::globals::Globals;
+use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError};
+use crate::network::alpha::{Alpha, Input};
+use crate::network::{Buffers, Net, Node, Source, compile};
+use crate::sink::ActionSink;
+use crate::stage::{Drafts, Stage};
+use crate::store::{Op, Store};
+use crate::then::Ref;
+use crate::tms::Supports;
+use crate::trail::{Cell, Column, Scope, trailed};
+
+/// One rule, or one query, at work.
+#[derive(Clone)]
+pub(crate) struct RuleState {
+    pub(crate) net: Net,
+    pub(crate) terminal: Terminal,
+    /// Whether the unit tuple is in the network: from the first evaluation on.
+    pub(crate) planted: Cell<bool>,
+}
+
+trailed!(RuleState { net, terminal, planted });
+
+/// What does not change while a ruleset is at work.
+#[derive(Clone)]
+pub(crate) struct RuleInfo {
+    pub(crate) path: String,
+    pub(crate) tag: RuleTag,
+    pub(crate) salience: i32,
+    pub(crate) on_error: OnError,
+    pub(crate) consequence: ConsequenceFn,
+    pub(crate) is_query: bool,
+}
+
+/// A forward-chaining rule engine without files, clocks, threads or randomness.
+///
+/// Equal operations give equal actions, equal firings and equal digests, on every machine and in
+/// every build. Whoever holds an engine decides what becomes of its actions: each method that
+/// changes something takes an [`ActionSink`].
+///
+/// The engine works in steps: changes are *staged*, a *flush* matches everything staged since the
+/// last one, *firing* runs consequences, each followed by its own flush.
+///
+/// # Example
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use steadfast_engine_core::{Discard, Engine, FireOptions, Fact, ir::Ruleset};
+/// # extern crate steadfast_engine_core as steadfast;
+/// use steadfast_macros::{Fact, rule, ruleset};
+/// use steadfast_engine_core::Then;
+///
+/// #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+/// struct Order { id: u64, amount: i64 }
+/// #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+/// struct Big { order: u64 }
+///
+/// #[rule(logical)]
+/// fn big(#[when(o.amount > 1000)] o: &Order) -> Big { Big { order: o.id } }
+///
+/// ruleset!(shop = 1: big);
+///
+/// let mut engine = Engine::new(&shop(), Default::default(), &mut Discard)?;
+/// engine.stage(&mut Discard, |stage| stage.insert(Order { id: 7, amount: 5000 }))?;
+/// let fired = engine.fire(FireOptions::default(), &mut Discard);
+/// assert_eq!(fired.count, 1);
+/// assert_eq!(engine.facts::<Big>().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Engine {
+    pub(crate) scope: Scope,
+    pub(crate) session: SessionId,
+    fingerprint: u32,
+    pub(crate) store: Store,
+    pub(crate) globals: Globals,
+    /// By kind.
+    alphas: Vec<Alpha>,
+    /// Rules in their declared order, then queries.
+    pub(crate) rules: Vec<RuleState>,
+    pub(crate) infos: Vec<RuleInfo>,
+    /// Name and version of the ruleset.
+    pub(crate) ruleset: (String, u32),
+    ranks: Ranks,
+    supports: Supports,
+    /// Staged operations: those since the last flush.
+    pub(crate) ops: Column<Op>,
+    counters: Cell<Counters>,
+    clock: Cell<i64>,
+    /// Effects emitted since the last commit boundary.
+    effects: Cell<u32>,
+    /// Whether the network has ever been evaluated.
+    pub(crate) evaluated: Cell<bool>,
+    /// An evaluation failed in its middle: nothing in here can be trusted any more.
+    failed: bool,
+    drafts: Drafts,
+    buffers: Buffers,
+    scratch: flush::FlushScratch,
+}
+
+trailed!(Engine {
+    store, globals, alphas, rules, supports, ops, counters, clock, effects, evaluated
+});
+
+impl Engine {
+    /// An engine with no facts under a ruleset. The ruleset itself is the first operation.
+    ///
+    /// # Errors
+    ///
+    /// [`RulesetError`] if the rules do not make a ruleset.
+    pub fn new(
+        ruleset: &Ruleset,
+        session: SessionId,
+        sink: &mut dyn ActionSink,
+    ) -> Result<Self, RulesetError> {
+        ruleset.check()?;
+        let tags: Vec<RuleTag> = (0..).map(RuleTag::new).take(ruleset.rules().len()).collect();
+        let mut engine = Self::build(ruleset, session, &tags, Vec::new(), sink);
+        let seq = engine.next_seq();
+        let manifest = engine.manifest(ruleset);
+        sink.record(&Record::Ruleset { seq, manifest });
+        Ok(engine)
+    }
+
+    /// Store and network without facts.
+    fn build(
+        ruleset: &Ruleset,
+        session: SessionId,
+        tags: &[RuleTag],
+        names: Vec<String>,
+        sink: &mut dyn ActionSink,
+    ) -> Self {
+        let random = session.to_bytes().into_iter().fold(0_u64, |seed, byte| {
+            seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
+        });
+        let counters = Counters { next_handle: 1, next_seq: 1, firings: 0, random };
+        let saliences: Vec<i32> = ruleset.rules().iter().map(|rule| rule.salience).collect();
+        let mut engine = Self {
+            scope: Scope::NONE,
+            session,
+            fingerprint: session.fingerprint(),
+            store: Store::default(),
+            globals: Globals::default(),
+            alphas: Vec::new(),
+            rules: Vec::new(),
+            infos: Vec::new(),
+            ruleset: (ruleset.name().to_owned(), ruleset.version()),
+            ranks: Ranks::new(&saliences),
+            supports: Supports::default(),
+            ops: Column::default(),
+            counters: Cell::new(counters),
+            clock: Cell::new(0),
+            effects: Cell::new(0),
+            evaluated: Cell::new(false),
+            failed: false,
+            drafts: Drafts::default(),
+            buffers: Buffers::default(),
+            scratch: flush::FlushScratch::default(),
+        };
+        engine.store.adopt_names(names);
+        for fact in ruleset.fact_types() {
+            engine.register(fact, sink);
+        }
+        for (place, rule) in ruleset.rules().iter().enumerate() {
+            engine.add_rule(rule, tags[place], false);
+        }
+        for query in ruleset.queries() {
+            engine.add_rule(query, RuleTag::new(u32::MAX), true);
+        }
+        engine
+    }
+
+    fn register(&mut self, fact: crate::store::FactType, sink: &mut dyn ActionSink) -> u32 {
+        let (kind, grew) = self.store.register(fact);
+        if grew {
+            sink.record(&Record::Type { tag: self.store.kind(kind).tag, name: fact.name() });
+        }
+        if self.alphas.len() <= kind as usize {
+            self.alphas.resize_with(kind as usize + 1, Alpha::default);
+        }
+        kind
+    }
+
+    fn add_rule(&mut self, rule: &RuleDef, tag: RuleTag, is_query: bool) {
+        let store = &mut self.store;
+        let net = compile(rule, |pattern| {
+            let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
+            u32::try_from(kind.expect("types of rules are registered")).expect("few types")
+        });
+        let place = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
+        for (level, node) in (0..).zip(&net.levels) {
+            if !matches!(node.node, Node::Group(_)) {
+                let plan = net.plan(level);
+                let input = Input { net: place, level };
+                let alpha = &mut self.alphas[plan.kind as usize];
+                alpha.add_input(input, plan.reads);
+                alpha.keeps_before |= matches!(node.node, Node::Block(_));
+            }
+        }
+        self.rules.push(RuleState {
+            net,
+            terminal: Terminal::default(),
+            planted: Cell::new(false),
+        });
+        self.infos.push(RuleInfo {
+            path: rule.path.clone(),
+            tag,
+            salience: rule.salience,
+            on_error: rule.on_error,
+            consequence: rule.consequence.clone(),
+            is_query,
+        });
+    }
+
+    /// The session's identity.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// How many facts live, staged ones included.
+    pub fn fact_count(&self) -> u64 {
+        self.store.live()
+    }
+
+    /// How many matches are pending, as of the last flush.
+    pub fn pending_count(&self) -> u64 {
+        self.rules.iter().map(|rule| u64::from(rule.terminal.pending_count())).sum()
+    }
+
+    /// The session's clock in milliseconds.
+    pub fn now(&self) -> i64 {
+        *self.clock.get()
+    }
+
+    /// The counters that the future depends on.
+    pub fn counters(&self) -> Counters {
+        *self.counters.get()
+    }
+
+    /// Whether operations are staged that no flush has matched yet.
+    pub fn has_staged(&self) -> bool {
+        !self.ops.is_empty() || !*self.evaluated.get()
+    }
+
+    /// Whether an evaluation failed in its middle, so that only reopening helps.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Stages changes: all of what `body` does, or nothing if it fails.
+    ///
+    /// # Errors
+    ///
+    /// The error of `body`; a [`ChangeError`] if a value cannot be serialized or the engine failed
+    /// earlier.
+    pub fn stage<R, E: From<ChangeError>>(
+        &mut self,
+        sink: &mut dyn ActionSink,
+        body: impl FnOnce(&mut Stage<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if self.failed {
+            return Err(ChangeError::Failed.into());
+        }
+        let mut drafts = std::mem::take(&mut self.drafts);
+        let counters = *self.counters.get();
+        drafts.begin(counters.next_handle, counters.random);
+        let fingerprint = self.fingerprint;
+        let mut stage =
+            Stage::new(&self.store, &self.globals, &mut drafts, fingerprint, *self.clock.get());
+        let result = body(&mut stage);
+        let result = result.and_then(|result| {
+            self.apply(&mut drafts, None, sink)?;
+            Ok(result)
+        });
+        self.drafts = drafts;
+        result
+    }
+
+    /// Advances the clock; itself an operation.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::ClockBackwards`] if it would go back; equal times are no operation.
+    pub fn advance_clock(
+        &mut self,
+        millis: i64,
+        sink: &mut dyn ActionSink,
+    ) -> Result<(), ChangeError> {
+        let now = *self.clock.get();
+        if millis < now {
+            return Err(ChangeError::ClockBackwards { now, requested: millis });
+        }
+        if millis > now {
+            let seq = self.next_seq();
+            self.clock.set(self.scope, millis);
+            sink.record(&Record::Clock { millis, seq });
+        }
+        Ok(())
+    }
+
+    /// All facts of a type in the order of their handles, staged changes included.
+    pub fn facts<T: Fact>(&self) -> Vec<Ref<'_, T>> {
+        let Some(kind) = self.store.kind_of::<T>() else { return Vec::new() };
+        let facts = self.store.in_order(kind).into_iter().filter_map(|(handle, slot)| {
+            let place = crate::store::Place { kind, slot };
+            let typed = Handle::new(handle, self.fingerprint);
+            Some(Ref::new(self.store.value(place)?, typed))
+        });
+        facts.collect()
+    }
+
+    /// A fact, if it lives; `None` also for a handle of another session.
+    pub fn get<T: Fact>(&self, handle: Handle<T>) -> Option<&T> {
+        if handle.session() != self.fingerprint {
+            return None;
+        }
+        self.store.value(self.store.locate(handle.fact())?)
+    }
+
+    /// A fact's typed handle from its number, if such a fact of that type lives.
+    pub fn handle<T: Fact>(&self, fact: FactHandle) -> Option<Handle<T>> {
+        let handle = Handle::new(fact, self.fingerprint);
+        self.get(handle).map(|_: &T| handle)
+    }
+
+    /// A global, if it is set.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the stored value does not fit the type.
+    pub fn global<G: Global>(&self) -> Result<Option<G>, ReadError> {
+        match self.globals.get(G::NAME) {
+            Some((version, bytes)) => G::read(version, bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The matches of a query in the order of their members. Flush first: staged changes are not in it.
+    ///
+    /// Gives `None` if the ruleset does not have the query.
+    pub fn rows<Q: Query>(&self) -> Option<Vec<Q::Output>> {
+        let path = Q::definition().path;
+        let at = self.infos.iter().position(|info| info.is_query && info.path == path)?;
+        let rule = &self.rules[at];
+        let mut matches: Vec<(Vec<Member>, u32)> =
+            rule.net.terminal().live().map(|token| (self.members(at, token), token)).collect();
+        matches.sort_unstable();
+        let sources = rule.net.sources(&self.store);
+        let rows = matches.into_iter().map(|(members, token)| {
+            let handles = handles_of(&members);
+            let slots = rule.net.terminal().row(token);
+            let row =
+                crate::then::Row::new(sources.as_slice(), slots, &handles, self.fingerprint);
+            Q::output(&row)
+        });
+        Some(rows.collect())
+    }
+
+    pub(crate) fn next_seq(&mut self) -> Seq {
+        let mut counters = *self.counters.get();
+        let seq = Seq::new(counters.next_seq);
+        counters.next_seq += 1;
+        self.counters.set(self.scope, counters);
+        seq
+    }
+
+    /// The members of a match, live or dying in this flush.
+    pub(crate) fn members(&self, rule: usize, token: u32) -> Vec<Member> {
+        members_of(&self.store, &self.rules[rule].net, token)
+    }
+
+    pub(crate) fn match_id(&self, rule: usize, token: u32) -> MatchId {
+        MatchId { rule: self.infos[rule].tag, branch: 0, members: self.members(rule, token) }
+    }
+
+    pub(crate) fn type_tag(&self, kind: u32) -> TypeTag {
+        self.store.kind(kind).tag
+    }
+
+    pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {
+        if self.failed { Err(EvaluateError::Failed) } else { Ok(()) }
+    }
+}
+
+/// The members of a match, live or dying in this flush.
+pub(crate) fn members_of(store: &Store, net: &Net, token: u32) -> Vec<Member> {
+    let slots = net.terminal().row(token);
+    let members = slots.iter().zip(net.positions()).map(|(&slot, &source)| match source {
+        Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
+        Source::Groups(_) => {
+            let mut bytes = Vec::new();
+            net.group_key(source, slot, &mut bytes);
+            Member::Key(bytes.into())
+        }
+    });
+    members.collect()
+}
+
+/// The fact handles of a match by position; 0 for a group.
+pub(crate) fn handles_of(members: &[Member]) -> Vec<u64> {
+    let handles = members.iter().map(|member| match member {
+        Member::Fact(handle) => handle.get(),
+        Member::Key(_) => 0,
+    });
+    handles.collect()
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("session", &self.session)
+            .field("ruleset", &self.ruleset)
+            .field("facts", &self.fact_count())
+            .field("pending", &self.pending_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clone for Engine {
+    /// A deep copy that shares nothing which can be written: the base of what-if sessions.
+    fn clone(&self) -> Self {
+        Self {
+            scope: self.scope,
+            session: self.session,
+            fingerprint: self.fingerprint,
+            store: self.store.clone(),
+            globals: self.globals.clone(),
+            alphas: self.alphas.clone(),
+            rules: self.rules.clone(),
+            infos: self.infos.clone(),
+            ruleset: self.ruleset.clone(),
+            ranks: self.ranks.clone(),
+            supports: self.supports.clone(),
+            ops: self.ops.clone(),
+            counters: self.counters.clone(),
+            clock: self.clock.clone(),
+            effects: self.effects.clone(),
+            evaluated: self.evaluated.clone(),
+            failed: self.failed,
+            drafts: Drafts::default(),
+            buffers: Buffers::default(),
+            scratch: flush::FlushScratch::default(),
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Rebuilding an engine from what was journaled. Nothing fires, nothing is evaluated anew: matches
+//! that the image holds as pending are pending, all others dormant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use steadfast_wm::{
+    Counters, FactHandle, MatchId, Member, Record, RuleManifest, RuleTag, RulesetManifest, Seq,
+    SessionId, TypeTag,
+};
+
+use super::Engine;
+use crate::error::{EvaluateError, RestoreError};
+use crate::fact::FieldMask;
+use crate::ir::Ruleset;
+use crate::sink::{ActionSink, Discard};
+use crate::store::{Birth, Place};
+use crate::tms::{NO_RULE, start_believing};
+
+/// What opening under another ruleset than the journal's does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RulesPolicy {
+    /// Refuses, naming the first rule that changed and how.
+    #[default]
+    Reject,
+    /// All current matches of new rules and of rules with changed conditions become pending.
+    Reevaluate,
+    /// All current matches of new rules become pending; of rules with changed conditions pending
+    /// matches that still match stay pending and all others are dormant, including some that the old
+    /// conditions did not match.
+    KeepFired,
+}
+
+/// What an engine is rebuilt from, beside facts, pending matches, justifications and staged operations.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    /// The session's identity.
+    pub session: SessionId,
+    /// The dictionary of types: names by tag.
+    pub types: Vec<String>,
+    /// The rules that the session last worked under.
+    pub manifest: RulesetManifest,
+    /// What a changed ruleset means.
+    pub policy: RulesPolicy,
+    /// Whether the session was ever evaluated.
+    pub evaluated: bool,
+    /// Its counters.
+    pub counters: Counters,
+    /// Its clock in milliseconds.
+    pub clock: i64,
+}
+
+/// One stored fact.
+#[derive(Clone, Copy, Debug)]
+pub struct FactImage<'a> {
+    /// Its identity.
+    pub handle: FactHandle,
+    /// Its type.
+    pub kind: TypeTag,
+    /// Schema version of `bytes`.
+    pub version: u32,
+    /// Its value.
+    pub bytes: &'a [u8],
+    /// The last operation on it.
+    pub seq: Seq,
+    /// The rule that issued that operation, if one did.
+    pub origin: Option<RuleTag>,
+    /// Whether it is stated, not only derived.
+    pub stated: bool,
+    /// The clock at its insertion, in milliseconds.
+    pub clock: i64,
+}
+
+/// One operation that was staged and not yet flushed.
+#[derive(Clone, Debug)]
+pub enum StagedImage<'a> {
+    /// An insertion.
+    Insert(FactImage<'a>),
+    /// An update.
+    Update {
+        /// The fact.
+        handle: FactHandle,
+        /// Schema version of `bytes`.
+        version: u32,
+        /// The new value.
+        bytes: &'a [u8],
+        /// The fields that changed.
+        mask: u64,
+        /// The operation.
+        seq: Seq,
+        /// The rule that issued it, if one did.
+        origin: Option<RuleTag>,
+    },
+    /// A deletion.
+    Delete {
+        /// The fact.
+        handle: FactHandle,
+        /// The operation.
+        seq: Seq,
+        /// The rule that issued it, if one did.
+        origin: Option<RuleTag>,
+    },
+    /// A fact became stated or ceased to be.
+    Stated {
+        /// The fact.
+        handle: FactHandle,
+        /// What it became.
+        stated: bool,
+        /// The operation.
+        seq: Seq,
+    },
+}
+
+/// An engine being rebuilt: facts go in one by one, then [`Restoring::finish`] builds the rest.
+pub struct Restoring {
+    engine: Engine,
+    ruleset: Ruleset,
+    options: RestoreOptions,
+    unknown: BTreeMap<TypeTag, u64>,
+    pending: Vec<(MatchId, Seq)>,
+    justifications: Vec<(FactHandle, MatchId)>,
+}
+
+/// Asked while networks are built: rules done and in all. Breaking off stops the restoration.
+pub type RestoreProgress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
+
+impl Engine {
+    /// Begins to rebuild an engine.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::Ruleset`] for an invalid ruleset, [`RestoreError::RulesChanged`] for a changed
+    /// one under [`RulesPolicy::Reject`].
+    pub fn restore(ruleset: &Ruleset, options: RestoreOptions) -> Result<Restoring, RestoreError> {
+        ruleset.check()?;
+        if options.policy == RulesPolicy::Reject
+            && let Some(change) = first_change(ruleset, &options.manifest)
+        {
+            return Err(RestoreError::RulesChanged(change));
+        }
+        let tags = tags_for(ruleset, &options.manifest);
+        let names = options.types.clone();
+        let mut engine = Self::build(ruleset, options.session, &tags, names, &mut Discard);
+        engine.clock.set(engine.scope, options.clock);
+        Ok(Restoring {
+            engine,
+            ruleset: ruleset.clone(),
+            options,
+            unknown: BTreeMap::new(),
+            pending: Vec::new(),
+            justifications: Vec::new(),
+        })
+    }
+}
+
+impl Restoring {
+    /// Puts a fact back, as of the last flush.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::Fact`] if the value does not fit its type; [`RestoreError::Inconsistent`] for a
+    /// handle that is taken.
+    pub fn fact(&mut self, fact: FactImage<'_>) -> Result<(), RestoreError> {
+        let Some(kind) = self.engine.store.kind_with_tag(fact.kind) else {
+            *self.unknown.entry(fact.kind).or_insert(0) += 1;
+            return Ok(());
+        };
+        let place = self.engine.put_image(kind, &fact)?;
+        let birth = birth_of(&fact);
+        let scope = self.engine.scope;
+        self.engine.store.kind_mut(kind).bear(scope, place.slot, birth);
+        self.engine.store.set_place(scope, fact.handle, Some(place));
+        Ok(())
+    }
+
+    /// Puts a global back.
+    pub fn global(&mut self, name: String, version: u32, bytes: &[u8]) {
+        let scope = self.engine.scope;
+        self.engine.globals.values.insert(scope, name, (version, bytes.into()));
+    }
+
+    /// Says that a match is pending.
+    pub fn pending(&mut self, id: MatchId, trigger: Seq) {
+        self.pending.push((id, trigger));
+    }
+
+    /// Says that a match supports a fact.
+    pub fn justification(&mut self, handle: FactHandle, by: MatchId) {
+        self.justifications.push((handle, by));
+    }
+
+    /// Builds the network over the facts, puts pending matches and justifications in their places,
+    /// stages the staged operations again, and applies the policy if the rules changed.
+    ///
+    /// Gives whether the ruleset changed, so that a commit is due; what that did goes to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`]; nothing of the engine is left then.
+    pub fn finish<'a>(
+        mut self,
+        staged: impl IntoIterator<Item = StagedImage<'a>>,
+        progress: RestoreProgress<'_>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<(Engine, bool), RestoreError> {
+        if let Some((&tag, &facts)) = self.unknown.first_key_value() {
+            let name = self.options.types.get(tag.get() as usize);
+            let name = name.cloned().unwrap_or_else(|| format!("{tag}"));
+            return Err(RestoreError::UnknownType { name, facts });
+        }
+        if self.options.evaluated {
+            self.engine.match_restored(progress)?;
+        }
+        let identities = self.identities();
+        let dropped = self.restore_pending(&identities)?;
+        let orphans = self.restore_justifications(&identities)?;
+        for operation in staged {
+            self.engine.stage_again(operation)?;
+        }
+        self.engine.counters.set(self.engine.scope, self.options.counters);
+        let change = first_change(&self.ruleset, &self.options.manifest);
+        if change.is_some() {
+            self.change_rules(&dropped, &orphans, sink)?;
+        }
+        Ok((self.engine, change.is_some()))
+    }
+
+    /// Tokens of the rules that pending matches and justifications name, by identity.
+    fn identities(&self) -> BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)> {
+        let pending = self.pending.iter().map(|(id, _)| id.rule);
+        let named: BTreeSet<RuleTag> =
+            pending.chain(self.justifications.iter().map(|(_, id)| id.rule)).collect();
+        let engine = &self.engine;
+        let rules = (0..engine.infos.len()).filter(|&rule| !engine.infos[rule].is_query);
+        rules
+            .filter(|&rule| named.contains(&engine.infos[rule].tag))
+            .map(|rule| {
+                let tokens = engine.rules[rule].net.terminal().live();
+                let by_identity = tokens.map(|token| (engine.members(rule, token), token));
+                (engine.infos[rule].tag, (rule, by_identity.collect()))
+            })
+            .collect()
+    }
+
+    /// Gives the pending matches that the current rules do not have.
+    fn restore_pending(&mut self, identities: &Identities) -> Result<Vec<MatchId>, RestoreError> {
+        let mut found: BTreeMap<usize, Vec<(Seq, &[Member], u32)>> = BTreeMap::new();
+        let mut dropped = Vec::new();
+        for (id, trigger) in &self.pending {
+            match find(identities, id) {
+                Some((rule, members, token)) => {
+                    found.entry(rule).or_default().push((*trigger, members, token));
+                }
+                None if self.is_unchanged(id.rule) => {
+                    return Err(inconsistent(format!("pending match {id:?} does not match")));
+                }
+                None => dropped.push(id.clone()),
+            }
+        }
+        let engine = &mut self.engine;
+        for (rule, mut matches) in found {
+            matches.sort_unstable();
+            let terminal = &mut engine.rules[rule].terminal;
+            for (trigger, _, token) in matches {
+                terminal.enqueue(engine.scope, token, trigger.get());
+            }
+            terminal.mark_journaled(engine.scope);
+            let active = terminal.has_pending();
+            engine.ranks.set_active(u32::try_from(rule).expect("few rules"), active);
+        }
+        Ok(dropped)
+    }
+
+    /// Gives the justifications whose matches the current rules do not have.
+    fn restore_justifications(
+        &mut self,
+        identities: &Identities,
+    ) -> Result<Vec<(FactHandle, MatchId, u32)>, RestoreError> {
+        let mut orphans = Vec::new();
+        for (handle, id) in std::mem::take(&mut self.justifications) {
+            let unchanged = self.is_unchanged(id.rule);
+            let engine = &mut self.engine;
+            let place = engine.store.locate(handle).ok_or_else(|| {
+                inconsistent(format!("{id:?} supports {handle}, which does not exist"))
+            })?;
+            start_believing(engine.scope, &mut engine.store, place.kind, &mut Vec::new());
+            let found = find(identities, &id);
+            if found.is_none() && unchanged {
+                return Err(inconsistent(format!("{id:?} supports {handle} and does not match")));
+            }
+            let (terminal, by) = match found {
+                Some((rule, _, token)) => {
+                    let number = u32::try_from(rule).expect("few rules");
+                    (Some(&mut engine.rules[rule].terminal), (number, token))
+                }
+                None => (None, (NO_RULE, orphans.len().try_into().expect("few orphans"))),
+            };
+            let scope = engine.scope;
+            engine.supports.add(scope, &mut engine.store, terminal, by, place);
+            if found.is_none() {
+                let head = *engine.store.kind(place.kind).first_support.get(place.slot);
+                orphans.push((handle, id, head));
+            }
+        }
+        Ok(orphans)
+    }
+
+    fn is_unchanged(&self, tag: RuleTag) -> bool {
+        let old = self.options.manifest.rules.iter().find(|rule| rule.tag == tag);
+        let new = |old: &RuleManifest| {
+            self.ruleset.rules().iter().any(|rule| {
+                rule.path == old.path && rule.conditions_digest == old.conditions
+            })
+        };
+        old.is_some_and(new)
+    }
+
+    /// The change of the rules is an operation: what was staged is matched first; then new matches
+    /// become pending, and what only removed matches supported goes.
+    fn change_rules(
+        &mut self,
+        dropped: &[MatchId],
+        orphans: &[(FactHandle, MatchId, u32)],
+        sink: &mut dyn ActionSink,
+    ) -> Result<(), RestoreError> {
+        let engine = &mut self.engine;
+        for (tag, name) in (0..).zip(engine.store.names()).skip(self.options.types.len()) {
+            sink.record(&Record::Type { tag: TypeTag::new(tag), name });
+        }
+        if self.options.evaluated {
+            engine.flush(sink)?;
+        }
+        let seq = engine.next_seq();
+        sink.record(&Record::Ruleset { seq, manifest: engine.manifest(&self.ruleset) });
+        for by in dropped {
+            sink.record(&Record::Withdrawn { by: by.clone() });
+        }
+        if !self.options.evaluated {
+            return Ok(());
+        }
+        for (at, rule) in self.ruleset.rules().iter().enumerate() {
+            let old = self.options.manifest.rules.iter().find(|old| old.path == rule.path);
+            let rearm = match old {
+                None => true,
+                Some(old) => {
+                    old.conditions != rule.conditions_digest
+                        && self.options.policy == RulesPolicy::Reevaluate
+                }
+            };
+            if rearm {
+                engine.rearm_all(at, seq);
+            }
+        }
+        for (handle, id, support) in orphans {
+            // A cascade of an earlier one may have taken the fact with all its supports.
+            if engine.store.locate(*handle).is_some() {
+                engine.withdraw(*handle, *support, None, || Some(id.clone()), sink);
+            }
+        }
+        engine.flush(sink)?;
+        Ok(())
+    }
+}
+
+type Identities = BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)>;
+
+fn find<'a>(identities: &'a Identities, id: &MatchId) -> Option<(usize, &'a [Member], u32)> {
+    let (rule, tokens) = identities.get(&id.rule)?;
+    let (members, token) = tokens.get_key_value(&id.members)?;
+    Some((*rule, members, *token))
+}
+
+fn inconsistent(detail: String) -> RestoreError {
+    RestoreError::Inconsistent { detail }
+}
+
+fn birth_of(fact: &FactImage<'_>) -> Birth {
+    Birth {
+        handle: fact.handle,
+        seq: fact.seq,
+        issuer: fact.origin,
+        stated: fact.stated,
+        clock: fact.clock,
+    }
+}
+
+/// Tags by path: those of the journal, and new ones behind them.
+fn tags_for(ruleset: &Ruleset, manifest: &RulesetManifest) -> Vec<RuleTag> {
+    let mut next = manifest.rules.iter().map(|rule| rule.tag.get() + 1).max().unwrap_or(0);
+    let tag_of = |path: &str| manifest.rules.iter().find(|old| old.path == path);
+    let tags = ruleset.rules().iter().map(|rule| match tag_of(&rule.path) {
+        Some(old) => old.tag,
+        None => {
+            next += 1;
+            RuleTag::new(next - 1)
+        }
+    });
+    tags.collect()
+}
+
+/// The first difference between a ruleset and the one in the journal, in words.
+fn first_change(ruleset: &Ruleset, manifest: &RulesetManifest) -> Option<String> {
+    let (name, version) = (ruleset.name(), ruleset.version());
+    if (name, version) != (&manifest.name, manifest.version) {
+        let (old_name, old) = (&manifest.name, manifest.version);
+        return Some(format!("the ruleset is `{name}` {version}, was `{old_name}` {old}"));
+    }
+    for rule in ruleset.rules() {
+        let path = &rule.path;
+        let Some(old) = manifest.rules.iter().find(|old| old.path == *path) else {
+            return Some(format!("rule `{path}` is new"));
+        };
+        if old.conditions != rule.conditions_digest {
+            return Some(format!("the conditions of rule `{path}` changed"));
+        }
+        if old.consequence != rule.consequence_digest {
+            return Some(format!("the consequence of rule `{path}` changed"));
+        }
+    }
+    let removed = manifest.rules.iter().find(|old| {
+        !ruleset.rules().iter().any(|rule| rule.path == old.path)
+    });
+    if let Some(old) = removed {
+        return Some(format!("rule `{}` was removed", old.path));
+    }
+    let moved = ruleset.rules().iter().zip(&manifest.rules).find(|(new, old)| new.path != old.path);
+    moved.map(|(new, _)| format!("the order of the rules changed at `{}`", new.path))
+}
+
+impl Engine {
+    /// Puts a stored value into a slot of its kind.
+    fn put_image(&mut self, kind: u32, fact: &FactImage<'_>) -> Result<Place, RestoreError> {
+        if self.store.locate(fact.handle).is_some() {
+            return Err(inconsistent(format!("fact {} exists twice", fact.handle)));
+        }
+        let slot = self.store.kind_mut(kind).next_slot(self.scope);
+        let table = &mut self.store.kind_mut(kind).table;
+        table
+            .decode_into(self.scope, slot, fact.version, fact.bytes)
+            .map_err(|source| RestoreError::Fact { handle: fact.handle, source })?;
+        Ok(Place { kind, slot })
+    }
+
+    /// Matches all facts at once; every match is dormant.
+    fn match_restored(&mut self, progress: RestoreProgress<'_>) -> Result<(), RestoreError> {
+        for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
+            let slots: Vec<u32> =
+                self.store.in_order(kind).into_iter().map(|(_, slot)| slot).collect();
+            let filled = catch_unwind(AssertUnwindSafe(|| self.distribute_inserted(kind, &slots)));
+            filled.map_err(|panic| condition_panicked(panic.as_ref()))?;
+        }
+        self.plant();
+        let total = self.rules.len() as u64;
+        for rule in 0..self.rules.len() {
+            if progress(rule as u64, total).is_break() {
+                return Err(RestoreError::Stopped);
+            }
+            let matched = catch_unwind(AssertUnwindSafe(|| self.propagate(rule, 0)));
+            matched.map_err(|panic| condition_panicked(panic.as_ref()))??;
+            let state = &mut self.rules[rule];
+            for &token in &state.net.terminal().inserted {
+                state.terminal.reset(self.scope, token);
+            }
+            state.net.end_round();
+            state.net.end_flush(self.scope);
+        }
+        self.forget_dirty();
+        let _ = progress(total, total);
+        Ok(())
+    }
+
+    /// All current matches of a rule become pending with this trigger.
+    fn rearm_all(&mut self, rule: usize, trigger: Seq) {
+        let mut matches: Vec<(Vec<Member>, u32)> = self.rules[rule]
+            .net
+            .terminal()
+            .live()
+            .map(|token| (self.members(rule, token), token))
+            .collect();
+        matches.sort_unstable();
+        let terminal = &mut self.rules[rule].terminal;
+        for (_, token) in matches {
+            terminal.enqueue(self.scope, token, trigger.get());
+        }
+        let active = terminal.has_pending();
+        self.ranks.set_active(u32::try_from(rule).expect("few rules"), active);
+    }
+
+    /// Stages an operation again under its own number.
+    fn stage_again(&mut self, operation: StagedImage<'_>) -> Result<(), RestoreError> {
+        let mut counters = *self.counters.get();
+        match operation {
+            StagedImage::Insert(fact) => {
+                counters.next_seq = fact.seq.get();
+                self.counters.set(self.scope, counters);
+                let Some(kind) = self.store.kind_with_tag(fact.kind) else {
+                    let name = self.store.names().get(fact.kind.get() as usize);
+                    let name = name.cloned().unwrap_or_else(|| fact.kind.to_string());
+                    return Err(RestoreError::UnknownType { name, facts: 1 });
+                };
+                let place = self.put_image(kind, &fact)?;
+                let clock = *self.clock.get();
+                self.clock.set(self.scope, fact.clock);
+                let (handle, origin, stated) = (fact.handle, fact.origin, fact.stated);
+                self.insert_placed(place, handle, origin, stated, fact.bytes, &mut Discard);
+                self.clock.set(self.scope, clock);
+            }
+            StagedImage::Update { handle, version, bytes, mask, seq, origin } => {
+                counters.next_seq = seq.get();
+                self.counters.set(self.scope, counters);
+                let place = self.live_place(handle)?;
+                self.before_update(place);
+                let table = &mut self.store.kind_mut(place.kind).table;
+                table
+                    .decode_into(self.scope, place.slot, version, bytes)
+                    .map_err(|source| RestoreError::Fact { handle, source })?;
+                let mask = FieldMask::from_bits(mask);
+                self.update_placed(place, handle, origin, mask, bytes, &mut Discard);
+            }
+            StagedImage::Delete { handle, seq, origin } => {
+                counters.next_seq = seq.get();
+                self.counters.set(self.scope, counters);
+                self.live_place(handle)?;
+                self.delete(handle, origin, false, &mut Discard);
+            }
+            StagedImage::Stated { handle, stated, .. } => {
+                let place = self.live_place(handle)?;
+                self.store.kind_mut(place.kind).stated.set(self.scope, place.slot, stated);
+            }
+        }
+        Ok(())
+    }
+
+    fn live_place(&self, handle: FactHandle) -> Result<Place, RestoreError> {
+        let place = self.store.locate(handle);
+        place.ok_or_else(|| inconsistent(format!("a staged operation names dead fact {handle}")))
+    }
+}
+
+fn condition_panicked(panic: &(dyn std::any::Any + Send)) -> RestoreError {
+    let message = super::fire::panic_message(panic);
+    RestoreError::Evaluate(EvaluateError::ConditionPanicked { message })
+}
+
+impl std::fmt::Debug for Restoring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Restoring({:?})", self.engine)
+    }
+}

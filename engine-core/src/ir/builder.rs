@@ -1,0 +1,433 @@
+//! Rules built at run time, for data-driven rules and tests.
+//!
+//! What the macros derive from tokens is said by hand here: which variables a condition reads and
+//! which of their fields. Closures may capture data, which the macros' cannot.
+
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use steadfast_wm::Digest;
+
+use crate::aggregate::{Aggregate, Group, GroupSpec};
+use crate::fact::{Fact, FieldMask};
+use crate::ir::{
+    Comparison, ConsequenceFn, GroupPattern, KeyJoin, OnError, OrderFn, Part, Pattern, RangeJoin,
+    RuleDef, Test, TestFn,
+};
+use crate::key::{OrderedKey, code_of};
+use crate::rows::Rows;
+use crate::store::FactType;
+use crate::then::{Ref, Row, RuleResult, Then};
+
+/// A variable of a rule that is being built: a position that holds facts of type `T`.
+#[derive(Debug)]
+pub struct Var<T> {
+    position: usize,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Var<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Var<T> {}
+
+impl<T: Fact> Var<T> {
+    fn at(position: usize) -> Self {
+        Self { position, kind: PhantomData }
+    }
+
+    /// The fact of a match.
+    pub fn of<'a>(&self, row: &Row<'a>) -> &'a T {
+        row.fact(self.position)
+    }
+
+    /// The fact of a match with its handle.
+    pub fn reference<'a>(&self, row: &Row<'a>) -> Ref<'a, T> {
+        row.reference(self.position)
+    }
+}
+
+/// A variable that holds a group.
+#[derive(Debug)]
+pub struct GroupVar<G> {
+    position: usize,
+    kind: PhantomData<fn() -> G>,
+}
+
+impl<G> Clone for GroupVar<G> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<G> Copy for GroupVar<G> {}
+
+impl<G: 'static> GroupVar<G> {
+    /// The group of a match.
+    pub fn of<'a>(&self, row: &Row<'a>) -> &'a G {
+        row.group(self.position)
+    }
+}
+
+/// Builds a [`RuleDef`].
+///
+/// # Example
+///
+/// ```
+/// # extern crate steadfast_engine_core as steadfast;
+/// use serde::{Deserialize, Serialize};
+/// use steadfast_engine_core::{Engine, Discard, FireOptions, ir::{RuleBuilder, Ruleset}};
+/// use steadfast_macros::Fact;
+///
+/// #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+/// struct Reading { sensor: u32, celsius: i64 }
+/// #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+/// struct Alarm { sensor: u32 }
+///
+/// let limit = 80; // read from a table, say
+/// let mut rule = RuleBuilder::new("plant::too_hot").salience(10);
+/// let reading = rule.each::<Reading>("r");
+/// rule.when(reading, "r.celsius > limit", &["celsius"], move |r: &Reading| r.celsius > limit);
+/// let rule = rule.then(move |row, cx| {
+///     cx.insert_logical(Alarm { sensor: reading.of(row).sensor })?;
+///     Ok(())
+/// });
+///
+/// let rules = Ruleset::new("plant", 1).rule(rule);
+/// let mut engine = Engine::new(&rules, Default::default(), &mut Discard)?;
+/// engine.stage(&mut Discard, |stage| stage.insert(Reading { sensor: 3, celsius: 95 }))?;
+/// engine.fire(FireOptions::default(), &mut Discard);
+/// assert_eq!(engine.facts::<Alarm>()[0].sensor, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RuleBuilder {
+    path: String,
+    salience: i32,
+    on_error: OnError,
+    parts: Vec<Part>,
+    positions: usize,
+}
+
+fn reads<T: Fact>(position: usize, fields: &[&str]) -> (usize, FieldMask) {
+    let mask = fields.iter().fold(FieldMask::NONE, |mask, field| {
+        mask.union(FieldMask::of::<T>(field))
+    });
+    (position, mask)
+}
+
+impl RuleBuilder {
+    /// A rule with this path and no part yet.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            salience: 0,
+            on_error: OnError::Abort,
+            parts: Vec::new(),
+            positions: 0,
+        }
+    }
+
+    /// Sets the salience; 0 without.
+    #[must_use]
+    pub fn salience(mut self, salience: i32) -> Self {
+        self.salience = salience;
+        self
+    }
+
+    /// Sets what a failing consequence means.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
+    /// Adds a positive pattern: the match holds one such fact.
+    pub fn each<T: Fact>(&mut self, variable: &str) -> Var<T> {
+        let position = self.positions;
+        self.positions += 1;
+        self.parts.push(Part::Each(Pattern::new(variable, FactType::of::<T>())));
+        Var::at(position)
+    }
+
+    /// Adds a `not`: no such fact exists. Its variable is good for conditions of this part only.
+    pub fn not<T: Fact>(&mut self, variable: &str) -> Var<T> {
+        self.parts.push(Part::Not(Pattern::new(variable, FactType::of::<T>())));
+        Var::at(self.positions)
+    }
+
+    /// Adds an `exists`: at least one such fact exists. Its variable is good for conditions of this
+    /// part only.
+    pub fn exists<T: Fact>(&mut self, variable: &str) -> Var<T> {
+        self.parts.push(Part::Exists(Pattern::new(variable, FactType::of::<T>())));
+        Var::at(self.positions)
+    }
+
+    /// Adds elements of a group; the group itself follows with [`RuleBuilder::group_by`] or
+    /// [`RuleBuilder::accumulate`]. Their variables are good for conditions inside the group only.
+    pub fn element<T: Fact>(&mut self, variable: &str) -> Var<T> {
+        let pattern = Pattern::new(variable, FactType::of::<T>());
+        let open = matches!(self.parts.last(), Some(Part::Group(group)) if group.is_open());
+        if !open {
+            self.parts.push(Part::Group(GroupPattern::open()));
+        }
+        let Some(Part::Group(group)) = self.parts.last_mut() else { unreachable!("just pushed") };
+        group.elements.push(pattern);
+        Var::at(self.positions + group.elements.len() - 1)
+    }
+
+    /// Closes the elements before it into groups by key. `S` names the elements' types.
+    ///
+    /// # Panics
+    ///
+    /// If no element precedes it.
+    pub fn group_by<S, T, K, F>(
+        &mut self,
+        of: Var<T>,
+        fields: &[&str],
+        key: impl Fn(&T) -> K + Send + Sync + 'static,
+        function: F,
+        input: impl Fn(&T) -> F::Input + Send + Sync + 'static,
+    ) -> GroupVar<Group<S, K, F::Output>>
+    where
+        S: 'static,
+        T: Fact,
+        K: Hash + Eq + Clone + Serialize + DeserializeOwned + Send + 'static,
+        F: Aggregate,
+    {
+        let at = of.position;
+        let key = move |rows: &Rows<'_>, row: usize| key(rows.facts::<T>(at).at(row));
+        let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
+        let spec = GroupSpec::by_key::<S, K, F>(key, function, input);
+        self.close_group(spec, reads::<T>(at, fields), "by key")
+    }
+
+    /// Closes the elements before it into one accumulate per outer tuple.
+    ///
+    /// # Panics
+    ///
+    /// If no element precedes it.
+    pub fn accumulate<S, T, F>(
+        &mut self,
+        of: Var<T>,
+        fields: &[&str],
+        function: F,
+        input: impl Fn(&T) -> F::Input + Send + Sync + 'static,
+    ) -> GroupVar<Group<S, (), F::Output>>
+    where
+        S: 'static,
+        T: Fact,
+        F: Aggregate,
+    {
+        let at = of.position;
+        let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
+        let spec = GroupSpec::over_all::<S, F>(function, input);
+        self.close_group(spec, reads::<T>(at, fields), "")
+    }
+
+    fn close_group<G>(
+        &mut self,
+        spec: GroupSpec,
+        read: (usize, FieldMask),
+        key: &str,
+    ) -> GroupVar<G> {
+        let position = self.positions;
+        self.positions += 1;
+        let Some(Part::Group(group)) = self.parts.last_mut() else {
+            panic!("a group needs elements before it")
+        };
+        group.spec = spec;
+        group.reads.push(read);
+        key.clone_into(&mut group.key_text);
+        "accumulate".clone_into(&mut group.function_text);
+        GroupVar { position, kind: PhantomData }
+    }
+
+    /// Adds a condition on the result of the last group.
+    ///
+    /// # Panics
+    ///
+    /// If the last part is not a group.
+    pub fn having<G: 'static>(
+        &mut self,
+        group: GroupVar<G>,
+        text: &str,
+        condition: impl Fn(&G) -> bool + Send + Sync + 'static,
+    ) {
+        let at = group.position;
+        let evaluate: TestFn = Arc::new(move |rows, passed| {
+            let groups = rows.groups::<G>(at);
+            passed.extend((0..rows.len()).map(|row| condition(groups.at(row))));
+        });
+        let test = Test { text: text.to_owned(), reads: Vec::new(), evaluate };
+        let Some(Part::Group(part)) = self.parts.last_mut() else {
+            panic!("`having` follows a group")
+        };
+        part.having.push(test);
+    }
+
+    /// Adds a condition on one variable of the last part.
+    pub fn when<T: Fact>(
+        &mut self,
+        var: Var<T>,
+        text: &str,
+        fields: &[&str],
+        condition: impl Fn(&T) -> bool + Send + Sync + 'static,
+    ) {
+        let evaluate: TestFn = Arc::new(move |rows, passed| {
+            let facts = rows.facts::<T>(0);
+            passed.extend((0..rows.len()).map(|row| condition(facts.at(row))));
+        });
+        let reads = vec![reads::<T>(var.position, fields)];
+        let test = Test { text: text.to_owned(), reads, evaluate };
+        self.last_pattern().conditions.alpha.push(test);
+    }
+
+    /// Adds an equality between the last part's variable and an earlier one: an index key.
+    ///
+    /// Each side says which fields it reads.
+    pub fn key<T: Fact, U: Fact, K: Hash + Eq + 'static>(
+        &mut self,
+        text: &str,
+        (inner, inner_field): (Var<T>, &str),
+        inner_key: impl Fn(&T) -> K + Clone + Send + Sync + 'static,
+        (outer, outer_field): (Var<U>, &str),
+        outer_key: impl Fn(&U) -> K + Clone + Send + Sync + 'static,
+    ) {
+        let (i, o) = (inner.position, outer.position);
+        let (inner_of, outer_of) = (inner_key.clone(), outer_key.clone());
+        let evaluate: TestFn = Arc::new(move |rows, passed| {
+            let (inner, outer) = (rows.facts::<T>(i), rows.facts::<U>(o));
+            passed.extend(
+                (0..rows.len()).map(|row| inner_of(inner.at(row)) == outer_of(outer.at(row))),
+            );
+        });
+        let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
+        let join = KeyJoin {
+            inner: Arc::new(move |rows, codes| {
+                let facts = rows.facts::<T>(0);
+                (0..rows.len()).for_each(|row| {
+                    codes.push_hashed(code_of(&inner_key(facts.at(row))));
+                });
+            }),
+            outer: Arc::new(move |rows, codes| {
+                let facts = rows.facts::<U>(o);
+                (0..rows.len()).for_each(|row| {
+                    codes.push_hashed(code_of(&outer_key(facts.at(row))));
+                });
+            }),
+            test: Test { text: text.to_owned(), reads, evaluate },
+        };
+        self.last_pattern().conditions.keys.push(join);
+    }
+
+    /// Adds `inner <= outer` (or `>=`) between the last part's variable and an earlier one: a range.
+    pub fn range<T: Fact, U: Fact, K: OrderedKey + Ord + 'static>(
+        &mut self,
+        text: &str,
+        comparison: Comparison,
+        (inner, inner_field): (Var<T>, &str),
+        inner_key: impl Fn(&T) -> K + Clone + Send + Sync + 'static,
+        (outer, outer_field): (Var<U>, &str),
+        outer_key: impl Fn(&U) -> K + Clone + Send + Sync + 'static,
+    ) {
+        let (i, o) = (inner.position, outer.position);
+        let (inner_of, outer_of) = (inner_key.clone(), outer_key.clone());
+        let evaluate: TestFn = Arc::new(move |rows, passed| {
+            let (inner, outer) = (rows.facts::<T>(i), rows.facts::<U>(o));
+            passed.extend((0..rows.len()).map(|row| {
+                let (a, b) = (inner_of(inner.at(row)), outer_of(outer.at(row)));
+                match comparison {
+                    Comparison::AtMost => a <= b,
+                    Comparison::AtLeast => a >= b,
+                }
+            }));
+        });
+        let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
+        let join = RangeJoin {
+            comparison,
+            inner: order_fn::<T, K>(0, inner_key),
+            outer: order_fn::<U, K>(o, outer_key),
+            test: Test { text: text.to_owned(), reads, evaluate },
+        };
+        self.last_pattern().conditions.ranges.push(join);
+    }
+
+    /// Adds any condition on the last part's variable and an earlier one: evaluated for every pair
+    /// that keys and ranges leave.
+    pub fn residual<T: Fact, U: Fact>(
+        &mut self,
+        text: &str,
+        (inner, inner_fields): (Var<T>, &[&str]),
+        (outer, outer_fields): (Var<U>, &[&str]),
+        condition: impl Fn(&T, &U) -> bool + Send + Sync + 'static,
+    ) {
+        let (i, o) = (inner.position, outer.position);
+        let evaluate: TestFn = Arc::new(move |rows, passed| {
+            let (inner, outer) = (rows.facts::<T>(i), rows.facts::<U>(o));
+            passed.extend((0..rows.len()).map(|row| condition(inner.at(row), outer.at(row))));
+        });
+        let reads = vec![reads::<T>(i, inner_fields), reads::<U>(o, outer_fields)];
+        let test = Test { text: text.to_owned(), reads, evaluate };
+        self.last_pattern().conditions.residual.push(test);
+    }
+
+    /// Closes the rule with its consequence.
+    pub fn then(
+        self,
+        consequence: impl Fn(&Row<'_>, &mut Then<'_>) -> RuleResult + Send + Sync + 'static,
+    ) -> RuleDef {
+        let text = format!("{:?} {}", self.parts, self.salience);
+        let consequence: ConsequenceFn = Arc::new(consequence);
+        RuleDef {
+            conditions_digest: Digest::of(text.as_bytes()),
+            consequence_digest: Digest::of(self.path.as_bytes()),
+            path: self.path,
+            salience: self.salience,
+            on_error: self.on_error,
+            parts: self.parts,
+            consequence,
+        }
+    }
+
+    fn last_pattern(&mut self) -> &mut Pattern {
+        let part = self.parts.last_mut().expect("a condition follows its pattern");
+        match part {
+            Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => pattern,
+            Part::Group(group) => group.elements.last_mut().expect("groups have elements"),
+        }
+    }
+}
+
+fn order_fn<T: Fact, K: OrderedKey + 'static>(
+    position: usize,
+    key: impl Fn(&T) -> K + Send + Sync + 'static,
+) -> OrderFn {
+    Arc::new(move |rows, orders| {
+        let facts = rows.facts::<T>(position);
+        orders.extend((0..rows.len()).map(|row| key(facts.at(row)).order()));
+    })
+}
+
+impl GroupPattern {
+    /// A group whose elements are still being added.
+    fn open() -> Self {
+        Self {
+            variable: String::new(),
+            elements: Vec::new(),
+            spec: GroupSpec::over_all::<(), _>((crate::aggregate::Count,), |_, _| ((),)),
+            reads: Vec::new(),
+            key_text: String::new(),
+            function_text: String::new(),
+            having: Vec::new(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.function_text.is_empty()
+    }
+}

@@ -1,0 +1,107 @@
+//! The alpha side: which facts are in which right memories.
+
+use crate::chains::NONE;
+use crate::fact::FieldMask;
+use crate::trail::{Column, Scope, trailed};
+
+/// A right memory: a rule and a level in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Input {
+    pub(crate) net: u32,
+    pub(crate) level: u32,
+}
+
+/// One fact in one right memory.
+#[derive(Clone, Copy, Debug)]
+struct Membership {
+    /// Place of the memory in its kind's list of inputs.
+    input: u32,
+    entry: u32,
+    next: u32,
+}
+
+/// The right memories that facts of one kind go to, and which facts are in which.
+#[derive(Clone, Default)]
+pub(crate) struct Alpha {
+    pub(crate) inputs: Vec<Input>,
+    /// Fields that some input reads: an update of others concerns nobody.
+    pub(crate) reads: FieldMask,
+    /// Whether some input must know values from before a flush: a `not` or an `exists`.
+    pub(crate) keeps_before: bool,
+    first: Column<u32>,
+    memberships: Column<Membership>,
+    free: Column<u32>,
+}
+
+trailed!(Alpha { first, memberships, free });
+
+impl Alpha {
+    pub(crate) fn add_input(&mut self, input: Input, reads: FieldMask) {
+        self.inputs.push(input);
+        self.reads = self.reads.union(reads);
+    }
+
+    /// Notes that a fact is in the memory of an input.
+    pub(crate) fn join(&mut self, scope: Scope, slot: u32, input: u32, entry: u32) {
+        self.first.reach(scope, slot, &NONE);
+        let membership = Membership { input, entry, next: *self.first.get(slot) };
+        let at = if let Some(at) = self.free.pop(scope) {
+            self.memberships.set(scope, at, membership);
+            at
+        } else {
+            self.memberships.push(scope, membership);
+            self.memberships.len() - 1
+        };
+        self.first.set(scope, slot, at);
+    }
+
+    /// The entry of a fact in the memory of an input.
+    pub(crate) fn entry(&self, slot: u32, input: u32) -> Option<u32> {
+        self.memberships(slot).find(|(of, _)| *of == input).map(|(_, entry)| entry)
+    }
+
+    /// All memories that a fact is in, as pairs of input and entry.
+    pub(crate) fn memberships(&self, slot: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let first = if slot < self.first.len() { *self.first.get(slot) } else { NONE };
+        std::iter::successors((first != NONE).then_some(first), |&at| {
+            let next = self.memberships.get(at).next;
+            (next != NONE).then_some(next)
+        })
+        .map(|at| {
+            let Membership { input, entry, .. } = *self.memberships.get(at);
+            (input, entry)
+        })
+    }
+
+    /// Notes that a fact has left the memory of an input.
+    pub(crate) fn part(&mut self, scope: Scope, slot: u32, input: u32) {
+        let mut previous = NONE;
+        let mut at = *self.first.get(slot);
+        while at != NONE {
+            let Membership { input: of, next, .. } = *self.memberships.get(at);
+            if of == input {
+                if previous == NONE {
+                    self.first.set(scope, slot, next);
+                } else {
+                    self.memberships.change(scope, previous, |membership| membership.next = next);
+                }
+                self.free.push(scope, at);
+                return;
+            }
+            (previous, at) = (at, next);
+        }
+    }
+
+    /// Notes that a fact has left all memories.
+    pub(crate) fn part_all(&mut self, scope: Scope, slot: u32) {
+        if slot >= self.first.len() {
+            return;
+        }
+        let mut at = *self.first.get(slot);
+        while at != NONE {
+            self.free.push(scope, at);
+            at = self.memberships.get(at).next;
+        }
+        self.first.set(scope, slot, NONE);
+    }
+}

@@ -1,0 +1,138 @@
+//! From a rule's definition to its network.
+
+use std::sync::Arc;
+
+use crate::fact::FieldMask;
+use crate::ir::{Conditions, GroupPattern, Part, Pattern, RuleDef, Test};
+use crate::network::block::Block;
+use crate::network::group::{Group, GroupPlan};
+use crate::network::join::Join;
+use crate::network::net::{Level, Net, Node};
+use crate::network::plan::{Plan, Source};
+use crate::network::right::RightDelta;
+use crate::network::tokens::Tokens;
+
+/// Builds the network of a rule; `kind_of` gives the kind of a pattern's facts.
+pub(crate) fn compile(rule: &RuleDef, kind_of: impl Fn(&Pattern) -> u32) -> Net {
+    let mut compiler = Compiler { levels: Vec::new(), positions: Vec::new(), rule, kind_of };
+    for part in &rule.parts {
+        compiler.part(part);
+    }
+    Net::new(compiler.levels)
+}
+
+struct Compiler<'a, K> {
+    levels: Vec<Level>,
+    /// Sources of the positions so far.
+    positions: Vec<Source>,
+    rule: &'a RuleDef,
+    kind_of: K,
+}
+
+impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Each(pattern) => self.join(pattern, part),
+            Part::Not(pattern) => self.block(pattern, part, false),
+            Part::Exists(pattern) => self.block(pattern, part, true),
+            Part::Group(group) => self.group(group, part),
+        }
+    }
+
+    fn plan(&self, pattern: &Pattern, part: &Part) -> Arc<Plan> {
+        let reads = self.reads_of(pattern, part);
+        let conditions = pattern.conditions.clone();
+        Arc::new(Plan { kind: (self.kind_of)(pattern), reads, conditions })
+    }
+
+    /// Fields of a pattern whose updates touch its matches: those that conditions read of its
+    /// position, and what it watches.
+    ///
+    /// A `not` or `exists` is read by its own conditions only, an element of a group within the
+    /// group, any other pattern also by the parts behind it.
+    fn reads_of(&self, pattern: &Pattern, part: &Part) -> FieldMask {
+        let position = self.positions.len();
+        let mut mask = match part {
+            Part::Not(_) | Part::Exists(_) => union(part_reads(part, true), position),
+            Part::Group(_) => union(part_reads(part, false), position),
+            Part::Each(_) => {
+                let from = self.rule.parts.iter().skip_while(|other| !std::ptr::eq(*other, part));
+                from.fold(FieldMask::NONE, |mask, other| {
+                    mask.union(union(part_reads(other, true), position))
+                })
+            }
+        };
+        mask = mask.union(pattern.watch);
+        mask.without(pattern.ignore)
+    }
+
+    fn push(&mut self, node: Node, own: Vec<Source>) {
+        let left = self.positions.clone();
+        let tokens = Tokens::new(own.len());
+        self.positions.clone_from(&own);
+        self.levels.push(Level { node, tokens, left, own, delta: RightDelta::default() });
+    }
+
+    fn join(&mut self, pattern: &Pattern, part: &Part) {
+        let plan = self.plan(pattern, part);
+        let mut own = self.positions.clone();
+        own.push(Source::Facts(plan.kind));
+        self.push(Node::Join(Join::new(plan)), own);
+    }
+
+    fn block(&mut self, pattern: &Pattern, part: &Part, exists: bool) {
+        let plan = self.plan(pattern, part);
+        self.push(Node::Block(Block::new(plan, exists)), self.positions.clone());
+    }
+
+    fn group(&mut self, group: &GroupPattern, part: &Part) {
+        let outer_level = self.levels.len().checked_sub(1);
+        let outer = self.positions.clone();
+        group.elements.iter().for_each(|element| self.join(element, part));
+        let first = self.levels.len() - group.elements.len();
+        let element_reads = self.levels[first..].iter().map(|level| match &level.node {
+            Node::Join(join) => (join.plan.kind, join.plan.reads),
+            Node::Block(_) | Node::Group(_) => unreachable!("elements are joins"),
+        });
+        let plan = GroupPlan {
+            outer_level,
+            elements: group.elements.len(),
+            outer_width: outer.len(),
+            element_reads: element_reads.collect(),
+            having: group.having.clone(),
+        };
+        let mut own = outer.clone();
+        own.push(Source::Groups(self.levels.len()));
+        let node = Node::Group(Group::new(plan, group.spec.create()));
+        self.push(node, own);
+        // Conditions on the result see the outer tuple, not the members.
+        self.levels.last_mut().expect("just pushed").left = outer;
+    }
+}
+
+fn tests(conditions: &Conditions) -> impl Iterator<Item = &Test> {
+    (conditions.alpha.iter())
+        .chain(conditions.keys.iter().map(|key| &key.test))
+        .chain(conditions.ranges.iter().map(|range| &range.test))
+        .chain(&conditions.residual)
+}
+
+/// Everything that a part reads; of a group, conditions on its result only if asked for.
+fn part_reads(part: &Part, with_having: bool) -> Vec<&(usize, FieldMask)> {
+    match part {
+        Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
+            tests(&pattern.conditions).flat_map(|test| &test.reads).collect()
+        }
+        Part::Group(group) => {
+            let elements = group.elements.iter().flat_map(|element| tests(&element.conditions));
+            let having = group.having.iter().filter(|_| with_having);
+            let reads = elements.chain(having).flat_map(|test| &test.reads);
+            reads.chain(&group.reads).collect()
+        }
+    }
+}
+
+fn union(reads: Vec<&(usize, FieldMask)>, position: usize) -> FieldMask {
+    let of_position = reads.into_iter().filter(|(of, _)| *of == position);
+    of_position.fold(FieldMask::NONE, |mask, (_, fields)| mask.union(*fields))
+}

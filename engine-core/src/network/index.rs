@@ -1,0 +1,98 @@
+//! Indexes of one side of a join: by key, and within a key by order if the join has a range.
+
+use crate::chains::{Chains, NONE};
+use crate::trail::{Column, OrderedMap, Scope, Trailed, trailed};
+
+/// Members by key code, or by key code and order code.
+#[derive(Clone)]
+pub(crate) enum Index {
+    Hash(Chains),
+    Ordered(Ordered),
+}
+
+/// Members ordered by key code, then by order code.
+#[derive(Clone, Default)]
+pub(crate) struct Ordered {
+    members: OrderedMap<(u64, u64, u32), ()>,
+    /// By member: its key and order codes.
+    codes: Column<(u64, u64)>,
+}
+
+trailed!(Ordered { members, codes });
+
+impl Trailed for Index {
+    fn undo(&mut self, scope: Scope) {
+        match self {
+            Self::Hash(chains) => chains.undo(scope),
+            Self::Ordered(ordered) => ordered.undo(scope),
+        }
+    }
+    fn forget(&mut self) {
+        match self {
+            Self::Hash(chains) => chains.forget(),
+            Self::Ordered(ordered) => ordered.forget(),
+        }
+    }
+}
+
+/// Inclusive bounds of order codes.
+pub(crate) type Bounds = (u64, u64);
+
+impl Index {
+    pub(crate) fn new(ordered: bool) -> Self {
+        if ordered { Self::Ordered(Ordered::default()) } else { Self::Hash(Chains::default()) }
+    }
+
+    #[inline]
+    pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64, order: u64) {
+        match self {
+            Self::Hash(chains) => chains.link(scope, member, code),
+            Self::Ordered(ordered) => {
+                ordered.codes.reach(scope, member, &(0, 0));
+                ordered.codes.set(scope, member, (code, order));
+                ordered.members.insert(scope, (code, order, member), ());
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn unlink(&mut self, scope: Scope, member: u32) {
+        match self {
+            Self::Hash(chains) => chains.unlink(scope, member),
+            Self::Ordered(ordered) => {
+                let (code, order) = *ordered.codes.get(member);
+                ordered.members.remove(scope, &(code, order, member));
+            }
+        }
+    }
+
+    /// The key and order codes under which a member was linked last.
+    #[inline]
+    pub(crate) fn codes(&self, member: u32) -> (u64, u64) {
+        match self {
+            Self::Hash(chains) => (chains.code(member), 0),
+            Self::Ordered(ordered) => *ordered.codes.get(member),
+        }
+    }
+
+    /// Calls `visit` with every member under this key within the bounds until it says stop.
+    #[inline]
+    pub(crate) fn visit(&self, code: u64, bounds: Bounds, mut visit: impl FnMut(u32) -> bool) {
+        match self {
+            Self::Hash(chains) => {
+                let mut member = chains.first(code);
+                while member != NONE && visit(member) {
+                    member = chains.after(member);
+                }
+            }
+            Self::Ordered(ordered) => {
+                let range = (code, bounds.0, 0)..=(code, bounds.1, u32::MAX);
+                for (&(_, _, member), ()) in ordered.members.range(range) {
+                    if !visit(member) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}

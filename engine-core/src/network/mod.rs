@@ -1,0 +1,24 @@
+//! The match network: which tuples of facts match which rules, kept up to date set by set.
+//!
+//! One [`Net`](net::Net) per rule: a chain of levels, each a join, a `not`/`exists` or a group, from
+//! the root's unit tuple to the terminal's complete matches. [`alpha`] says which facts are in which
+//! right memories. A flush takes its changes through the nets in rounds: the staged operations
+//! first, then the deletions of each cascade of truth maintenance.
+
+pub(crate) mod alpha;
+mod block;
+mod compile;
+mod group;
+mod index;
+mod join;
+pub(crate) mod net;
+mod plan;
+mod right;
+mod tokens;
+
+pub(crate) use compile::compile;
+pub(crate) use group::Group;
+pub(crate) use join::Buffers;
+pub(crate) use net::{Flush, Net, Node, Touch};
+pub(crate) use plan::{Answers, Plan, Source, Sources, alone};
+pub(crate) use tokens::Tokens;

@@ -1,0 +1,290 @@
+//! The network of one rule: its levels from the root to the terminal.
+
+use std::sync::Arc;
+
+use steadfast_wm::Seq;
+
+use crate::aggregate::AggregateError;
+use crate::network::block::Block;
+use crate::network::group::{Group, Inputs};
+use crate::network::join::{Buffers, Context, Join};
+use crate::network::plan::{Plan, Source, Sources};
+use crate::network::right::{RightDelta, RightMemory};
+use crate::network::tokens::Tokens;
+use crate::store::{Op, Store};
+use crate::trail::{Scope, Trailed, trailed};
+
+/// What one level does.
+#[derive(Clone)]
+pub(crate) enum Node {
+    Join(Join),
+    Block(Block),
+    Group(Group),
+}
+
+impl Trailed for Node {
+    fn undo(&mut self, scope: Scope) {
+        match self {
+            Self::Join(join) => join.undo(scope),
+            Self::Block(block) => block.undo(scope),
+            Self::Group(group) => group.undo(scope),
+        }
+    }
+    fn forget(&mut self) {
+        match self {
+            Self::Join(join) => join.forget(),
+            Self::Block(block) => block.forget(),
+            Self::Group(group) => group.forget(),
+        }
+    }
+}
+
+/// One level: a node and the tokens that leave it.
+#[derive(Clone)]
+pub(crate) struct Level {
+    pub(crate) node: Node,
+    pub(crate) tokens: Tokens,
+    /// Sources of the positions of its left tokens and of its own.
+    pub(crate) left: Vec<Source>,
+    pub(crate) own: Vec<Source>,
+    /// Scratch: the round's changes of its right memory.
+    pub(crate) delta: RightDelta,
+}
+
+trailed!(Level { node, tokens });
+
+/// The network of one rule.
+#[derive(Clone)]
+pub(crate) struct Net {
+    pub(crate) root: Tokens,
+    pub(crate) levels: Vec<Level>,
+}
+
+trailed!(Net { root, levels });
+
+/// What a flush gives to the networks.
+#[derive(Clone, Copy)]
+pub(crate) struct Flush<'a> {
+    pub(crate) scope: Scope,
+    pub(crate) store: &'a Store,
+    pub(crate) ops: &'a [Op],
+    pub(crate) round_start: u32,
+}
+
+/// How a match was touched in a flush.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Touch {
+    /// By something that re-arms a match that was there before.
+    pub(crate) rearm: Option<Seq>,
+    /// By anything.
+    pub(crate) any: Option<Seq>,
+}
+
+impl Net {
+    pub(crate) fn new(levels: Vec<Level>) -> Self {
+        Self { root: Tokens::new(0), levels }
+    }
+
+    /// Puts the unit tuple in, from which everything hangs.
+    pub(crate) fn plant(&mut self, scope: Scope) {
+        self.root.add(scope, 0, crate::chains::NONE, &[], None);
+    }
+
+    /// The tokens of complete matches.
+    pub(crate) fn terminal(&self) -> &Tokens {
+        &self.levels.last().expect("rules have parts").tokens
+    }
+
+    pub(crate) fn terminal_mut(&mut self) -> &mut Tokens {
+        &mut self.levels.last_mut().expect("rules have parts").tokens
+    }
+
+    /// Sources of the positions of complete matches.
+    pub(crate) fn positions(&self) -> &[Source] {
+        &self.levels.last().expect("rules have parts").own
+    }
+
+    /// The right memory of a level that has one.
+    pub(crate) fn right_mut(&mut self, level: u32) -> (&mut RightMemory, &Plan, &mut RightDelta) {
+        let level = &mut self.levels[level as usize];
+        match &mut level.node {
+            Node::Join(join) => (&mut join.right, &join.plan, &mut level.delta),
+            Node::Block(block) => (&mut block.right, &block.plan, &mut level.delta),
+            Node::Group(_) => unreachable!("groups have no right memory"),
+        }
+    }
+
+    pub(crate) fn plan(&self, level: u32) -> Arc<Plan> {
+        match &self.levels[level as usize].node {
+            Node::Join(join) => Arc::clone(&join.plan),
+            Node::Block(block) => Arc::clone(&block.plan),
+            Node::Group(_) => unreachable!("groups have no right memory"),
+        }
+    }
+
+    /// Takes one round's changes through all levels.
+    pub(crate) fn propagate(
+        &mut self,
+        flush: &Flush<'_>,
+        buffers: &mut Buffers,
+    ) -> Result<(), AggregateError> {
+        for at in 0..self.levels.len() {
+            let (before, rest) = self.levels.split_at_mut(at);
+            let level = &mut rest[0];
+            let input = at.checked_sub(1).map_or(&self.root, |left| &before[left].tokens);
+            let outer = match &level.node {
+                Node::Group(group) => tokens_of(&self.root, before, group.plan.outer_level),
+                _ => input,
+            };
+            if level.delta.is_empty() && !input.has_changes() && !outer.has_changes() {
+                continue;
+            }
+            let mut sources = Sources::new();
+            for source in &level.left {
+                sources.push(resolve(flush.store, before, *source));
+            }
+            let mut cx = Context {
+                scope: flush.scope,
+                store: flush.store,
+                ops: flush.ops,
+                round_start: flush.round_start,
+                left_sources: sources.as_slice(),
+                buffers,
+            };
+            match &mut level.node {
+                Node::Join(join) => {
+                    join.process(&mut cx, input, &level.delta, &mut level.tokens);
+                }
+                Node::Block(block) => {
+                    block.process(&mut cx, input, &level.delta, &mut level.tokens);
+                }
+                Node::Group(group) => {
+                    group_process(group, &mut cx, &self.root, before, &mut level.tokens)?;
+                }
+            }
+            level.delta.clear();
+        }
+        Ok(())
+    }
+
+    /// How a live match was touched in this flush.
+    pub(crate) fn touch(&mut self, flush: &Flush<'_>, buffers: &mut Buffers, token: u32) -> Touch {
+        let mut touch = Touch::default();
+        let mut at = Some(self.levels.len() - 1);
+        let mut token = token;
+        while let Some(level_at) = at {
+            let (before, rest) = self.levels.split_at_mut(level_at);
+            let level = &mut rest[0];
+            let parent = level.tokens.parent(token);
+            at = level_at.checked_sub(1);
+            match &mut level.node {
+                Node::Join(join) => {
+                    let slot = *level.tokens.row(token).last().expect("joins add a position");
+                    let (kind, reads) = (join.plan.kind, join.plan.reads);
+                    touch.rearm = touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
+                }
+                Node::Block(block) => {
+                    let left = at.map_or(&self.root, |left| &before[left].tokens);
+                    let mut sources = Sources::new();
+                    for source in &level.left {
+                        sources.push(resolve(flush.store, before, *source));
+                    }
+                    let mut cx = Context {
+                        scope: flush.scope,
+                        store: flush.store,
+                        ops: flush.ops,
+                        round_start: flush.round_start,
+                        left_sources: sources.as_slice(),
+                        buffers,
+                    };
+                    touch.any = touch.any.max(block.trigger(&mut cx, left, parent));
+                }
+                Node::Group(group) => {
+                    let members = tokens_of(&self.root, before, level_at.checked_sub(1));
+                    let context = level.tokens.entry(token);
+                    let seq = group.trigger(flush.store, flush.ops, members, context);
+                    touch.rearm = touch.rearm.max(seq);
+                    at = group.plan.outer_level;
+                }
+            }
+            token = parent;
+        }
+        touch.any = touch.any.max(touch.rearm);
+        touch
+    }
+
+    pub(crate) fn end_round(&mut self) {
+        self.root.end_round();
+        self.levels.iter_mut().for_each(|level| level.tokens.end_round());
+    }
+
+    pub(crate) fn end_flush(&mut self, scope: Scope) {
+        self.root.end_flush(scope);
+        for level in &mut self.levels {
+            level.tokens.end_flush(scope);
+            match &mut level.node {
+                Node::Join(_) => {}
+                Node::Block(block) => block.end_flush(),
+                Node::Group(group) => group.end_flush(scope),
+            }
+        }
+    }
+
+    /// Sources of complete matches, resolved.
+    pub(crate) fn sources<'a>(&'a self, store: &'a Store) -> Sources<'a> {
+        let mut sources = Sources::new();
+        for source in self.positions() {
+            sources.push(resolve(store, &self.levels, *source));
+        }
+        sources
+    }
+
+    /// Appends the canonical bytes of a position's member; `None` for a fact.
+    pub(crate) fn group_key(&self, source: Source, context: u32, bytes: &mut Vec<u8>) {
+        if let Source::Groups(level) = source
+            && let Node::Group(group) = &self.levels[level].node
+        {
+            group.grouping.key_bytes(context, bytes);
+        }
+    }
+}
+
+fn tokens_of<'a>(root: &'a Tokens, levels: &'a [Level], level: Option<usize>) -> &'a Tokens {
+    level.map_or(root, |level| &levels[level].tokens)
+}
+
+fn resolve<'a>(store: &'a Store, levels: &'a [Level], source: Source) -> &'a dyn std::any::Any {
+    match source {
+        Source::Facts(kind) => store.source(kind),
+        Source::Groups(level) => match &levels[level].node {
+            Node::Group(group) => group.grouping.results(),
+            Node::Join(_) | Node::Block(_) => unreachable!("sources name groups"),
+        },
+    }
+}
+
+fn group_process(
+    group: &mut Group,
+    cx: &mut Context<'_>,
+    root: &Tokens,
+    before: &[Level],
+    out: &mut Tokens,
+) -> Result<(), AggregateError> {
+    let plan = Arc::clone(&group.plan);
+    let last = before.len() - 1;
+    let outer_of = |member: u32| {
+        let climb = |token: u32, level: usize| before[last - level].tokens.parent(token);
+        (0..plan.elements).fold(member, climb)
+    };
+    let mut member_sources = Sources::new();
+    for source in &before[last].own {
+        member_sources.push(resolve(cx.store, before, *source));
+    }
+    let inputs = Inputs {
+        members: &before[last].tokens,
+        outer: tokens_of(root, before, plan.outer_level),
+        outer_of: &outer_of,
+        member_sources: member_sources.as_slice(),
+    };
+    group.process(cx, &inputs, out)
+}

@@ -1,0 +1,226 @@
+//! The plan of one level: a pattern's conditions with what the engine needs to evaluate them.
+
+use std::any::Any;
+
+use crate::fact::FieldMask;
+use crate::ir::{Comparison, Conditions, Test};
+use crate::key::{Codes, combine};
+use crate::network::index::Bounds;
+use crate::rows::Rows;
+use crate::store::Store;
+
+/// What a position of a rule's rows holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// Facts of this kind.
+    Facts(u32),
+    /// Results of the group at this level.
+    Groups(usize),
+}
+
+/// Up to this many positions need no allocation when rows are evaluated.
+const INLINE: usize = 8;
+
+/// The sources of a row's positions.
+pub(crate) struct Sources<'a> {
+    inline: [&'a dyn Any; INLINE],
+    spilled: Vec<&'a dyn Any>,
+    len: usize,
+}
+
+impl<'a> Sources<'a> {
+    pub(crate) fn new() -> Self {
+        Self { inline: [&(); INLINE], spilled: Vec::new(), len: 0 }
+    }
+
+    pub(crate) fn push(&mut self, source: &'a dyn Any) {
+        if self.len < INLINE {
+            self.inline[self.len] = source;
+        } else {
+            if self.len == INLINE {
+                self.spilled.extend_from_slice(&self.inline);
+            }
+            self.spilled.push(source);
+        }
+        self.len += 1;
+    }
+
+    pub(crate) fn as_slice(&self) -> &[&'a dyn Any] {
+        if self.len <= INLINE { &self.inline[..self.len] } else { &self.spilled }
+    }
+}
+
+/// A pattern with its conditions, ready to be evaluated.
+pub(crate) struct Plan {
+    pub(crate) kind: u32,
+    /// Fields whose updates touch the matches of this pattern.
+    pub(crate) reads: FieldMask,
+    pub(crate) conditions: Conditions,
+}
+
+impl Plan {
+    pub(crate) fn is_ordered(&self) -> bool {
+        !self.conditions.ranges.is_empty()
+    }
+
+    /// Whether a candidate from the index still has to pass a test.
+    pub(crate) fn verifies(&self, exact: bool) -> bool {
+        let conditions = &self.conditions;
+        !conditions.ranges.is_empty()
+            || !conditions.residual.is_empty()
+            || (!conditions.keys.is_empty() && !(exact && conditions.keys.len() == 1))
+    }
+
+    /// The tests that a candidate from the index has to pass.
+    fn verification(&self, exact: bool) -> impl Iterator<Item = &Test> {
+        let conditions = &self.conditions;
+        let keys = if exact && conditions.keys.len() <= 1 { &[] } else { &conditions.keys[..] };
+        (keys.iter().map(|key| &key.test))
+            .chain(conditions.ranges.iter().map(|range| &range.test))
+            .chain(&conditions.residual)
+    }
+
+    /// Key codes of inner facts (rows with that fact alone); says whether they are exact.
+    pub(crate) fn inner_codes(&self, rows: &Rows<'_>, scratch: &mut CodeScratch) -> bool {
+        let keys = self.conditions.keys.iter().map(|key| &key.inner);
+        codes(keys, rows, scratch)
+    }
+
+    /// Key codes of tuples; says whether they are exact.
+    pub(crate) fn outer_codes(&self, rows: &Rows<'_>, scratch: &mut CodeScratch) -> bool {
+        let keys = self.conditions.keys.iter().map(|key| &key.outer);
+        codes(keys, rows, scratch)
+    }
+
+    pub(crate) fn inner_orders(&self, rows: &Rows<'_>, orders: &mut Vec<u64>) {
+        orders.clear();
+        match self.conditions.ranges.first() {
+            Some(range) => (range.inner)(rows, orders),
+            None => orders.resize(rows.len(), 0),
+        }
+    }
+
+    pub(crate) fn outer_orders(&self, rows: &Rows<'_>, orders: &mut Vec<u64>) {
+        orders.clear();
+        match self.conditions.ranges.first() {
+            Some(range) => (range.outer)(rows, orders),
+            None => orders.resize(rows.len(), 0),
+        }
+    }
+
+    /// Bounds of inner order codes that a tuple with this order code can match.
+    pub(crate) fn inner_bounds(&self, outer: u64) -> Bounds {
+        match self.conditions.ranges.first().map(|range| range.comparison) {
+            None => (0, u64::MAX),
+            Some(Comparison::AtMost) => (0, outer),
+            Some(Comparison::AtLeast) => (outer, u64::MAX),
+        }
+    }
+
+    /// Bounds of outer order codes that an inner fact with this order code can match.
+    pub(crate) fn outer_bounds(&self, inner: u64) -> Bounds {
+        match self.conditions.ranges.first().map(|range| range.comparison) {
+            None => (0, u64::MAX),
+            Some(Comparison::AtMost) => (inner, u64::MAX),
+            Some(Comparison::AtLeast) => (0, inner),
+        }
+    }
+
+    /// Whether rows of a tuple and an inner fact pass; one answer per row.
+    pub(crate) fn verify(&self, exact: bool, rows: &Rows<'_>, answers: &mut Answers) {
+        answers.all(self.verification(exact), rows);
+    }
+
+    /// Whether inner facts pass their own conditions; one answer per row.
+    pub(crate) fn alpha(&self, rows: &Rows<'_>, answers: &mut Answers) {
+        answers.all(self.conditions.alpha.iter(), rows);
+    }
+}
+
+/// Buffers for codes of keys with several parts.
+#[derive(Default)]
+pub(crate) struct CodeScratch {
+    pub(crate) codes: Codes,
+    part: Codes,
+}
+
+fn codes<'a>(
+    keys: impl Iterator<Item = &'a crate::ir::KeyFn>,
+    rows: &Rows<'_>,
+    scratch: &mut CodeScratch,
+) -> bool {
+    let CodeScratch { codes, part } = scratch;
+    codes.clear();
+    let mut parts = 0;
+    for key in keys {
+        if parts == 0 {
+            key(rows, codes);
+        } else {
+            part.clear();
+            key(rows, part);
+            for (code, &part) in codes.codes_mut().iter_mut().zip(part.as_slice()) {
+                *code = combine(*code, part);
+            }
+        }
+        parts += 1;
+    }
+    if parts == 0 {
+        codes.codes_mut().resize(rows.len(), 0);
+    }
+    parts <= 1 && codes.is_exact()
+}
+
+/// Answers of tests over a batch, all of them combined.
+#[derive(Default)]
+pub(crate) struct Answers {
+    pub(crate) passed: Vec<bool>,
+    one: Vec<bool>,
+    kept: Vec<u32>,
+}
+
+impl Answers {
+    /// Evaluates the tests in order, each only on rows that passed those before it: a condition may
+    /// guard the next one.
+    pub(crate) fn all<'a>(&mut self, tests: impl Iterator<Item = &'a Test>, rows: &Rows<'_>) {
+        self.passed.clear();
+        let mut first = true;
+        for test in tests {
+            if first {
+                (test.evaluate)(rows, &mut self.passed);
+                first = false;
+            } else if self.passed.contains(&false) {
+                self.narrow(test, rows);
+            } else {
+                self.passed.clear();
+                (test.evaluate)(rows, &mut self.passed);
+            }
+        }
+        if first {
+            self.passed.resize(rows.len(), true);
+        }
+        debug_assert_eq!(self.passed.len(), rows.len(), "one answer per row");
+    }
+
+    fn narrow(&mut self, test: &Test, rows: &Rows<'_>) {
+        self.kept.clear();
+        for (row, _) in self.passed.iter().enumerate().filter(|(_, passed)| **passed) {
+            self.kept.extend_from_slice(rows.slots_of(row));
+        }
+        if self.kept.is_empty() {
+            return;
+        }
+        self.one.clear();
+        (test.evaluate)(&rows.with_slots(&self.kept), &mut self.one);
+        let mut answers = self.one.iter();
+        for passed in self.passed.iter_mut().filter(|passed| **passed) {
+            *passed = *answers.next().expect("one answer per row");
+        }
+    }
+}
+
+/// The sources of the facts of one pattern alone.
+pub(crate) fn alone(store: &Store, kind: u32) -> Sources<'_> {
+    let mut sources = Sources::new();
+    sources.push(store.source(kind));
+    sources
+}

@@ -1,0 +1,75 @@
+//! The right memory of a level: the facts that pass a pattern's own conditions.
+
+use crate::network::index::Index;
+use crate::trail::{Column, Scope, trailed};
+
+use crate::chains::NONE;
+
+/// Facts that pass a pattern's own conditions, by entry.
+#[derive(Clone)]
+pub(crate) struct RightMemory {
+    slots: Column<u32>,
+    free: Column<u32>,
+    pub(crate) index: Index,
+    /// By entry: the head of its tokens (join), or of the tuples that it blocks (`not`, `exists`).
+    pub(crate) heads: Column<u32>,
+}
+
+trailed!(RightMemory { slots, free, index, heads });
+
+/// What happened to the facts of one pattern in a round.
+#[derive(Clone, Default)]
+pub(crate) struct RightDelta {
+    /// Entries of facts that entered, not yet in the index.
+    pub(crate) inserted: Vec<u32>,
+    /// Entries of facts that stay and of which a read field changed.
+    pub(crate) updated: Vec<u32>,
+    /// Entries of facts that left, still in the index.
+    pub(crate) deleted: Vec<u32>,
+}
+
+impl RightDelta {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.inserted.clear();
+        self.updated.clear();
+        self.deleted.clear();
+    }
+}
+
+impl RightMemory {
+    pub(crate) fn new(ordered: bool) -> Self {
+        Self {
+            slots: Column::default(),
+            free: Column::default(),
+            index: Index::new(ordered),
+            heads: Column::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self, entry: u32) -> u32 {
+        *self.slots.get(entry)
+    }
+
+    /// Gives a fact an entry; it is not in the index yet.
+    #[inline]
+    pub(crate) fn admit(&mut self, scope: Scope, slot: u32) -> u32 {
+        if let Some(entry) = self.free.pop(scope) {
+            self.slots.set(scope, entry, slot);
+            self.heads.set(scope, entry, NONE);
+            return entry;
+        }
+        self.slots.push(scope, slot);
+        self.heads.push(scope, NONE);
+        self.slots.len() - 1
+    }
+
+    /// Takes an entry that is not in the index any more back.
+    pub(crate) fn dismiss(&mut self, scope: Scope, entry: u32) {
+        self.free.push(scope, entry);
+    }
+}

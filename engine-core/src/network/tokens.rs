@@ -1,0 +1,214 @@
+//! Tokens: the partial matches after one level of a rule.
+
+use crate::chains::NONE;
+use crate::trail::{Column, Scope, trailed};
+
+/// How a token hangs in the network.
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    /// The token of the level before; `NONE` for a dead token.
+    parent: u32,
+    next_sibling: u32,
+    prev_sibling: u32,
+    /// The right entry, or the group's context, that this token adds to its parent.
+    entry: u32,
+    next_of_entry: u32,
+    prev_of_entry: u32,
+}
+
+/// What happened to a token in the current flush.
+const NEW: u8 = 1;
+/// Set while the token is in this round's list of new tokens.
+const IN_INSERTED: u8 = 2;
+const IN_UPDATED: u8 = 4;
+
+/// Tokens of one level, as rows of slots.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens {
+    width: u32,
+    rows: Column<u32>,
+    links: Column<Links>,
+    free: Column<u32>,
+    /// Scratch: what happened in this round, what in this flush.
+    pub(crate) inserted: Vec<u32>,
+    pub(crate) updated: Vec<u32>,
+    pub(crate) deleted: Vec<u32>,
+    marks: Vec<u8>,
+    new: Vec<u32>,
+    dead: Vec<u32>,
+}
+
+trailed!(Tokens { rows, links, free });
+
+/// Heads of token lists, by left token or by right entry.
+pub(crate) type Heads = Column<u32>;
+
+impl Tokens {
+    pub(crate) fn new(width: usize) -> Self {
+        Self { width: u32::try_from(width).expect("few positions"), ..Self::default() }
+    }
+
+    #[inline]
+    pub(crate) fn row(&self, token: u32) -> &[u32] {
+        let start = token as usize * self.width as usize;
+        &self.rows.as_slice()[start..start + self.width as usize]
+    }
+
+    #[inline]
+    pub(crate) fn parent(&self, token: u32) -> u32 {
+        self.links.get(token).parent
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self, token: u32) -> u32 {
+        self.links.get(token).entry
+    }
+
+    #[inline]
+    pub(crate) fn is_live(&self, token: u32) -> bool {
+        self.parent(token) != NONE
+    }
+
+    /// Whether the token came into being in this flush.
+    pub(crate) fn is_new(&self, token: u32) -> bool {
+        self.marks[token as usize] & NEW != 0
+    }
+
+    /// All live tokens.
+    pub(crate) fn live(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.links.len()).filter(|&token| self.is_live(token))
+    }
+
+    pub(crate) fn next_of_entry(&self, token: u32) -> u32 {
+        self.links.get(token).next_of_entry
+    }
+
+    pub(crate) fn next_sibling(&self, token: u32) -> u32 {
+        self.links.get(token).next_sibling
+    }
+
+    /// Adds a token whose row is that of its parent (`base`), followed by `slot` if there is one.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        scope: Scope,
+        parent: u32,
+        entry: u32,
+        base: &[u32],
+        slot: Option<u32>,
+    ) -> u32 {
+        debug_assert_eq!(base.len() + usize::from(slot.is_some()), self.width as usize);
+        let links = Links {
+            parent,
+            next_sibling: NONE,
+            prev_sibling: NONE,
+            entry,
+            next_of_entry: NONE,
+            prev_of_entry: NONE,
+        };
+        let cells = base.iter().copied().chain(slot);
+        let token = if let Some(token) = self.free.pop(scope) {
+            self.links.set(scope, token, links);
+            let start = token * self.width;
+            for (at, cell) in (start..).zip(cells) {
+                self.rows.set(scope, at, cell);
+            }
+            token
+        } else {
+            self.links.push(scope, links);
+            cells.for_each(|cell| self.rows.push(scope, cell));
+            self.marks.push(0);
+            self.links.len() - 1
+        };
+        self.marks[token as usize] = NEW | IN_INSERTED;
+        self.inserted.push(token);
+        self.new.push(token);
+        token
+    }
+
+    /// Links a token into its parent's list of children.
+    #[inline]
+    pub(crate) fn link_sibling(&mut self, scope: Scope, token: u32, heads: &mut Heads, left: u32) {
+        let head = *heads.get(left);
+        if head != NONE {
+            self.links.change(scope, head, |links| links.prev_sibling = token);
+            self.links.change(scope, token, |links| links.next_sibling = head);
+        }
+        heads.set(scope, left, token);
+    }
+
+    /// Links a token into the list of its right entry.
+    #[inline]
+    pub(crate) fn link_entry(&mut self, scope: Scope, token: u32, heads: &mut Heads, entry: u32) {
+        let head = *heads.get(entry);
+        if head != NONE {
+            self.links.change(scope, head, |links| links.prev_of_entry = token);
+            self.links.change(scope, token, |links| links.next_of_entry = head);
+        }
+        heads.set(scope, entry, token);
+    }
+
+    pub(crate) fn unlink_sibling(&mut self, scope: Scope, token: u32, heads: &mut Heads) {
+        let Links { parent, next_sibling: next, prev_sibling: prev, .. } = *self.links.get(token);
+        if next != NONE {
+            self.links.change(scope, next, |links| links.prev_sibling = prev);
+        }
+        if prev == NONE {
+            heads.set(scope, parent, next);
+        } else {
+            self.links.change(scope, prev, |links| links.next_sibling = next);
+        }
+    }
+
+    pub(crate) fn unlink_entry(&mut self, scope: Scope, token: u32, heads: &mut Heads) {
+        let Links { entry, next_of_entry: next, prev_of_entry: prev, .. } = *self.links.get(token);
+        if next != NONE {
+            self.links.change(scope, next, |links| links.prev_of_entry = prev);
+        }
+        if prev == NONE {
+            heads.set(scope, entry, next);
+        } else {
+            self.links.change(scope, prev, |links| links.next_of_entry = next);
+        }
+    }
+
+    /// Declares an unlinked token dead. Its row stays readable until the flush ends.
+    pub(crate) fn kill(&mut self, scope: Scope, token: u32) {
+        debug_assert!(self.is_live(token), "a token dies once");
+        self.links.change(scope, token, |links| links.parent = NONE);
+        self.deleted.push(token);
+        self.dead.push(token);
+    }
+
+    /// Notes that something a live token depends on has changed.
+    #[inline]
+    pub(crate) fn mark_updated(&mut self, token: u32) {
+        let mark = &mut self.marks[token as usize];
+        if *mark & (IN_INSERTED | IN_UPDATED) == 0 {
+            *mark |= IN_UPDATED;
+            self.updated.push(token);
+        }
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !(self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty())
+    }
+
+    /// Forgets what happened in this round.
+    pub(crate) fn end_round(&mut self) {
+        for token in self.inserted.drain(..).chain(self.updated.drain(..)) {
+            self.marks[token as usize] &= NEW;
+        }
+        self.deleted.clear();
+    }
+
+    /// Forgets what happened in this flush; dead tokens may be used again.
+    pub(crate) fn end_flush(&mut self, scope: Scope) {
+        for token in self.new.drain(..) {
+            self.marks[token as usize] = 0;
+        }
+        for token in self.dead.drain(..) {
+            self.free.push(scope, token);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The only way out of the engine.
+
+use steadfast_wm::Record;
+
+/// Takes what the engine reports, in order. Implemented by whoever journals, follows or counts.
+///
+/// # Contract
+///
+/// The engine calls [`ActionSink::record`] for everything that happens, in the order in which it
+/// happens, and never looks at what becomes of it. The implementor must not lose a record: if it
+/// cannot keep one it remembers that and refuses the commit.
+pub trait ActionSink {
+    /// Takes one record; its bytes are borrowed for the call only.
+    fn record(&mut self, record: &Record<'_>);
+
+    /// Whether records are wanted at all; without, the engine saves making them.
+    fn wants_records(&self) -> bool {
+        true
+    }
+}
+
+/// Keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard;
+
+impl ActionSink for Discard {
+    fn record(&mut self, _record: &Record<'_>) {}
+
+    fn wants_records(&self) -> bool {
+        false
+    }
+}
