@@ -1,0 +1,296 @@
+//! `#[derive(Fact)]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, Index, LitInt, LitStr, Member, Path, Result, Type,
+};
+
+use super::attributes::{
+    arguments, first_version, refuse_generics, set_once, stable_name, string, unknown, version,
+};
+
+/// Expands `#[derive(Fact)]`.
+pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
+    refuse_generics(input, "a fact")?;
+    let shape = Shape::of(input)?;
+    let options = Options::of(input, &shape)?;
+    let consts = consts(&options, &shape);
+    let diff = diff(&shape);
+    let read = read(&options);
+    let key = key(&shape);
+    let ident = &input.ident;
+    Ok(quote! {
+        #[automatically_derived]
+        #[allow(clippy::all, clippy::pedantic)]
+        impl ::steadfast::__macro::Fact for #ident {
+            #consts
+            #diff
+            #read
+            #key
+        }
+    })
+}
+
+/// What the attributes of the type say.
+struct Options {
+    name: LitStr,
+    version: LitInt,
+    from: Option<Path>,
+    unique: bool,
+}
+
+impl Options {
+    fn of(input: &DeriveInput, shape: &Shape<'_>) -> Result<Self> {
+        let (mut name, mut found, mut from) = (None, None, None);
+        let mut unique: Option<Span> = None;
+        arguments(&input.attrs, "fact", |meta| {
+            if meta.path.is_ident("rename") {
+                set_once(&mut name, meta, string(meta)?)
+            } else if meta.path.is_ident("version") {
+                set_once(&mut found, meta, version(meta)?)
+            } else if meta.path.is_ident("from") {
+                set_once(&mut from, meta, meta.value()?.parse::<Path>()?)
+            } else if meta.path.is_ident("unique") {
+                set_once(&mut unique, meta, meta.path.span())
+            } else if meta.path.is_ident("key") {
+                Err(meta.error("`key` belongs on the key's fields"))
+            } else {
+                Err(unknown(
+                    meta,
+                    "`rename = \"…\"`, `version = …`, `from = OldType` or `unique`",
+                ))
+            }
+        })?;
+        if let (Some(from), None) = (&from, &found) {
+            let message = "`from` needs `version = …`, above the version of the old type";
+            return Err(Error::new(from.span(), message));
+        }
+        if let (Some(span), false) = (unique, shape.fields.iter().any(|field| field.key)) {
+            let message = "`unique` needs a key: mark its fields with `#[fact(key)]`";
+            return Err(Error::new(span, message));
+        }
+        let name = stable_name(name.as_ref(), input);
+        let version = found.unwrap_or_else(first_version);
+        Ok(Self {
+            name,
+            version,
+            from,
+            unique: unique.is_some(),
+        })
+    }
+}
+
+/// The fields as the engine sees them.
+struct Shape<'a> {
+    fields: Vec<Field<'a>>,
+    /// An enum is one value, not fields.
+    whole: bool,
+}
+
+struct Field<'a> {
+    member: Member,
+    ty: &'a Type,
+    key: bool,
+}
+
+impl<'a> Shape<'a> {
+    fn of(input: &'a DeriveInput) -> Result<Self> {
+        match &input.data {
+            Data::Struct(data) => Ok(Self {
+                fields: fields(&data.fields)?,
+                whole: false,
+            }),
+            Data::Enum(data) => {
+                for variant in &data.variants {
+                    refuse_arguments(&variant.attrs)?;
+                    for field in &variant.fields {
+                        refuse_arguments(&field.attrs)?;
+                        refuse_unordered(&field.ty, &field.attrs)?;
+                    }
+                }
+                Ok(Self {
+                    fields: Vec::new(),
+                    whole: true,
+                })
+            }
+            Data::Union(data) => {
+                let message = "a fact is a struct or an enum: unions have no value to compare";
+                Err(Error::new(data.union_token.span(), message))
+            }
+        }
+    }
+}
+
+fn fields(fields: &Fields) -> Result<Vec<Field<'_>>> {
+    let each = fields.iter().enumerate().map(|(at, field)| {
+        let mut key = None;
+        arguments(&field.attrs, "fact", |meta| {
+            if meta.path.is_ident("key") {
+                set_once(&mut key, meta, ())
+            } else if meta.path.is_ident("unique") {
+                Err(meta.error("`unique` belongs on the type; its key's fields have `key`"))
+            } else {
+                Err(unknown(meta, "`key` on a field"))
+            }
+        })?;
+        refuse_unordered(&field.ty, &field.attrs)?;
+        let member = match &field.ident {
+            Some(ident) => Member::Named(ident.clone()),
+            None => Member::Unnamed(Index::from(at)),
+        };
+        Ok(Field {
+            member,
+            ty: &field.ty,
+            key: key.is_some(),
+        })
+    });
+    each.collect()
+}
+
+/// Parts of an enum take no arguments: its whole value is one field.
+fn refuse_arguments(attributes: &[Attribute]) -> Result<()> {
+    let message = "an enum is one field as a whole: `#[fact(…)]` belongs on the type";
+    arguments(attributes, "fact", |meta| Err(meta.error(message)))
+}
+
+/// Refuses the collections whose order, and so whose bytes, differ between equal values. Fields
+/// with a serde attribute may have an order of their own and pass.
+fn refuse_unordered(ty: &Type, attributes: &[Attribute]) -> Result<()> {
+    let Type::Path(path) = ty else { return Ok(()) };
+    let Some(last) = path.path.segments.last() else {
+        return Ok(());
+    };
+    let ordered = match last.ident.to_string().as_str() {
+        "HashMap" => "BTreeMap",
+        "HashSet" => "BTreeSet",
+        _ => return Ok(()),
+    };
+    if attributes
+        .iter()
+        .any(|attribute| attribute.path().is_ident("serde"))
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "a `{}` is stored in no stable order: use a `{ordered}` in facts",
+        last.ident
+    );
+    Err(Error::new(last.ident.span(), message))
+}
+
+fn consts(options: &Options, shape: &Shape<'_>) -> TokenStream {
+    let Options {
+        name,
+        version,
+        unique,
+        ..
+    } = options;
+    let keyed = shape.fields.iter().any(|field| field.key);
+    let fields = shape.fields.iter().map(|field| match &field.member {
+        Member::Named(ident) => LitStr::new(&ident.unraw().to_string(), ident.span()),
+        Member::Unnamed(index) => LitStr::new(&index.index.to_string(), index.span()),
+    });
+    let whole = shape.whole.then_some("value");
+    quote! {
+        const NAME: &'static str = #name;
+        const VERSION: u32 = #version;
+        const FIELDS: &'static [&'static str] = &[#(#fields,)* #whole];
+        const KEYED: bool = #keyed;
+        const UNIQUE: bool = #unique;
+    }
+}
+
+fn diff(shape: &Shape<'_>) -> TokenStream {
+    let mask = quote!(::steadfast::__macro::FieldMask);
+    let ne = quote!(::core::cmp::PartialEq::ne);
+    let changed = shape
+        .fields
+        .iter()
+        .enumerate()
+        .map(|(at, Field { member, ty, .. })| {
+            // The type's span: that is what lacks `PartialEq`, if anything does.
+            quote_spanned! {ty.span()=>
+                if #ne(&self.#member, &other.#member) {
+                    mask = mask.union(#mask::field(#at));
+                }
+            }
+        });
+    let whole = shape.whole.then(|| {
+        quote! {
+            if #ne(self, other) {
+                mask = mask.union(#mask::field(0));
+            }
+        }
+    });
+    quote! {
+        #[allow(unused_mut, unused_variables)]
+        fn diff(&self, other: &Self) -> #mask {
+            let mut mask = #mask::NONE;
+            #(#changed)*
+            #whole
+            mask
+        }
+    }
+}
+
+fn read(options: &Options) -> TokenStream {
+    let upcast = options.from.as_ref().map(|from| {
+        quote_spanned! {from.span()=>
+            const {
+                ::core::assert!(
+                    <#from as ::steadfast::__macro::Fact>::VERSION < Self::VERSION,
+                    "the version of a fact must be above the version of the type it is read `from`",
+                );
+            }
+            if version <= <#from as ::steadfast::__macro::Fact>::VERSION {
+                let old = <#from as ::steadfast::__macro::Fact>::read(version, bytes)?;
+                return ::core::result::Result::Ok(
+                    <Self as ::core::convert::From<#from>>::from(old)
+                );
+            }
+        }
+    });
+    quote! {
+        fn read(
+            version: u32,
+            bytes: &[u8],
+        ) -> ::core::result::Result<Self, ::steadfast::__macro::ReadError> {
+            #upcast
+            ::steadfast::__macro::read_current(Self::NAME, Self::VERSION, version, bytes)
+        }
+    }
+}
+
+fn key(shape: &Shape<'_>) -> Option<TokenStream> {
+    let keys: Vec<&Field<'_>> = shape.fields.iter().filter(|field| field.key).collect();
+    if keys.is_empty() {
+        return None;
+    }
+    let hashed = keys.iter().map(|Field { member, ty, .. }| {
+        quote_spanned! {ty.span()=>
+            ::steadfast::__macro::code_of(&self.#member)
+        }
+    });
+    let same = keys.iter().map(|Field { member, ty, .. }| {
+        quote_spanned! {ty.span()=>
+            ::core::cmp::PartialEq::eq(&self.#member, &other.#member)
+        }
+    });
+    let code = if let [_] = keys.as_slice() {
+        quote!(#(#hashed)*)
+    } else {
+        quote!(::steadfast::__macro::code_of(&[#(#hashed),*]))
+    };
+    Some(quote! {
+        fn key_code(&self) -> ::core::option::Option<u64> {
+            ::core::option::Option::Some(#code)
+        }
+
+        fn same_key(&self, other: &Self) -> bool {
+            #(#same)&&*
+        }
+    })
+}

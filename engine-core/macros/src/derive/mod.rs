@@ -1,0 +1,8 @@
+//! The derives.
+
+mod attributes;
+mod effect;
+mod fact;
+
+pub(crate) use effect::{effect, global};
+pub(crate) use fact::fact;

@@ -1,0 +1,144 @@
+//! Arguments of `#[rule(…)]`.
+
+use proc_macro2::Span;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Error, Ident, LitInt, LitStr, Result, Token};
+
+/// What `#[rule(…)]` says.
+#[derive(Default)]
+pub(crate) struct RuleArgs {
+    /// Rules of higher salience fire first.
+    pub(crate) salience: i32,
+    /// Whether what the function returns is inserted for as long as the match lives.
+    pub(crate) logical: Option<Span>,
+    /// Whether a failing consequence counts as fired.
+    pub(crate) skip_on_error: bool,
+}
+
+const EXPECTED: &str = "expected `salience = …`, `logical` or `on_error = \"skip\"`";
+
+/// Arguments with a known meaning that no version has yet.
+const RESERVED: [&str; 12] = [
+    "module",
+    "no_loop",
+    "lock_on_active",
+    "group",
+    "agenda_group",
+    "activation_group",
+    "auto_focus",
+    "enabled",
+    "duration",
+    "timer",
+    "effective",
+    "expires",
+];
+
+impl Parse for RuleArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut args = Self::default();
+        let mut seen: Vec<String> = Vec::new();
+        while !input.is_empty() {
+            let name = input.call(Ident::parse_any)?;
+            let word = name.to_string();
+            if seen.contains(&word) {
+                return Err(Error::new(name.span(), format!("`{word}` is given twice")));
+            }
+            match word.as_str() {
+                "salience" => args.salience = salience(input)?,
+                "logical" => args.logical = Some(name.span()),
+                "on_error" => args.skip_on_error = on_error(input)?,
+                reserved if RESERVED.contains(&reserved) => {
+                    let message = format!("`{word}` is not supported yet: {EXPECTED}");
+                    return Err(Error::new(name.span(), message));
+                }
+                _ => {
+                    let message = format!("unknown argument `{word}`: {EXPECTED}");
+                    return Err(Error::new(name.span(), message));
+                }
+            }
+            seen.push(word);
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(args)
+    }
+}
+
+fn salience(input: ParseStream<'_>) -> Result<i32> {
+    input.parse::<Token![=]>()?;
+    let minus = input.parse::<Option<Token![-]>>()?;
+    if !input.peek(LitInt) {
+        let message = "expected an integer literal; a salience is fixed when the rule is compiled";
+        return Err(input.error(message));
+    }
+    let literal: LitInt = input.parse()?;
+    let sign = if minus.is_some() { "-" } else { "" };
+    let suffixed = !matches!(literal.suffix(), "" | "i32");
+    let value = format!("{sign}{}", literal.base10_digits()).parse::<i32>();
+    match value {
+        Ok(value) if !suffixed => Ok(value),
+        _ => Err(Error::new(
+            literal.span(),
+            "a salience is an i32: expected -2147483648 up to 2147483647",
+        )),
+    }
+}
+
+fn on_error(input: ParseStream<'_>) -> Result<bool> {
+    input.parse::<Token![=]>()?;
+    let (word, span) = if input.peek(LitStr) {
+        let literal: LitStr = input.parse()?;
+        (literal.value(), literal.span())
+    } else {
+        let ident = input.call(Ident::parse_any)?;
+        (ident.to_string(), ident.span())
+    };
+    match word.as_str() {
+        "skip" => Ok(true),
+        "abort" => Ok(false),
+        _ => Err(Error::new(span, "expected `\"skip\"` or `\"abort\"`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(source: &str) -> std::result::Result<RuleArgs, String> {
+        syn::parse_str::<RuleArgs>(source).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn saliences_reach_both_ends() {
+        let salience = |source| parse(source).map(|args| args.salience);
+        assert_eq!(salience("salience = -2147483648"), Ok(i32::MIN));
+        assert_eq!(salience("salience = 2147483647,"), Ok(i32::MAX));
+        assert_eq!(salience("logical"), Ok(0));
+        for wrong in [
+            "salience = 2147483648",
+            "salience = -2147483649",
+            "salience = 1u8",
+        ] {
+            assert!(
+                salience(wrong).is_err_and(|error| error.contains("i32")),
+                "{wrong}"
+            );
+        }
+        assert!(salience("salience = MAX").is_err_and(|error| error.contains("literal")));
+    }
+
+    #[test]
+    fn arguments_are_known_and_given_once() {
+        let args = parse("logical, on_error = \"skip\", salience = 1").expect("valid");
+        assert!(args.logical.is_some() && args.skip_on_error);
+        assert!(!parse("on_error = abort").expect("valid").skip_on_error);
+        let message = |source| parse(source).err().unwrap_or_default();
+        assert!(message("logical, logical").contains("twice"));
+        assert!(message("no_loop").contains("not supported yet"));
+        assert!(message("module = \"pricing\"").contains("not supported yet"));
+        assert!(message("saliense = 3").contains("unknown argument `saliense`"));
+        assert!(message("on_error = \"retry\"").contains("\"skip\""));
+    }
+}

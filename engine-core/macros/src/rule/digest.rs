@@ -1,0 +1,107 @@
+//! Digests of a rule: one of what decides when it fires, one of what it then does.
+
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::ItemFn;
+
+use super::args::RuleArgs;
+use super::emit::written;
+use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Part};
+use crate::tokens::Digester;
+
+/// Digest of the left-hand side: patterns, conditions and salience, in their order.
+pub(crate) fn conditions(analysis: &Analysis, salience: i32) -> [u8; 16] {
+    let mut digester = Digester::new("steadfast conditions 1");
+    digester.word(&salience.to_string());
+    digester.count(analysis.parts.len());
+    for part in &analysis.parts {
+        match part {
+            Part::Each(pattern) => fact(&mut digester, "each", pattern),
+            Part::Not(pattern) => fact(&mut digester, "not", pattern),
+            Part::Exists(pattern) => fact(&mut digester, "exists", pattern),
+            Part::Group(pattern) => group(&mut digester, pattern),
+        }
+    }
+    digester.finish()
+}
+
+/// Digest of the right-hand side: parameters, result and body.
+pub(crate) fn consequence(function: &ItemFn, analysis: &Analysis, args: &RuleArgs) -> [u8; 16] {
+    let mut digester = Digester::new("steadfast consequence 1");
+    digester.word(if args.logical.is_some() {
+        "logical"
+    } else {
+        "plain"
+    });
+    digester.word(if args.skip_on_error { "skip" } else { "abort" });
+    digester.count(analysis.arguments.len());
+    for (argument, input) in analysis.arguments.iter().zip(&function.sig.inputs) {
+        if let syn::FnArg::Typed(typed) = input {
+            digester.tokens(typed.pat.to_token_stream());
+        }
+        digester.word(form(argument));
+    }
+    digester.tokens(function.sig.output.to_token_stream());
+    digester.tokens(function.block.to_token_stream());
+    digester.finish()
+}
+
+/// How the function takes an argument; its type belongs to the conditions.
+fn form(argument: &Argument) -> &'static str {
+    match argument {
+        Argument::Fact(_) => "fact",
+        Argument::Handle(_) => "handle",
+        Argument::Absent(_) => "absent",
+        Argument::Exists(_) => "exists",
+        Argument::Group { by_value: true, .. } => "group",
+        Argument::Group {
+            by_value: false, ..
+        } => "group reference",
+        Argument::Having => "having",
+        Argument::Then => "then",
+    }
+}
+
+fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
+    digester.word(word);
+    digester.word(&pattern.variable.name.to_string());
+    digester.tokens(pattern.variable.ty.to_token_stream());
+    all(digester, &pattern.conditions);
+    let watch = pattern
+        .watch
+        .as_ref()
+        .map(super::watch::Watch::words)
+        .unwrap_or_default();
+    digester.count(watch.len());
+    watch.iter().for_each(|word| digester.word(word));
+}
+
+fn group(digester: &mut Digester, group: &GroupPattern) {
+    digester.word("group");
+    digester.word(&group.variable.name.to_string());
+    digester.tokens(group.variable.ty.to_token_stream());
+    digester.count(group.elements.len());
+    group
+        .elements
+        .iter()
+        .for_each(|element| fact(digester, "element", element));
+    let by = group.by.iter().map(|key| key.expr.to_token_stream());
+    list(digester, by.collect());
+    list(digester, group.aggregates.iter().map(written).collect());
+    all(digester, &group.having);
+}
+
+fn all(digester: &mut Digester, conditions: &[Condition]) {
+    list(
+        digester,
+        conditions
+            .iter()
+            .map(|condition| condition.written.clone())
+            .collect(),
+    );
+}
+
+fn list(digester: &mut Digester, each: Vec<TokenStream>) {
+    digester.count(each.len());
+    each.into_iter().for_each(|tokens| digester.tokens(tokens));
+}

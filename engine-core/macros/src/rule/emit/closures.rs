@@ -1,0 +1,201 @@
+//! Closures over rows: tests, keys, orders, values.
+//!
+//! In each of them the user's variables are bound under their own names and types, so that the
+//! compiler checks the user's own tokens.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, Type};
+
+use super::site;
+use crate::rule::model::{Used, Value, Variable};
+use crate::rule::usage::Usage;
+
+/// Which row an expression is evaluated on.
+#[derive(Clone, Copy)]
+pub(crate) enum On {
+    /// A row of the rule's positions.
+    Tuple,
+    /// A row with the inner fact alone.
+    InnerAlone,
+}
+
+impl On {
+    fn position(self, variable: &Variable) -> usize {
+        match self {
+            Self::Tuple => variable.position,
+            Self::InnerAlone => 0,
+        }
+    }
+}
+
+/// Code that fetches the columns, once per batch, and code that binds the variables in one row.
+struct Bindings {
+    columns: TokenStream,
+    variables: TokenStream,
+}
+
+impl Bindings {
+    fn of(used: &[Used], expr: &Expr, on: On, rows: &Ident, row: &Ident) -> Self {
+        let names = Usage::of(expr).names;
+        let (mut columns, mut variables) = (TokenStream::new(), TokenStream::new());
+        for Used { variable, .. } in used {
+            let Variable {
+                name, ty, is_group, ..
+            } = variable;
+            if !names.contains_key(&name.to_string()) {
+                continue;
+            }
+            let column = format_ident!("column_{}", variable.position, span = site());
+            let fetch = Ident::new(if *is_group { "groups" } else { "facts" }, site());
+            let position = on.position(variable);
+            columns.extend(quote_spanned! {site()=>
+                let #column = #rows.#fetch::<#ty>(#position);
+            });
+            variables.extend(quote_spanned! {site()=>
+                let #name: &#ty = #column.at(#row);
+            });
+        }
+        Self { columns, variables }
+    }
+}
+
+fn local(name: &str) -> Ident {
+    Ident::new(name, site())
+}
+
+/// A reference to what an expression gives, with the expression's own span.
+fn reference_to(expr: &Expr) -> TokenStream {
+    let span = expr.span();
+    let binds_tightly = matches!(
+        expr,
+        Expr::Array(_)
+            | Expr::Call(_)
+            | Expr::Field(_)
+            | Expr::Index(_)
+            | Expr::Lit(_)
+            | Expr::Macro(_)
+            | Expr::MethodCall(_)
+            | Expr::Paren(_)
+            | Expr::Path(_)
+            | Expr::Reference(_)
+            | Expr::Tuple(_)
+            | Expr::Unary(_)
+    );
+    if binds_tightly {
+        quote_spanned!(span=> &#expr)
+    } else {
+        quote_spanned!(span=> &(#expr))
+    }
+}
+
+/// A `TestFn`.
+pub(crate) fn test(expr: &Expr, used: &[Used], on: On) -> TokenStream {
+    let (rows, row, answers) = (local("rows"), local("row"), local("answers"));
+    let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
+    // A closure with a return type per row: a `return` in the condition answers for that row alone.
+    quote_spanned! {site()=>
+        ::std::sync::Arc::new(
+            |#rows: &::steadfast::__macro::Rows<'_>, #answers: &mut ::std::vec::Vec<bool>| {
+                #columns
+                #answers.extend((0..#rows.len()).map(|#row: usize| -> bool {
+                    #variables
+                    #expr
+                }));
+            }
+        )
+    }
+}
+
+/// A `KeyFn`.
+pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
+    let (rows, row, codes) = (local("rows"), local("row"), local("codes"));
+    let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
+    let value = reference_to(expr);
+    let hashed = quote_spanned!(expr.span()=> join_keys_are_hashed(#value));
+    quote_spanned! {site()=>
+        ::std::sync::Arc::new(
+            |#rows: &::steadfast::__macro::Rows<'_>, #codes: &mut ::steadfast::__macro::Codes| {
+                #columns
+                for #row in 0..#rows.len() {
+                    #variables
+                    (&::steadfast::__macro::Probe(#hashed)).push_code(#codes);
+                }
+            }
+        )
+    }
+}
+
+/// An `OrderFn`.
+pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
+    let (rows, row, orders) = (local("rows"), local("row"), local("orders"));
+    let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
+    let value = reference_to(expr);
+    quote_spanned! {site()=>
+        ::std::sync::Arc::new(
+            |#rows: &::steadfast::__macro::Rows<'_>, #orders: &mut ::std::vec::Vec<u64>| {
+                #columns
+                for #row in 0..#rows.len() {
+                    #variables
+                    (&::steadfast::__macro::Probe(#value)).push_order(#orders);
+                }
+            }
+        )
+    }
+}
+
+/// A closure from a row to a clone of several values, as a tuple unless there is one alone.
+pub(crate) fn values(values: &[Option<&Value>], ty: Option<&Type>, tuple: bool) -> TokenStream {
+    let (rows, row) = (local("rows"), local("row"));
+    let mut bindings = TokenStream::new();
+    let parts = values.iter().map(|value| {
+        let Some(Value { expr, used }) = value else {
+            return quote!(());
+        };
+        let Bindings { columns, variables } = Bindings::of(used, expr, On::Tuple, &rows, &row);
+        let value = reference_to(expr);
+        let cloned = quote_spanned!(expr.span()=> ::core::clone::Clone::clone(#value));
+        bindings.extend(columns);
+        quote_spanned!(site()=> { #variables #cloned })
+    });
+    let parts: Vec<TokenStream> = parts.collect();
+    let result = ty.map(|ty| quote_spanned!(site()=> -> #ty));
+    let body = if tuple {
+        quote!((#(#parts,)*))
+    } else {
+        quote!(#(#parts)*)
+    };
+    quote_spanned! {site()=>
+        |#rows: &::steadfast::__macro::Rows<'_>, #row: usize| #result {
+            #bindings
+            #body
+        }
+    }
+}
+
+/// The `Reads` of these uses.
+pub(crate) fn reads<'a>(used: impl IntoIterator<Item = &'a Used>) -> TokenStream {
+    let mask = quote_spanned!(site()=> ::steadfast::__macro::FieldMask);
+    let each = used.into_iter().map(|Used { variable, usage }| {
+        let Variable {
+            ty,
+            position,
+            is_group,
+            ..
+        } = variable;
+        if usage.whole || *is_group {
+            return quote_spanned!(site()=> (#position, #mask::ALL));
+        }
+        let fields = &usage.fields;
+        let mut masks = fields
+            .iter()
+            .map(|field| quote_spanned!(site()=> #mask::of::<#ty>(#field)));
+        let first = masks
+            .next()
+            .unwrap_or_else(|| quote_spanned!(site()=> #mask::NONE));
+        quote_spanned!(site()=> (#position, #first #(.union(#masks))*))
+    });
+    let each: Vec<TokenStream> = each.collect();
+    quote_spanned!(site()=> ::std::vec![#(#each),*])
+}

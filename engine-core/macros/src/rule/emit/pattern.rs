@@ -1,0 +1,111 @@
+//! Fact patterns and their conditions.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Expr;
+
+use super::closures::{On, key, order, reads, test};
+use super::site;
+use crate::rule::classify::Class;
+use crate::rule::model::{Condition, FactPattern};
+use crate::tokens::text_of;
+
+/// A `Pattern`.
+pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStream {
+    let FactPattern {
+        variable,
+        conditions,
+        watch,
+        unindexed,
+    } = fact;
+    let (ty, name) = (&variable.ty, variable.name.to_string());
+    checks.extend(watch.as_ref().map(|watch| watch.check(ty)));
+    checks.extend(unindexed.map(|span| warn_unindexed(&name, span)));
+    let none = || quote!(::steadfast::__macro::FieldMask::NONE);
+    let (watch, ignore) = watch
+        .as_ref()
+        .map_or_else(|| (none(), none()), |watch| watch.masks(ty));
+    let (mut alpha, mut keys, mut ranges, mut residual) = (vec![], vec![], vec![], vec![]);
+    for condition in conditions {
+        match &condition.class {
+            Class::Alpha => alpha.push(whole_test(condition, On::InnerAlone)),
+            Class::Key { inner, outer } => keys.push(key_join(condition, inner, outer)),
+            Class::Range {
+                at_most,
+                inner,
+                outer,
+            } => {
+                ranges.push(range_join(condition, *at_most, inner, outer));
+            }
+            Class::Residual => residual.push(whole_test(condition, On::Tuple)),
+        }
+    }
+    quote_spanned! {site()=>
+        ::steadfast::__macro::Pattern {
+            variable: ::std::string::String::from(#name),
+            fact: ::steadfast::__macro::FactType::of::<#ty>(),
+            conditions: ::steadfast::__macro::Conditions {
+                alpha: ::std::vec![#(#alpha),*],
+                keys: ::std::vec![#(#keys),*],
+                ranges: ::std::vec![#(#ranges),*],
+                residual: ::std::vec![#(#residual),*],
+            },
+            watch: #watch,
+            ignore: #ignore,
+        }
+    }
+}
+
+/// A `Test` of the condition as a whole.
+pub(crate) fn whole_test(condition: &Condition, on: On) -> TokenStream {
+    let text = text_of(condition.written.clone());
+    let reads = reads(&condition.used);
+    let evaluate = test(&condition.expr, &condition.used, on);
+    quote_spanned! {site()=>
+        ::steadfast::__macro::Test {
+            text: ::std::string::String::from(#text),
+            reads: #reads,
+            evaluate: #evaluate,
+        }
+    }
+}
+
+fn key_join(condition: &Condition, inner: &Expr, outer: &Expr) -> TokenStream {
+    let inner = key(inner, &condition.used, On::InnerAlone);
+    let outer = key(outer, &condition.used, On::Tuple);
+    let test = whole_test(condition, On::Tuple);
+    quote_spanned! {site()=>
+        ::steadfast::__macro::KeyJoin { inner: #inner, outer: #outer, test: #test }
+    }
+}
+
+fn range_join(condition: &Condition, at_most: bool, inner: &Expr, outer: &Expr) -> TokenStream {
+    let comparison = Ident::new(if at_most { "AtMost" } else { "AtLeast" }, site());
+    let inner = order(inner, &condition.used, On::InnerAlone);
+    let outer = order(outer, &condition.used, On::Tuple);
+    let test = whole_test(condition, On::Tuple);
+    quote_spanned! {site()=>
+        ::steadfast::__macro::RangeJoin {
+            comparison: ::steadfast::__macro::Comparison::#comparison,
+            inner: #inner,
+            outer: #outer,
+            test: #test,
+        }
+    }
+}
+
+/// A warning at the variable. Macros cannot warn; the use of something deprecated can.
+fn warn_unindexed(name: &str, span: Span) -> TokenStream {
+    let note = format!(
+        "every fact of `{name}` is tried with every match before it: join it by `==` or `<` to a \
+         variable before it, or mark it `#[cross]` if that is meant"
+    );
+    let used = Ident::new("JOIN_WITHOUT_KEY", span);
+    quote_spanned! {site()=>
+        {
+            #[deprecated(note = #note)]
+            const JOIN_WITHOUT_KEY: () = ();
+            let () = #used;
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! From the user's function to the function, its type and the definition.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Attribute, Error, FnArg, ItemFn, Pat, Result, Signature};
+
+use super::analyze::analyze;
+use super::args::RuleArgs;
+use super::attributes::is_ours;
+use super::digest;
+use super::emit;
+use super::model::Analysis;
+use super::param::{Kind, Param};
+use crate::errors::Errors;
+
+/// What a function is made into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Rule,
+    Query,
+}
+
+/// Expands a rule or query. After an error the function and a stub of the definition are still
+/// there, so that one mistake is one error.
+pub(crate) fn expand(sort: Sort, args: Result<RuleArgs>, function: &ItemFn) -> TokenStream {
+    let implementation = args.and_then(|args| implementation(sort, &args, function));
+    let (implementation, errors) = match implementation {
+        Ok((implementation, used_names)) => (implementation, Ok(used_names)),
+        Err(errors) => (stub(sort, function), Err(errors.into_compile_error())),
+    };
+    let function_item = plain_function(function, errors.as_ref().ok());
+    let type_item = type_of(function);
+    let errors = errors.err();
+    quote!(#errors #function_item #type_item #implementation)
+}
+
+fn implementation(
+    sort: Sort,
+    args: &RuleArgs,
+    function: &ItemFn,
+) -> Result<(TokenStream, Vec<String>)> {
+    let word = if sort == Sort::Rule {
+        "a rule"
+    } else {
+        "a query"
+    };
+    let mut errors = Errors::default();
+    errors.take(check_signature(&function.sig, word));
+    let params = function
+        .sig
+        .inputs
+        .iter()
+        .filter_map(|arg| errors.take(Param::of(arg)));
+    let params: Vec<Param> = params.collect();
+    if sort == Sort::Query
+        && let Some(then) = params.iter().find(|param| matches!(param.kind, Kind::Then))
+    {
+        let message = "a query changes nothing and has no context";
+        errors.push(Error::new(then.name.span(), message));
+    }
+    let params = errors.finish(params)?;
+    let analysis = analyze(params, word, function.sig.ident.span())?;
+    let implementation = match sort {
+        Sort::Rule => rule(args, function, &analysis)?,
+        Sort::Query => query(args, function, &analysis)?,
+    };
+    Ok((implementation, analysis.used_names))
+}
+
+fn check_signature(signature: &Signature, word: &str) -> Result<()> {
+    let refuse = |span: Span, what: &str| {
+        Err(Error::new(
+            span,
+            format!("{word} is a plain function: it cannot be {what}"),
+        ))
+    };
+    if let Some(asyncness) = signature.asyncness {
+        return refuse(asyncness.span(), "async");
+    }
+    if let Some(constness) = signature.constness {
+        return refuse(constness.span(), "const");
+    }
+    if !matches!(signature.safety, syn::Safety::Default) {
+        return refuse(signature.safety.span(), "unsafe");
+    }
+    if let Some(abi) = &signature.abi {
+        return refuse(abi.span(), "extern");
+    }
+    if !signature.generics.params.is_empty() {
+        return refuse(signature.generics.span(), "generic");
+    }
+    Ok(())
+}
+
+fn rule(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
+    let (row, then) = (local("row"), local("then"));
+    let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
+    let body = emit::consequence(&call, &function.sig.output, args.logical.is_some(), &then)?;
+    let consequence = quote_spanned! {Span::mixed_site()=>
+        |#row: &::steadfast::__macro::Row<'_>, #then: &mut ::steadfast::__macro::Then<'_>|
+        -> ::steadfast::__macro::RuleResult { #body }
+    };
+    let definition = definition(args, function, analysis, &consequence);
+    Ok(implement("Rule", function, &definition))
+}
+
+fn query(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
+    let (row, then) = (local("row"), local("then"));
+    let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
+    let output = emit::query_output(&function.sig.output)?;
+    let nothing = quote!(|_, _| ::core::result::Result::Ok(()));
+    let definition = definition(args, function, analysis, &nothing);
+    let items = quote_spanned! {Span::mixed_site()=>
+        type Output = #output;
+
+        #definition
+
+        fn output(#row: &::steadfast::__macro::Row<'_>) -> #output {
+            #call
+        }
+    };
+    Ok(implement("Query", function, &items))
+}
+
+fn definition(
+    args: &RuleArgs,
+    function: &ItemFn,
+    analysis: &Analysis,
+    consequence: &TokenStream,
+) -> TokenStream {
+    let name = function.sig.ident.unraw().to_string();
+    let salience = args.salience;
+    let on_error = local(if args.skip_on_error { "Skip" } else { "Abort" });
+    let preamble = emit::preamble();
+    let (checks, parts) = emit::parts(analysis);
+    let conditions = bytes(digest::conditions(analysis, salience));
+    let consequence_digest = bytes(digest::consequence(function, analysis, args));
+    quote_spanned! {Span::mixed_site()=>
+        fn definition() -> ::steadfast::__macro::RuleDef {
+            #preamble
+            #checks
+            ::steadfast::__macro::RuleDef {
+                path: ::std::string::String::from(
+                    ::core::concat!(::core::module_path!(), "::", #name)
+                ),
+                salience: #salience,
+                on_error: ::steadfast::__macro::OnError::#on_error,
+                parts: #parts,
+                consequence: ::std::sync::Arc::new(#consequence),
+                conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
+                consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),
+            }
+        }
+    }
+}
+
+fn bytes(digest: [u8; 16]) -> TokenStream {
+    quote!([#(#digest),*])
+}
+
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+/// The implementation of a trait for the type of the same name.
+fn implement(name: &str, function: &ItemFn, items: &TokenStream) -> TokenStream {
+    let (ident, conditional) = (&function.sig.ident, conditional(function));
+    let name = local(name);
+    quote! {
+        #(#conditional)*
+        #[automatically_derived]
+        #[allow(unused_variables, unused_parens, unused_braces, clippy::all, clippy::pedantic)]
+        impl ::steadfast::__macro::#name for #ident {
+            #items
+        }
+    }
+}
+
+/// What stands for the definition when there is an error.
+fn stub(sort: Sort, function: &ItemFn) -> TokenStream {
+    let definition = quote! {
+        fn definition() -> ::steadfast::__macro::RuleDef {
+            ::core::unreachable!()
+        }
+    };
+    match sort {
+        Sort::Rule => implement("Rule", function, &definition),
+        Sort::Query => {
+            let items = quote! {
+                type Output = ();
+                #definition
+                fn output(_: &::steadfast::__macro::Row<'_>) {}
+            };
+            implement("Query", function, &items)
+        }
+    }
+}
+
+/// The conditional compilation of the function, which holds for its type too.
+fn conditional(function: &ItemFn) -> Vec<&Attribute> {
+    function
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"))
+        .collect()
+}
+
+/// The type that carries the definition. It has braces, so that it is a type only and leaves the
+/// value's name to the function.
+fn type_of(function: &ItemFn) -> TokenStream {
+    let (ident, vis, conditional) = (&function.sig.ident, &function.vis, conditional(function));
+    quote! {
+        #(#conditional)*
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, unreachable_pub, missing_debug_implementations)]
+        #vis struct #ident {}
+    }
+}
+
+/// The function as the user wrote it, without our attributes on its parameters.
+fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenStream {
+    let mut function = function.clone();
+    for input in &mut function.sig.inputs {
+        let FnArg::Typed(typed) = input else { continue };
+        typed.attrs.retain(|attribute| !is_ours(attribute));
+        let used = match (&*typed.pat, used_names) {
+            (Pat::Ident(pat), Some(names)) => names.contains(&pat.ident.to_string()),
+            _ => true,
+        };
+        let is_marker = Param::of(input).is_ok_and(|param| {
+            matches!(
+                param.kind,
+                Kind::Absent { .. } | Kind::Exists { .. } | Kind::Having
+            )
+        });
+        if let (FnArg::Typed(typed), true) = (input, used || is_marker) {
+            typed
+                .attrs
+                .push(syn::parse_quote!(#[allow(unused_variables)]));
+        }
+    }
+    let allow: Attribute = syn::parse_quote! {
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::too_many_arguments,
+            clippy::trivially_copy_pass_by_ref,
+        )]
+    };
+    function.attrs.insert(0, allow);
+    function.into_token_stream()
+}

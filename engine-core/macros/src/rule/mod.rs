@@ -1,0 +1,22 @@
+//! `#[rule]` and `#[query]`.
+//!
+//! A function goes through four steps: its parameters are read ([`param`], [`attributes`]), analyzed
+//! to a left-hand side with positions and classified conditions ([`analyze`]), digested
+//! ([`digest`]), and written out as a definition ([`emit`]).
+
+mod analyze;
+mod args;
+mod attributes;
+mod classify;
+mod digest;
+mod emit;
+mod group;
+mod item;
+mod model;
+mod param;
+mod scope;
+mod usage;
+mod watch;
+
+pub(crate) use args::RuleArgs;
+pub(crate) use item::{Sort, expand};

@@ -1,0 +1,105 @@
+//! A rule's left-hand side after analysis.
+
+use proc_macro2::{Span, TokenStream};
+use syn::{Expr, Ident, Type};
+
+use super::attributes::Function;
+use super::classify::Class;
+use super::usage::Use;
+use super::watch::Watch;
+
+/// A variable of the rule with its place in rows.
+#[derive(Clone)]
+pub(crate) struct Variable {
+    /// Its name; `_` for none.
+    pub(crate) name: Ident,
+    /// Type of the fact, or of the group as a whole.
+    pub(crate) ty: Type,
+    /// Whether it is a group.
+    pub(crate) is_group: bool,
+    /// Its position in rows of the rule.
+    pub(crate) position: usize,
+}
+
+/// A variable that an expression uses.
+pub(crate) struct Used {
+    pub(crate) variable: Variable,
+    pub(crate) usage: Use,
+}
+
+/// A condition.
+pub(crate) struct Condition {
+    /// What is evaluated.
+    pub(crate) expr: Expr,
+    /// What the user wrote.
+    pub(crate) written: TokenStream,
+    /// What it is to an index.
+    pub(crate) class: Class,
+    /// Variables that it uses, in the order of their positions.
+    pub(crate) used: Vec<Used>,
+}
+
+/// A fact pattern, be it positive, of a `not`, an `exists`, or an element of a group.
+pub(crate) struct FactPattern {
+    pub(crate) variable: Variable,
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) watch: Option<Watch>,
+    /// Where to warn that it joins without any index.
+    pub(crate) unindexed: Option<Span>,
+}
+
+/// An expression that gives a value: a part of a group's key, the input of a function.
+pub(crate) struct Value {
+    pub(crate) expr: Expr,
+    pub(crate) used: Vec<Used>,
+}
+
+/// One function over a group.
+pub(crate) struct Aggregate {
+    pub(crate) function: Function,
+    pub(crate) input: Option<Value>,
+    /// Type of its result, as declared.
+    pub(crate) result: Type,
+}
+
+/// A group.
+pub(crate) struct GroupPattern {
+    pub(crate) variable: Variable,
+    pub(crate) source: Type,
+    /// Types of the elements as the group's type says.
+    pub(crate) declared: Vec<Type>,
+    pub(crate) key: Type,
+    pub(crate) elements: Vec<FactPattern>,
+    /// The parts of the key; none for an accumulate over all.
+    pub(crate) by: Vec<Value>,
+    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) having: Vec<Condition>,
+}
+
+/// One part of the left-hand side.
+pub(crate) enum Part {
+    Each(FactPattern),
+    Not(FactPattern),
+    Exists(FactPattern),
+    Group(Box<GroupPattern>),
+}
+
+/// What the function is called with.
+pub(crate) enum Argument {
+    Fact(Variable),
+    Handle(Variable),
+    Absent(Type),
+    Exists(Type),
+    Group { variable: Variable, by_value: bool },
+    Having,
+    Then,
+}
+
+/// The left-hand side, and how the function is called.
+pub(crate) struct Analysis {
+    pub(crate) parts: Vec<Part>,
+    /// One per parameter.
+    pub(crate) arguments: Vec<Argument>,
+    /// Names of the variables that some condition uses.
+    pub(crate) used_names: Vec<String>,
+}

@@ -1,0 +1,143 @@
+//! Which variables a condition sees, and what to say of those that it does not see.
+
+use syn::{Error, Expr, Result};
+
+use super::classify::{classify, conjuncts};
+use super::model::{Condition, Used, Value, Variable};
+use super::param::{Kind, Param};
+use super::usage::Usage;
+
+/// The variables that the next parameter's conditions may use.
+#[derive(Clone, Default)]
+pub(crate) struct Scope {
+    /// Facts and groups before it, in the order of their positions.
+    pub(crate) visible: Vec<Variable>,
+    /// Names that exist but cannot be used here, with the reason.
+    hidden: Vec<(String, String)>,
+}
+
+impl Scope {
+    /// A scope that sees nothing yet of these parameters.
+    pub(crate) fn of(params: &[Param]) -> Self {
+        let hidden = params.iter().map(|param| {
+            let name = param.name.to_string();
+            let reason = hidden_reason(param, &name);
+            (name, reason)
+        });
+        Self {
+            visible: Vec::new(),
+            hidden: hidden.collect(),
+        }
+    }
+
+    /// The next free position.
+    pub(crate) fn next_position(&self) -> usize {
+        self.visible.len()
+    }
+
+    /// Makes a variable visible.
+    pub(crate) fn show(&mut self, variable: Variable) {
+        let name = variable.name.to_string();
+        self.hidden.retain(|(hidden, _)| *hidden != name);
+        self.visible.push(variable);
+    }
+
+    /// This scope with one more variable.
+    pub(crate) fn with(&self, variable: &Variable) -> Self {
+        let mut scope = self.clone();
+        scope.show(variable.clone());
+        scope
+    }
+
+    /// Whether a name is that of a parameter, visible here or not.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.find(name).is_some() || self.hidden.iter().any(|(hidden, _)| hidden == name)
+    }
+
+    /// The visible variable of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Variable> {
+        self.visible.iter().find(|variable| variable.name == name)
+    }
+
+    /// Refuses names that cannot be used here.
+    fn check(&self, usage: &Usage) -> Result<()> {
+        for (name, used) in &usage.names {
+            let hidden = self.hidden.iter().find(|(hidden, _)| hidden == name);
+            if let Some((_, reason)) = hidden
+                && !usage.bound.contains(name)
+            {
+                return Err(Error::new(used.ident.span(), reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The variables that an expression uses, in the order of their positions.
+    fn used(&self, usage: &Usage) -> Result<Vec<Used>> {
+        self.check(usage)?;
+        let used = self.visible.iter().filter_map(|variable| {
+            let usage = usage.names.get(&variable.name.to_string())?.clone();
+            Some(Used {
+                variable: variable.clone(),
+                usage,
+            })
+        });
+        Ok(used.collect())
+    }
+
+    /// Splits and classifies a condition. The last visible variable is the inner one.
+    pub(crate) fn conditions(&self, condition: &Expr) -> Result<Vec<Condition>> {
+        let inner = self
+            .visible
+            .last()
+            .map(|variable| variable.name.to_string());
+        let inner = inner.unwrap_or_default();
+        let is_earlier = |name: &str| name != inner && self.find(name).is_some();
+        let each = conjuncts(condition).into_iter().map(|conjunct| {
+            let used = self.used(&Usage::of(&conjunct.expr))?;
+            let class = classify(&conjunct.expr, &inner, is_earlier);
+            Ok(Condition {
+                expr: conjunct.expr,
+                written: conjunct.written,
+                class,
+                used,
+            })
+        });
+        each.collect()
+    }
+
+    /// An expression that gives a value.
+    pub(crate) fn value(&self, expr: &Expr) -> Result<Value> {
+        let used = self.used(&Usage::of(expr))?;
+        Ok(Value {
+            expr: expr.clone(),
+            used,
+        })
+    }
+}
+
+fn hidden_reason(param: &Param, name: &str) -> String {
+    match &param.kind {
+        Kind::Fact { .. } => format!(
+            "`{name}` stands behind this: a condition sees its own variable and those before it; \
+             move the condition to `{name}`, or `{name}` before this"
+        ),
+        Kind::Absent { .. } => format!(
+            "`{name}` is bound inside of a `not`: there is no such fact, so only its own \
+             `#[not(…)]` sees it"
+        ),
+        Kind::Exists { .. } => format!(
+            "`{name}` is bound inside of an `exists`: it stands for no particular fact, so only \
+             its own `#[exists(…)]` sees it"
+        ),
+        Kind::Group(_) => format!(
+            "the group `{name}` is not complete here: conditions on its result belong into a \
+             `#[having(…)]` behind it, or on a later pattern"
+        ),
+        Kind::Having => format!("`{name}` is a condition on a group and has no value"),
+        Kind::Then => format!(
+            "`{name}` is the context of the consequence: conditions see facts and groups only; \
+             what they depend on beside these belongs into a fact"
+        ),
+    }
+}
