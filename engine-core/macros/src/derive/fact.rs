@@ -22,7 +22,17 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
     let read = read(&options);
     let key = key(&shape);
     let ident = &input.ident;
+    let upcast_check = options.from.as_ref().map(|from| {
+        quote_spanned! {from.span()=>
+            const _: () = ::core::assert!(
+                <#from as ::steadfast::__macro::Fact>::VERSION
+                    < <#ident as ::steadfast::__macro::Fact>::VERSION,
+                "the version of a fact must be above the version of the type that it is read `from`",
+            );
+        }
+    });
     Ok(quote! {
+        #upcast_check
         #[automatically_derived]
         #[allow(clippy::all, clippy::pedantic)]
         impl ::steadfast::__macro::Fact for #ident {
@@ -239,12 +249,6 @@ fn diff(shape: &Shape<'_>) -> TokenStream {
 fn read(options: &Options) -> TokenStream {
     let upcast = options.from.as_ref().map(|from| {
         quote_spanned! {from.span()=>
-            const {
-                ::core::assert!(
-                    <#from as ::steadfast::__macro::Fact>::VERSION < Self::VERSION,
-                    "the version of a fact must be above the version of the type it is read `from`",
-                );
-            }
             if version <= <#from as ::steadfast::__macro::Fact>::VERSION {
                 let old = <#from as ::steadfast::__macro::Fact>::read(version, bytes)?;
                 return ::core::result::Result::Ok(

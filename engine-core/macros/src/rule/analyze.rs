@@ -17,6 +17,8 @@ pub(crate) fn analyze(params: Vec<Param>, what: &str, span: Span) -> Result<Anal
     let used_names = used_names(&params);
     let mut errors = Errors::default();
     check_contexts(&params, &mut errors);
+    let is_pattern = |param: &Param| !matches!(param.kind, Kind::Having | Kind::Then);
+    let has_pattern = params.iter().any(is_pattern);
     let mut walk = Walk {
         scope: Scope::of(&params),
         parts: Vec::new(),
@@ -25,7 +27,7 @@ pub(crate) fn analyze(params: Vec<Param>, what: &str, span: Span) -> Result<Anal
     for param in params {
         errors.take(walk.param(param));
     }
-    if walk.parts.is_empty() {
+    if !has_pattern {
         let message = format!("{what} needs a pattern, so that something triggers it: `&Fact`, …");
         errors.push(Error::new(span, message));
     }

@@ -73,7 +73,9 @@ fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
         .map(super::watch::Watch::words)
         .unwrap_or_default();
     digester.count(watch.len());
-    watch.iter().for_each(|word| digester.word(word));
+    for word in &watch {
+        digester.word(word);
+    }
 }
 
 fn group(digester: &mut Digester, group: &GroupPattern) {
@@ -103,5 +105,7 @@ fn all(digester: &mut Digester, conditions: &[Condition]) {
 
 fn list(digester: &mut Digester, each: Vec<TokenStream>) {
     digester.count(each.len());
-    each.into_iter().for_each(|tokens| digester.tokens(tokens));
+    for tokens in each {
+        digester.tokens(tokens);
+    }
 }

@@ -224,7 +224,9 @@ fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenS
     let mut function = function.clone();
     for input in &mut function.sig.inputs {
         let FnArg::Typed(typed) = input else { continue };
+        let written = typed.attrs.len();
         typed.attrs.retain(|attribute| !is_ours(attribute));
+        let has_ours = typed.attrs.len() < written;
         let used = match (&*typed.pat, used_names) {
             (Pat::Ident(pat), Some(names)) => names.contains(&pat.ident.to_string()),
             _ => true,
@@ -235,7 +237,7 @@ fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenS
                 Kind::Absent { .. } | Kind::Exists { .. } | Kind::Having
             )
         });
-        if let (FnArg::Typed(typed), true) = (input, used || is_marker) {
+        if let (FnArg::Typed(typed), true) = (input, used || has_ours || is_marker) {
             typed
                 .attrs
                 .push(syn::parse_quote!(#[allow(unused_variables)]));
@@ -243,9 +245,11 @@ fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenS
     }
     let allow: Attribute = syn::parse_quote! {
         #[allow(
+            clippy::missing_const_for_fn,
             clippy::needless_pass_by_value,
             clippy::too_many_arguments,
             clippy::trivially_copy_pass_by_ref,
+            clippy::type_complexity,
         )]
     };
     function.attrs.insert(0, allow);

@@ -103,3 +103,17 @@ pub(crate) struct Analysis {
     /// Names of the variables that some condition uses.
     pub(crate) used_names: Vec<String>,
 }
+
+impl Analysis {
+    /// Whether some pattern joins by a key.
+    pub(crate) fn has_keys(&self) -> bool {
+        let patterns = self.parts.iter().flat_map(|part| match part {
+            Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
+                std::slice::from_ref(pattern)
+            }
+            Part::Group(group) => group.elements.as_slice(),
+        });
+        let mut conditions = patterns.flat_map(|pattern| &pattern.conditions);
+        conditions.any(|condition| matches!(condition.class, Class::Key { .. }))
+    }
+}

@@ -174,13 +174,11 @@ pub(crate) fn type_arguments(segment: &PathSegment) -> Vec<&Type> {
 }
 
 fn only_type(segment: &PathSegment) -> Result<Type> {
-    match type_arguments(segment).as_slice() {
-        [ty] => Ok((*ty).clone()),
-        _ => {
-            let message = format!("expected one fact type: `{}<Fact>`", segment.ident);
-            Err(Error::new(segment.span(), message))
-        }
+    if let [ty] = type_arguments(segment).as_slice() {
+        return Ok((*ty).clone());
     }
+    let message = format!("expected one fact type: `{}<Fact>`", segment.ident);
+    Err(Error::new(segment.span(), message))
 }
 
 fn group(ty: &Type, by_value: bool) -> Result<Kind> {

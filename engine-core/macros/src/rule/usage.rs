@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{TokenStream, TokenTree};
-use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::visit::{self, Visit};
 use syn::{Expr, Ident, Macro, Pat, PatIdent, Token};
@@ -180,7 +179,7 @@ impl<'ast> Visit<'ast> for Usage {
     }
 
     fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
-        self.bound.insert(pat.ident.unraw().to_string());
+        self.bound.insert(pat.ident.to_string());
         visit::visit_pat_ident(self, pat);
     }
 
@@ -192,7 +191,9 @@ impl<'ast> Visit<'ast> for Usage {
             let mut inner = Usage::default();
             inner.visit_expr(&scrutinee);
             inner.visit_pat(&pat);
-            guard.iter().for_each(|guard| inner.visit_expr(guard));
+            if let Some(guard) = &guard {
+                inner.visit_expr(guard);
+            }
             return self.merge(inner);
         }
         self.opaque = true;

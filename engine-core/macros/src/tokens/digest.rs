@@ -36,7 +36,9 @@ impl Digester {
     pub(crate) fn tokens(&mut self, tokens: TokenStream) {
         let atoms = atoms(tokens);
         self.count(atoms.len());
-        atoms.iter().for_each(|atom| self.word(atom.as_str()));
+        for atom in &atoms {
+            self.word(atom.as_str());
+        }
     }
 
     /// The digest, least significant byte first.

@@ -3,6 +3,8 @@
 //! In each of them the user's variables are bound under their own names and types, so that the
 //! compiler checks the user's own tokens.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -37,18 +39,22 @@ struct Bindings {
 }
 
 impl Bindings {
+    /// Of the variables that one expression uses, which may be a part of what `used` is about.
     fn of(used: &[Used], expr: &Expr, on: On, rows: &Ident, row: &Ident) -> Self {
         let names = Usage::of(expr).names;
+        let is_used = |used: &&Used| names.contains_key(&used.variable.name.to_string());
+        Self::of_all(used.iter().filter(is_used), on, rows, row)
+    }
+
+    fn of_all<'a>(used: impl Iterator<Item = &'a Used>, on: On, rows: &Ident, row: &Ident) -> Self {
+        let by_position: BTreeMap<usize, &Variable> = used
+            .map(|used| (used.variable.position, &used.variable))
+            .collect();
         let (mut columns, mut variables) = (TokenStream::new(), TokenStream::new());
-        for Used { variable, .. } in used {
-            let Variable {
-                name, ty, is_group, ..
-            } = variable;
-            if !names.contains_key(&name.to_string()) {
-                continue;
-            }
-            let column = format_ident!("column_{}", variable.position, span = site());
-            let fetch = Ident::new(if *is_group { "groups" } else { "facts" }, site());
+        for (place, variable) in by_position {
+            let (name, ty) = (&variable.name, &variable.ty);
+            let column = format_ident!("column_{place}", span = site());
+            let fetch = local(if variable.is_group { "groups" } else { "facts" });
             let position = on.position(variable);
             columns.extend(quote_spanned! {site()=>
                 let #column = #rows.#fetch::<#ty>(#position);
@@ -113,7 +119,7 @@ pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
     let (rows, row, codes) = (local("rows"), local("row"), local("codes"));
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     let value = reference_to(expr);
-    let hashed = quote_spanned!(expr.span()=> join_keys_are_hashed(#value));
+    let hashed = quote_spanned!(expr.span()=> __join_key(#value));
     quote_spanned! {site()=>
         ::std::sync::Arc::new(
             |#rows: &::steadfast::__macro::Rows<'_>, #codes: &mut ::steadfast::__macro::Codes| {
@@ -148,16 +154,14 @@ pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
 /// A closure from a row to a clone of several values, as a tuple unless there is one alone.
 pub(crate) fn values(values: &[Option<&Value>], ty: Option<&Type>, tuple: bool) -> TokenStream {
     let (rows, row) = (local("rows"), local("row"));
-    let mut bindings = TokenStream::new();
+    let used = values.iter().flatten().flat_map(|value| &value.used);
+    let Bindings { columns, variables } = Bindings::of_all(used, On::Tuple, &rows, &row);
     let parts = values.iter().map(|value| {
-        let Some(Value { expr, used }) = value else {
+        let Some(Value { expr, .. }) = value else {
             return quote!(());
         };
-        let Bindings { columns, variables } = Bindings::of(used, expr, On::Tuple, &rows, &row);
         let value = reference_to(expr);
-        let cloned = quote_spanned!(expr.span()=> ::core::clone::Clone::clone(#value));
-        bindings.extend(columns);
-        quote_spanned!(site()=> { #variables #cloned })
+        quote_spanned!(expr.span()=> ::core::clone::Clone::clone(#value))
     });
     let parts: Vec<TokenStream> = parts.collect();
     let result = ty.map(|ty| quote_spanned!(site()=> -> #ty));
@@ -168,34 +172,36 @@ pub(crate) fn values(values: &[Option<&Value>], ty: Option<&Type>, tuple: bool) 
     };
     quote_spanned! {site()=>
         |#rows: &::steadfast::__macro::Rows<'_>, #row: usize| #result {
-            #bindings
+            #columns
+            #variables
             #body
         }
     }
 }
 
-/// The `Reads` of these uses.
+/// The `Reads` of these uses, one entry per position.
 pub(crate) fn reads<'a>(used: impl IntoIterator<Item = &'a Used>) -> TokenStream {
     let mask = quote_spanned!(site()=> ::steadfast::__macro::FieldMask);
-    let each = used.into_iter().map(|Used { variable, usage }| {
-        let Variable {
-            ty,
-            position,
-            is_group,
-            ..
-        } = variable;
-        if usage.whole || *is_group {
-            return quote_spanned!(site()=> (#position, #mask::ALL));
-        }
-        let fields = &usage.fields;
-        let mut masks = fields
-            .iter()
-            .map(|field| quote_spanned!(site()=> #mask::of::<#ty>(#field)));
-        let first = masks
-            .next()
-            .unwrap_or_else(|| quote_spanned!(site()=> #mask::NONE));
-        quote_spanned!(site()=> (#position, #first #(.union(#masks))*))
-    });
+    let mut by_position: BTreeMap<usize, (&Variable, bool, BTreeSet<&str>)> = BTreeMap::new();
+    for Used { variable, usage } in used {
+        let entry = by_position.entry(variable.position);
+        let (_, whole, fields) = entry.or_insert((variable, false, BTreeSet::new()));
+        *whole |= usage.whole || variable.is_group;
+        fields.extend(usage.fields.iter().map(String::as_str));
+    }
+    let each = by_position
+        .iter()
+        .map(|(position, (variable, whole, fields))| {
+            if *whole {
+                return quote_spanned!(site()=> (#position, #mask::ALL));
+            }
+            let ty = &variable.ty;
+            let masks = fields
+                .iter()
+                .map(|field| quote_spanned!(site()=> #mask::of::<#ty>(#field)));
+            let union = masks.reduce(|union, next| quote_spanned!(site()=> #union.union(#next)));
+            quote_spanned!(site()=> (#position, #union))
+        });
     let each: Vec<TokenStream> = each.collect();
     quote_spanned!(site()=> ::std::vec![#(#each),*])
 }

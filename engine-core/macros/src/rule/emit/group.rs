@@ -1,7 +1,8 @@
 //! Groups.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, Type};
 
@@ -20,7 +21,7 @@ pub(crate) fn group(group: &GroupPattern, checks: &mut TokenStream) -> TokenStre
         .map(|element| pattern(element, checks))
         .collect();
     check_elements(group, checks);
-    let name = group.variable.name.to_string();
+    let name = group.variable.name.unraw().to_string();
     let spec = spec(group, checks);
     let inputs = group
         .aggregates
@@ -61,8 +62,9 @@ pub(crate) fn written(aggregate: &Aggregate) -> TokenStream {
 fn check_elements(group: &GroupPattern, checks: &mut TokenStream) {
     for (element, declared) in group.elements.iter().zip(&group.declared) {
         let named = &element.variable.ty;
+        let element = Ident::new("element", named.span().resolved_at(site()));
         checks.extend(quote_spanned! {named.span()=>
-            let _: ::core::marker::PhantomData<#declared> = ::core::marker::PhantomData::<#named>;
+            let _ = |#element: #declared| -> #named { #element };
         });
     }
 }
@@ -84,14 +86,17 @@ fn spec(group: &GroupPattern, checks: &mut TokenStream) -> TokenStream {
         .map(|aggregate| aggregate.input.as_ref())
         .collect();
     let input = values(&inputs, None, true);
+    let span = aggregates
+        .first()
+        .map_or_else(site, |first| first.function.name.span());
     if by.is_empty() {
-        return quote_spanned! {site()=>
+        return quote_spanned! {span.resolved_at(site())=>
             ::steadfast::__macro::GroupSpec::over_all::<#source, _>((#(#functions,)*), #input)
         };
     }
     let keys: Vec<Option<&Value>> = by.iter().map(Some).collect();
     let key_of = values(&keys, Some(key), by.len() > 1);
-    quote_spanned! {site()=>
+    quote_spanned! {span.resolved_at(site())=>
         ::steadfast::__macro::GroupSpec::by_key::<#source, #key, _>(
             #key_of,
             (#(#functions,)*),
@@ -107,10 +112,12 @@ fn function(aggregate: &Aggregate, checks: &mut TokenStream) -> TokenStream {
     let span = result.span();
     let runtime = quote_spanned!(site()=> ::steadfast::__macro);
     match aggregate.function.name.to_string().as_str() {
+        "count" if !may_be_u64(result) => {
+            Error::new(span, "`count()` gives a `u64`").into_compile_error()
+        }
         "count" => {
-            checks.extend(quote_spanned! {span=>
-                let _: ::core::marker::PhantomData<#result> = ::core::marker::PhantomData::<u64>;
-            });
+            let count = Ident::new("count", span.resolved_at(site()));
+            checks.extend(quote_spanned!(span=> let _ = |#count: u64| -> #result { #count };));
             quote_spanned!(site()=> #runtime::Count)
         }
         "collect" => match element_of_vec(result) {
@@ -122,6 +129,16 @@ fn function(aggregate: &Aggregate, checks: &mut TokenStream) -> TokenStream {
         "max" => quote_spanned!(span=> #runtime::Max::<_, #result>::default()),
         _ => quote_spanned!(span=> #runtime::Average::<_, #result>::default()),
     }
+}
+
+/// Whether a type is `u64` or may be another name for it.
+fn may_be_u64(ty: &Type) -> bool {
+    const OTHERS: [&str; 15] = [
+        "u8", "u16", "u32", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32",
+        "f64", "Option", "Vec",
+    ];
+    let last = last_segment(ty).map(|segment| segment.ident.to_string());
+    last.is_some_and(|last| !OTHERS.contains(&last.as_str()))
 }
 
 fn element_of_vec(ty: &Type) -> Option<&Type> {

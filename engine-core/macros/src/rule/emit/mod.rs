@@ -25,10 +25,29 @@ pub(crate) fn preamble() -> TokenStream {
         use ::steadfast::__macro::{
             PushExact as _, PushHashed as _, PushOrder as _, PushUnordered as _,
         };
-        #[allow(dead_code)]
-        fn join_keys_are_hashed<K: ::core::hash::Hash + ?::core::marker::Sized>(key: &K) -> &K {
+    }
+}
+
+/// Says of a type that cannot be a key just that, on the user's token. `NoKey` is found where no
+/// other `push_code` is, so that there is no second error.
+fn join_key_check() -> TokenStream {
+    quote_spanned! {site()=>
+        #[diagnostic::on_unimplemented(
+            message = "`{Self}` cannot be a join key",
+            label = "a key needs `Eq` and `Hash`, which floats do not have",
+            note = "join by whole units, derive `Hash`, or compare with `<=` and `>=`",
+        )]
+        trait __JoinKey {}
+        #[diagnostic::do_not_recommend]
+        impl<K: ::core::hash::Hash + ?::core::marker::Sized> __JoinKey for K {}
+        fn __join_key<K: __JoinKey + ?::core::marker::Sized>(key: &K) -> &K {
             key
         }
+        #[allow(dead_code)]
+        trait __NoKey {
+            fn push_code(&mut self, _codes: &mut ::steadfast::__macro::Codes) {}
+        }
+        impl<K: ?::core::marker::Sized> __NoKey for &::steadfast::__macro::Probe<'_, K> {}
     }
 }
 
@@ -36,16 +55,19 @@ pub(crate) fn preamble() -> TokenStream {
 pub(crate) fn parts(analysis: &Analysis) -> (TokenStream, TokenStream) {
     let mut checks = TokenStream::new();
     let parts = analysis.parts.iter().map(|part| match part {
-        Part::Each(fact) => wrap("Each", pattern::pattern(fact, &mut checks)),
-        Part::Not(fact) => wrap("Not", pattern::pattern(fact, &mut checks)),
-        Part::Exists(fact) => wrap("Exists", pattern::pattern(fact, &mut checks)),
-        Part::Group(group) => wrap("Group", group::group(group, &mut checks)),
+        Part::Each(fact) => wrap("Each", &pattern::pattern(fact, &mut checks)),
+        Part::Not(fact) => wrap("Not", &pattern::pattern(fact, &mut checks)),
+        Part::Exists(fact) => wrap("Exists", &pattern::pattern(fact, &mut checks)),
+        Part::Group(group) => wrap("Group", &group::group(group, &mut checks)),
     });
     let parts: Vec<TokenStream> = parts.collect();
+    if analysis.has_keys() {
+        checks.extend(join_key_check());
+    }
     (checks, quote_spanned!(site()=> ::std::vec![#(#parts),*]))
 }
 
-fn wrap(variant: &str, inner: TokenStream) -> TokenStream {
+fn wrap(variant: &str, inner: &TokenStream) -> TokenStream {
     let variant = proc_macro2::Ident::new(variant, site());
     quote_spanned!(site()=> ::steadfast::__macro::Part::#variant(#inner))
 }

@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Expr;
+use syn::ext::IdentExt;
 
 use super::closures::{On, key, order, reads, test};
 use super::site;
@@ -18,7 +19,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
         watch,
         unindexed,
     } = fact;
-    let (ty, name) = (&variable.ty, variable.name.to_string());
+    let (ty, name) = (&variable.ty, variable.name.unraw().to_string());
     checks.extend(watch.as_ref().map(|watch| watch.check(ty)));
     checks.extend(unindexed.map(|span| warn_unindexed(&name, span)));
     let none = || quote!(::steadfast::__macro::FieldMask::NONE);
