@@ -9,6 +9,8 @@ mod fact;
 mod globals;
 pub mod ir;
 mod key;
+#[cfg(test)]
+mod naive;
 mod network;
 mod rows;
 mod sink;

@@ -26,8 +26,15 @@ impl Scope {
     }
 
     /// The scope inside this one.
+    #[cfg(test)]
     pub(crate) fn inner(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// The scope around this one.
+    #[cfg(test)]
+    pub(crate) fn outer(self) -> Self {
+        Self(self.0 - 1)
     }
 }
 

@@ -114,8 +114,10 @@ pub(crate) trait Grouping: Trailed + Send {
     fn member_count(&self, context: u32) -> u32;
     /// Computes the result anew; says whether there is one and whether it changed.
     fn refresh(&mut self, scope: Scope, context: u32) -> Result<Refreshed, AggregateError>;
-    /// Whether the result differs from the one at the start of the flush.
-    fn differs_from_start(&self, context: u32) -> bool;
+    /// Contexts that changed in this flush.
+    fn changed(&self) -> Vec<u32>;
+    /// Whether the result of `context` differs from the one that `start` had when the flush began.
+    fn differs(&self, start: u32, context: u32) -> bool;
     /// Appends the canonical bytes of the group's key.
     fn key_bytes(&self, context: u32, bytes: &mut Vec<u8>);
     /// Appends the bytes of the group's result, for digests.
@@ -357,13 +359,17 @@ where
         Ok(Refreshed { present, changed })
     }
 
-    fn differs_from_start(&self, context: u32) -> bool {
-        let Some(&place) = self.start_of.get(context as usize) else { return false };
-        if place == 0 {
-            return false;
+    fn changed(&self) -> Vec<u32> {
+        self.start.iter().map(|(context, _)| *context).collect()
+    }
+
+    fn differs(&self, start: u32, context: u32) -> bool {
+        let now = self.table.results.get(context).as_ref().filter(|_| *self.shown.get(context));
+        let now = now.map(|group| &group.value);
+        match self.start_of.get(start as usize) {
+            Some(&place) if place > 0 => self.start[place as usize - 1].1.as_ref() != now,
+            _ => start != context,
         }
-        let result = self.table.results.get(context).as_ref().filter(|_| *self.shown.get(context));
-        self.start[place as usize - 1].1.as_ref() != result.map(|group| &group.value)
     }
 
     fn key_bytes(&self, context: u32, bytes: &mut Vec<u8>) {

@@ -189,8 +189,8 @@ impl Engine {
         kind.unlink_key(scope, place.slot);
         let untouched = kind.last_op(place.slot).is_none();
         if untouched && *self.evaluated.get() && self.alphas[place.kind as usize].keeps_before {
-            kind.before[place.slot as usize] = kind.table.keep_before(place.slot);
-            self.scratch.kept.push(place);
+            let before = kind.table.keep_before(scope, place.slot);
+            kind.before.set(scope, place.slot, before);
         }
     }
 
@@ -210,7 +210,7 @@ impl Engine {
         kind.link_key(scope, place.slot);
         kind.touch(scope, place.slot, seq, issuer);
         let version = kind.fact.version();
-        let previous = kind.last_op[place.slot as usize];
+        let previous = *kind.last_op.get(place.slot);
         believe(scope, &mut self.store, place, &mut self.scratch.belief);
         self.push_op(Op {
             what: Change::Update,
@@ -242,7 +242,7 @@ impl Engine {
         let seq = self.next_seq();
         let kind = self.store.kind_mut(place.kind);
         kind.unlink_key(scope, place.slot);
-        let previous = kind.last_op[place.slot as usize];
+        let previous = *kind.last_op.get(place.slot);
         self.store.set_place(scope, handle, None);
         self.push_op(Op {
             what: Change::Delete,
@@ -344,6 +344,6 @@ impl Engine {
     fn push_op(&mut self, op: Op) {
         self.ops.push(self.scope, op);
         let kind = self.store.kind_mut(op.kind);
-        kind.last_op[op.slot as usize] = self.ops.len();
+        kind.last_op.set(self.scope, op.slot, self.ops.len());
     }
 }

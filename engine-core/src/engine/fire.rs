@@ -16,7 +16,7 @@ use crate::then::{Row, Then};
 /// How far a run of firings may go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FireOptions {
-    /// Stops after this many firings; further matches stay pending. `None` runs until no match is
+    /// Stops after this many firings, skipped ones included; further matches stay pending. `None` runs until no match is
     /// pending.
     pub limit: Option<u64>,
 }
@@ -83,7 +83,7 @@ impl Engine {
             }
         }
         let limit = options.limit.unwrap_or(u64::MAX);
-        while fired.count < limit && !fired.halted && go_on(fired.count) {
+        while fired.count + fired.skipped < limit && !fired.halted && go_on(fired.count) {
             let Some(rule) = self.ranks.best() else { break };
             match self.fire_best(rule as usize, fired.count, sink) {
                 Ok(Outcome::Applied { halt }) => {

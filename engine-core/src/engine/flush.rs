@@ -7,14 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, MatchId, Member, RuleTag};
 
-use super::{Engine, RuleState, members_of};
+use super::{Engine, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::fact::FieldMask;
 use crate::network::{Flush, alone};
 use crate::rows::Rows;
 use crate::sink::ActionSink;
-use crate::store::{Change, Place};
+use crate::store::Change;
 
 /// Buffers of a flush, and what it remembers until it ends.
 #[derive(Default)]
@@ -22,8 +22,6 @@ pub(crate) struct FlushScratch {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ranges: Vec<Range<usize>>,
     pub(crate) belief: Vec<u8>,
-    /// Facts whose value before the flush is kept.
-    pub(crate) kept: Vec<Place>,
     /// By kind, the net changes of a round.
     deltas: Vec<KindDelta>,
     slots: Vec<u32>,
@@ -263,6 +261,7 @@ impl Engine {
             store: &self.store,
             ops: self.ops.as_slice(),
             round_start,
+            cascaded: self.scratch.rounds > 1,
         };
         let net = &mut self.rules[rule].net;
         net.propagate(&flush, &mut self.buffers).map_err(|source| {
@@ -304,7 +303,7 @@ impl Engine {
             let keys = (a.rule, a.handle).cmp(&(b.rule, b.handle));
             keys.then_with(|| {
                 let net = &self.rules[a.rule].net;
-                let members = |token| members_of(&self.store, net, token);
+                let members = |token| net.members(&self.store, token);
                 members(a.token).cmp(&members(b.token))
             })
         });
@@ -335,9 +334,6 @@ impl Engine {
         for &at in &flushed {
             self.rules[at].net.end_flush(self.scope);
         }
-        for place in self.scratch.kept.drain(..) {
-            self.store.kind_mut(place.kind).before[place.slot as usize] = NONE;
-        }
         for at in 0..self.ops.len() {
             let op = *self.ops.get(at);
             let kind = self.store.kind_mut(op.kind);
@@ -346,10 +342,14 @@ impl Engine {
                 kind.free_slot(self.scope, op.slot);
             }
             if last {
-                kind.last_op[op.slot as usize] = 0;
+                kind.last_op.set(self.scope, op.slot, 0);
+                if *kind.before.get(op.slot) != NONE {
+                    kind.before.set(self.scope, op.slot, NONE);
+                }
             }
         }
-        self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before());
+        let scope = self.scope;
+        self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before(scope));
         self.ops.clear(self.scope);
         self.scratch.first_flush = false;
     }
@@ -369,7 +369,7 @@ impl Engine {
             rule.terminal.bury(self.scope, token, || MatchId {
                 rule: tag,
                 branch: 0,
-                members: members_of(store, net, token),
+                members: net.members(store, token),
             });
         }
     }
@@ -389,6 +389,7 @@ impl Engine {
             store: &self.store,
             ops: self.ops.as_slice(),
             round_start: 0,
+            cascaded: self.scratch.rounds > 1,
         };
         let heirs = &self.scratch.matches[at].heirs;
         let mut queued: Vec<(u64, u32)> = Vec::with_capacity(touched.len());
@@ -405,7 +406,7 @@ impl Engine {
             }
         }
         let net = &rule.net;
-        let members: &dyn Fn(u32) -> Vec<Member> = &|token| members_of(&self.store, net, token);
+        let members: &dyn Fn(u32) -> Vec<Member> = &|token| net.members(&self.store, token);
         queued.sort_unstable_by(|a, b| {
             a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1)))
         });
@@ -430,7 +431,7 @@ struct Lost {
 /// Finds among new tokens those that stand for matches of the flush's start that an earlier round took
 /// away, and lets them take their place. A match whose supports were withdrawn meanwhile is new.
 fn adopt(scope: crate::trail::Scope, store: &crate::store::Store, rule: &mut RuleState, log: &mut MatchLog) {
-    let identity = |token| members_of(store, &rule.net, token);
+    let identity = |token| rule.net.members(store, token);
     let gone: BTreeMap<Vec<Member>, usize> =
         log.gone.iter().enumerate().map(|(at, &(token, _))| (identity(token), at)).collect();
     let mut adopted = BTreeSet::new();

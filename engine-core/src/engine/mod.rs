@@ -6,6 +6,8 @@ mod digest;
 mod fire;
 mod flush;
 mod restore;
+#[cfg(test)]
+mod scope;
 
 use std::fmt;
 
@@ -22,7 +24,7 @@ use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
 use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError};
 use crate::network::alpha::{Alpha, Input};
-use crate::network::{Buffers, Net, Node, Source, compile};
+use crate::network::{Buffers, Net, Node, compile};
 use crate::sink::ActionSink;
 use crate::stage::{Drafts, Stage};
 use crate::store::{Op, Store};
@@ -385,7 +387,7 @@ impl Engine {
 
     /// The members of a match, live or dying in this flush.
     pub(crate) fn members(&self, rule: usize, token: u32) -> Vec<Member> {
-        members_of(&self.store, &self.rules[rule].net, token)
+        self.rules[rule].net.members(&self.store, token)
     }
 
     pub(crate) fn match_id(&self, rule: usize, token: u32) -> MatchId {
@@ -399,20 +401,6 @@ impl Engine {
     pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {
         if self.failed { Err(EvaluateError::Failed) } else { Ok(()) }
     }
-}
-
-/// The members of a match, live or dying in this flush.
-pub(crate) fn members_of(store: &Store, net: &Net, token: u32) -> Vec<Member> {
-    let slots = net.terminal().row(token);
-    let members = slots.iter().zip(net.positions()).map(|(&slot, &source)| match source {
-        Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
-        Source::Groups(_) => {
-            let mut bytes = Vec::new();
-            net.group_key(source, slot, &mut bytes);
-            Member::Key(bytes.into())
-        }
-    });
-    members.collect()
 }
 
 /// The fact handles of a match by position; 0 for a group.

@@ -14,10 +14,10 @@ use steadfast_wm::Digest;
 use crate::aggregate::{Aggregate, Group, GroupSpec};
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    Comparison, ConsequenceFn, GroupPattern, KeyJoin, OnError, OrderFn, Part, Pattern, RangeJoin,
-    RuleDef, Test, TestFn,
+    Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, OnError, OrderFn, Part, Pattern,
+    RangeJoin, RuleDef, Test, TestFn,
 };
-use crate::key::{OrderedKey, code_of};
+use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
 use crate::store::FactType;
 use crate::then::{Ref, Row, RuleResult, Then};
@@ -307,22 +307,30 @@ impl RuleBuilder {
             );
         });
         let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
+        let push: fn(&mut Codes, &K) = |codes, key| codes.push_hashed(code_of(key));
         let join = KeyJoin {
-            inner: Arc::new(move |rows, codes| {
-                let facts = rows.facts::<T>(0);
-                (0..rows.len()).for_each(|row| {
-                    codes.push_hashed(code_of(&inner_key(facts.at(row))));
-                });
-            }),
-            outer: Arc::new(move |rows, codes| {
-                let facts = rows.facts::<U>(o);
-                (0..rows.len()).for_each(|row| {
-                    codes.push_hashed(code_of(&outer_key(facts.at(row))));
-                });
-            }),
+            inner: key_fn::<T, K>(0, inner_key, push),
+            outer: key_fn::<U, K>(o, outer_key, push),
             test: Test { text: text.to_owned(), reads, evaluate },
         };
         self.last_pattern().conditions.keys.push(join);
+    }
+
+    /// As [`RuleBuilder::key`], for integers and the like, whose codes need no second look.
+    pub fn exact_key<T: Fact, U: Fact, K: ExactKey + Hash + Eq + 'static>(
+        &mut self,
+        text: &str,
+        (inner, inner_field): (Var<T>, &str),
+        inner_key: impl Fn(&T) -> K + Clone + Send + Sync + 'static,
+        (outer, outer_field): (Var<U>, &str),
+        outer_key: impl Fn(&U) -> K + Clone + Send + Sync + 'static,
+    ) {
+        let (i, o) = (inner_key.clone(), outer_key.clone());
+        self.key(text, (inner, inner_field), inner_key, (outer, outer_field), outer_key);
+        let push: fn(&mut Codes, &K) = |codes, key| codes.push_exact(key.code());
+        let join = self.last_pattern().conditions.keys.last_mut().expect("just added");
+        join.inner = key_fn::<T, K>(0, i, push);
+        join.outer = key_fn::<U, K>(outer.position, o, push);
     }
 
     /// Adds `inner <= outer` (or `>=`) between the last part's variable and an earlier one: a range.
@@ -401,6 +409,17 @@ impl RuleBuilder {
             Part::Group(group) => group.elements.last_mut().expect("groups have elements"),
         }
     }
+}
+
+fn key_fn<T: Fact, K: 'static>(
+    position: usize,
+    key: impl Fn(&T) -> K + Send + Sync + 'static,
+    push: fn(&mut Codes, &K),
+) -> KeyFn {
+    Arc::new(move |rows, codes| {
+        let facts = rows.facts::<T>(position);
+        (0..rows.len()).for_each(|row| push(codes, &key(facts.at(row))));
+    })
 }
 
 fn order_fn<T: Fact, K: OrderedKey + 'static>(

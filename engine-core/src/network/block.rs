@@ -410,7 +410,7 @@ impl Block {
 
 /// The slot under which a fact's value before this flush is found.
 fn slot_at_start(store: &Store, plan: &Plan, slot: u32) -> u32 {
-    let before = store.kind(plan.kind).before[slot as usize];
+    let before = *store.kind(plan.kind).before.get(slot);
     if before == NONE {
         slot
     } else {

@@ -1,12 +1,12 @@
 //! Groups: one token per group of member tuples, with an accumulated value.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use steadfast_wm::Seq;
+use steadfast_wm::{Member, Seq};
 
-use crate::aggregate::{AggregateError, Grouping, Member};
+use crate::aggregate::{AggregateError, Grouping, Member as GroupMember};
 use crate::chains::NONE;
 use crate::fact::FieldMask;
 use crate::ir::Test;
@@ -39,9 +39,18 @@ pub(crate) struct Group {
     opened: Column<u32>,
     /// By context: its token, or `NONE`.
     tokens: Column<u32>,
-    /// Scratch of the current flush: members that entered, left or changed, with their context.
-    moves: Vec<(u32, u32)>,
+    /// Scratch of the current flush: members that entered, left or changed.
+    moves: Vec<Move>,
     triggers: Option<BTreeMap<u32, Seq>>,
+    gone: Option<BTreeMap<(Vec<Member>, Vec<u8>), u32>>,
+}
+
+/// A member tuple enters or leaves a context; one that changes does both.
+#[derive(Clone, Copy)]
+struct Move {
+    context: u32,
+    member: u32,
+    enters: bool,
 }
 
 impl Clone for Group {
@@ -54,6 +63,7 @@ impl Clone for Group {
             tokens: self.tokens.clone(),
             moves: self.moves.clone(),
             triggers: self.triggers.clone(),
+            gone: self.gone.clone(),
         }
     }
 }
@@ -83,6 +93,18 @@ pub(crate) struct Inputs<'a> {
     pub(crate) member_sources: &'a [&'a dyn Any],
 }
 
+/// What the trigger of a group is computed from.
+pub(crate) struct TriggerContext<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) ops: &'a [Op],
+    pub(crate) members: &'a Tokens,
+    pub(crate) outer: &'a Tokens,
+    /// Whether the flush had more than one round.
+    pub(crate) cascaded: bool,
+    /// The members of an outer token, live or dead.
+    pub(crate) identity: &'a dyn Fn(u32) -> Vec<Member>,
+}
+
 impl Group {
     pub(crate) fn new(plan: GroupPlan, grouping: Box<dyn Grouping>) -> Self {
         Self {
@@ -93,6 +115,7 @@ impl Group {
             tokens: Column::default(),
             moves: Vec::new(),
             triggers: None,
+            gone: None,
         }
     }
 
@@ -163,16 +186,16 @@ impl Group {
             }));
         }
         let outer = (inputs.outer_of)(token);
-        let member = Member { tuple: token, outer, facts: &facts };
+        let member = GroupMember { tuple: token, outer, facts: &facts };
         let rows = Rows::new(inputs.member_sources, row);
         let context = self.grouping.enter(cx.scope, &rows, 0, member);
-        self.moves.push((context, token));
+        self.moves.push(Move { context, member: token, enters: true });
         touched.push(context);
     }
 
     fn leave(&mut self, scope: Scope, token: u32, touched: &mut Vec<u32>) {
         let context = self.grouping.leave(scope, token);
-        self.moves.push((context, token));
+        self.moves.push(Move { context, member: token, enters: false });
         touched.push(context);
     }
 
@@ -289,30 +312,57 @@ impl Group {
 
     /// Highest sequence number of this flush's operations that touched a member of a group whose
     /// value differs from the one at the start of the flush.
-    pub(crate) fn trigger(
-        &mut self,
-        store: &Store,
-        ops: &[Op],
-        members: &Tokens,
-        context: u32,
-    ) -> Option<Seq> {
-        if !self.grouping.differs_from_start(context) {
+    pub(crate) fn trigger(&mut self, cx: &TriggerContext<'_>, context: u32) -> Option<Seq> {
+        let start = self.context_at_start(cx, context);
+        if !self.grouping.differs(start, context) {
             return None;
         }
         if self.triggers.is_none() {
-            self.triggers = Some(self.all_triggers(store, ops, members));
+            self.triggers = Some(self.all_triggers(cx.store, cx.ops, cx.members));
         }
-        self.triggers.as_ref()?.get(&context).copied()
+        let triggers = self.triggers.as_ref()?;
+        let of = |context| triggers.get(&context).copied();
+        of(context).max(of(start))
     }
 
+    /// The context that stood for the same group when the flush began: another one if a cascade took
+    /// its outer tuple away and a later round brought it back.
+    fn context_at_start(&mut self, cx: &TriggerContext<'_>, context: u32) -> u32 {
+        let outer = self.grouping.outer(context);
+        if !cx.cascaded || !cx.outer.is_new(outer) {
+            return context;
+        }
+        let gone = self.gone.take().unwrap_or_else(|| {
+            let changed = self.grouping.changed().into_iter();
+            let dead = changed.filter(|&context| !cx.outer.is_live(self.grouping.outer(context)));
+            dead.map(|context| (self.identity(cx, context), context)).collect()
+        });
+        let found = gone.get(&self.identity(cx, context)).copied();
+        self.gone = Some(gone);
+        found.unwrap_or(context)
+    }
+
+    fn identity(&self, cx: &TriggerContext<'_>, context: u32) -> (Vec<Member>, Vec<u8>) {
+        let mut key = Vec::new();
+        self.grouping.key_bytes(context, &mut key);
+        ((cx.identity)(self.grouping.outer(context)), key)
+    }
+
+    /// By context, the highest operation on a tuple that is a member now or was one before the flush.
     fn all_triggers(&self, store: &Store, ops: &[Op], members: &Tokens) -> BTreeMap<u32, Seq> {
         let mut triggers = BTreeMap::new();
-        for &(context, token) in &self.moves {
-            // A member that came and went within the flush was in the group neither before nor after.
-            if members.is_new(token) && !members.is_live(token) {
+        let mut entered = BTreeSet::new();
+        for &Move { context, member, enters } in &self.moves {
+            let counts = if enters {
+                entered.insert((context, member));
+                self.grouping.context_of(member) == context
+            } else {
+                !entered.contains(&(context, member))
+            };
+            if !counts {
                 continue;
             }
-            let slots = members.row(token).iter().skip(self.plan.outer_width);
+            let slots = members.row(member).iter().skip(self.plan.outer_width);
             for (&slot, &(kind, reads)) in slots.zip(&self.plan.element_reads) {
                 if let Some(seq) = store.touched(ops, kind, slot, reads) {
                     let trigger = triggers.entry(context).or_insert(seq);
@@ -326,6 +376,7 @@ impl Group {
     pub(crate) fn end_flush(&mut self, scope: Scope) {
         self.moves.clear();
         self.triggers = None;
+        self.gone = None;
         self.grouping.end_flush(scope);
     }
 }

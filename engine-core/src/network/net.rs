@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use steadfast_wm::Seq;
+use steadfast_wm::{Member, Seq};
 
 use crate::aggregate::AggregateError;
 use crate::network::block::Block;
-use crate::network::group::{Group, Inputs};
+use crate::network::group::{Group, Inputs, TriggerContext};
 use crate::network::join::{Buffers, Context, Join};
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::right::{RightDelta, RightMemory};
@@ -69,6 +69,8 @@ pub(crate) struct Flush<'a> {
     pub(crate) store: &'a Store,
     pub(crate) ops: &'a [Op],
     pub(crate) round_start: u32,
+    /// Whether it has had more than one round.
+    pub(crate) cascaded: bool,
 }
 
 /// How a match was touched in a flush.
@@ -200,9 +202,18 @@ impl Net {
                     touch.any = touch.any.max(block.trigger(&mut cx, left, parent));
                 }
                 Node::Group(group) => {
-                    let members = tokens_of(&self.root, before, level_at.checked_sub(1));
-                    let context = level.tokens.entry(token);
-                    let seq = group.trigger(flush.store, flush.ops, members, context);
+                    let outer = tokens_of(&self.root, before, group.plan.outer_level);
+                    let cx = TriggerContext {
+                        store: flush.store,
+                        ops: flush.ops,
+                        members: tokens_of(&self.root, before, level_at.checked_sub(1)),
+                        outer,
+                        cascaded: flush.cascaded,
+                        identity: &|token| {
+                            members(flush.store, before, &level.left, outer.row(token))
+                        },
+                    };
+                    let seq = group.trigger(&cx, level.tokens.entry(token));
                     touch.rearm = touch.rearm.max(seq);
                     at = group.plan.outer_level;
                 }
@@ -239,14 +250,25 @@ impl Net {
         sources
     }
 
-    /// Appends the canonical bytes of a position's member; `None` for a fact.
-    pub(crate) fn group_key(&self, source: Source, context: u32, bytes: &mut Vec<u8>) {
-        if let Source::Groups(level) = source
-            && let Node::Group(group) = &self.levels[level].node
-        {
-            group.grouping.key_bytes(context, bytes);
-        }
+    /// The members of a complete match, live or dying in this flush.
+    pub(crate) fn members(&self, store: &Store, token: u32) -> Vec<Member> {
+        members(store, &self.levels, self.positions(), self.terminal().row(token))
     }
+}
+
+/// The members that a row stands for.
+fn members(store: &Store, levels: &[Level], sources: &[Source], row: &[u32]) -> Vec<Member> {
+    let members = row.iter().zip(sources).map(|(&slot, &source)| match source {
+        Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
+        Source::Groups(level) => {
+            let mut bytes = Vec::new();
+            if let Node::Group(group) = &levels[level].node {
+                group.grouping.key_bytes(slot, &mut bytes);
+            }
+            Member::Key(bytes.into())
+        }
+    });
+    members.collect()
 }
 
 fn tokens_of<'a>(root: &'a Tokens, levels: &'a [Level], level: Option<usize>) -> &'a Tokens {

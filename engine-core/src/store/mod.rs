@@ -95,13 +95,14 @@ pub(crate) struct Kind {
     pub(crate) first_support: Column<u32>,
     pub(crate) believed: Cell<bool>,
     pub(crate) beliefs: Chains,
-    /// Scratch of the current flush, by slot: the last operation on it plus one, and its value before.
-    pub(crate) last_op: Vec<u32>,
-    pub(crate) before: Vec<u32>,
+    /// By slot: the last staged operation on it plus one, and its value before what is staged.
+    pub(crate) last_op: Column<u32>,
+    pub(crate) before: Column<u32>,
 }
 
 trailed!(Kind {
-    table, handles, recency, issuers, clocks, stated, free, keys, first_support, believed, beliefs
+    table, handles, recency, issuers, clocks, stated, free, keys, first_support, believed, beliefs,
+    last_op, before
 });
 
 impl Trailed for Box<dyn AnyTable> {
@@ -161,8 +162,8 @@ impl Kind {
             first_support: Column::default(),
             believed: Cell::new(false),
             beliefs: Chains::default(),
-            last_op: Vec::new(),
-            before: Vec::new(),
+            last_op: Column::default(),
+            before: Column::default(),
         }
     }
 
@@ -207,8 +208,8 @@ impl Kind {
             self.clocks.push(scope, birth.clock);
             self.stated.push(scope, birth.stated);
             self.first_support.push(scope, NONE);
-            self.last_op.push(0);
-            self.before.push(NONE);
+            self.last_op.push(scope, 0);
+            self.before.push(scope, NONE);
         } else {
             self.handles.set(scope, slot, birth.handle.get());
             self.recency.set(scope, slot, birth.seq.get());
@@ -245,7 +246,7 @@ impl Kind {
 
     /// Operations that were done on a fact in this flush are reachable from here.
     pub(crate) fn last_op(&self, slot: u32) -> Option<u32> {
-        self.last_op[slot as usize].checked_sub(1)
+        self.last_op.get(slot).checked_sub(1)
     }
 }
 

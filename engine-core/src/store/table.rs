@@ -12,8 +12,8 @@ use crate::trail::{Column, Scope, Trailed};
 /// The values of one fact type, by slot. Slots are reused and never observable.
 pub struct Table<T> {
     values: Column<Option<T>>,
-    /// Scratch: values as they were before the current flush, addressed with [`BEFORE`].
-    before: Vec<T>,
+    /// Values as they were before what is staged, addressed with [`BEFORE`]; empty after a flush.
+    before: Column<T>,
 }
 
 impl<T: Fact> Table<T> {
@@ -22,7 +22,7 @@ impl<T: Fact> Table<T> {
         if slot & BEFORE == 0 {
             self.values.get(slot).as_ref().expect("rows name occupied slots")
         } else {
-            &self.before[(slot & !BEFORE) as usize]
+            self.before.get(slot & !BEFORE)
         }
     }
 
@@ -93,24 +93,26 @@ pub(crate) trait AnyTable: Trailed + Send {
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
     fn clear_slot(&mut self, scope: Scope, slot: u32);
     /// Keeps a copy of a value as the one before the flush; gives its slot there.
-    fn keep_before(&mut self, slot: u32) -> u32;
-    fn drop_before(&mut self);
+    fn keep_before(&mut self, scope: Scope, slot: u32) -> u32;
+    fn drop_before(&mut self, scope: Scope);
     fn key_code(&self, slot: u32) -> Option<u64>;
     fn same_key(&self, slot: u32, other: u32) -> bool;
 }
 
 impl<T: Fact> Default for Table<T> {
     fn default() -> Self {
-        Self { values: Column::default(), before: Vec::new() }
+        Self { values: Column::default(), before: Column::default() }
     }
 }
 
 impl<T> Trailed for Table<T> {
     fn undo(&mut self, scope: Scope) {
         self.values.undo(scope);
+        self.before.undo(scope);
     }
     fn forget(&mut self) {
         self.values.forget();
+        self.before.forget();
     }
 }
 
@@ -164,15 +166,16 @@ impl<T: Fact> AnyTable for Table<T> {
         self.values.set(scope, slot, None);
     }
 
-    fn keep_before(&mut self, slot: u32) -> u32 {
+    fn keep_before(&mut self, scope: Scope, slot: u32) -> u32 {
         let value = self.value(slot).clone();
-        self.before.push(value);
-        let at = u32::try_from(self.before.len() - 1).expect("fewer than 2³¹ updates in a flush");
-        at | BEFORE
+        self.before.push(scope, value);
+        (self.before.len() - 1) | BEFORE
     }
 
-    fn drop_before(&mut self) {
-        self.before.clear();
+    fn drop_before(&mut self, scope: Scope) {
+        if !self.before.is_empty() {
+            self.before.clear(scope);
+        }
     }
 
     fn key_code(&self, slot: u32) -> Option<u64> {

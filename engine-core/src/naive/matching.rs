@@ -1,0 +1,294 @@
+//! Matching by enumeration.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use steadfast_wm::{FactHandle, Member};
+
+use super::{Id, SCOPE};
+use crate::aggregate::{Grouping, Member as GroupMember};
+use crate::fact::FieldMask;
+use crate::ir::{Conditions, GroupPattern, Part, Pattern, RuleDef, Test};
+use crate::network::{Node, compile};
+use crate::rows::Rows;
+use crate::store::{Place, Store};
+
+/// By rule, place of the group in it, members of the outer tuple and key: the value's bytes and the
+/// member tuples.
+pub(super) type Groups = BTreeMap<(usize, usize, Vec<Member>, Vec<u8>), (Vec<u8>, Vec<Vec<FactHandle>>)>;
+
+/// What a position holds.
+#[derive(Clone)]
+enum Source {
+    Facts(u32),
+    Groups(Rc<Box<dyn Grouping>>),
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Sources(Vec<Source>);
+
+impl Sources {
+    pub(super) fn resolve<'a>(&'a self, store: &'a Store) -> Vec<&'a dyn Any> {
+        let resolved = self.0.iter().map(|source| match source {
+            Source::Facts(kind) => store.source(*kind),
+            Source::Groups(grouping) => grouping.results(),
+        });
+        resolved.collect()
+    }
+}
+
+/// A complete match: its row, and for every part the row of the tuple before it.
+#[derive(Clone)]
+pub(super) struct Matched {
+    pub(super) row: Vec<u32>,
+    pub(super) sources: Sources,
+    pub(super) lefts: Vec<Vec<u32>>,
+    /// For every part the members before it.
+    members: Vec<Vec<Member>>,
+}
+
+/// Read fields by part, taken from the compiled network: kind and mask of each of its patterns.
+pub(super) struct Shape {
+    pub(super) reads: Vec<Vec<(u32, FieldMask)>>,
+    pub(super) kinds: Vec<u32>,
+}
+
+fn kind_of(store: &Store, pattern: &Pattern) -> u32 {
+    let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
+    u32::try_from(kind.unwrap()).unwrap()
+}
+
+impl Shape {
+    pub(super) fn of(rule: &RuleDef, store: &Store) -> Self {
+        let net = compile(rule, |pattern| kind_of(store, pattern));
+        let mut plans = net.levels.iter().filter_map(|level| match &level.node {
+            Node::Join(join) => Some((join.plan.kind, join.plan.reads)),
+            Node::Block(block) => Some((block.plan.kind, block.plan.reads)),
+            Node::Group(_) => None,
+        });
+        let count = |part: &Part| match part {
+            Part::Group(group) => group.elements.len(),
+            _ => 1,
+        };
+        let reads: Vec<Vec<(u32, FieldMask)>> = rule
+            .parts
+            .iter()
+            .map(|part| (0..count(part)).map(|_| plans.next().unwrap()).collect())
+            .collect();
+        let kinds = reads.iter().map(|reads| reads[0].0).collect();
+        Self { reads, kinds }
+    }
+}
+
+fn passes<'a>(mut tests: impl Iterator<Item = &'a Test>, sources: &[&dyn Any], row: &[u32]) -> bool {
+    let rows = Rows::new(sources, row);
+    tests.all(|test| {
+        let mut passed = Vec::new();
+        (test.evaluate)(&rows, &mut passed);
+        passed == [true]
+    })
+}
+
+fn join_tests(conditions: &Conditions) -> impl Iterator<Item = &Test> {
+    (conditions.keys.iter().map(|key| &key.test))
+        .chain(conditions.ranges.iter().map(|range| &range.test))
+        .chain(&conditions.residual)
+}
+
+/// Whether a fact in `inner` goes with a tuple in `store`.
+fn fits(
+    pattern: &Pattern,
+    kind: u32,
+    slot: u32,
+    inner: &Store,
+    left: (&Sources, &[u32], &Store),
+) -> bool {
+    let alone = [inner.source(kind)];
+    if !passes(pattern.conditions.alpha.iter(), &alone, &[slot]) {
+        return false;
+    }
+    let mut sources = left.0.resolve(left.2);
+    sources.truncate(left.1.len());
+    sources.push(inner.source(kind));
+    let mut row = left.1.to_vec();
+    row.push(slot);
+    passes(join_tests(&pattern.conditions), &sources, &row)
+}
+
+/// Whether a fact went with a tuple before this flush, and whether it does now.
+pub(super) fn goes(
+    pattern: &Pattern,
+    kind: u32,
+    left: &[u32],
+    handle: FactHandle,
+    (base, store, sources): &(&Store, &Store, &Sources),
+) -> (bool, bool) {
+    let goes_in = |inner: &Store| match inner.locate(handle) {
+        Some(Place { kind: of, slot }) if of == kind => {
+            fits(pattern, kind, slot, inner, (sources, left, store))
+        }
+        _ => false,
+    };
+    (goes_in(base), goes_in(store))
+}
+
+pub(super) fn group_key(
+    id: &Id,
+    part: usize,
+    position: usize,
+    matched: &Matched,
+) -> (usize, usize, Vec<Member>, Vec<u8>) {
+    let Member::Key(key) = &id.1[position] else { unreachable!("groups have keys") };
+    (id.0, part, matched.members[part].clone(), key.to_vec())
+}
+
+struct Partial {
+    row: Vec<u32>,
+    members: Vec<Member>,
+    lefts: Vec<Vec<u32>>,
+    before: Vec<Vec<Member>>,
+}
+
+/// All matches of a rule over a store.
+pub(super) fn match_rule(
+    at: usize,
+    rule: &RuleDef,
+    store: &Store,
+    matches: &mut BTreeMap<Id, Matched>,
+    groups: &mut Groups,
+) {
+    let mut sources = Sources::default();
+    let mut partials =
+        vec![Partial { row: vec![], members: vec![], lefts: vec![], before: vec![] }];
+    for (place, part) in rule.parts.iter().enumerate() {
+        for partial in &mut partials {
+            partial.lefts.push(partial.row.clone());
+            partial.before.push(partial.members.clone());
+        }
+        match part {
+            Part::Each(pattern) => {
+                partials = each(pattern, partials, &sources, store);
+                sources.0.push(Source::Facts(kind_of(store, pattern)));
+            }
+            Part::Not(pattern) | Part::Exists(pattern) => {
+                let exists = matches!(part, Part::Exists(_));
+                let kind = kind_of(store, pattern);
+                partials.retain(|partial| {
+                    let left = (&sources, &partial.row[..], store);
+                    let mut facts = store.in_order(kind).into_iter();
+                    facts.any(|(_, slot)| fits(pattern, kind, slot, store, left)) == exists
+                });
+            }
+            Part::Group(group) => {
+                partials = group_by((at, place), group, partials, &mut sources, store, groups);
+            }
+        }
+    }
+    for Partial { row, members, lefts, before } in partials {
+        let matched = Matched { row, sources: sources.clone(), lefts, members: before };
+        matches.insert((at, members), matched);
+    }
+}
+
+fn each(
+    pattern: &Pattern,
+    partials: Vec<Partial>,
+    sources: &Sources,
+    store: &Store,
+) -> Vec<Partial> {
+    let kind = kind_of(store, pattern);
+    let mut longer = Vec::new();
+    for partial in partials {
+        for (handle, slot) in store.in_order(kind) {
+            if fits(pattern, kind, slot, store, (sources, &partial.row, store)) {
+                longer.push(Partial {
+                    row: partial.row.iter().copied().chain([slot]).collect(),
+                    members: with(&partial.members, Member::Fact(handle)),
+                    lefts: partial.lefts.clone(),
+                    before: partial.before.clone(),
+                });
+            }
+        }
+    }
+    longer
+}
+
+fn with(members: &[Member], member: Member) -> Vec<Member> {
+    members.iter().cloned().chain([member]).collect()
+}
+
+fn group_by(
+    at: (usize, usize),
+    group: &GroupPattern,
+    partials: Vec<Partial>,
+    sources: &mut Sources,
+    store: &Store,
+    groups: &mut Groups,
+) -> Vec<Partial> {
+    let mut grouping = group.spec.create();
+    let mut tuple = 0;
+    let mut found: Vec<(u32, u32, Vec<Vec<FactHandle>>)> = Vec::new();
+    for (outer, partial) in (0..).zip(&partials) {
+        if !grouping.keyed() {
+            found.push((grouping.open(SCOPE, outer), outer, Vec::new()));
+        }
+        let mut inner = sources.clone();
+        let start = Partial { row: partial.row.clone(), members: vec![], lefts: vec![], before: vec![] };
+        let mut tuples = vec![start];
+        for element in &group.elements {
+            tuples = each(element, tuples, &inner, store);
+            inner.0.push(Source::Facts(kind_of(store, element)));
+        }
+        for member in tuples {
+            let handles: Vec<FactHandle> = member
+                .members
+                .iter()
+                .map(|member| match member {
+                    Member::Fact(handle) => *handle,
+                    Member::Key(_) => unreachable!("elements are facts"),
+                })
+                .collect();
+            let facts: Vec<u64> = handles.iter().map(|handle| handle.get()).collect();
+            let resolved = inner.resolve(store);
+            let rows = Rows::new(&resolved, &member.row);
+            let context =
+                grouping.enter(SCOPE, &rows, 0, GroupMember { tuple, outer, facts: &facts });
+            tuple += 1;
+            match found.iter_mut().find(|(of, ..)| *of == context) {
+                Some((_, _, members)) => members.push(handles),
+                None => found.push((context, outer, vec![handles])),
+            }
+        }
+    }
+    let shown: Vec<bool> = found
+        .iter()
+        .map(|(context, ..)| grouping.refresh(SCOPE, *context).unwrap().present)
+        .collect();
+    let grouping = Rc::new(grouping);
+    let mut results = Vec::new();
+    let outer_sources = sources.clone();
+    sources.0.push(Source::Groups(Rc::clone(&grouping)));
+    for ((context, outer, members), shown) in found.into_iter().zip(shown) {
+        if !shown {
+            continue;
+        }
+        let partial = &partials[outer as usize];
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        grouping.key_bytes(context, &mut key);
+        grouping.result_bytes(context, &mut value);
+        groups.insert((at.0, at.1, partial.members.clone(), key.clone()), (value, members));
+        let row: Vec<u32> = partial.row.iter().copied().chain([context]).collect();
+        let mut resolved = outer_sources.resolve(store);
+        resolved.push(grouping.results());
+        if passes(group.having.iter(), &resolved, &row) {
+            results.push(Partial {
+                row,
+                members: with(&partial.members, Member::Key(key.into())),
+                lefts: partial.lefts.clone(),
+                before: partial.before.clone(),
+            });
+        }
+    }
+    results
+}

@@ -1,0 +1,383 @@
+//! The naive engine: the test oracle.
+//!
+//! It keeps nothing of the network: at every flush it enumerates all tuples of facts, asks every
+//! condition of each, and compares the set of matches before and after, exactly as the semantics
+//! are worded. It shares with the engine the rules, the facts' values and the buffer in which
+//! consequences stage their changes; not the matching, the agenda, or truth maintenance.
+
+mod matching;
+mod random;
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use steadfast_wm::{FactHandle, Member, RuleTag, Seq};
+
+use crate::fact::FieldMask;
+use crate::globals::Globals;
+use crate::ir::{OnError, RuleDef, Ruleset};
+use crate::stage::{Draft, Drafts, Stage};
+use crate::store::{Birth, Change, Place, Store};
+use crate::then::{Row, Then};
+use crate::tms::{believe, disbelieve, start_believing};
+use crate::trail::Scope;
+use matching::{Groups, Matched, Shape};
+
+const SCOPE: Scope = Scope::NONE;
+
+/// A match: the rule's place and its members.
+pub(super) type Id = (usize, Vec<Member>);
+
+struct Op {
+    what: Change,
+    seq: u64,
+    handle: FactHandle,
+    mask: FieldMask,
+}
+
+pub(super) struct Naive {
+    rules: Vec<RuleDef>,
+    shapes: Vec<Shape>,
+    store: Store,
+    /// The store as of the last flush.
+    base: Store,
+    next_handle: u64,
+    next_seq: u64,
+    random: u64,
+    ops: Vec<Op>,
+    evaluated: bool,
+    matches: BTreeMap<Id, Matched>,
+    groups: Groups,
+    pub(super) pending: BTreeMap<Id, u64>,
+    pub(super) supports: BTreeMap<FactHandle, BTreeSet<Id>>,
+    /// What fired: rule, members, trigger.
+    pub(super) trace: Vec<(Id, u64)>,
+    drafts: Drafts,
+}
+
+impl Naive {
+    pub(super) fn new(ruleset: &Ruleset, random: u64) -> Self {
+        let mut store = Store::default();
+        for fact in ruleset.fact_types() {
+            store.register(fact);
+        }
+        let rules = ruleset.rules().to_vec();
+        let shapes = rules.iter().map(|rule| Shape::of(rule, &store)).collect();
+        Self {
+            rules,
+            shapes,
+            base: store.clone(),
+            store,
+            next_handle: 1,
+            next_seq: 2,
+            random,
+            ops: Vec::new(),
+            evaluated: false,
+            matches: BTreeMap::new(),
+            groups: Groups::new(),
+            pending: BTreeMap::new(),
+            supports: BTreeMap::new(),
+            trace: Vec::new(),
+            drafts: Drafts::default(),
+        }
+    }
+
+    pub(super) fn stage(&mut self, body: impl FnOnce(&mut Stage<'_>)) {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        drafts.begin(self.next_handle, self.random);
+        let globals = Globals::default();
+        body(&mut Stage::new(&self.store, &globals, &mut drafts, 7, 0));
+        self.apply(&mut drafts, None);
+        self.drafts = drafts;
+    }
+
+    /// Facts by handle: type, bytes, recency, whether stated.
+    pub(super) fn facts(&self) -> BTreeMap<FactHandle, (String, Vec<u8>, Seq, bool)> {
+        facts_of(&self.store)
+    }
+
+    fn seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    fn apply(&mut self, drafts: &mut Drafts, by: Option<&Id>) {
+        let issuer = by.map(|(rule, _)| RuleTag::new(u32::try_from(*rule).unwrap()));
+        let mut issued = BTreeSet::new();
+        for draft in std::mem::take(&mut drafts.drafts) {
+            match draft {
+                Draft::Insert { kind, handle, at, stated } => {
+                    let slot = self.store.kind_mut(kind).next_slot(SCOPE);
+                    let arena = drafts.arenas[kind as usize].as_mut().unwrap();
+                    let table = &mut self.store.kind_mut(kind).table;
+                    table.put_from(SCOPE, slot, arena.as_mut(), at);
+                    let seq = self.seq();
+                    let birth = Birth { handle, seq: Seq::new(seq), issuer, stated, clock: 0 };
+                    self.store.kind_mut(kind).bear(SCOPE, slot, birth);
+                    let place = Place { kind, slot };
+                    self.store.set_place(SCOPE, handle, Some(place));
+                    believe(SCOPE, &mut self.store, place, &mut Vec::new());
+                    self.ops.push(Op { what: Change::Insert, seq, handle, mask: FieldMask::ALL });
+                }
+                Draft::Update { kind, handle, at, mask } => {
+                    let place = self.store.locate(handle).unwrap();
+                    let arena = drafts.arenas[kind as usize].as_mut().unwrap();
+                    disbelieve(SCOPE, &mut self.store, place);
+                    self.store.kind_mut(kind).unlink_key(SCOPE, place.slot);
+                    let table = &mut self.store.kind_mut(kind).table;
+                    table.replace_from(SCOPE, place.slot, arena.as_mut(), at);
+                    let seq = self.seq();
+                    self.store.kind_mut(kind).link_key(SCOPE, place.slot);
+                    self.store.kind_mut(kind).touch(SCOPE, place.slot, Seq::new(seq), issuer);
+                    believe(SCOPE, &mut self.store, place, &mut Vec::new());
+                    self.ops.push(Op { what: Change::Update, seq, handle, mask });
+                }
+                Draft::Delete { handle } => self.delete(handle),
+                Draft::State { handle } => self.set_stated(handle, true),
+                Draft::Unstate { handle } => self.set_stated(handle, false),
+                Draft::Support { handle } => {
+                    let by = by.unwrap().clone();
+                    let kind = self.store.locate(handle).unwrap().kind;
+                    start_believing(SCOPE, &mut self.store, kind, &mut Vec::new());
+                    self.supports.entry(handle).or_default().insert(by);
+                    self.mark_supported(handle);
+                    issued.insert(handle);
+                }
+                Draft::Emit { .. } | Draft::SetGlobal { .. } | Draft::Halt => {}
+            }
+        }
+        self.next_handle = drafts.next_handle;
+        self.random = drafts.random;
+        if let Some(by) = by {
+            let held = self.supports.iter().filter(|(_, matches)| matches.contains(by));
+            let lost: Vec<FactHandle> =
+                held.map(|(handle, _)| *handle).filter(|handle| !issued.contains(handle)).collect();
+            lost.into_iter().for_each(|handle| self.withdraw(handle, by));
+        }
+    }
+
+    /// Staging asks the store whether a fact is derived; any value but the empty one will do.
+    fn mark_supported(&mut self, handle: FactHandle) {
+        let supported = self.supports.get(&handle).is_some_and(|matches| !matches.is_empty());
+        if let Some(place) = self.store.locate(handle) {
+            let head = if supported { 0 } else { crate::chains::NONE };
+            self.store.kind_mut(place.kind).first_support.set(SCOPE, place.slot, head);
+        }
+    }
+
+    fn delete(&mut self, handle: FactHandle) {
+        let Some(place) = self.store.locate(handle) else { return };
+        self.supports.remove(&handle);
+        self.mark_supported(handle);
+        let seq = self.seq();
+        disbelieve(SCOPE, &mut self.store, place);
+        self.store.kind_mut(place.kind).unlink_key(SCOPE, place.slot);
+        self.store.set_place(SCOPE, handle, None);
+        self.ops.push(Op { what: Change::Delete, seq, handle, mask: FieldMask::ALL });
+    }
+
+    fn set_stated(&mut self, handle: FactHandle, stated: bool) {
+        let place = self.store.locate(handle).unwrap();
+        self.seq();
+        self.store.kind_mut(place.kind).stated.set(SCOPE, place.slot, stated);
+    }
+
+    fn withdraw(&mut self, handle: FactHandle, by: &Id) {
+        let Some(matches) = self.supports.get_mut(&handle) else { return };
+        matches.remove(by);
+        if matches.is_empty() {
+            self.supports.remove(&handle);
+            self.mark_supported(handle);
+            let place = self.store.locate(handle).unwrap();
+            if !self.store.kind(place.kind).stated.get(place.slot) {
+                self.delete(handle);
+            }
+        }
+    }
+
+    /// Matches everything from nothing; compares with what was; cascades until nothing changes.
+    pub(super) fn flush(&mut self) {
+        if self.evaluated && self.ops.is_empty() {
+            return;
+        }
+        let mut lost = BTreeSet::new();
+        loop {
+            let (matches, groups) = self.match_all();
+            let mut dead: Vec<(usize, FactHandle, Id)> = Vec::new();
+            for (handle, by) in &self.supports {
+                let gone = by.iter().filter(|id| !matches.contains_key(*id));
+                dead.extend(gone.map(|id| (id.0, *handle, id.clone())));
+            }
+            dead.sort();
+            if dead.is_empty() {
+                self.settle(matches, groups, &lost);
+                break;
+            }
+            let ops = self.ops.len();
+            for (_, handle, id) in dead {
+                self.withdraw(handle, &id);
+                lost.insert(id);
+            }
+            if self.ops.len() == ops {
+                let (matches, groups) = self.match_all();
+                self.settle(matches, groups, &lost);
+                break;
+            }
+        }
+    }
+
+    fn match_all(&self) -> (BTreeMap<Id, Matched>, Groups) {
+        let mut matches = BTreeMap::new();
+        let mut groups = Groups::new();
+        for (rule, def) in self.rules.iter().enumerate() {
+            matching::match_rule(rule, def, &self.store, &mut matches, &mut groups);
+        }
+        (matches, groups)
+    }
+
+    /// Decides which matches are pending from now on.
+    fn settle(&mut self, matches: BTreeMap<Id, Matched>, groups: Groups, lost: &BTreeSet<Id>) {
+        self.pending.retain(|id, _| matches.contains_key(id));
+        for (id, matched) in &matches {
+            let created = !self.matches.contains_key(id) || lost.contains(id);
+            let (rearm, any) = self.touch(id, matched, &groups);
+            let fallback = if self.evaluated { self.next_seq - 1 } else { 1 };
+            if created {
+                self.pending.insert(id.clone(), any.unwrap_or(fallback));
+            } else if rearm {
+                self.pending.insert(id.clone(), any.unwrap());
+            }
+        }
+        self.matches = matches;
+        self.groups = groups;
+        self.evaluated = true;
+        for op in std::mem::take(&mut self.ops) {
+            if op.what == Change::Delete {
+                self.free(op.handle);
+            }
+        }
+        self.base = self.store.clone();
+    }
+
+    fn free(&mut self, handle: FactHandle) {
+        for kind in 0..self.store.kinds.len() {
+            let kind = self.store.kind_mut(u32::try_from(kind).unwrap());
+            for slot in 0..kind.slot_count() {
+                if kind.handle(slot) == handle {
+                    kind.free_slot(SCOPE, slot);
+                }
+            }
+        }
+    }
+
+    /// Highest operation of this flush on a fact that concerns these fields.
+    fn touched(&self, handle: FactHandle, reads: FieldMask) -> Option<u64> {
+        let concerns = |op: &&Op| {
+            op.handle == handle && (op.what != Change::Update || op.mask.intersects(reads))
+        };
+        self.ops.iter().filter(concerns).map(|op| op.seq).max()
+    }
+
+    /// Whether a match is re-armed, and its trigger, if anything touched it.
+    fn touch(&self, id: &Id, matched: &Matched, groups: &Groups) -> (bool, Option<u64>) {
+        let shape = &self.shapes[id.0];
+        let mut rearm = None;
+        let mut any = None;
+        for (part, slots) in self.rules[id.0].parts.iter().zip(&matched.lefts) {
+            let at = matched.lefts.iter().position(|left| std::ptr::eq(left, slots)).unwrap();
+            let reads = &shape.reads[at];
+            match part {
+                crate::ir::Part::Each(_) => {
+                    let Member::Fact(handle) = &id.1[slots.len()] else { unreachable!() };
+                    rearm = rearm.max(self.touched(*handle, reads[0].1));
+                }
+                crate::ir::Part::Not(pattern) | crate::ir::Part::Exists(pattern) => {
+                    let exists = matches!(part, crate::ir::Part::Exists(_));
+                    let sources = (&self.base, &self.store, &matched.sources);
+                    for handle in self.ops.iter().map(|op| op.handle) {
+                        let (before, now) =
+                            matching::goes(pattern, shape.kinds[at], slots, handle, &sources);
+                        if before != exists && now == exists && before != now {
+                            any = any.max(self.touched(handle, reads[0].1));
+                        }
+                    }
+                }
+                crate::ir::Part::Group(_) => {
+                    let key = matching::group_key(id, at, slots.len(), matched);
+                    let (old, new) = (self.groups.get(&key), groups.get(&key));
+                    if old.map(|group| &group.0) == new.map(|group| &group.0) {
+                        continue;
+                    }
+                    let members = old.into_iter().chain(new).flat_map(|group| &group.1);
+                    for member in members {
+                        for (handle, (_, reads)) in member.iter().zip(reads) {
+                            rearm = rearm.max(self.touched(*handle, *reads));
+                        }
+                    }
+                }
+            }
+        }
+        (rearm.is_some(), any.max(rearm))
+    }
+
+    pub(super) fn fire(&mut self, limit: u64) {
+        self.flush();
+        for _ in 0..limit {
+            let order = |(id, trigger): &(&Id, &u64)| {
+                (std::cmp::Reverse(self.rules[id.0].salience), id.0, **trigger, id.1.clone())
+            };
+            let Some((id, trigger)) = self.pending.iter().min_by_key(order) else { break };
+            let (id, trigger) = (id.clone(), *trigger);
+            let mut drafts = std::mem::take(&mut self.drafts);
+            let outcome = self.consequence(&id, &mut drafts);
+            let skipped = outcome.is_err() && self.rules[id.0].on_error == OnError::Skip;
+            if outcome.is_ok() || skipped {
+                self.trace.push((id.clone(), trigger));
+            }
+            if outcome.is_ok() {
+                self.apply(&mut drafts, Some(&id));
+            }
+            let halt = outcome == Ok(true);
+            self.drafts = drafts;
+            if outcome.is_err() && !skipped {
+                break;
+            }
+            self.pending.remove(&id);
+            self.flush();
+            if halt {
+                break;
+            }
+        }
+    }
+
+    /// Runs a consequence; gives whether it halts.
+    fn consequence(&self, id: &Id, drafts: &mut Drafts) -> Result<bool, ()> {
+        drafts.begin(self.next_handle, self.random);
+        let matched = &self.matches[id];
+        let sources = matched.sources.resolve(&self.store);
+        let handles = crate::engine::handles_of(&id.1);
+        let row = Row::new(&sources, &matched.row, &handles, 7);
+        let globals = Globals::default();
+        let mut then = Then::new(Stage::new(&self.store, &globals, drafts, 7, 0));
+        let consequence = &self.rules[id.0].consequence;
+        let result = catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then)));
+        match result {
+            Ok(Ok(())) => Ok(drafts.drafts.iter().any(|draft| matches!(draft, Draft::Halt))),
+            _ => Err(()),
+        }
+    }
+}
+
+pub(super) fn facts_of(store: &Store) -> BTreeMap<FactHandle, (String, Vec<u8>, Seq, bool)> {
+    let mut facts = BTreeMap::new();
+    for (at, kind) in store.kinds.iter().enumerate() {
+        for (handle, slot) in store.in_order(u32::try_from(at).unwrap()) {
+            let mut bytes = Vec::new();
+            kind.table.encode(slot, &mut bytes).unwrap();
+            let stated = *kind.stated.get(slot);
+            facts.insert(handle, (kind.fact.name().to_owned(), bytes, kind.recency(slot), stated));
+        }
+    }
+    facts
+}

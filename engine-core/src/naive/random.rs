@@ -1,0 +1,408 @@
+//! Random rulesets and operations.
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Average, Collect, Count, Max, Min, Sum};
+use crate::fact::{Fact, FieldMask, Handle, ReadError, read_current};
+use crate::ir::{Comparison, OnError, RuleBuilder, RuleDef, Ruleset, Var};
+use crate::stage::Stage;
+use crate::then::{Ref, RuleError, Then};
+
+macro_rules! facts {
+    ($($name:ident { $($field:ident $at:tt),* })*) => {
+        $(
+            #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+            pub(super) struct $name { $(pub(super) $field: i64),* }
+            impl Fact for $name {
+                const NAME: &'static str = stringify!($name);
+                const VERSION: u32 = 1;
+                const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+                fn diff(&self, other: &Self) -> FieldMask {
+                    let mut mask = FieldMask::NONE;
+                    $(if self.$field != other.$field { mask = mask.union(FieldMask::field($at)); })*
+                    mask
+                }
+                fn read(version: u32, bytes: &[u8]) -> Result<Self, ReadError> {
+                    read_current(Self::NAME, 1, version, bytes)
+                }
+            }
+        )*
+    };
+}
+// `A` and `B` are the users' facts, `L` is what rules derive.
+facts! {
+    A { k 0, v 1, w 2 }
+    B { k 0, v 1, w 2 }
+    L { k 0, v 1, w 2 }
+}
+
+pub(super) trait Row3: Fact {
+    fn make(k: i64, v: i64) -> Self;
+    fn k(&self) -> i64;
+    fn v(&self) -> i64;
+    fn v_mut(&mut self) -> &mut i64;
+    fn k_mut(&mut self) -> &mut i64;
+    fn w_mut(&mut self) -> &mut i64;
+}
+macro_rules! rows {
+    ($($name:ident)*) => { $(impl Row3 for $name {
+        fn make(k: i64, v: i64) -> Self { Self { k, v, w: 0 } }
+        fn k(&self) -> i64 { self.k }
+        fn v(&self) -> i64 { self.v }
+        fn v_mut(&mut self) -> &mut i64 { &mut self.v }
+        fn k_mut(&mut self) -> &mut i64 { &mut self.k }
+        fn w_mut(&mut self) -> &mut i64 { &mut self.w }
+    })* };
+}
+rows!(A B L);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    A,
+    B,
+    L,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Conditions {
+    alpha: Option<i64>,
+    /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
+    key: u8,
+    range: Option<bool>,
+    residual: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum PartSpec {
+    Each(Kind, Conditions),
+    Not(Kind, Conditions),
+    Exists(Kind, Conditions),
+    /// Elements, function, whether grouped by key, and an optional bound of the result.
+    Group(Vec<(Kind, Conditions)>, u8, bool, bool),
+}
+
+/// What a consequence does with its first fact, if it has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    Nothing,
+    Bump,
+    Rekey,
+    Weigh,
+    Insert,
+    Delete,
+    Derive,
+    DeriveByKey,
+    DeriveAndDelete,
+    DeriveTwo,
+    Fail,
+    Panic,
+    Halt,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RuleSpec {
+    salience: i32,
+    skip: bool,
+    parts: Vec<PartSpec>,
+    action: Action,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Insert(Kind, i64, i64),
+    Update(Kind, usize, u8, i64),
+    Touch(Kind, usize),
+    Delete(Kind, usize),
+    Flush,
+    Fire(u64),
+}
+
+pub(super) fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![4 => Just(Kind::A), 3 => Just(Kind::B), 2 => Just(Kind::L)]
+}
+
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let alpha = prop::option::weighted(0.4, 0..3_i64);
+    let range = prop::option::weighted(0.2, any::<bool>());
+    (alpha, 0..3_u8, range, prop::bool::weighted(0.15)).prop_map(|(alpha, key, range, residual)| {
+        Conditions { alpha, key, range, residual }
+    })
+}
+
+fn part() -> impl Strategy<Value = PartSpec> {
+    let elements = prop::collection::vec((kind(), conditions()), 1..3);
+    prop_oneof![
+        5 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Each(kind, when)),
+        2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Not(kind, when)),
+        2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Exists(kind, when)),
+        2 => (elements, 0..6_u8, any::<bool>(), any::<bool>())
+            .prop_map(|(of, function, keyed, having)| PartSpec::Group(of, function, keyed, having)),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        3 => Just(Action::Nothing), 2 => Just(Action::Bump), 1 => Just(Action::Rekey),
+        1 => Just(Action::Weigh), 1 => Just(Action::Insert), 1 => Just(Action::Delete),
+        3 => Just(Action::Derive), 3 => Just(Action::DeriveByKey),
+        1 => Just(Action::DeriveAndDelete), 2 => Just(Action::DeriveTwo),
+        1 => Just(Action::Fail), 1 => Just(Action::Halt), 1 => Just(Action::Panic),
+    ]
+}
+
+pub(super) fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
+    let parts = prop::collection::vec(part(), 1..4);
+    let rule = (-1..3_i32, any::<bool>(), parts, action()).prop_map(
+        |(salience, skip, parts, action)| RuleSpec { salience, skip, parts, action },
+    );
+    prop::collection::vec(rule, 1..4)
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => (kind(), 0..3_i64, 0..4_i64).prop_map(|(kind, k, v)| Step::Insert(kind, k, v)),
+        4 => (kind(), 0..9_usize, 0..3_u8, 0..4_i64)
+            .prop_map(|(kind, which, field, value)| Step::Update(kind, which, field, value)),
+        1 => (kind(), 0..9_usize).prop_map(|(kind, which)| Step::Touch(kind, which)),
+        3 => (kind(), 0..9_usize).prop_map(|(kind, which)| Step::Delete(kind, which)),
+        1 => Just(Step::Flush),
+        4 => prop_oneof![Just(0_u64), Just(1), Just(2), Just(12)].prop_map(Step::Fire),
+    ];
+    prop::collection::vec(step, 1..16)
+}
+
+pub(super) fn ruleset(specs: &[RuleSpec]) -> Ruleset {
+    let rules = specs.iter().enumerate().map(|(at, spec)| rule(at, spec));
+    let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>();
+    rules.fold(empty, Ruleset::rule)
+}
+
+/// The positive pattern that later parts join with.
+#[derive(Clone, Copy)]
+enum Last {
+    A(Var<A>),
+    B(Var<B>),
+    L(Var<L>),
+}
+
+fn constrain<T: Row3>(
+    builder: &mut RuleBuilder,
+    var: Var<T>,
+    when: &Conditions,
+    last: Option<Last>,
+) {
+    if let Some(bound) = when.alpha {
+        builder.when(var, &format!("v >= {bound}"), &["v"], move |fact| fact.v() >= bound);
+    }
+    match last {
+        Some(Last::A(outer)) => join(builder, var, when, outer),
+        Some(Last::B(outer)) => join(builder, var, when, outer),
+        Some(Last::L(outer)) => join(builder, var, when, outer),
+        None => {}
+    }
+}
+
+fn join<T: Row3, U: Row3>(
+    builder: &mut RuleBuilder,
+    var: Var<T>,
+    when: &Conditions,
+    outer: Var<U>,
+) {
+    match when.key {
+        1 => builder.exact_key("k == k", (var, "k"), T::k, (outer, "k"), U::k),
+        2 => builder.key(
+            "k == k",
+            (var, "k"),
+            |fact: &T| fact.k().to_string(),
+            (outer, "k"),
+            |fact: &U| fact.k().to_string(),
+        ),
+        _ => {}
+    }
+    if let Some(less) = when.range {
+        let comparison = if less { Comparison::AtMost } else { Comparison::AtLeast };
+        builder.range("v <> v", comparison, (var, "v"), T::v, (outer, "v"), U::v);
+    }
+    if when.residual {
+        let odd = |inner: &T, outer: &U| (inner.v() + outer.v()) % 2 == 1;
+        builder.residual("odd(v + v)", (var, &["v"]), (outer, &["v"]), odd);
+    }
+}
+
+fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
+    let on_error = if spec.skip { OnError::Skip } else { OnError::Abort };
+    let mut builder =
+        RuleBuilder::new(format!("random::r{at}")).salience(spec.salience).on_error(on_error);
+    let mut last = None;
+    let mut first = None;
+    for part in &spec.parts {
+        match part {
+            PartSpec::Each(kind, when) => {
+                let var = each(&mut builder, *kind, when, last);
+                last = Some(var);
+                first = first.or(last);
+            }
+            PartSpec::Not(kind, when) => match kind {
+                Kind::A => { let var = builder.not::<A>("n"); constrain(&mut builder, var, when, last); }
+                Kind::B => { let var = builder.not::<B>("n"); constrain(&mut builder, var, when, last); }
+                Kind::L => { let var = builder.not::<L>("n"); constrain(&mut builder, var, when, last); }
+            },
+            PartSpec::Exists(kind, when) => match kind {
+                Kind::A => { let var = builder.exists::<A>("x"); constrain(&mut builder, var, when, last); }
+                Kind::B => { let var = builder.exists::<B>("x"); constrain(&mut builder, var, when, last); }
+                Kind::L => { let var = builder.exists::<L>("x"); constrain(&mut builder, var, when, last); }
+            },
+            PartSpec::Group(elements, function, keyed, having) => {
+                group(&mut builder, elements, (*function, *keyed, *having), last);
+            }
+        }
+    }
+    let action = spec.action;
+    builder.then(move |row, cx| match first {
+        Some(Last::A(var)) => act(action, var.reference(row), cx),
+        Some(Last::B(var)) => act(action, var.reference(row), cx),
+        Some(Last::L(var)) => act(action, var.reference(row), cx),
+        None => act_alone(action, cx),
+    })
+}
+
+fn each(builder: &mut RuleBuilder, kind: Kind, when: &Conditions, last: Option<Last>) -> Last {
+    match kind {
+        Kind::A => { let var = builder.each("a"); constrain(builder, var, when, last); Last::A(var) }
+        Kind::B => { let var = builder.each("b"); constrain(builder, var, when, last); Last::B(var) }
+        Kind::L => { let var = builder.each("l"); constrain(builder, var, when, last); Last::L(var) }
+    }
+}
+
+fn group(
+    builder: &mut RuleBuilder,
+    elements: &[(Kind, Conditions)],
+    shape: (u8, bool, bool),
+    last: Option<Last>,
+) {
+    let mut inner = last;
+    for (kind, when) in elements {
+        inner = Some(match kind {
+            Kind::A => { let var = builder.element("e"); constrain(builder, var, when, inner); Last::A(var) }
+            Kind::B => { let var = builder.element("e"); constrain(builder, var, when, inner); Last::B(var) }
+            Kind::L => { let var = builder.element("e"); constrain(builder, var, when, inner); Last::L(var) }
+        });
+    }
+    match inner {
+        Some(Last::A(var)) => close(builder, var, shape),
+        Some(Last::B(var)) => close(builder, var, shape),
+        Some(Last::L(var)) => close(builder, var, shape),
+        None => unreachable!("groups have elements"),
+    }
+}
+
+fn close<T: Row3>(builder: &mut RuleBuilder, var: Var<T>, (function, keyed, having): (u8, bool, bool)) {
+    macro_rules! closed {
+        ($functions:expr, $fields:expr, $input:expr, $bound:expr) => {
+            if keyed {
+                let group = builder.group_by::<(), _, _, _>(var, $fields, |fact| fact.k(), $functions, $input);
+                if having { builder.having(group, "bounded", $bound); }
+            } else {
+                let group = builder.accumulate::<(), _, _>(var, $fields, $functions, $input);
+                if having { builder.having(group, "bounded", $bound); }
+            }
+        };
+    }
+    match function {
+        0 => closed!((Count,), &["k"], |_| ((),), |group| group.0 > 1),
+        1 => closed!((Sum::<i64>::default(), Count), &["k", "v"], |fact| (fact.v(), ()), |group| group.0 > 2),
+        2 => closed!((Min::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2),
+        3 => closed!((Max::<i64, Option<i64>>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 != Some(1)),
+        4 => closed!((Average::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2.0),
+        _ => closed!((Collect::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0.len() != 2),
+    }
+}
+
+fn act<T: Row3>(action: Action, fact: Ref<'_, T>, cx: &mut Then<'_>) -> Result<(), RuleError> {
+    match action {
+        Action::Bump => swallow(cx.update(fact, |fact| *fact.v_mut() = (*fact.v_mut() + 1).min(4))),
+        Action::Rekey => swallow(cx.update(fact, |fact| *fact.k_mut() = (*fact.k_mut() + 1) % 3)),
+        Action::Weigh => swallow(cx.update(fact, |fact| *fact.w_mut() += 1)),
+        Action::Insert if fact.v() > 1 => drop(cx.insert(B::make(fact.k(), fact.v() - 2))?),
+        Action::Delete => drop(cx.delete(fact)?),
+        Action::Derive => drop(cx.insert_logical(L::make(fact.k(), fact.v()))?),
+        Action::DeriveByKey => drop(cx.insert_logical(L::make(fact.k(), 0))?),
+        Action::DeriveAndDelete => {
+            cx.insert_logical(L::make(fact.k(), 1))?;
+            cx.delete(fact)?;
+        }
+        Action::DeriveTwo => {
+            cx.insert_logical(L::make(0, fact.v() % 2))?;
+            cx.insert_logical(L::make(fact.k(), 2))?;
+        }
+        Action::Fail => {
+            cx.insert(B::make(0, 0))?;
+            return Err(RuleError::new("no"));
+        }
+        Action::Panic if fact.v() == 3 => panic!("the consequence's own"),
+        Action::Halt => cx.halt(),
+        Action::Nothing | Action::Insert | Action::Panic => {}
+    }
+    Ok(())
+}
+
+fn act_alone(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
+    match action {
+        Action::Derive | Action::DeriveByKey => drop(cx.insert_logical(L::make(1, 1))?),
+        Action::DeriveTwo => {
+            cx.insert_logical(L::make(0, 0))?;
+            cx.insert_logical(L::make(2, 0))?;
+        }
+        Action::Insert => {
+            if cx.query::<B>().len() < 3 {
+                cx.insert(B::make(2, 2))?;
+            }
+        }
+        Action::Fail => return Err(RuleError::new("no")),
+        Action::Halt => cx.halt(),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Derived facts refuse to be changed; the rule does not care.
+fn swallow(result: Result<(), crate::ChangeError>) {
+    drop(result);
+}
+
+/// Stages one step; both engines see the same view, so they do the same.
+pub(super) fn stage(step: Step, stage: &mut Stage<'_>) {
+    match step {
+        Step::Insert(Kind::A, k, v) => drop(stage.insert(A::make(k, v))),
+        Step::Insert(Kind::B, k, v) => drop(stage.insert(B::make(k, v))),
+        Step::Insert(Kind::L, k, v) => drop(stage.insert(L::make(k, v))),
+        Step::Update(Kind::A, at, field, value) => update::<A>(stage, at, field, value),
+        Step::Update(Kind::B, at, field, value) => update::<B>(stage, at, field, value),
+        Step::Update(Kind::L, at, field, value) => update::<L>(stage, at, field, value),
+        Step::Touch(Kind::A, at) => with(stage, at, |stage, fact: Handle<A>| drop(stage.touch(fact))),
+        Step::Touch(Kind::B, at) => with(stage, at, |stage, fact: Handle<B>| drop(stage.touch(fact))),
+        Step::Touch(Kind::L, at) => with(stage, at, |stage, fact: Handle<L>| drop(stage.touch(fact))),
+        Step::Delete(Kind::A, at) => with(stage, at, |stage, fact: Handle<A>| drop(stage.delete(fact))),
+        Step::Delete(Kind::B, at) => with(stage, at, |stage, fact: Handle<B>| drop(stage.delete(fact))),
+        Step::Delete(Kind::L, at) => with(stage, at, |stage, fact: Handle<L>| drop(stage.delete(fact))),
+        Step::Flush | Step::Fire(_) => {}
+    }
+}
+
+fn with<T: Fact>(stage: &mut Stage<'_>, at: usize, body: impl FnOnce(&mut Stage<'_>, Handle<T>)) {
+    let facts: Vec<Handle<T>> = stage.query::<T>().iter().map(Ref::handle).collect();
+    if !facts.is_empty() {
+        body(stage, facts[at % facts.len()]);
+    }
+}
+
+fn update<T: Row3>(stage: &mut Stage<'_>, at: usize, field: u8, value: i64) {
+    with(stage, at, |stage, fact: Handle<T>| {
+        drop(stage.update(fact, |fact| match field {
+            0 => *fact.k_mut() = value % 3,
+            1 => *fact.v_mut() = value,
+            _ => *fact.w_mut() = value,
+        }));
+    });
+}

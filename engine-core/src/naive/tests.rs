@@ -1,0 +1,156 @@
+//! The engine against the oracle: the same firings in the same order, the same facts, pending matches
+//! and justifications, after every step.
+
+use proptest::prelude::*;
+use steadfast_wm::{MatchId, SessionId};
+
+use super::random::{RuleSpec, Step, rules, ruleset, stage, steps};
+use super::{Id, Naive, facts_of};
+use crate::engine::{Engine, FireOptions};
+use crate::sink::{ActionSink, Discard};
+
+/// Remembers what fired.
+#[derive(Default)]
+struct Trace(Vec<MatchId>);
+
+impl ActionSink for Trace {
+    fn record(&mut self, record: &steadfast_wm::Record<'_>) {
+        if let steadfast_wm::Record::Fired { by } = record {
+            self.0.push(by.clone());
+        }
+    }
+}
+
+fn id_of(id: &MatchId) -> Id {
+    (id.rule.get() as usize, id.members.clone())
+}
+
+fn same(engine: &Engine, naive: &Naive) -> Result<(), TestCaseError> {
+    prop_assert_eq!(facts_of(&engine.store), naive.facts(), "facts");
+    let pending: std::collections::BTreeMap<Id, u64> =
+        engine.pending().iter().map(|(id, seq)| (id_of(id), seq.get())).collect();
+    prop_assert_eq!(&pending, &naive.pending, "pending");
+    let supports: Vec<(u64, Id)> =
+        engine.justifications().iter().map(|(fact, id)| (fact.get(), id_of(id))).collect();
+    let expected: Vec<(u64, Id)> = naive
+        .supports
+        .iter()
+        .flat_map(|(fact, ids)| ids.iter().map(|id| (fact.get(), id.clone())))
+        .collect();
+    prop_assert_eq!(supports, expected, "justifications");
+    Ok(())
+}
+
+fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
+    let rules = ruleset(specs);
+    let session = SessionId::from_bytes([3; 16]);
+    let mut engine = Engine::new(&rules, session, &mut Discard).unwrap();
+    let mut naive = Naive::new(&rules, engine.counters().random);
+    for &step in steps {
+        match step {
+            Step::Flush => {
+                engine.flush(&mut Discard).unwrap();
+                naive.flush();
+            }
+            Step::Fire(limit) => {
+                let mut trace = Trace::default();
+                let before = naive.trace.len();
+                let options = FireOptions { limit: Some(limit) };
+                let _ = engine.fire(options, &mut trace);
+                naive.fire(limit);
+                let fired: Vec<Id> = trace.0.iter().map(id_of).collect();
+                let expected: Vec<Id> =
+                    naive.trace[before..].iter().map(|(id, _)| id.clone()).collect();
+                prop_assert_eq!(fired, expected, "firings of {:?}", step);
+            }
+            _ => {
+                engine
+                    .stage(&mut Discard, |view| {
+                        stage(step, view);
+                        Ok::<(), crate::ChangeError>(())
+                    })
+                    .unwrap();
+                naive.stage(|view| stage(step, view));
+            }
+        }
+        same(&engine, &naive)?;
+    }
+    Ok(())
+}
+
+/// Panics of consequences are part of the game; their messages are not.
+fn quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let own = info.payload().downcast_ref::<&str>() == Some(&"the consequence's own");
+            if !own {
+                default(info);
+            }
+        }));
+    });
+}
+
+fn cases(default: u32) -> ProptestConfig {
+    let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: cases.unwrap_or(default), ..ProptestConfig::default() }
+}
+
+/// One step on the engine alone; gives what fired.
+fn step_engine(engine: &mut Engine, step: Step) -> Vec<MatchId> {
+    let mut trace = Trace::default();
+    match step {
+        Step::Flush => drop(engine.flush(&mut trace).unwrap()),
+        Step::Fire(limit) => drop(engine.fire(FireOptions { limit: Some(limit) }, &mut trace)),
+        _ => engine
+            .stage(&mut trace, |view| {
+                stage(step, view);
+                Ok::<(), crate::ChangeError>(())
+            })
+            .unwrap(),
+    }
+    trace.0
+}
+
+/// Rolls work back and redoes it: the digest and the whole future are those of a fork at the mark.
+fn roll_back(specs: &[RuleSpec], steps: &[Step], at: usize) -> Result<(), TestCaseError> {
+    let session = SessionId::from_bytes([3; 16]);
+    let mut engine = Engine::new(&ruleset(specs), session, &mut Discard).unwrap();
+    let (past, future) = steps.split_at(at % (steps.len() + 1));
+    past.iter().for_each(|&step| drop(step_engine(&mut engine, step)));
+    let mut fork = engine.clone();
+    let mark = engine.digest();
+    prop_assert_eq!(fork.digest(), mark, "a fork has the digest of its origin");
+    let scope = engine.open_scope();
+    let (first, second) = future.split_at(future.len() / 2);
+    first.iter().for_each(|&step| drop(step_engine(&mut engine, step)));
+    let inner_mark = engine.digest();
+    let inner = engine.open_scope();
+    second.iter().for_each(|&step| drop(step_engine(&mut engine, step)));
+    engine.undo_scope(inner);
+    prop_assert_eq!(engine.digest(), inner_mark, "inner scope");
+    engine.undo_scope(scope);
+    prop_assert_eq!(engine.digest(), mark, "outer scope");
+    for &step in future.iter().chain(past) {
+        prop_assert_eq!(step_engine(&mut engine, step), step_engine(&mut fork, step));
+        prop_assert_eq!(engine.digest(), fork.digest(), "after {:?}", step);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(10_000))]
+
+    #[test]
+    fn rollback_restores_state_and_future(specs in rules(), steps in steps(), at in 0..16_usize) {
+        quiet();
+        roll_back(&specs, &steps, at)?;
+    }
+
+    #[test]
+    fn engine_fires_as_the_oracle(specs in rules(), steps in steps()) {
+        quiet();
+        run(&specs, &steps)?;
+    }
+}
