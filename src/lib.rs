@@ -1,1 +1,37 @@
-//! .
+#![doc = include_str!("../README.md")]
+
+mod durable;
+mod error;
+mod outbox;
+mod session;
+mod sink;
+
+pub use durable::{DurableBuilder, Recovery};
+pub use error::{Error, Result};
+pub use outbox::Delivery;
+pub use session::{Fired, Halter, Session};
+
+pub use steadfast_engine_core::ir;
+pub use steadfast_engine_core::ir::{Absent, Exists, Having, OnError, Query, Ruleset};
+pub use steadfast_engine_core::{
+    Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact, Failure, FieldMask,
+    FireError, Global, Group, Handle, ReadError, Ref, RestoreError, Row, RuleError, RuleResult,
+    RulesPolicy, Stage, Then,
+};
+pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
+pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};
+pub use steadfast_replay::{Phase, Progress, RecoverError};
+pub use steadfast_wm::{CommitSeq, Digest, EffectKey, FactHandle, MatchId, SessionId};
+
+/// What the macros' expansions name; not part of the public interface.
+#[doc(hidden)]
+pub use steadfast_engine_core::__macro;
+
+/// Everything that a program with rules and a session usually names.
+pub mod prelude {
+    pub use crate::{
+        Absent, Delivery, Effect, Exists, Fact, Global, Group, Handle, Having, Ref, RuleError,
+        RuleResult, RulesPolicy, Session, Sync, Then, query, rule, ruleset,
+    };
+    pub use serde::{Deserialize, Serialize};
+}

@@ -13,6 +13,11 @@ pub trait ActionSink {
     /// Takes one record; its bytes are borrowed for the call only.
     fn record(&mut self, record: &Record<'_>);
 
+    /// Whether a run of firings should stop after the current one, for a commit.
+    fn wants_commit(&self) -> bool {
+        false
+    }
+
     /// Whether records are wanted at all; without, the engine saves making them.
     fn wants_records(&self) -> bool {
         true

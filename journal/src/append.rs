@@ -180,6 +180,34 @@ impl Shared {
         Ok((writer, room))
     }
 
+    /// Rolls although the active segment has room.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn roll_now(&self) -> Result<(), AppendError> {
+        let mut writer = self.lock();
+        while writer.writing {
+            writer = self
+                .roles
+                .wait(writer)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Self::writable(&writer)?;
+        let need = self.need(&writer.manifest, writer.active.bytes, 0);
+        match self.spares.take(need, need, false) {
+            Ok(spare) => self
+                .roll(&mut writer, &spare, false)
+                .map_err(AppendError::from)?,
+            Err(error) if error.is_out_of_space() => {
+                return Err(AppendError::Full {
+                    needed: need.segment_bytes,
+                });
+            }
+            Err(error) => return Err(self.fail(&mut writer, error).into()),
+        }
+        writer.stored = writer.end;
+        self.published.update(&writer);
+        Ok(())
+    }
+
     /// What the next segment needs, given the size of the one before.
     pub(crate) fn need(&self, manifest: &Manifest, bytes: u64, payload_len: usize) -> Need {
         let grown = (bytes * GROWTH).min(self.segment_bytes);

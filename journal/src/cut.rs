@@ -6,15 +6,25 @@
 //! everything that the discarded bytes can have used, so that no claim about them (in a slot, in a
 //! frame, in somebody's memory) is ever mistaken for a claim about what follows.
 
+use std::io;
 use std::path::PathBuf;
 
-use crate::error::IoError;
+use crate::bytes::{round_up, size};
+use crate::error::{At as _, IoError};
 use crate::files::Dir;
-use crate::frame::HEADER;
-use crate::manifest::{Manifest, SealEntry};
-use crate::recovery::Boundary;
+use crate::frame::{HEADER, Salt};
+use crate::manifest::{Manifest, SealEntry, SegmentEntry};
+use crate::recovery::{Boundary, read_header};
 use crate::roll::Begin;
-use crate::segment::SEGMENT_HEADER;
+use crate::segment::{COPY_OFFSETS, SEGMENT_HEADER};
+use crate::storage::Access;
+use crate::window::{Checked, Window};
+
+/// The copy of a segment until it is complete.
+const COPY_NAME: &str = "copy.tmp";
+
+/// A cut segment is replaced by a shorter one if that frees so many bytes.
+const WORTH_BYTES: u64 = 16 << 10;
 
 /// Bytes that a cut has taken away.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +68,104 @@ pub(crate) fn cut(manifest: &Manifest, safe: &Boundary) -> (Manifest, Begin) {
     (next, begin)
 }
 
+/// What a cut has done to a segment that stays listed, or leaves to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Leftover {
+    /// The file that was replaced by one of the sealed length.
+    replaced: Option<String>,
+}
+
+/// Replaces the sealed segment by a copy of the sealed length, in a manifest that is not written
+/// yet. The old file stays until [`finish`].
+pub(crate) fn shorten(
+    dir: &Dir,
+    next: &mut Manifest,
+    drop_salt: bool,
+) -> Result<Leftover, IoError> {
+    let entry = next
+        .segments
+        .last_mut()
+        .expect("the cut has sealed a segment");
+    let seal = entry.seal.expect("the cut has sealed the segment");
+    let bytes = round_up(seal.bytes, SEGMENT_HEADER);
+    if entry.physical_bytes - bytes < WORTH_BYTES || entry.generation == u16::MAX {
+        return Ok(Leftover::default());
+    }
+    let old = entry.name();
+    let mut shorter = entry.clone();
+    shorter.generation += 1;
+    shorter.physical_bytes = bytes;
+    copy(dir, &old, &shorter, seal.bytes)?;
+    verify(dir, &shorter, &seal, drop_salt)?;
+    dir.rename(COPY_NAME, &shorter.name())?;
+    dir.sync()?;
+    *entry = shorter;
+    Ok(Leftover {
+        replaced: Some(old),
+    })
+}
+
+/// Writes the copy: the header with its new generation, and the frames as they are.
+fn copy(dir: &Dir, old: &str, shorter: &SegmentEntry, end: u64) -> Result<(), IoError> {
+    let (from_path, to_path) = (dir.file(old), dir.file(COPY_NAME));
+    let from = dir.open(old, Access::Read)?;
+    let to = dir.fill(COPY_NAME, shorter.physical_bytes)?;
+    let mut header = read_header(&*from).at("read", &from_path)?.ok_or_else(|| {
+        let gone = io::Error::new(io::ErrorKind::InvalidData, "the header was valid before");
+        IoError::new("copy", &from_path, gone)
+    })?;
+    header.generation = shorter.generation;
+    for offset in COPY_OFFSETS {
+        to.write_at(&header.encode(), offset)
+            .at("write", &to_path)?;
+    }
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = SEGMENT_HEADER;
+    while at < end {
+        let step = size(end - at).min(buffer.len());
+        let count = from
+            .read_at(&mut buffer[..step], at)
+            .at("read", &from_path)?;
+        to.write_at(&buffer[..count], at).at("write", &to_path)?;
+        if count == 0 {
+            break; // The verification says what is missing.
+        }
+        at += count as u64;
+    }
+    to.sync().at("sync", &to_path)
+}
+
+/// Reads the copy back: its frames must end where, and as, the old segment's do.
+fn verify(
+    dir: &Dir,
+    entry: &SegmentEntry,
+    seal: &SealEntry,
+    drop_salt: bool,
+) -> Result<(), IoError> {
+    let path = dir.file(COPY_NAME);
+    let mut window = Window::new(dir.open(COPY_NAME, Access::Read)?, entry.physical_bytes);
+    let salt = Salt::new(if drop_salt { 0 } else { entry.salt });
+    let mut offset = SEGMENT_HEADER;
+    let mut digest = None;
+    while offset < seal.bytes {
+        match window.frame(salt, offset, seal.bytes).at("read", &path)? {
+            Checked::Frame { header, crc } => {
+                digest = Some(u128::from(crc));
+                offset += header.total_len();
+            }
+            Checked::Damaged { .. } => break,
+        }
+    }
+    if offset == seal.bytes && digest.is_none_or(|digest| digest == seal.digest) {
+        return Ok(());
+    }
+    let wrong = io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the copy differs from the segment",
+    );
+    Err(IoError::new("verify", &path, wrong))
+}
+
 /// Copies what the cut takes from a segment that stays listed. Repeating it changes nothing.
 /// `written_end` is the end of what was written to the last segment.
 pub(crate) fn quarantine_tail(
@@ -82,13 +190,15 @@ pub(crate) fn quarantine_tail(
     }])
 }
 
-/// Moves the segments that the cut has dropped from the manifest. A crash before that leaves files
-/// that no manifest lists; the next open moves them.
-pub(crate) fn quarantine_dropped(
+/// What remains after the manifest was switched: moves the segments that it does not list any more
+/// and removes the file that a shorter one has replaced. A crash before that leaves files that no
+/// manifest lists; the next open moves them.
+pub(crate) fn finish(
     dir: &Dir,
     manifest: &Manifest,
     safe: &Boundary,
     written_end: u64,
+    leftover: Leftover,
 ) -> Result<Vec<Quarantined>, IoError> {
     let mut moved = Vec::new();
     for entry in &manifest.segments[safe.segment + 1..] {
@@ -103,6 +213,13 @@ pub(crate) fn quarantine_dropped(
             offset: SEGMENT_HEADER,
             bytes,
         });
+    }
+    if let Some(old) = leftover.replaced {
+        // Only temporary files are ever deleted.
+        let temporary = format!("{old}.tmp");
+        dir.rename(&old, &temporary)?;
+        dir.remove(&temporary)?;
+        dir.sync()?;
     }
     Ok(moved)
 }

@@ -77,6 +77,7 @@ impl Shared {
             }
             let reached = match want {
                 Want::Stored => writer.stored.position.max(writer.durable),
+                Want::Durable if self.bugs.acknowledge_early => writer.stored.position,
                 Want::Durable => writer.durable,
                 Want::Slot => writer.slotted,
             };
@@ -128,9 +129,8 @@ impl Shared {
         if writer.poison.is_none() {
             let mark = writer.stored;
             writer.sync.target = Some(mark.position);
-            if self.bugs.acknowledge_early {
-                self.make_durable(&mut writer, mark);
-                self.wake_all();
+            if self.bugs.slot_before_sync && self.write_slot(mark).is_ok() {
+                writer.slotted = mark.position;
             }
             writer = self.sync_round(writer, mark);
         }

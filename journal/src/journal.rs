@@ -9,7 +9,7 @@ use crate::append::Appended;
 use crate::background::Watcher;
 use crate::batch::{Batch, End};
 use crate::error::{
-    AppendError, CloseError, CommitError, IoError, OpenError, ReadError, WaitError,
+    AppendError, CloseError, CommitError, IoError, OpenError, ReadError, TruncateError, WaitError,
 };
 use crate::group::{Durable, Want};
 use crate::ids::{Position, Uuid};
@@ -18,6 +18,7 @@ use crate::options::{Level, Options, WriteMode};
 use crate::reader::{From, Reader, Source};
 use crate::shared::Shared;
 use crate::spare::Filler;
+use crate::truncate::Truncated;
 
 /// A journal that is open for writing.
 ///
@@ -212,6 +213,31 @@ impl Journal {
         // in the poison; what is in the page cache can be read all the same.
         drop(self.shared.wait(self.positions().appended, Want::Stored));
         Reader::new(Source::Open(Arc::clone(&self.shared)), from)
+    }
+
+    /// Drops the new end of the journal: everything behind the safe point that ends at `position`,
+    /// durable or not. A follower does that with what its leader never committed.
+    ///
+    /// No file is truncated; what is dropped moves to `quarantine/`. The journal goes on in a new
+    /// segment, with sequence numbers and positions behind all that were used before. Readers that
+    /// stand in the dropped part answer [`ReadError::Gone`]. When this returns, the cut is durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`TruncateError`]. Nothing was changed unless the journal is poisoned; then it is cut or
+    /// not after it was opened again.
+    pub fn truncate(&self, position: Position) -> Result<Truncated, TruncateError> {
+        self.shared.truncate(position)
+    }
+
+    /// Goes on in a new segment although the active one has room.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    #[cfg(any(test, feature = "testing"))]
+    pub fn roll(&self) -> Result<(), AppendError> {
+        self.shared.roll_now()
     }
 
     /// Does what the background thread does after 20 ms without an append.

@@ -29,6 +29,7 @@ mod spare;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod truncate;
 mod window;
 mod writer;
 
@@ -51,3 +52,4 @@ pub use options::{
 };
 pub use reader::{From, Group, Reader};
 pub use record::{MalformedRecord, Record, Records};
+pub use truncate::Truncated;

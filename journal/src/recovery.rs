@@ -189,8 +189,8 @@ impl<'a, 'p> Walk<'a, 'p> {
         let header = self.header(index, entry, &path, &*file)?;
         self.enter(index, entry, &header);
         match &mut self.window {
-            Some(window) => window.switch_to(file),
-            window => *window = Some(Window::new(file)),
+            Some(window) => window.switch_to(file, entry.physical_bytes),
+            window => *window = Some(Window::new(file, entry.physical_bytes)),
         }
         let salt = Salt::new(if self.subject.bugs.drop_salt {
             0

@@ -18,9 +18,6 @@ use crate::spare::Spare;
 use crate::storage::StorageFile;
 use crate::writer::{Active, Sink, Writer};
 
-/// Bytes of memory for each of the two queues at first.
-const QUEUE_BYTES: usize = 256 << 10;
-
 /// Where a new segment begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begin {
@@ -212,9 +209,9 @@ fn make_sink(mode: WriteMode, file: &dyn StorageFile, bytes: u64) -> std::io::Re
     Ok(match mode {
         WriteMode::Map => Sink::Map(file.map_write(bytes, MapPermit::for_segment())?),
         WriteMode::Pwrite => Sink::Queue {
-            bytes: Vec::with_capacity(QUEUE_BYTES),
+            bytes: Vec::new(),
             at: 0,
-            other: Vec::with_capacity(QUEUE_BYTES),
+            other: Vec::new(),
         },
     })
 }

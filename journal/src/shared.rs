@@ -25,6 +25,7 @@ pub(crate) struct Bugs {
     pub(crate) trust_open_read: bool,
     pub(crate) ignore_claims: bool,
     pub(crate) roll_without_sync: bool,
+    pub(crate) slot_before_sync: bool,
 }
 
 /// One open journal.
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Mutex<DurableSlots>,
     /// The shortest interval that a level has asked for, in nanoseconds; the maximum for none.
     pub(crate) interval_ns: AtomicU64,
+    /// Held while the journal is truncated.
+    pub(crate) truncating: Mutex<()>,
     /// Wakes the background thread, if there is one.
     pub(crate) watch: Mutex<Option<crossbeam_channel::Sender<()>>>,
 }

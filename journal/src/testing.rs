@@ -1,4 +1,18 @@
 //! Faults for tests: planted bugs and a simulated disk. Only with the feature `testing`.
+//!
+//! [`SimDisk`] keeps three states of every 512-byte sector and of every directory entry: what a
+//! reader sees, what was written and not synced, and what is durable. Killing the process loses
+//! nothing of it; cutting the power keeps an arbitrary part of what was not synced, chosen by a
+//! [`Chooser`], which enumerates all choices or draws them from a seed. Errors, full disks and lost
+//! flushes are injected by the number of the I/O call.
+
+mod choose;
+mod disk;
+mod node;
+mod sim;
+
+pub use choose::{Chooser, Exhaustive, Fixed, Seeded};
+pub use disk::{Fault, SimDisk};
 
 use crate::shared::Bugs;
 
@@ -20,6 +34,8 @@ pub enum Planted {
     IgnoreClaims,
     /// Seals a segment in the manifest without syncing it.
     RollWithoutSync,
+    /// Records in a slot that something is durable before it is synced.
+    SlotBeforeSync,
 }
 
 impl Planted {
@@ -31,6 +47,7 @@ impl Planted {
             trust_open_read: self == Self::TrustOpenRead,
             ignore_claims: self == Self::IgnoreClaims,
             roll_without_sync: self == Self::RollWithoutSync,
+            slot_before_sync: self == Self::SlotBeforeSync,
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::bytes::size;
+use crate::bytes::{round_up, size};
 use crate::error::CorruptReason;
 use crate::frame::{HEADER, HEADER_BYTES, Header, Salt};
 use crate::storage::StorageFile;
 
 /// Alignment of address, offset and length of every read.
 const BLOCK: usize = 4096;
-/// Bytes that the window holds.
-pub(crate) const WINDOW_BYTES: usize = 256 << 10;
+/// Bytes that the window holds at most.
+const WINDOW_BYTES: u64 = 256 << 10;
 
 /// Bytes of a file, read ahead a window at a time.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Window {
     buffer: Vec<u8>,
     /// Where in `buffer` the aligned part begins.
     shift: usize,
+    /// Bytes of the aligned part.
+    room: usize,
     /// File offset of the aligned part.
     start: u64,
     /// Bytes of the aligned part that hold the file's content.
@@ -27,30 +29,38 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn new(file: Arc<dyn StorageFile>) -> Self {
-        let buffer = vec![0; WINDOW_BYTES + BLOCK];
+    /// A window over a file of about so many bytes; no larger than the file is worth.
+    pub(crate) fn new(file: Arc<dyn StorageFile>, file_bytes: u64) -> Self {
+        let room = round_up(file_bytes, BLOCK as u64).clamp(2 * BLOCK as u64, WINDOW_BYTES);
+        let room = size(room);
+        let buffer = vec![0; room + BLOCK];
         let shift = buffer.as_ptr().align_offset(BLOCK);
         assert!(shift < BLOCK, "bytes can be aligned to a block");
         Self {
             file,
             buffer,
             shift,
+            room,
             start: 0,
             len: 0,
         }
     }
 
-    /// Goes on with another file; keeps the buffer.
-    pub(crate) fn switch_to(&mut self, file: Arc<dyn StorageFile>) {
-        self.file = file;
-        (self.start, self.len) = (0, 0);
+    /// Goes on with another file; keeps the buffer if it is large enough.
+    pub(crate) fn switch_to(&mut self, file: Arc<dyn StorageFile>, file_bytes: u64) {
+        if (self.room as u64) < file_bytes.min(WINDOW_BYTES) {
+            *self = Self::new(file, file_bytes);
+        } else {
+            self.file = file;
+            (self.start, self.len) = (0, 0);
+        }
     }
 
     /// The bytes from `offset`, `len` of them or up to the end of the file. `len` is at most
-    /// [`WINDOW_BYTES`] less one block.
+    /// one block less than the window.
     pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
         assert!(
-            len <= WINDOW_BYTES - BLOCK,
+            len <= self.room - BLOCK,
             "the window holds what is asked for"
         );
         let inside = offset >= self.start
@@ -58,7 +68,7 @@ impl Window {
         if !inside {
             self.start = offset - offset % BLOCK as u64;
             self.len = 0;
-            let range = self.shift..self.shift + WINDOW_BYTES;
+            let range = self.shift..self.shift + self.room;
             self.len = self.file.read_at(&mut self.buffer[range], self.start)?;
         }
         let from = size(offset - self.start).min(self.len);
@@ -103,7 +113,7 @@ impl Window {
     fn crc(&mut self, mut offset: u64, mut left: u64) -> io::Result<Option<u32>> {
         let mut crc = 0;
         while left > 0 {
-            let step = size(left).min(WINDOW_BYTES - BLOCK);
+            let step = size(left).min(self.room - BLOCK);
             let bytes = self.bytes(offset, step)?;
             if bytes.len() < step {
                 return Ok(None);

@@ -84,6 +84,9 @@ impl Engine {
         }
         let limit = options.limit.unwrap_or(u64::MAX);
         while fired.count + fired.skipped < limit && !fired.halted && go_on(fired.count) {
+            if sink.wants_commit() {
+                break;
+            }
             let Some(rule) = self.ranks.best() else { break };
             match self.fire_best(rule as usize, fired.count, sink) {
                 Ok(Outcome::Applied { halt }) => {

@@ -151,10 +151,7 @@ impl Engine {
         names: Vec<String>,
         sink: &mut dyn ActionSink,
     ) -> Self {
-        let random = session.to_bytes().into_iter().fold(0_u64, |seed, byte| {
-            seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
-        });
-        let counters = Counters { next_handle: 1, next_seq: 1, firings: 0, random };
+        let counters = Counters { next_handle: 1, next_seq: 1, firings: 0, random: 0 };
         let saliences: Vec<i32> = ruleset.rules().iter().map(|rule| rule.salience).collect();
         let mut engine = Self {
             scope: Scope::NONE,

@@ -42,51 +42,58 @@ impl Opening {
         first_bytes: u64,
     ) -> Result<(Active, Vec<Quarantined>), OpenError> {
         let checkup = self.checkup.clone();
-        let mut quarantined = Vec::new();
-        let mut next = self.manifest.clone();
-        let mut begin = Some(Begin {
-            first_lsn: checkup.end.last_lsn + 1,
-            first_position: checkup.end.position,
-            prev_crc: checkup.end.prev_crc,
-            continues_group: false,
-        });
         if checkup.needs_cut() {
-            let (safe, end) = (&checkup.safe, checkup.written_end);
-            quarantined = cut::quarantine_tail(&self.dir, &self.manifest, safe, end)?;
-            let (cut, cut_begin) = cut::cut(&self.manifest, safe);
-            (next, begin) = (cut, Some(cut_begin));
-        } else if !checkup.ends_with_seal {
-            begin = None;
-        } else if let Some(last) = next.segments.last_mut() {
-            // A crash interrupted a roll behind its seal: complete it.
-            last.seal.get_or_insert(SealEntry {
-                bytes: checkup.end.offset,
-                last_lsn: checkup.end.last_lsn,
-                end_position: checkup.end.position,
-                digest: u128::from(checkup.end.prev_crc),
-            });
+            return self.apply_cut(&checkup, first_bytes);
         }
-        let active = match begin {
-            None => self.continue_segment()?,
-            Some(begin) => self.begin_segment(&mut next, &begin, first_bytes)?,
-        };
-        next.durable = if checkup.needs_cut() {
-            next.durable
+        let mut next = self.manifest.clone();
+        let active = if checkup.ends_with_seal {
+            if let Some(last) = next.segments.last_mut() {
+                // A crash interrupted a roll behind its seal: complete it.
+                last.seal.get_or_insert(SealEntry {
+                    bytes: checkup.end.offset,
+                    last_lsn: checkup.end.last_lsn,
+                    end_position: checkup.end.position,
+                    digest: u128::from(checkup.end.prev_crc),
+                });
+            }
+            let begin = Begin {
+                first_lsn: checkup.end.last_lsn + 1,
+                first_position: checkup.end.position,
+                prev_crc: checkup.end.prev_crc,
+                continues_group: false,
+            };
+            self.begin_segment(&mut next, &begin, first_bytes)?
         } else {
-            checkup.end.position
+            self.continue_segment()?
         };
+        next.durable = checkup.end.position;
+        self.switch(next)?;
+        Ok((active, Vec::new()))
+    }
+
+    fn apply_cut(
+        &mut self,
+        checkup: &Checkup,
+        first_bytes: u64,
+    ) -> Result<(Active, Vec<Quarantined>), OpenError> {
+        let (safe, end) = (&checkup.safe, checkup.written_end);
+        let mut quarantined = cut::quarantine_tail(&self.dir, &self.manifest, safe, end)?;
+        let (mut next, begin) = cut::cut(&self.manifest, safe);
+        let leftover = cut::shorten(&self.dir, &mut next, self.bugs.drop_salt)?;
+        let active = self.begin_segment(&mut next, &begin, first_bytes)?;
+        let before = self.switch(next)?;
+        quarantined.extend(cut::finish(&self.dir, &before, safe, end, leftover)?);
+        Ok((active, quarantined))
+    }
+
+    /// Makes `next` the manifest of this start of the system; returns the one before.
+    fn switch(&mut self, mut next: Manifest) -> Result<Manifest, IoError> {
         next.generation += 1;
         next.incarnation = self.incarnation;
         next.closed = false;
         self.dir
             .switch_manifest(Some(&self.manifest), &next, None)?;
-        if checkup.needs_cut() {
-            let (safe, end) = (&checkup.safe, checkup.written_end);
-            let dropped = cut::quarantine_dropped(&self.dir, &self.manifest, safe, end)?;
-            quarantined.extend(dropped);
-        }
-        self.manifest = next;
-        Ok((active, quarantined))
+        Ok(std::mem::replace(&mut self.manifest, next))
     }
 
     fn maker(&self) -> SegmentMaker<'_> {
@@ -202,6 +209,7 @@ impl Opening {
             spares: Arc::new(spares),
             slots: Mutex::new(slots),
             interval_ns: AtomicU64::new(u64::MAX),
+            truncating: Mutex::new(()),
             watch: Mutex::new(None),
             dir,
         };

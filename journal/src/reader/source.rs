@@ -90,7 +90,7 @@ impl Source {
         }
         let bytes = Bytes::Buffer {
             file: file.clone(),
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: vec![0; size(entry.physical_bytes).min(BUFFER_BYTES)],
             start: 0,
             len: 0,
         };

@@ -11,6 +11,7 @@ use crate::window::{Checked, Window};
 /// Zeros are skipped in blocks of this many bytes. No header begins in such a block: its kind would
 /// stand there too.
 const BLOCK: usize = 4096;
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// The rest of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,10 +48,14 @@ pub(crate) fn scan(
         if bytes.len() < step {
             rest.is_zero = false; // The file is shorter than it was made.
         }
-        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
+        if *bytes == ZEROS[..bytes.len()] {
             offset += step as u64;
             continue;
-        };
+        }
+        let last = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .unwrap_or_default();
         rest.is_zero = false;
         rest.written_end = offset + last as u64 + 1;
         let block_end = offset + step as u64;

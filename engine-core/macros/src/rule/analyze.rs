@@ -6,7 +6,7 @@ use syn::{Error, Result};
 
 use super::classify::Class;
 use super::group::group;
-use super::model::{Analysis, Argument, Condition, FactPattern, Part, Variable};
+use super::model::{Analysis, Argument, Condition, FactPattern, Part, Variable, is_indexed};
 use super::param::{Kind, Param};
 use super::scope::Scope;
 use super::usage::Usage;
@@ -222,12 +222,4 @@ impl Walk {
         }
         Ok(())
     }
-}
-
-/// Whether some condition narrows a join through an index.
-pub(crate) fn is_indexed(conditions: &[Condition]) -> bool {
-    let is_index = |class: &Class| matches!(class, Class::Key { .. } | Class::Range { .. });
-    conditions
-        .iter()
-        .any(|condition| is_index(&condition.class))
 }

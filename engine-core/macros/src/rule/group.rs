@@ -4,9 +4,8 @@ use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, Result, Type};
 
-use super::analyze::is_indexed;
 use super::attributes::{Attributes, Element, Function};
-use super::model::{Aggregate, FactPattern, GroupPattern, Variable};
+use super::model::{Aggregate, FactPattern, GroupPattern, Variable, is_indexed};
 use super::param::GroupType;
 use super::scope::Scope;
 use super::usage::Usage;

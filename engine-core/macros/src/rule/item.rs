@@ -95,10 +95,10 @@ fn check_signature(signature: &Signature, word: &str) -> Result<()> {
 }
 
 fn rule(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
-    let (row, then) = (local("row"), local("then"));
+    let (row, then) = (emit::local("row", site()), emit::local("then", site()));
     let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
     let body = emit::consequence(&call, &function.sig.output, args.logical.is_some(), &then)?;
-    let consequence = quote_spanned! {Span::mixed_site()=>
+    let consequence = quote_spanned! {site()=>
         |#row: &::steadfast::__macro::Row<'_>, #then: &mut ::steadfast::__macro::Then<'_>|
         -> ::steadfast::__macro::RuleResult { #body }
     };
@@ -107,12 +107,12 @@ fn rule(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<Token
 }
 
 fn query(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
-    let (row, then) = (local("row"), local("then"));
+    let (row, then) = (emit::local("row", site()), emit::local("then", site()));
     let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
     let output = emit::query_output(&function.sig.output)?;
     let nothing = quote!(|_, _| ::core::result::Result::Ok(()));
     let definition = definition(args, function, analysis, &nothing);
-    let items = quote_spanned! {Span::mixed_site()=>
+    let items = quote_spanned! {site()=>
         type Output = #output;
 
         #definition
@@ -132,12 +132,12 @@ fn definition(
 ) -> TokenStream {
     let name = function.sig.ident.unraw().to_string();
     let salience = args.salience;
-    let on_error = local(if args.skip_on_error { "Skip" } else { "Abort" });
+    let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
     let preamble = emit::preamble();
     let (checks, parts) = emit::parts(analysis);
     let conditions = bytes(digest::conditions(analysis, salience));
     let consequence_digest = bytes(digest::consequence(function, analysis, args));
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {site()=>
         fn definition() -> ::steadfast::__macro::RuleDef {
             #preamble
             #checks
@@ -160,14 +160,14 @@ fn bytes(digest: [u8; 16]) -> TokenStream {
     quote!([#(#digest),*])
 }
 
-fn local(name: &str) -> Ident {
-    Ident::new(name, Span::mixed_site())
+fn site() -> Span {
+    Span::mixed_site()
 }
 
 /// The implementation of a trait for the type of the same name.
 fn implement(name: &str, function: &ItemFn, items: &TokenStream) -> TokenStream {
     let (ident, conditional) = (&function.sig.ident, conditional(function));
-    let name = local(name);
+    let name = Ident::new(name, site());
     quote! {
         #(#conditional)*
         #[automatically_derived]

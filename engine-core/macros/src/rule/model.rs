@@ -105,15 +105,22 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    /// Whether some pattern joins by a key.
-    pub(crate) fn has_keys(&self) -> bool {
-        let patterns = self.parts.iter().flat_map(|part| match part {
+    /// Whether some pattern joins through an index.
+    pub(crate) fn has_index(&self) -> bool {
+        let mut patterns = self.parts.iter().flat_map(|part| match part {
             Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
                 std::slice::from_ref(pattern)
             }
             Part::Group(group) => group.elements.as_slice(),
         });
-        let mut conditions = patterns.flat_map(|pattern| &pattern.conditions);
-        conditions.any(|condition| matches!(condition.class, Class::Key { .. }))
+        patterns.any(|pattern| is_indexed(&pattern.conditions))
     }
+}
+
+/// Whether some condition narrows a join through an index.
+pub(crate) fn is_indexed(conditions: &[Condition]) -> bool {
+    let is_index = |class: &Class| matches!(class, Class::Key { .. } | Class::Range { .. });
+    conditions
+        .iter()
+        .any(|condition| is_index(&condition.class))
 }

@@ -5,7 +5,9 @@ use quote::quote_spanned;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{Error, Ident, Index, Member, Result, Token, Type};
+use syn::{Error, Index, Member, Result, Token, Type};
+
+use super::emit::local;
 
 /// What a `#[watch(…)]` says.
 #[derive(Default)]
@@ -92,7 +94,7 @@ impl Watch {
     /// Code that is never run and names the fields, so that an unknown one is the compiler's error
     /// on its own token.
     pub(crate) fn check(&self, ty: &Type) -> TokenStream {
-        let fact = Ident::new("fact", Span::mixed_site());
+        let fact = local("fact", Span::mixed_site());
         let named = self
             .fields
             .iter()

@@ -72,6 +72,9 @@ fn append(tokens: TokenStream, atoms: &mut Vec<Atom>) {
                 } else {
                     let op = operator(punct.as_char(), punct.spacing(), tail);
                     rest = &tail[op.len() - 1..];
+                    if op == ">" || op == ">>" {
+                        drop_comma(atoms);
+                    }
                     atoms.push(Atom::Op(op));
                 }
             }
@@ -89,10 +92,16 @@ fn append_group(group: &Group, atoms: &mut Vec<Atom>) {
     let trailing_comma_matters = open == '(' && !follows_callee(atoms) && commas(group) == 1;
     atoms.push(Atom::Open(open));
     append(group.stream(), atoms);
-    if !trailing_comma_matters && atoms.last().is_some_and(|atom| atom.is_op(",")) {
-        atoms.pop();
+    if !trailing_comma_matters {
+        drop_comma(atoms);
     }
     atoms.push(Atom::Close(close));
+}
+
+fn drop_comma(atoms: &mut Vec<Atom>) {
+    if atoms.last().is_some_and(|atom| atom.is_op(",")) {
+        atoms.pop();
+    }
 }
 
 /// Whether a parenthesis after these tokens holds arguments, and is not a tuple.
@@ -191,5 +200,6 @@ mod tests {
         assert_eq!(spelled("(a, b,)"), "( a , b )");
         assert_eq!(spelled("return (a,)"), "return ( a , )");
         assert_eq!(spelled("[a,]"), "[ a ]");
+        assert_eq!(spelled("Group<A, (u8,),>"), "Group < A , ( u8 , ) >");
     }
 }

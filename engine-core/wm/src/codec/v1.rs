@@ -241,7 +241,7 @@ fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {
         .expect("the payloads of records have no fallible parts");
     let length = bytes.len() - length_at - 1;
     if length < 0x80 {
-        bytes[length_at] = length.to_le_bytes()[0];
+        bytes[length_at] = u8::try_from(length).unwrap_or_default();
     } else {
         let mut prefix = Vec::with_capacity(5);
         put_varint(length as u64, &mut prefix);

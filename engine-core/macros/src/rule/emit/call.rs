@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, Result, ReturnType, Type};
 
-use super::site;
+use super::{local, site};
 use crate::rule::model::{Argument, Variable};
 use crate::rule::param::{last_segment, type_arguments};
 
@@ -65,7 +65,7 @@ pub(crate) fn consequence(
                                declare it `#[rule(logical)]`";
                 return Err(Error::new(ty.span(), message));
             }
-            let result = Ident::new("result", site());
+            let result = local("result", site());
             Ok(quote_spanned! {ty.span()=>
                 let #result: ::core::result::Result<(), _> = #call;
                 #result.map_err(::core::convert::Into::into)
@@ -93,7 +93,7 @@ fn logical_consequence(
         let message = "a logical rule returns the fact that it derives; this one returns none";
         return Err(Error::new(fact.span(), message));
     }
-    let derived = Ident::new("derived", site());
+    let derived = local("derived", site());
     let value = if fallible {
         quote_spanned! {site()=>
             ::core::result::Result::map_err(

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, Type};
 
-use super::site;
+use super::{local, site};
 use crate::rule::model::{Used, Value, Variable};
 use crate::rule::usage::Usage;
 
@@ -53,8 +53,8 @@ impl Bindings {
         let (mut columns, mut variables) = (TokenStream::new(), TokenStream::new());
         for (place, variable) in by_position {
             let (name, ty) = (&variable.name, &variable.ty);
-            let column = format_ident!("column_{place}", span = site());
-            let fetch = local(if variable.is_group { "groups" } else { "facts" });
+            let column = local(&format!("column_{place}"), site());
+            let fetch = Ident::new(if variable.is_group { "groups" } else { "facts" }, site());
             let position = on.position(variable);
             columns.extend(quote_spanned! {site()=>
                 let #column = #rows.#fetch::<#ty>(#position);
@@ -67,12 +67,8 @@ impl Bindings {
     }
 }
 
-fn local(name: &str) -> Ident {
-    Ident::new(name, site())
-}
-
 /// A reference to what an expression gives, with the expression's own span.
-fn reference_to(expr: &Expr) -> TokenStream {
+pub(crate) fn reference_to(expr: &Expr) -> TokenStream {
     let span = expr.span();
     let binds_tightly = matches!(
         expr,
@@ -98,7 +94,11 @@ fn reference_to(expr: &Expr) -> TokenStream {
 
 /// A `TestFn`.
 pub(crate) fn test(expr: &Expr, used: &[Used], on: On) -> TokenStream {
-    let (rows, row, answers) = (local("rows"), local("row"), local("answers"));
+    let (rows, row, answers) = (
+        local("rows", site()),
+        local("row", site()),
+        local("answers", site()),
+    );
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     // A closure with a return type per row: a `return` in the condition answers for that row alone.
     quote_spanned! {site()=>
@@ -116,7 +116,11 @@ pub(crate) fn test(expr: &Expr, used: &[Used], on: On) -> TokenStream {
 
 /// A `KeyFn`.
 pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
-    let (rows, row, codes) = (local("rows"), local("row"), local("codes"));
+    let (rows, row, codes) = (
+        local("rows", site()),
+        local("row", site()),
+        local("codes", site()),
+    );
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     let value = reference_to(expr);
     let hashed = quote_spanned!(expr.span()=> __join_key(#value));
@@ -135,7 +139,11 @@ pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
 
 /// An `OrderFn`.
 pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
-    let (rows, row, orders) = (local("rows"), local("row"), local("orders"));
+    let (rows, row, orders) = (
+        local("rows", site()),
+        local("row", site()),
+        local("orders", site()),
+    );
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     let value = reference_to(expr);
     quote_spanned! {site()=>
@@ -153,7 +161,7 @@ pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
 
 /// A closure from a row to a clone of several values, as a tuple unless there is one alone.
 pub(crate) fn values(values: &[Option<&Value>], ty: Option<&Type>, tuple: bool) -> TokenStream {
-    let (rows, row) = (local("rows"), local("row"));
+    let (rows, row) = (local("rows", site()), local("row", site()));
     let used = values.iter().flatten().flat_map(|value| &value.used);
     let Bindings { columns, variables } = Bindings::of_all(used, On::Tuple, &rows, &row);
     let parts = values.iter().map(|value| {

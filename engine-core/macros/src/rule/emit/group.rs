@@ -1,6 +1,6 @@
 //! Groups.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -8,7 +8,7 @@ use syn::{Error, Type};
 
 use super::closures::{On, reads, values};
 use super::pattern::{pattern, whole_test};
-use super::site;
+use super::{local, site};
 use crate::rule::model::{Aggregate, GroupPattern, Value};
 use crate::rule::param::{last_segment, type_arguments};
 use crate::tokens::text_of;
@@ -62,7 +62,7 @@ pub(crate) fn written(aggregate: &Aggregate) -> TokenStream {
 fn check_elements(group: &GroupPattern, checks: &mut TokenStream) {
     for (element, declared) in group.elements.iter().zip(&group.declared) {
         let named = &element.variable.ty;
-        let element = Ident::new("element", named.span().resolved_at(site()));
+        let element = local("element", named.span());
         checks.extend(quote_spanned! {named.span()=>
             let _ = |#element: #declared| -> #named { #element };
         });
@@ -116,7 +116,7 @@ fn function(aggregate: &Aggregate, checks: &mut TokenStream) -> TokenStream {
             Error::new(span, "`count()` gives a `u64`").into_compile_error()
         }
         "count" => {
-            let count = Ident::new("count", span.resolved_at(site()));
+            let count = local("count", span);
             checks.extend(quote_spanned!(span=> let _ = |#count: u64| -> #result { #count };));
             quote_spanned!(site()=> #runtime::Count)
         }

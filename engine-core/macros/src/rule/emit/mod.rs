@@ -1,12 +1,13 @@
 //! The expansion of a rule.
 
 mod call;
+mod checks;
 mod closures;
 mod group;
 mod pattern;
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote_spanned;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote_spanned};
 
 use super::model::{Analysis, Part};
 
@@ -18,6 +19,12 @@ fn site() -> Span {
     Span::mixed_site()
 }
 
+/// A local of ours. The underscores keep it from a constant of the user's, which would be matched
+/// instead of bound.
+pub(crate) fn local(name: &str, span: Span) -> Ident {
+    format_ident!("__{name}", span = span.resolved_at(site()))
+}
+
 /// What all closures of a definition need in scope.
 pub(crate) fn preamble() -> TokenStream {
     quote_spanned! {site()=>
@@ -25,29 +32,6 @@ pub(crate) fn preamble() -> TokenStream {
         use ::steadfast::__macro::{
             PushExact as _, PushHashed as _, PushOrder as _, PushUnordered as _,
         };
-    }
-}
-
-/// Says of a type that cannot be a key just that, on the user's token. `NoKey` is found where no
-/// other `push_code` is, so that there is no second error.
-fn join_key_check() -> TokenStream {
-    quote_spanned! {site()=>
-        #[diagnostic::on_unimplemented(
-            message = "`{Self}` cannot be a join key",
-            label = "a key needs `Eq` and `Hash`, which floats do not have",
-            note = "join by whole units, derive `Hash`, or compare with `<=` and `>=`",
-        )]
-        trait __JoinKey {}
-        #[diagnostic::do_not_recommend]
-        impl<K: ::core::hash::Hash + ?::core::marker::Sized> __JoinKey for K {}
-        fn __join_key<K: __JoinKey + ?::core::marker::Sized>(key: &K) -> &K {
-            key
-        }
-        #[allow(dead_code)]
-        trait __NoKey {
-            fn push_code(&mut self, _codes: &mut ::steadfast::__macro::Codes) {}
-        }
-        impl<K: ?::core::marker::Sized> __NoKey for &::steadfast::__macro::Probe<'_, K> {}
     }
 }
 
@@ -61,13 +45,13 @@ pub(crate) fn parts(analysis: &Analysis) -> (TokenStream, TokenStream) {
         Part::Group(group) => wrap("Group", &group::group(group, &mut checks)),
     });
     let parts: Vec<TokenStream> = parts.collect();
-    if analysis.has_keys() {
-        checks.extend(join_key_check());
+    if analysis.has_index() {
+        checks = checks::items().into_iter().chain(checks).collect();
     }
     (checks, quote_spanned!(site()=> ::std::vec![#(#parts),*]))
 }
 
 fn wrap(variant: &str, inner: &TokenStream) -> TokenStream {
-    let variant = proc_macro2::Ident::new(variant, site());
+    let variant = Ident::new(variant, site());
     quote_spanned!(site()=> ::steadfast::__macro::Part::#variant(#inner))
 }

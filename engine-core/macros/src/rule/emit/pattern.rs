@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::Expr;
 use syn::ext::IdentExt;
 
+use super::checks::same_index;
 use super::closures::{On, key, order, reads, test};
 use super::site;
 use crate::rule::classify::Class;
@@ -30,12 +31,16 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
     for condition in conditions {
         match &condition.class {
             Class::Alpha => alpha.push(whole_test(condition, On::InnerAlone)),
-            Class::Key { inner, outer } => keys.push(key_join(condition, inner, outer)),
+            Class::Key { inner, outer } => {
+                checks.extend(same_index(&condition.used, inner, outer));
+                keys.push(key_join(condition, inner, outer));
+            }
             Class::Range {
                 at_most,
                 inner,
                 outer,
             } => {
+                checks.extend(same_index(&condition.used, inner, outer));
                 ranges.push(range_join(condition, *at_most, inner, outer));
             }
             Class::Residual => residual.push(whole_test(condition, On::Tuple)),

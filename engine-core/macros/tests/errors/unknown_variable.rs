@@ -1,0 +1,17 @@
+extern crate steadfast_engine_core as steadfast;
+
+use serde::{Deserialize, Serialize};
+use steadfast_macros::{Fact, rule};
+
+#[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+struct Order {
+    id: u64,
+    customer: u64,
+    amount: i64,
+    weight: f64,
+}
+
+#[rule]
+fn unknown_variable(#[when(p.id == o.id)] o: &Order) {}
+
+fn main() {}

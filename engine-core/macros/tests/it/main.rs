@@ -1,0 +1,16 @@
+//! The macros through what they expand to.
+
+// The name by which expansions call the runtime.
+extern crate steadfast_engine_core as steadfast;
+
+mod describe;
+mod digests;
+
+mod errors;
+mod facts;
+mod flight_ops;
+mod groups;
+mod matching;
+mod parts;
+mod rulesets;
+mod shop;

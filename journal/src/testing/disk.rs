@@ -1,0 +1,456 @@
+//! The simulated disk: its state, its faults, and what a crash makes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::node::{Change, Directory, Node, SECTOR};
+use super::{Chooser, Seeded};
+use crate::storage::{Incarnation, Medium};
+
+/// Tells disks apart in the registry of open journals.
+static NEXT_DISK: AtomicU64 = AtomicU64::new(1);
+
+/// What an I/O call does instead of working.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Fails with an I/O error. A write may have happened in part; of a sync, some sectors are
+    /// written and all are marked clean.
+    Io,
+    /// Fails because the disk is full.
+    Full,
+    /// A sync answers that all is well and does nothing.
+    LostSync,
+}
+
+/// The state of a disk, and of the process that uses it.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) nodes: BTreeMap<u64, Node>,
+    pub(super) dirs: BTreeMap<PathBuf, Directory>,
+    next_node: u64,
+    /// Calls so far: all of them, and those that change something.
+    pub(super) calls: u64,
+    pub(super) changes: u64,
+    crash_after_changes: Option<u64>,
+    faults: BTreeMap<u64, Fault>,
+    /// From this call on every call fails.
+    broken_from: Option<u64>,
+    capacity_sectors: Option<usize>,
+    /// The process with this number uses the disk; calls of others fail.
+    pub(super) process: u64,
+    pub(super) dead: bool,
+    boot: u64,
+    pub(super) medium: Medium,
+    pub(super) maps: bool,
+    pub(super) locks: BTreeSet<PathBuf>,
+    pub(super) random: Seeded,
+    id: u64,
+}
+
+/// A disk in memory that forgets what was not synced.
+///
+/// Cloning the handle shares the disk; [`fork`](Self::fork) copies it. A handle belongs to one
+/// simulated process: after a crash, its calls fail and [`kill`](Self::kill) or
+/// [`power_cut`](Self::power_cut) yields the handle of the next process.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use steadfast_journal::testing::{Fixed, SimDisk};
+/// use steadfast_journal::{Batch, Journal, Level, Options};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let disk = SimDisk::new(42);
+/// let options = |disk: &SimDisk| {
+///     Options::new().storage(Arc::new(disk.clone())).segment_bytes(64 << 10).without_background()
+/// };
+/// let (journal, _) = Journal::open(Path::new("/journal"), options(&disk))?;
+/// let mut batch = Batch::new();
+/// batch.push(1, 1, b"kept")?;
+/// journal.commit(&batch, Level::Batch)?;
+///
+/// let disk = disk.power_cut(&mut Fixed::Nothing);
+/// let (_journal, opened) = Journal::open(Path::new("/journal"), options(&disk))?;
+/// assert!(opened.safe_point.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    process: u64,
+}
+
+impl SimDisk {
+    /// Makes an empty disk. Salts and names are drawn from the seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            nodes: BTreeMap::new(),
+            dirs: BTreeMap::new(),
+            next_node: 1,
+            calls: 0,
+            changes: 0,
+            crash_after_changes: None,
+            faults: BTreeMap::new(),
+            broken_from: None,
+            capacity_sectors: None,
+            process: 1,
+            dead: false,
+            boot: 1,
+            medium: Medium::InPlace,
+            maps: true,
+            locks: BTreeSet::new(),
+            random: Seeded::new(seed),
+            id: NEXT_DISK.fetch_add(1, Ordering::Relaxed),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            process: 1,
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) const fn process(&self) -> u64 {
+        self.process
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.state().id
+    }
+
+    /// Copies the disk as it is, for another future.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut state = self.state().clone();
+        state.id = NEXT_DISK.fetch_add(1, Ordering::Relaxed);
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            process: self.process,
+        }
+    }
+
+    /// How many I/O calls there were, reads included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// How many I/O calls there were that change something or sync.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    /// Stops the process after so many more calls that change something or sync.
+    pub fn crash_after(&self, changes: u64) {
+        let mut state = self.state();
+        state.crash_after_changes = Some(state.changes + changes);
+        state.dead |= changes == 0;
+    }
+
+    /// Whether the process was stopped by [`crash_after`](Self::crash_after).
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Makes the call with this number, counted from now and from 0, fail.
+    pub fn fail_call(&self, number: u64, fault: Fault) {
+        let mut state = self.state();
+        let call = state.calls + number;
+        state.faults.insert(call, fault);
+    }
+
+    /// Makes this and every later call fail, counted from now and from 0.
+    pub fn break_at(&self, number: u64) {
+        let mut state = self.state();
+        state.broken_from = Some(state.calls + number);
+    }
+
+    /// Takes back all faults that have not happened.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults.clear();
+        state.broken_from = None;
+        state.capacity_sectors = None;
+    }
+
+    /// Limits the disk to what it holds now and so many bytes more.
+    pub fn limit_free_bytes(&self, bytes: u64) {
+        let mut state = self.state();
+        let free = crate::bytes::size(bytes) / SECTOR;
+        state.capacity_sectors = Some(state.used_sectors() + free);
+    }
+
+    /// Chooses what kind of file system the disk pretends to have.
+    pub fn set_medium(&self, medium: Medium) {
+        self.state().medium = medium;
+    }
+
+    /// Chooses whether files can be mapped.
+    pub fn set_maps(&self, maps: bool) {
+        self.state().maps = maps;
+    }
+
+    /// The disk after the process was killed: nothing is lost, nothing more is durable.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let disk = self.fork();
+        disk.next_process()
+    }
+
+    /// The disk after the power was cut: of what was not synced, the chooser picks what survives.
+    #[must_use]
+    pub fn power_cut(&self, chooser: &mut dyn Chooser) -> Self {
+        let disk = self.fork();
+        {
+            let mut state = disk.state();
+            for directory in state.dirs.values_mut() {
+                directory.power_cut(chooser);
+            }
+            for node in state.nodes.values_mut() {
+                node.power_cut(chooser);
+            }
+            state.boot += 1;
+        }
+        disk.next_process()
+    }
+
+    fn next_process(self) -> Self {
+        let mut state = self.state();
+        state.process += 1;
+        state.dead = false;
+        state.crash_after_changes = None;
+        state.locks.clear();
+        let process = state.process;
+        drop(state);
+        Self {
+            state: self.state,
+            process,
+        }
+    }
+
+    /// How many choices the next power cut has: sectors, lengths and directory changes that are not
+    /// durable.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        let state = self.state();
+        let sectors = state
+            .nodes
+            .values()
+            .map(Node::pending_sectors)
+            .sum::<usize>();
+        sectors
+            + state
+                .dirs
+                .values()
+                .map(Directory::pending_changes)
+                .sum::<usize>()
+    }
+
+    /// The names in a directory, in order.
+    #[must_use]
+    pub fn names(&self, dir: impl AsRef<Path>) -> Vec<String> {
+        let state = self.state();
+        let entries = state
+            .dirs
+            .get(dir.as_ref())
+            .map(|directory| directory.entries.keys());
+        let names = entries.into_iter().flatten();
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// The content of a file as a reader sees it; empty if there is none.
+    #[must_use]
+    pub fn content(&self, path: impl AsRef<Path>) -> Vec<u8> {
+        let state = self.state();
+        let node = state
+            .find(path.as_ref())
+            .and_then(|node| state.nodes.get(&node));
+        node.map(|node| node.bytes().to_vec()).unwrap_or_default()
+    }
+
+    /// Damages a file behind everybody's back, durably. Does nothing if there is none.
+    pub fn damage(&self, path: impl AsRef<Path>, change: impl Fn(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let node = state.find(path.as_ref());
+        if let Some(node) = node.and_then(|node| state.nodes.get_mut(&node)) {
+            let (cached, durable) = node.bytes_mut();
+            change(cached);
+            change(durable);
+        }
+    }
+
+    /// Makes a file with this content, durably, replacing another one.
+    pub fn plant(&self, path: impl AsRef<Path>, content: &[u8]) {
+        let mut state = self.state();
+        let node = state.create(path.as_ref());
+        let Ok(node) = node else { return };
+        let file = state.nodes.entry(node).or_default();
+        *file = Node::default();
+        file.write(content, 0);
+        file.sync();
+        state.dirs.values_mut().for_each(Directory::sync);
+    }
+
+    /// Removes or renames a file behind everybody's back, durably.
+    pub fn displace(&self, from: impl AsRef<Path>, to: Option<&Path>) {
+        let mut state = self.state();
+        if let Some(node) = state.find(from.as_ref()) {
+            state.unlink(from.as_ref());
+            if let Some(to) = to {
+                state.link(to, node);
+            }
+        }
+        state.dirs.values_mut().for_each(Directory::sync);
+    }
+}
+
+fn split(path: &Path) -> (PathBuf, OsString) {
+    let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    (
+        parent,
+        path.file_name().map(OsString::from).unwrap_or_default(),
+    )
+}
+
+pub(super) fn not_found() -> io::Error {
+    io::Error::from(io::ErrorKind::NotFound)
+}
+
+fn crashed() -> io::Error {
+    io::Error::other("the simulated process is dead")
+}
+
+fn injected() -> io::Error {
+    io::Error::other("injected I/O error")
+}
+
+impl State {
+    /// Counts a call of a process; the error if it fails instead of working.
+    pub(super) fn call(&mut self, process: u64) -> io::Result<Option<Fault>> {
+        if self.dead || process != self.process {
+            return Err(crashed());
+        }
+        let number = self.calls;
+        self.calls += 1;
+        if self.broken_from.is_some_and(|from| number >= from) {
+            return Ok(Some(Fault::Io));
+        }
+        Ok(self.faults.remove(&number))
+    }
+
+    /// As [`call`](Self::call), for calls that have no effect when they fail.
+    pub(super) fn plain_call(&mut self, process: u64) -> io::Result<()> {
+        match self.call(process)? {
+            Some(Fault::Io) => Err(injected()),
+            Some(Fault::Full) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            Some(Fault::LostSync) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn error_of(fault: Fault) -> io::Error {
+        match fault {
+            Fault::Full => io::Error::from(io::ErrorKind::StorageFull),
+            Fault::Io | Fault::LostSync => injected(),
+        }
+    }
+
+    /// Counts a call that has changed something; the process may stop behind it.
+    pub(super) fn changed(&mut self) {
+        self.changes += 1;
+        self.dead |= self.crash_after_changes == Some(self.changes);
+    }
+
+    pub(super) fn used_sectors(&self) -> usize {
+        let named = self
+            .dirs
+            .values()
+            .flat_map(|directory| directory.entries.values());
+        named
+            .filter_map(|node| self.nodes.get(node))
+            .map(Node::sectors)
+            .sum()
+    }
+
+    /// Forgets files that have no name any more and cannot get one back by a power cut.
+    pub(super) fn collect_garbage(&mut self) {
+        let named: BTreeSet<u64> = self.dirs.values().flat_map(Directory::nodes).collect();
+        self.nodes.retain(|node, _| named.contains(node));
+    }
+
+    /// Whether a write finds room.
+    pub(super) fn has_room(&self, node: u64, offset: u64, len: usize) -> bool {
+        let Some(capacity) = self.capacity_sectors else {
+            return true;
+        };
+        let Some(file) = self.nodes.get(&node) else {
+            return true;
+        };
+        let more = file.sectors_after(offset, len) - file.sectors();
+        more == 0 || self.used_sectors() + more <= capacity
+    }
+
+    pub(super) fn find(&self, path: &Path) -> Option<u64> {
+        let (dir, name) = split(path);
+        self.dirs.get(&dir)?.entries.get(&name).copied()
+    }
+
+    pub(super) fn create(&mut self, path: &Path) -> io::Result<u64> {
+        if let Some(node) = self.find(path) {
+            return Ok(node);
+        }
+        let (dir, name) = split(path);
+        let node = self.next_node;
+        let directory = self.dirs.get_mut(&dir).ok_or_else(not_found)?;
+        directory.change(Change::Set(name, node));
+        self.next_node += 1;
+        self.nodes.insert(node, Node::default());
+        Ok(node)
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = self.find(from).ok_or_else(not_found)?;
+        let (from_dir, from_name) = split(from);
+        let (to_dir, to_name) = split(to);
+        let target = self.dirs.get_mut(&to_dir).ok_or_else(not_found)?;
+        if from_dir == to_dir {
+            target.change(Change::Rename(from_name, to_name, node));
+        } else {
+            target.change(Change::Set(to_name, node));
+            self.unlink(from);
+        }
+        Ok(())
+    }
+
+    pub(super) fn unlink(&mut self, path: &Path) {
+        let (dir, name) = split(path);
+        if let Some(directory) = self.dirs.get_mut(&dir) {
+            directory.change(Change::Remove(name));
+        }
+    }
+
+    fn link(&mut self, path: &Path, node: u64) {
+        let (dir, name) = split(path);
+        if let Some(directory) = self.dirs.get_mut(&dir) {
+            directory.change(Change::Set(name, node));
+        }
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        Incarnation::from_bytes(u128::from(self.boot).to_le_bytes())
+    }
+}

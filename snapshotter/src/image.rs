@@ -1,0 +1,371 @@
+//! The folded state of a session.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use steadfast_wm::{
+    CommitSeq, Counters, Digest, Digester, FactHandle, MatchId, Record, RuleTag, RulesetManifest,
+    SafePoint, Seq, TypeTag,
+};
+
+use crate::error::FoldError;
+
+/// A fact as of the last flush.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fact {
+    /// Its type.
+    pub kind: TypeTag,
+    /// Schema version of `bytes`.
+    pub version: u32,
+    /// Its value.
+    pub bytes: Box<[u8]>,
+    /// The last operation on it.
+    pub seq: Seq,
+    /// The rule that issued that operation, if one did.
+    pub origin: Option<RuleTag>,
+    /// Whether it is stated, not only derived.
+    pub stated: bool,
+    /// The session's clock at its insertion, in milliseconds.
+    pub clock: i64,
+}
+
+/// An operation that no flush has matched yet, verbatim.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StagedOperation {
+    /// A fact enters.
+    Insert {
+        /// Its identity.
+        handle: FactHandle,
+        /// Everything else.
+        fact: Fact,
+    },
+    /// A fact changes.
+    Update {
+        /// Its identity.
+        handle: FactHandle,
+        /// Schema version of `bytes`.
+        version: u32,
+        /// Its new value.
+        bytes: Box<[u8]>,
+        /// The fields that changed.
+        mask: u64,
+        /// The operation.
+        seq: Seq,
+        /// The rule that issued it, if one did.
+        origin: Option<RuleTag>,
+    },
+    /// A fact leaves.
+    Delete {
+        /// Its identity.
+        handle: FactHandle,
+        /// The operation.
+        seq: Seq,
+        /// The rule that issued it, if one did.
+        origin: Option<RuleTag>,
+    },
+    /// A fact becomes stated or ceases to be.
+    Stated {
+        /// Its identity.
+        handle: FactHandle,
+        /// What it becomes.
+        stated: bool,
+        /// The operation.
+        seq: Seq,
+    },
+}
+
+/// An effect that waits for its acknowledgement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Effect {
+    /// Its topic.
+    pub topic: String,
+    /// Schema version of `bytes`.
+    pub version: u32,
+    /// Its payload.
+    pub bytes: Box<[u8]>,
+}
+
+/// The folded state of a session: what its future depends on.
+///
+/// It stands for a state only at a commit boundary ([`Image::is_at_boundary`]); in between it holds
+/// the first part of a commit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Image {
+    types: Vec<String>,
+    manifest: Option<RulesetManifest>,
+    facts: BTreeMap<FactHandle, Fact>,
+    staged: Vec<StagedOperation>,
+    /// Handles that the staged operations insert; those that they delete.
+    born: BTreeSet<FactHandle>,
+    dying: BTreeSet<FactHandle>,
+    pending: BTreeMap<MatchId, (i32, Seq)>,
+    justifications: BTreeMap<FactHandle, BTreeSet<MatchId>>,
+    globals: BTreeMap<String, (u32, Box<[u8]>)>,
+    clock: i64,
+    evaluated: bool,
+    counters: Counters,
+    commit: CommitSeq,
+    point: Option<SafePoint>,
+    /// Effects of the commit that is not complete yet.
+    emitted: BTreeMap<u32, Effect>,
+    outbox: BTreeMap<(CommitSeq, u32), Effect>,
+    within_commit: bool,
+}
+
+impl Image {
+    /// Folds one record in.
+    ///
+    /// # Errors
+    ///
+    /// [`FoldError`] if the record contradicts those before it; the image is as it was.
+    pub fn apply(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
+        self.within_commit = !matches!(record, Record::Commit { .. } | Record::Acknowledge { .. });
+        match record {
+            Record::Insert { .. } | Record::Update { .. } | Record::Delete { .. } => {
+                self.stage(record)?;
+            }
+            Record::Stated { handle, stated, seq } => {
+                self.check_live("statement", *handle)?;
+                let (handle, stated, seq) = (*handle, *stated, *seq);
+                self.staged.push(StagedOperation::Stated { handle, stated, seq });
+            }
+            Record::Ruleset { manifest, .. } => self.manifest = Some(manifest.clone()),
+            Record::Type { tag, name } => self.name_type(*tag, name)?,
+            Record::Justify { handle, by } => {
+                self.check_live("justification", *handle)?;
+                self.justifications.entry(*handle).or_default().insert(by.clone());
+            }
+            Record::Unjustify { handle, by } => {
+                let supports = self.justifications.get_mut(handle);
+                if !supports.is_some_and(|supports| supports.remove(by)) {
+                    let what = "withdrawal of a justification";
+                    return Err(FoldError::UnknownFact { what, handle: *handle });
+                }
+            }
+            Record::Evaluated | Record::Fired { .. } => self.flush(),
+            Record::Pending { by, salience, trigger } => {
+                self.pending.insert(by.clone(), (*salience, *trigger));
+            }
+            Record::Withdrawn { by } => {
+                self.pending.remove(by);
+            }
+            Record::SetGlobal { name, version, bytes, .. } => {
+                self.globals.insert((*name).to_owned(), (*version, (*bytes).into()));
+            }
+            Record::Clock { millis, .. } => self.clock = *millis,
+            Record::Effect { ordinal, topic, version, bytes } => {
+                let topic = (*topic).to_owned();
+                let effect = Effect { topic, version: *version, bytes: (*bytes).into() };
+                self.emitted.insert(*ordinal, effect);
+            }
+            Record::Acknowledge { commit, ordinal } => {
+                if self.outbox.remove(&(*commit, *ordinal)).is_none() {
+                    let (commit, ordinal) = (*commit, *ordinal);
+                    return Err(FoldError::UnknownEffect { commit, ordinal });
+                }
+            }
+            Record::Commit { commit, point, counters } => {
+                self.close_commit(*commit, *point, *counters)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
+        match record {
+            Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock } => {
+                let (handle, kind) = (*handle, *kind);
+                if self.is_live(handle) || self.dying.contains(&handle) {
+                    return Err(FoldError::DuplicateFact { handle });
+                }
+                if kind.get() as usize >= self.types.len() {
+                    return Err(FoldError::UnknownType { handle, kind });
+                }
+                let fact = Fact {
+                    kind,
+                    version: *version,
+                    bytes: (*bytes).into(),
+                    seq: *seq,
+                    origin: *origin,
+                    stated: *stated,
+                    clock: *clock,
+                };
+                self.born.insert(handle);
+                self.staged.push(StagedOperation::Insert { handle, fact });
+            }
+            Record::Update { handle, version, bytes, mask, seq, origin } => {
+                self.check_live("update", *handle)?;
+                self.staged.push(StagedOperation::Update {
+                    handle: *handle,
+                    version: *version,
+                    bytes: (*bytes).into(),
+                    mask: *mask,
+                    seq: *seq,
+                    origin: *origin,
+                });
+            }
+            Record::Delete { handle, seq, origin, .. } => {
+                self.check_live("deletion", *handle)?;
+                let (handle, seq, origin) = (*handle, *seq, *origin);
+                self.dying.insert(handle);
+                self.staged.push(StagedOperation::Delete { handle, seq, origin });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn is_live(&self, handle: FactHandle) -> bool {
+        let known = self.facts.contains_key(&handle) || self.born.contains(&handle);
+        known && !self.dying.contains(&handle)
+    }
+
+    fn check_live(&self, what: &'static str, handle: FactHandle) -> Result<(), FoldError> {
+        if self.is_live(handle) { Ok(()) } else { Err(FoldError::UnknownFact { what, handle }) }
+    }
+
+    fn name_type(&mut self, tag: TypeTag, name: &str) -> Result<(), FoldError> {
+        let expected = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
+        if tag.get() != expected || self.types.iter().any(|known| known == name) {
+            let (name, found) = (name.to_owned(), tag.get());
+            return Err(FoldError::DictionaryOrder { name, found, expected });
+        }
+        self.types.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Everything staged is in the facts from now on.
+    fn flush(&mut self) {
+        self.evaluated = true;
+        self.born.clear();
+        self.dying.clear();
+        for operation in self.staged.drain(..) {
+            match operation {
+                StagedOperation::Insert { handle, fact } => {
+                    self.facts.insert(handle, fact);
+                }
+                StagedOperation::Update { handle, version, bytes, seq, origin, .. } => {
+                    if let Some(fact) = self.facts.get_mut(&handle) {
+                        (fact.version, fact.bytes, fact.seq, fact.origin) =
+                            (version, bytes, seq, origin);
+                    }
+                }
+                StagedOperation::Delete { handle, .. } => {
+                    self.facts.remove(&handle);
+                    self.justifications.remove(&handle);
+                }
+                StagedOperation::Stated { handle, stated, .. } => {
+                    if let Some(fact) = self.facts.get_mut(&handle) {
+                        fact.stated = stated;
+                    }
+                }
+            }
+        }
+    }
+
+    fn close_commit(
+        &mut self,
+        commit: CommitSeq,
+        point: SafePoint,
+        counters: Counters,
+    ) -> Result<(), FoldError> {
+        if commit.get() != self.commit.get() + 1 {
+            return Err(FoldError::CommitOrder { found: commit, last: self.commit });
+        }
+        let emitted = std::mem::take(&mut self.emitted);
+        let effects = emitted.into_iter().map(|(ordinal, effect)| ((commit, ordinal), effect));
+        self.outbox.extend(effects);
+        (self.commit, self.point, self.counters) = (commit, Some(point), counters);
+        Ok(())
+    }
+
+    /// Whether the last record completed a commit, so that the image stands for a state.
+    pub fn is_at_boundary(&self) -> bool {
+        !self.within_commit
+    }
+
+    /// The dictionary of types: names by number.
+    pub fn types(&self) -> &[String] {
+        &self.types
+    }
+
+    /// The rules that the session works under; `None` before the first record.
+    pub fn manifest(&self) -> Option<&RulesetManifest> {
+        self.manifest.as_ref()
+    }
+
+    /// Facts as of the last flush, by handle.
+    pub fn facts(&self) -> impl ExactSizeIterator<Item = (FactHandle, &Fact)> {
+        self.facts.iter().map(|(handle, fact)| (*handle, fact))
+    }
+
+    /// Operations since the last flush, in order.
+    pub fn staged(&self) -> &[StagedOperation] {
+        &self.staged
+    }
+
+    /// The pending set: matches with salience and trigger.
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = (&MatchId, i32, Seq)> {
+        self.pending.iter().map(|(id, (salience, trigger))| (id, *salience, *trigger))
+    }
+
+    /// Justifications: facts with the matches that support them.
+    pub fn justifications(&self) -> impl Iterator<Item = (FactHandle, &MatchId)> {
+        let facts = self.justifications.iter();
+        facts.flat_map(|(handle, matches)| matches.iter().map(|by| (*handle, by)))
+    }
+
+    /// Globals: names with version and value.
+    pub fn globals(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
+        let globals = self.globals.iter();
+        globals.map(|(name, (version, bytes))| (name.as_str(), *version, &**bytes))
+    }
+
+    /// The clock in milliseconds.
+    pub fn clock(&self) -> i64 {
+        self.clock
+    }
+
+    /// Whether the session was ever evaluated. Before that every match is new.
+    pub fn is_evaluated(&self) -> bool {
+        self.evaluated
+    }
+
+    /// The counters at the last commit boundary.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The last commit; 0 before the first.
+    pub fn commit(&self) -> CommitSeq {
+        self.commit
+    }
+
+    /// What kind of boundary the last commit ended at.
+    pub fn point(&self) -> Option<SafePoint> {
+        self.point
+    }
+
+    /// Effects that nobody has acknowledged, by commit and place in it.
+    pub fn outbox(&self) -> impl ExactSizeIterator<Item = (CommitSeq, u32, &Effect)> {
+        self.outbox.iter().map(|((commit, ordinal), effect)| (*commit, *ordinal, effect))
+    }
+
+    /// Digest of the image: equal for histories that fold to the same state.
+    pub fn digest(&self) -> Digest {
+        let mut digester = Digester::new();
+        let text = format!(
+            "{:?}{:?}{:?}{:?}{:?}{:?}",
+            self.types, self.manifest, self.facts, self.staged, self.pending, self.justifications
+        );
+        digester.bytes(text.as_bytes());
+        let rest = format!(
+            "{:?}{:?}{:?}{:?}{:?}",
+            self.globals, self.clock, self.evaluated, self.counters, self.outbox
+        );
+        digester.bytes(rest.as_bytes());
+        digester.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

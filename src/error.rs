@@ -1,0 +1,190 @@
+//! The one error type of the facade: a stable code, where, what, and what to do.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+
+use steadfast_engine_core::ir::RulesetError;
+use steadfast_engine_core::{ChangeError, EvaluateError, FireError, ReadError, RestoreError};
+use steadfast_journal::{AppendError, CloseError, OpenError, WaitError};
+use steadfast_replay::{RebuildError, RecoverError};
+use steadfast_wm::EffectKey;
+
+/// What the facade's calls give back.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call on a session failed. Each has a stable code ([`Error::code`], explained in
+/// `docs/errors.md`) and says what to do ([`Error::help`]); [`Error::report`] puts all of it together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The rules do not make a ruleset.
+    #[error("the ruleset is not valid")]
+    Rules(#[source] RulesetError),
+    /// The journal did not open. Nothing that counts was changed.
+    #[error("the journal did not open")]
+    Open(#[source] OpenError),
+    /// The session could not be rebuilt from its journal. Nothing was changed.
+    #[error("the session could not be recovered")]
+    Recover(#[source] RecoverError),
+    /// A change was refused; nothing of its transaction was applied.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A run of firings stopped; what fired before it stands and is committed.
+    #[error(transparent)]
+    Fire(FireError),
+    /// The network could not be evaluated; the session takes no more work.
+    #[error(transparent)]
+    Evaluate(EvaluateError),
+    /// A stored value does not fit the type that it is read as.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The disk is full. The change is applied in memory and waits to be journaled: every call tries
+    /// that first and answers this until there is space. It is not durable before that.
+    #[error("the disk is full: {needed} bytes are needed")]
+    Full {
+        /// How many bytes the journal needs.
+        needed: u64,
+    },
+    /// The journal could not take a commit. The session takes no more work; reopen it.
+    #[error("the journal did not take the commit")]
+    Append(#[source] AppendError),
+    /// A commit was journaled and its durability could not be had. The session takes no more work;
+    /// after reopening it is there as a whole or not at all.
+    #[error("the commit did not become durable")]
+    Wait(#[source] WaitError),
+    /// The journal did not close in order; what was acknowledged is safe.
+    #[error("the journal did not close in order")]
+    Close(#[source] CloseError),
+    /// An earlier error stopped the session for good.
+    #[error("the session stopped after an earlier error")]
+    Failed,
+    /// The transaction's own code gave up; nothing of it was applied.
+    #[error("the transaction was given up: {0}")]
+    GivenUp(String),
+    /// No effect with this key waits for an acknowledgement.
+    #[error("no effect {key} waits for an acknowledgement")]
+    UnknownEffect {
+        /// The key.
+        key: EffectKey,
+    },
+    /// The ruleset does not have the query.
+    #[error("the ruleset has no query `{path}`")]
+    UnknownQuery {
+        /// Path of the query.
+        path: String,
+    },
+}
+
+impl Error {
+    /// An error with which a transaction's own code gives up.
+    pub fn give_up(why: impl Into<String>) -> Self {
+        Self::GivenUp(why.into())
+    }
+
+    /// The stable code: `SF` and four digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rules(_) => "SF0001",
+            Self::Open(error) => open_code(error),
+            Self::Recover(error) => recover_code(error),
+            Self::Read(_) => "SF0004",
+            Self::Full { .. } => "SF0009",
+            Self::Append(_) | Self::Wait(_) | Self::Close(_) => "SF0010",
+            Self::Change(_) => "SF0011",
+            Self::Fire(FireError::Consequence { .. }) => "SF0012",
+            Self::Fire(_) | Self::Evaluate(_) => "SF0013",
+            Self::Failed => "SF0014",
+            Self::GivenUp(_) => "SF0017",
+            Self::UnknownEffect { .. } => "SF0018",
+            Self::UnknownQuery { .. } => "SF0019",
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self.code() {
+            "SF0001" => "correct the ruleset",
+            "SF0002" => {
+                "open with the journal's rules, or choose RulesPolicy::Reevaluate or ::KeepFired"
+            }
+            "SF0003" => "name the type in the ruleset (`facts: …`), or open with the old program",
+            "SF0004" => "deploy a build that knows this version, or add an upcaster",
+            "SF0005" => "stop the holder, or choose another directory; the lock goes with its process",
+            "SF0006" => "choose another directory",
+            "SF0007" => {
+                "nothing was changed; restore a copy, or look at the damage before you decide"
+            }
+            "SF0008" => "open it with the version that wrote it, or a newer one",
+            "SF0009" => "free space and call again; the session goes on without reopening",
+            "SF0010" | "SF0013" | "SF0014" => {
+                "reopen the session: it comes back at its last safe point"
+            }
+            "SF0011" => "nothing was applied; correct the change",
+            "SF0012" => {
+                "the match is still pending: correct what it needs and fire again, or declare the \
+                 rule on_error = skip"
+            }
+            "SF0015" => "report this with a copy of the directory; nothing was changed",
+            "SF0017" => "nothing was applied",
+            "SF0018" => "acknowledge each delivered effect once",
+            "SF0019" => "name the query in the ruleset (`queries: …`)",
+            _ => "see the cause",
+        }
+    }
+
+    /// Code, message, all causes and what to do, on several lines.
+    pub fn report(&self) -> String {
+        let mut report = format!("error {}: {self}", self.code());
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !report.ends_with(&text) {
+                let _infallible = write!(report, "\n  {text}");
+            }
+            cause = error.source();
+        }
+        let _infallible = write!(report, "\n  help: {}", self.help());
+        report
+    }
+}
+
+fn open_code(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Locked { .. } | OpenError::AlreadyOpen { .. } => "SF0005",
+        OpenError::ManifestMissing { .. }
+        | OpenError::ManifestDamaged { .. }
+        | OpenError::Corrupt(_) => "SF0007",
+        OpenError::NewerFormat(_) => "SF0008",
+        OpenError::Stopped { .. } => "SF0016",
+        OpenError::Io(_) => "SF0010",
+        _ => "SF0006",
+    }
+}
+
+fn recover_code(error: &RecoverError) -> &'static str {
+    use steadfast_snapshotter::FoldJournalError;
+    match error {
+        RecoverError::Rebuild(RebuildError::Restore(error)) => match error {
+            RestoreError::RulesChanged(_) => "SF0002",
+            RestoreError::UnknownType { .. } => "SF0003",
+            RestoreError::Fact { .. } => "SF0004",
+            RestoreError::Ruleset(_) => "SF0001",
+            RestoreError::Evaluate(_) => "SF0013",
+            RestoreError::Stopped => "SF0016",
+            _ => "SF0015",
+        },
+        RecoverError::Fold(FoldJournalError::Stopped) => "SF0016",
+        RecoverError::Fold(FoldJournalError::Read(_)) => "SF0007",
+        RecoverError::Fold(FoldJournalError::Decode { .. }) => "SF0008",
+        _ => "SF0015",
+    }
+}
+
+impl From<FireError> for Error {
+    fn from(error: FireError) -> Self {
+        match error {
+            FireError::Evaluate(error) => Self::Evaluate(error),
+            other => Self::Fire(other),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Collects what the engine reports: records for the journal, effects for the outbox.
+
+use steadfast_engine_core::ActionSink;
+use steadfast_journal::{Batch, BatchError};
+use steadfast_wm::Record;
+use steadfast_wm::codec::v1;
+
+use crate::outbox::Emitted;
+
+/// From this many bytes on a run of firings is cut into several commits.
+const COMMIT_BYTES: usize = 4 << 20;
+
+/// The records of the commit that is being built.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    /// The journal's batch; none for a session in memory.
+    pub(crate) batch: Option<Batch>,
+    pub(crate) effects: Vec<Emitted>,
+    /// The first record that the batch refused.
+    pub(crate) refused: Option<BatchError>,
+}
+
+impl Recorder {
+    pub(crate) fn has_records(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.is_empty())
+    }
+}
+
+impl ActionSink for Recorder {
+    fn record(&mut self, record: &Record<'_>) {
+        if let Record::Effect { ordinal, topic, version, bytes } = record {
+            let (topic, bytes) = ((*topic).to_owned(), (*bytes).into());
+            self.effects.push(Emitted { ordinal: *ordinal, topic, version: *version, bytes });
+        }
+        if let Some(batch) = &mut self.batch
+            && let Err(error) = batch.push_with(|bytes| v1::encode(record, bytes))
+        {
+            self.refused.get_or_insert(error);
+        }
+    }
+
+    fn wants_records(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    fn wants_commit(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.byte_len() >= COMMIT_BYTES)
+    }
+}
