@@ -219,7 +219,9 @@ pub fn rule(args: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro_attribute]
 pub fn query(args: TokenStream, item: TokenStream) -> TokenStream {
-    let args = syn::parse::<Nothing>(args).map(|_| RuleArgs::default());
+    let args = syn::parse::<Nothing>(args)
+        .map(|_| RuleArgs::default())
+        .map_err(|error| syn::Error::new(error.span(), "a query takes no arguments"));
     rule::expand(Sort::Query, args, &parse_macro_input!(item as ItemFn)).into()
 }
 

@@ -97,7 +97,7 @@ fn check_signature(signature: &Signature, word: &str) -> Result<()> {
 fn rule(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
     let (row, then) = (emit::local("row", site()), emit::local("then", site()));
     let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
-    let body = emit::consequence(&call, &function.sig.output, args.logical.is_some(), &then)?;
+    let body = emit::consequence(&function.sig, &call, args.logical.is_some(), &then)?;
     let consequence = quote_spanned! {site()=>
         |#row: &::steadfast::__macro::Row<'_>, #then: &mut ::steadfast::__macro::Then<'_>|
         -> ::steadfast::__macro::RuleResult { #body }
@@ -245,11 +245,13 @@ fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenS
     }
     let allow: Attribute = syn::parse_quote! {
         #[allow(
+            clippy::many_single_char_names,
             clippy::missing_const_for_fn,
             clippy::needless_pass_by_value,
             clippy::too_many_arguments,
             clippy::trivially_copy_pass_by_ref,
             clippy::type_complexity,
+            clippy::unnecessary_wraps,
         )]
     };
     function.attrs.insert(0, allow);

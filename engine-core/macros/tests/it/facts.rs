@@ -225,12 +225,12 @@ fn versions_and_bytes_that_do_not_fit_are_errors() {
         current,
     };
     assert_eq!(Sensor::read(4, &[]), Err(between));
-    let never = ReadError::NoUpcaster {
+    let missing = ReadError::NoUpcaster {
         name,
         found: 0,
         current: 1,
     };
-    assert_eq!(Sensor::read(0, &[]), Err(never));
+    assert_eq!(Sensor::read(0, &[]), Err(missing));
     let malformed = Sensor::read(5, &[3, b'a']).expect_err("too short");
     assert!(
         matches!(malformed, ReadError::Malformed { version: 5, .. }),

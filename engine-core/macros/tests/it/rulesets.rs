@@ -26,7 +26,7 @@ ruleset!(
     pub(crate) full = 7: second, first, nested::third,; facts: Line,; queries: all;
 );
 ruleset!(none = 0:);
-ruleset!(only_facts = 4294967295: ; facts: Line);
+ruleset!(only_facts = 4_294_967_295: ; facts: Line);
 
 #[test]
 fn rulesets_keep_the_declared_order() {

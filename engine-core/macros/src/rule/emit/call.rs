@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, Result, ReturnType, Type};
+use syn::{Error, Result, ReturnType, Signature, Type};
 
 use super::{local, site};
 use crate::rule::model::{Argument, Variable};
@@ -49,13 +49,14 @@ fn argument_of(argument: &Argument, row: &Ident, then: &Ident) -> TokenStream {
 
 /// The body of the consequence: calls the function and does what its result asks for.
 pub(crate) fn consequence(
+    signature: &Signature,
     call: &TokenStream,
-    output: &ReturnType,
     logical: bool,
     then: &Ident,
 ) -> Result<TokenStream> {
+    let output = &signature.output;
     if logical {
-        return logical_consequence(call, output, then);
+        return logical_consequence(&signature.ident, call, output, then);
     }
     let ok = quote_spanned!(site()=> ::core::result::Result::Ok(()));
     match output {
@@ -76,15 +77,16 @@ pub(crate) fn consequence(
 }
 
 fn logical_consequence(
+    name: &Ident,
     call: &TokenStream,
     output: &ReturnType,
     then: &Ident,
 ) -> Result<TokenStream> {
     let ty = match output {
         ReturnType::Type(_, ty) if !is_unit(ty) => &**ty,
-        other => {
+        _ => {
             let message = "a logical rule returns the fact that it derives, or an `Option` of it";
-            return Err(Error::new(other.span(), message));
+            return Err(Error::new(name.span(), message));
         }
     };
     let (ty, fallible) = argument_of_type(ty, "Result").map_or((ty, false), |ok| (ok, true));
