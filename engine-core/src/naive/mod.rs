@@ -6,7 +6,6 @@
 //! consequences stage their changes; not the matching, the agenda, or truth maintenance.
 
 mod matching;
-mod random;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

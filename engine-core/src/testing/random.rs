@@ -1,4 +1,4 @@
-//! Random rulesets and operations.
+//! The strategies: small worlds in which joins, blockers, groups and derived facts collide often.
 
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ macro_rules! facts {
     ($($name:ident { $($field:ident $at:tt),* })*) => {
         $(
             #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-            pub(super) struct $name { $(pub(super) $field: i64),* }
+            pub struct $name { $(pub $field: i64),* }
             impl Fact for $name {
                 const NAME: &'static str = stringify!($name);
                 const VERSION: u32 = 1;
@@ -37,7 +37,7 @@ facts! {
     L { k 0, v 1, w 2 }
 }
 
-pub(super) trait Row3: Fact {
+pub trait Row3: Fact {
     fn make(k: i64, v: i64) -> Self;
     fn k(&self) -> i64;
     fn v(&self) -> i64;
@@ -58,14 +58,14 @@ macro_rules! rows {
 rows!(A B L);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
     A,
     B,
     L,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Conditions {
+pub struct Conditions {
     alpha: Option<i64>,
     /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
     key: u8,
@@ -74,7 +74,7 @@ pub(super) struct Conditions {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum PartSpec {
+pub enum PartSpec {
     Each(Kind, Conditions),
     Not(Kind, Conditions),
     Exists(Kind, Conditions),
@@ -84,7 +84,7 @@ pub(super) enum PartSpec {
 
 /// What a consequence does with its first fact, if it has one.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Action {
+pub enum Action {
     Nothing,
     Bump,
     Rekey,
@@ -101,7 +101,7 @@ pub(super) enum Action {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct RuleSpec {
+pub struct RuleSpec {
     salience: i32,
     skip: bool,
     parts: Vec<PartSpec>,
@@ -109,7 +109,7 @@ pub(super) struct RuleSpec {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
+pub enum Step {
     Insert(Kind, i64, i64),
     Update(Kind, usize, u8, i64),
     Touch(Kind, usize),
@@ -118,7 +118,7 @@ pub(super) enum Step {
     Fire(u64),
 }
 
-pub(super) fn kind() -> impl Strategy<Value = Kind> {
+pub fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![4 => Just(Kind::A), 3 => Just(Kind::B), 2 => Just(Kind::L)]
 }
 
@@ -151,7 +151,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-pub(super) fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
+pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let parts = prop::collection::vec(part(), 1..4);
     let rule = (-1..3_i32, any::<bool>(), parts, action()).prop_map(
         |(salience, skip, parts, action)| RuleSpec { salience, skip, parts, action },
@@ -159,7 +159,7 @@ pub(super) fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     prop::collection::vec(rule, 1..4)
 }
 
-pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (kind(), 0..3_i64, 0..4_i64).prop_map(|(kind, k, v)| Step::Insert(kind, k, v)),
         4 => (kind(), 0..9_usize, 0..3_u8, 0..4_i64)
@@ -172,7 +172,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..16)
 }
 
-pub(super) fn ruleset(specs: &[RuleSpec]) -> Ruleset {
+pub fn ruleset(specs: &[RuleSpec]) -> Ruleset {
     let rules = specs.iter().enumerate().map(|(at, spec)| rule(at, spec));
     let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>();
     rules.fold(empty, Ruleset::rule)
@@ -372,7 +372,7 @@ fn swallow(result: Result<(), crate::ChangeError>) {
 }
 
 /// Stages one step; both engines see the same view, so they do the same.
-pub(super) fn stage(step: Step, stage: &mut Stage<'_>) {
+pub fn stage(step: Step, stage: &mut Stage<'_>) {
     match step {
         Step::Insert(Kind::A, k, v) => drop(stage.insert(A::make(k, v))),
         Step::Insert(Kind::B, k, v) => drop(stage.insert(B::make(k, v))),

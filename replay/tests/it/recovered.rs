@@ -1,0 +1,167 @@
+//! Random rulesets, random histories, a crash after any commit: the rebuilt session has the digest of
+//! the uninterrupted one, and its whole future, including what it journals from then on.
+//!
+//! The records go through their bytes and the fold, as on disk; where bytes end is the journal's
+//! part and tested there.
+
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+use steadfast_engine_core::testing::{RuleSpec, Step, rules, ruleset, stage, steps};
+use steadfast_engine_core::{ActionSink, ChangeError, Engine, FireOptions, RulesPolicy};
+use steadfast_replay::rebuild;
+use steadfast_snapshotter::Image;
+use steadfast_wm::codec::v1;
+use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
+
+const SESSION: SessionId = SessionId::from_bytes([5; 16]);
+
+/// A journal in memory: the bytes of all records, and what fired since the last look.
+#[derive(Clone, Default)]
+struct Log {
+    bytes: Vec<u8>,
+    fired: Vec<MatchId>,
+}
+
+impl ActionSink for Log {
+    fn record(&mut self, record: &Record<'_>) {
+        v1::encode(record, &mut self.bytes);
+        if let Record::Fired { by } = record {
+            self.fired.push(by.clone());
+        }
+    }
+}
+
+/// An engine and its journal.
+struct Session {
+    engine: Engine,
+    log: Log,
+    commit: u64,
+}
+
+impl Session {
+    fn new(specs: &[RuleSpec]) -> Self {
+        let mut log = Log::default();
+        let engine = Engine::new(&ruleset(specs), SESSION, &mut log).unwrap();
+        let mut session = Self { engine, log, commit: 0 };
+        session.commit(SafePoint::Staged);
+        session
+    }
+
+    fn commit(&mut self, point: SafePoint) {
+        self.commit += 1;
+        self.engine.commit(CommitSeq::new(self.commit), point, &mut self.log);
+    }
+
+    /// One step and its commit; gives what fired.
+    fn step(&mut self, step: Step) -> Vec<MatchId> {
+        let point = match step {
+            Step::Flush => {
+                self.engine.flush(&mut self.log).unwrap();
+                SafePoint::Evaluated
+            }
+            Step::Fire(limit) => {
+                drop(self.engine.fire(FireOptions { limit: Some(limit) }, &mut self.log));
+                SafePoint::Fired
+            }
+            _ => {
+                self.engine
+                    .stage(&mut self.log, |view| {
+                        stage(step, view);
+                        Ok::<(), ChangeError>(())
+                    })
+                    .unwrap();
+                SafePoint::Staged
+            }
+        };
+        self.commit(point);
+        std::mem::take(&mut self.log.fired)
+    }
+
+    fn image(&self) -> Image {
+        let mut image = Image::default();
+        let mut rest = self.log.bytes.as_slice();
+        while !rest.is_empty() {
+            let (record, after) = v1::decode(rest).unwrap();
+            image.apply(&record).unwrap();
+            rest = after;
+        }
+        image
+    }
+
+    /// The session as a restart would bring it back.
+    fn recovered(&self, specs: &[RuleSpec]) -> Self {
+        let image = self.image();
+        let mut nothing = Log::default();
+        let (engine, changed) = rebuild(
+            &image,
+            &ruleset(specs),
+            SESSION,
+            RulesPolicy::Reject,
+            &mut nothing,
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
+        assert!(!changed && nothing.bytes.is_empty(), "nothing happens during recovery");
+        Self { engine, log: self.log.clone(), commit: image.commit().get() }
+    }
+}
+
+/// Crashes after every `every`-th step, beginning with the `first`.
+fn crash(
+    specs: &[RuleSpec],
+    steps: &[Step],
+    first: usize,
+    every: usize,
+) -> Result<(), TestCaseError> {
+    let mut uninterrupted = Session::new(specs);
+    let mut crashing = Session::new(specs);
+    for (at, &step) in steps.iter().enumerate() {
+        if at >= first && (at - first).is_multiple_of(every) {
+            crashing = crashing.recovered(specs);
+            let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
+            prop_assert_eq!(old, new, "digest after a crash before step {}", at);
+        }
+        prop_assert_eq!(uninterrupted.step(step), crashing.step(step), "firings of step {}", at);
+        let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
+        prop_assert_eq!(old, new, "digest after step {}", at);
+    }
+    // The journals tell the same story, however often one of them was read back.
+    prop_assert_eq!(&uninterrupted.image(), &crashing.image());
+    let twice = crashing.recovered(specs).recovered(specs);
+    prop_assert_eq!(twice.engine.digest(), crashing.engine.digest(), "a second crash");
+    Ok(())
+}
+
+/// Panics of consequences are part of the game; their messages are not.
+fn quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&"the consequence's own") {
+                default(info);
+            }
+        }));
+    });
+}
+
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: cases.unwrap_or(3_000), ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn recovered_is_uninterrupted(
+        specs in rules(),
+        steps in steps(),
+        first in 0..8_usize,
+        every in 1..6_usize,
+    ) {
+        quiet();
+        crash(&specs, &steps, first, every)?;
+    }
+}
