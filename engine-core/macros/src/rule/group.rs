@@ -131,13 +131,21 @@ fn single_element(
     let inputs = functions
         .iter()
         .filter_map(|function| function.input.as_ref());
+    let expressions: Vec<&Expr> = by.iter().chain(inputs).chain(&conditions).collect();
     let mut usage = Usage::default();
-    by.iter()
-        .chain(inputs)
-        .chain(&conditions)
-        .for_each(|expr| usage.merge(Usage::of(expr)));
-    let name = unknown_root(scope, &usage)?;
-    let name = name.unwrap_or_else(|| Ident::new("member", Span::mixed_site()));
+    for expression in &expressions {
+        usage.merge(Usage::of(expression));
+    }
+    scope.check(&usage)?;
+    let name = match (unknown_root(scope, &usage)?, expressions.first()) {
+        (Some(name), _) => name,
+        (None, None) => Ident::new("member", Span::mixed_site()),
+        (None, Some(first)) => {
+            let message = "nothing names the facts of the group: their variable is a name that is \
+                           no parameter's; or write `#[each(…)]`";
+            return Err(Error::new(first.span(), message));
+        }
+    };
     Ok(vec![Element {
         name,
         ty: element.clone(),

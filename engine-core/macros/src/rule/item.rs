@@ -171,7 +171,14 @@ fn implement(name: &str, function: &ItemFn, items: &TokenStream) -> TokenStream 
     quote! {
         #(#conditional)*
         #[automatically_derived]
-        #[allow(unused_variables, unused_parens, unused_braces, clippy::all, clippy::pedantic)]
+        #[allow(
+            unused_braces,
+            unused_parens,
+            unused_results,
+            unused_variables,
+            clippy::all,
+            clippy::pedantic,
+        )]
         impl ::steadfast::__macro::#name for #ident {
             #items
         }

@@ -60,7 +60,7 @@ impl Scope {
     }
 
     /// Refuses names that cannot be used here.
-    fn check(&self, usage: &Usage) -> Result<()> {
+    pub(crate) fn check(&self, usage: &Usage) -> Result<()> {
         for (name, used) in &usage.names {
             let hidden = self.hidden.iter().find(|(hidden, _)| hidden == name);
             if let Some((_, reason)) = hidden

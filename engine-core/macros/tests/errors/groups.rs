@@ -40,6 +40,15 @@ fn fewer_parts(
 fn two_variables(#[aggregate(sum(o.amount), max(p.amount))] _g: Group<Order, (), (i64, i64)>) {}
 
 #[rule]
+fn variable_of_a_parameter(
+    o: &Order,
+    #[group_by(o.id)]
+    #[aggregate(sum(o.amount))]
+    _g: Group<Order, u64, (i64,)>,
+) {
+}
+
+#[rule]
 fn unnamed_elements(#[aggregate(count())] _g: Group<(Order, Order), (), (u64,)>) {}
 
 #[rule]

@@ -34,6 +34,9 @@ fn wrong_attribute(#[not(o.id == 3)] o: &Order) {}
 fn two_conditions(#[when(o.id == 3, o.amount > 3)] o: &Order) {}
 
 #[rule]
+fn needless_cross(a: &Order, #[cross] #[when(b.id == a.id)] b: &Order) {}
+
+#[rule]
 fn generic<T: Clone>(_o: &T) {}
 
 fn main() {}

@@ -117,7 +117,7 @@ fn logical_consequence(
     Ok(quote_spanned!(site()=> #insert ::core::result::Result::Ok(())))
 }
 
-pub(crate) fn is_unit(ty: &Type) -> bool {
+fn is_unit(ty: &Type) -> bool {
     matches!(ty, Type::Tuple(tuple) if tuple.elems.is_empty())
 }
 
