@@ -101,8 +101,11 @@ pub enum CorruptReason {
     Chain,
     /// The frames of a sealed segment do not end where the manifest says.
     SealedLength,
-    /// A seal is followed by more, or closes a segment that the manifest has sealed elsewhere.
+    /// A seal stands where the manifest says that the segment goes on.
     Seal,
+    /// Everything that is there is intact, and more was durable: the manifest is old, or a sync was
+    /// answered and never done.
+    EndMissing,
     /// A segment of the manifest is missing.
     SegmentMissing,
     /// Neither copy of the segment's header holds.
@@ -128,6 +131,7 @@ impl fmt::Display for CorruptReason {
             Self::Chain => "does not continue the frame before it",
             Self::SealedLength => "frames do not end at the sealed length",
             Self::Seal => "seal out of place",
+            Self::EndMissing => "the journal ends before what was durable",
             Self::SegmentMissing => "segment missing",
             Self::SegmentHeader => "neither copy of the segment header holds",
             Self::SegmentForeign => "segment of another journal or place",
@@ -308,6 +312,15 @@ pub enum OpenError {
         /// What is wrong.
         #[source]
         damage: ManifestDamage,
+    },
+    /// The manifest is older than a segment that it does not list and that holds frames. Restore the
+    /// newest one.
+    #[error("old manifest `{}`: it does not list `{}`", file.display(), segment.display())]
+    ManifestOld {
+        /// The manifest.
+        file: PathBuf,
+        /// The segment.
+        segment: PathBuf,
     },
     /// Bytes that were durable are damaged.
     #[error(transparent)]

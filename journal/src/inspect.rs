@@ -53,6 +53,7 @@ impl Inspection {
             });
         }
         let manifest = open::load_manifest(&dir)?;
+        let bugs = open::bugs_of(&options);
         let incarnation = dir.storage.incarnation();
         let same = incarnation.is_ok_and(|incarnation| incarnation == manifest.incarnation);
         let subject = Subject {
@@ -61,9 +62,10 @@ impl Inspection {
             manifest: &manifest,
             direct: false,
             same_incarnation: same && !options.after_power_loss,
-            bugs: crate::shared::Bugs::default(),
+            bugs,
         };
         let checkup = recovery::check(&subject, options.progress.as_mut())?;
+        open::check_unlisted(&dir, &manifest, &checkup, bugs)?;
         Ok(Self {
             dir,
             manifest: Arc::new(manifest),

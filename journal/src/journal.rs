@@ -1,5 +1,6 @@
 //! The handle.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -50,13 +51,21 @@ use crate::truncate::Truncated;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Journal {
     shared: Arc<Shared>,
     watcher: Option<Watcher>,
     filler: Option<Filler>,
     /// `None` once closed.
     ownership: Option<Ownership>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("dir", &self.shared.dir.path)
+            .field("positions", &self.positions())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How far a journal has come: `trimmed ≤ safe ≤ durable ≤ appended`.

@@ -25,7 +25,7 @@ use crate::shared::{Bugs, Shared};
 use crate::storage::{Access, Incarnation, Lock, Medium};
 
 use apply::Opening;
-pub(crate) use find::{find, load_manifest};
+pub(crate) use find::{check_unlisted, find, load_manifest};
 
 /// How the journal was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,6 +132,8 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Parts, OpenError
     }
     let progress = options.progress.take();
     let checkup = check(&dir, &manifest, bugs, !lost, progress)?;
+    check_unlisted(&dir, &manifest, &checkup, bugs)?;
+    // The decision is taken: from here on files change.
     let moved_files = tidy(&dir, &manifest)?;
     let write_mode = mode::choose(&dir, options.write_mode, medium)?;
     let mut opening = Opening {
@@ -170,14 +172,14 @@ fn check_options(options: &Options) -> Result<(), OpenError> {
 }
 
 #[cfg(any(test, feature = "testing"))]
-fn bugs_of(options: &Options) -> Bugs {
+pub(crate) fn bugs_of(options: &Options) -> Bugs {
     options
         .planted
         .map_or_else(Bugs::default, crate::testing::Planted::bugs)
 }
 
 #[cfg(not(any(test, feature = "testing")))]
-fn bugs_of(_options: &Options) -> Bugs {
+pub(crate) fn bugs_of(_options: &Options) -> Bugs {
     Bugs::default()
 }
 

@@ -377,7 +377,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         damage: Option<(CorruptReason, Option<u64>)>,
     ) -> Result<Checkup, OpenError> {
         let rest = self.rest(entry, path, salt)?;
-        let (reason, lsn) = damage.unwrap_or((CorruptReason::Seal, None));
+        let (reason, lsn) = damage.unwrap_or((CorruptReason::EndMissing, None));
         if self.at.position < self.durable && !self.subject.bugs.ignore_claims {
             return Err(self.corrupt_at(path, reason, lsn, &rest));
         }

@@ -7,11 +7,15 @@ use super::Ownership;
 use crate::bytes::size;
 use crate::error::{At as _, IoError, OpenError};
 use crate::files::{Dir, FileKind, kind_of};
+use crate::frame::Salt;
 use crate::manifest::{self, Manifest, ManifestDamage};
 use crate::options::Create;
-use crate::recovery;
+use crate::recovery::{self, Checkup};
 use crate::registry::Registration;
+use crate::segment::SEGMENT_HEADER;
+use crate::shared::Bugs;
 use crate::storage::{Access, LockError, Storage};
+use crate::window::{Checked, Window};
 
 /// The file whose lock makes a process the writer.
 const LOCK_NAME: &str = "LOCK";
@@ -105,4 +109,47 @@ pub(crate) fn load_manifest(dir: &Dir) -> Result<Manifest, OpenError> {
         }
     };
     Ok(manifest)
+}
+
+/// Refuses a manifest that is older than the segments beside it.
+///
+/// Frames go into a segment only once a manifest lists it. So an unlisted segment with frames was
+/// either dropped by a cut, and begins before the end of the journal; or a newer manifest listed it.
+pub(crate) fn check_unlisted(
+    dir: &Dir,
+    manifest: &Manifest,
+    checkup: &Checkup,
+    bugs: Bugs,
+) -> Result<(), OpenError> {
+    for entry in dir.storage.list(&dir.path).at("list", &dir.path)? {
+        let name = entry.name.to_string_lossy();
+        let listed = manifest
+            .segments
+            .iter()
+            .any(|segment| segment.name() == name);
+        if kind_of(&name, entry.is_dir) != FileKind::Segment || listed {
+            continue;
+        }
+        let segment = dir.path.join(&entry.name);
+        let file = dir
+            .storage
+            .open(&segment, Access::Read)
+            .at("open", &segment)?;
+        let Some(header) = recovery::read_header(&*file).at("read", &segment)? else {
+            continue;
+        };
+        if header.journal != manifest.journal || header.first_position < checkup.end.position {
+            continue;
+        }
+        let len = file.len().at("examine", &segment)?;
+        let salt = Salt::new(if bugs.drop_salt { 0 } else { header.salt });
+        let first = Window::new(file, len).frame(salt, SEGMENT_HEADER, len);
+        if matches!(first.at("read", &segment)?, Checked::Frame { .. }) {
+            return Err(OpenError::ManifestOld {
+                file: dir.file(manifest::NAME),
+                segment,
+            });
+        }
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,7 @@ pub enum Fault {
 }
 
 /// The state of a disk, and of the process that uses it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct State {
     pub(super) nodes: BTreeMap<u64, Node>,
     pub(super) dirs: BTreeMap<PathBuf, Directory>,
@@ -82,10 +83,16 @@ pub(super) struct State {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
     process: u64,
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimDisk#{}", self.id())
+    }
 }
 
 impl SimDisk {

@@ -13,7 +13,7 @@ pub(super) const SECTOR: usize = 512;
 type Sector = [u8; SECTOR];
 
 /// A file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Node {
     /// What a reader sees. Shared with other forks of the disk until it changes.
     cached: Arc<Vec<u8>>,
@@ -32,7 +32,7 @@ fn sector_of(bytes: &[u8], index: usize) -> Sector {
     sector
 }
 
-fn put_sector(bytes: &mut Vec<u8>, index: usize, sector: &Sector) {
+fn put_sector(bytes: &mut [u8], index: usize, sector: &Sector) {
     let start = (index * SECTOR).min(bytes.len());
     let end = (start + SECTOR).min(bytes.len());
     bytes[start..end].copy_from_slice(&sector[..end - start]);
@@ -117,7 +117,7 @@ impl Node {
             }
             for index in pending.into_keys() {
                 let sector = sector_of(&self.cached, index);
-                put_sector(Arc::make_mut(&mut self.durable), index, &sector);
+                put_sector(Arc::<Vec<u8>>::make_mut(&mut self.durable), index, &sector);
             }
         } else {
             self.pending.clear();
@@ -134,7 +134,7 @@ impl Node {
             if chooser.choose(2) == 1
                 && let Some(newest) = versions.last()
             {
-                put_sector(Arc::make_mut(&mut self.durable), index, newest);
+                put_sector(Arc::<Vec<u8>>::make_mut(&mut self.durable), index, newest);
             }
         }
     }
@@ -159,7 +159,11 @@ impl Node {
         for (index, versions) in std::mem::take(&mut self.pending) {
             // 0 keeps what is durable, n the n-th content after it.
             if let Some(kept) = chooser.choose(versions.len() + 1).checked_sub(1) {
-                put_sector(Arc::make_mut(&mut self.durable), index, &versions[kept]);
+                put_sector(
+                    Arc::<Vec<u8>>::make_mut(&mut self.durable),
+                    index,
+                    &versions[kept],
+                );
             }
         }
         self.cached.clone_from(&self.durable);

@@ -3,5 +3,9 @@
 mod basics;
 mod common;
 mod crash;
+mod damage;
+mod faults;
 mod histories;
+mod process;
+mod threads;
 mod world;

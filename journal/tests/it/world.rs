@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use steadfast_journal::testing::{Chooser, Planted, SimDisk};
 use steadfast_journal::{
-    Batch, End, From, Journal, Level, OpenError, Options, Position, WriteMode,
+    AppendError, Batch, End, From, Journal, Level, OpenError, Options, Position, WriteMode,
 };
 
 pub(crate) const DIR: &str = "/journal";
@@ -51,7 +51,7 @@ impl Setup {
         }
     }
 
-    pub(crate) fn options(&self, disk: &SimDisk) -> Options {
+    pub(crate) fn options(self, disk: &SimDisk) -> Options {
         let options = Options::new()
             .storage(Arc::new(disk.clone()))
             .segment_bytes(64 << 10)
@@ -64,7 +64,7 @@ impl Setup {
         }
     }
 
-    pub(crate) fn open(&self, disk: &SimDisk) -> Result<Journal, OpenError> {
+    pub(crate) fn open(self, disk: &SimDisk) -> Result<Journal, OpenError> {
         Journal::open(Path::new(DIR), self.options(disk)).map(|(journal, _)| journal)
     }
 }
@@ -136,8 +136,13 @@ impl World {
             position: 0,
             lsn: 0,
         });
-        let Ok(appended) = self.journal().append(&self.batch, end) else {
-            return None; // It may be there after the crash, as a whole.
+        let appended = match self.journal().append(&self.batch, end) {
+            Ok(appended) => appended,
+            Err(AppendError::Full { .. }) => {
+                self.timeline.pop(); // Nothing of it was written.
+                return None;
+            }
+            Err(_) => return None, // It may be there after the crash, as a whole.
         };
         let entry = self.timeline.last_mut().expect("just pushed");
         (entry.position, entry.lsn) = (appended.position.get(), appended.lsn.get());
@@ -179,7 +184,7 @@ impl World {
             return Ok(());
         }
         let journal = journal.map_err(|error| format!("refuses a good journal: {error:?}"))?;
-        let found = self.read(&journal)?;
+        let found = Self::read(&journal)?;
         let kept = self.match_prefix(&found, required)?;
         self.timeline.truncate(kept);
         (self.acked_kill, self.acked_power) = (kept, kept);
@@ -189,7 +194,7 @@ impl World {
         Ok(())
     }
 
-    fn read(&self, journal: &Journal) -> Result<Vec<Entry>, Violation> {
+    fn read(journal: &Journal) -> Result<Vec<Entry>, Violation> {
         let mut found = Vec::new();
         let mut reader = journal
             .read(From::Start)
@@ -260,6 +265,12 @@ impl World {
     pub(crate) fn crash(&mut self, crash: &mut Crash<'_>) -> Result<(), Violation> {
         let required = self.end_process(crash);
         self.reopen(required)
+    }
+
+    /// A failed sync takes from the page cache what it could not write: level `Process` promises
+    /// nothing any more.
+    pub(crate) fn count_only_durable(&mut self) {
+        self.acked_kill = self.acked_power;
     }
 
     /// Ends the process; returns how much must survive.

@@ -1,0 +1,325 @@
+//! Many threads on one journal: order, acknowledgements, hand-over, and a leader that panics.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use steadfast_journal::storage::{
+    Access, DirEntry, FileStorage, Incarnation, Lock, LockError, MapPermit, Medium, ReadMap,
+    Storage, StorageFile, WriteMap,
+};
+use steadfast_journal::testing::{Chooser, Seeded, SimDisk};
+use steadfast_journal::{
+    Batch, End, From, Journal, Level, Options, Position, WaitError, WriteMode,
+};
+
+use crate::common::{append, open, payloads, read_all, small};
+
+const MODES: [WriteMode; 2] = [WriteMode::Map, WriteMode::Pwrite];
+
+/// Appends groups of random sizes from one thread, waiting now and then; returns how many groups
+/// were acknowledged against a power cut.
+fn write(journal: &Journal, thread: u64, groups: u64) -> u64 {
+    let mut random = Seeded::new(thread);
+    let mut batch = Batch::new();
+    let mut acknowledged = 0;
+    for group in 0..groups {
+        batch.clear();
+        for record in 0..=random.below(5) {
+            let mut payload = Vec::new();
+            for number in [thread, group, record] {
+                payload.extend_from_slice(&number.to_le_bytes());
+            }
+            payload.resize(24 + random.choose(300), 0);
+            batch.push(1, 1, &payload).expect("short");
+        }
+        let appended = journal.append(&batch, End::SafePoint).expect("room");
+        let level = match random.below(12) {
+            0 => Level::Paranoid,
+            1..4 => Level::Batch,
+            4..7 => Level::Process,
+            _ => continue,
+        };
+        journal
+            .wait(appended.position, level)
+            .expect("acknowledged");
+        if level != Level::Process {
+            acknowledged = group + 1;
+        }
+    }
+    acknowledged
+}
+
+/// How many groups of each thread there are; each thread's must be whole and in order.
+fn count(journal: &Journal, threads: usize) -> Vec<u64> {
+    let mut next = vec![0; threads];
+    let mut reader = journal.read(From::Start).expect("readable");
+    while let Some(group) = reader.next_group().expect("sound") {
+        let mut of = None;
+        for (index, record) in group.records().enumerate() {
+            let word = |at: usize| {
+                record.payload()[at..at + 8]
+                    .try_into()
+                    .map(u64::from_le_bytes)
+                    .expect("8 bytes")
+            };
+            let (thread, number) = (word(0), word(8));
+            let thread_index = usize::try_from(thread).expect("small");
+            assert_eq!((number, word(16)), (next[thread_index], index as u64));
+            assert_eq!(*of.get_or_insert(thread), thread);
+        }
+        next[usize::try_from(of.expect("a record")).expect("small")] += 1;
+    }
+    next
+}
+
+#[test]
+fn sixty_four_threads_keep_their_order_and_their_acknowledgements() {
+    for mode in MODES {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let options = || Options::new().segment_bytes(256 << 10).write_mode(mode);
+        let journal = open(dir.path(), options());
+        let threads = 64;
+        let done = AtomicBool::new(false);
+        let acknowledged: Vec<u64> = std::thread::scope(|scope| {
+            let tail = scope.spawn(|| {
+                // A reader that follows sees every group once, in order, and none half.
+                let mut reader = journal.read(From::Start).expect("readable");
+                let (mut last, mut seen) = (0, 0_u64);
+                loop {
+                    let finished = done.load(Ordering::Acquire);
+                    while let Some(group) = reader.next_group().expect("sound") {
+                        assert!(group.lsn().get() > last);
+                        last = group.lsn().get();
+                        seen += 1;
+                    }
+                    if finished {
+                        return seen;
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            let journal = &journal;
+            let start = |thread| scope.spawn(move || write(journal, thread, 60));
+            let writers: Vec<_> = (0..threads).map(start).collect();
+            let acknowledged = writers
+                .into_iter()
+                .map(|writer| writer.join().expect("no panic"));
+            let acknowledged: Vec<u64> = acknowledged.collect();
+            journal
+                .wait_durable(journal.positions().appended)
+                .expect("durable");
+            done.store(true, Ordering::Release);
+            assert_eq!(tail.join().expect("no panic"), threads * 60);
+            acknowledged
+        });
+        journal.close().expect("closes");
+        let journal = open(dir.path(), options());
+        let counted = count(&journal, 64);
+        assert!(counted.iter().all(|count| *count == 60), "{counted:?}");
+        assert!(acknowledged.iter().zip(&counted).all(|(a, c)| a <= c));
+    }
+}
+
+#[test]
+fn acknowledged_groups_of_many_threads_survive_a_power_cut() {
+    for seed in 0..12 {
+        for mode in MODES {
+            let disk = SimDisk::new(seed);
+            let options = |disk: &SimDisk| {
+                small()
+                    .write_mode(mode)
+                    .storage(Arc::new(disk.clone()))
+                    .without_background()
+            };
+            let journal = Journal::open("/journal", options(&disk)).expect("new").0;
+            let acknowledged: Vec<AtomicU64> = (0..6).map(|_| AtomicU64::new(0)).collect();
+            std::thread::scope(|scope| {
+                for (thread, acknowledged) in (0..).zip(&acknowledged) {
+                    let journal = &journal;
+                    scope.spawn(move || {
+                        let done = write(journal, thread + seed * 6, 25);
+                        acknowledged.store(done, Ordering::Release);
+                    });
+                }
+            });
+            let disk = disk.power_cut(&mut Seeded::new(seed));
+            drop(journal);
+            let journal = Journal::open("/journal", options(&disk)).expect("sound").0;
+            let first = usize::try_from(seed * 6).expect("small");
+            let counted = count(&journal, first + 6);
+            for (thread, acknowledged) in acknowledged.iter().enumerate() {
+                assert!(counted[first + thread] >= acknowledged.load(Ordering::Acquire));
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_meet_rolls_and_truncations() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let journal = open(dir.path(), small());
+    let kept = append(&journal, b"kept");
+    let mut before = journal.read(From::Start).expect("readable");
+    append(&journal, b"dropped");
+    let mut behind = journal.read(From::Start).expect("readable");
+    while behind.next_group().expect("sound").is_some() {}
+    let truncated = journal
+        .truncate(kept.position)
+        .expect("a safe point ends there");
+    assert_eq!(truncated.quarantined.len(), 1);
+    assert!(truncated.next > kept.position);
+    append(&journal, b"next");
+    // One that stood before the cut goes on; one that had read what is gone is told.
+    let mut seen = Vec::new();
+    while let Some(group) = before.next_group().expect("sound") {
+        seen.extend(group.records().map(|record| record.payload().to_vec()));
+    }
+    assert_eq!(seen, [&b"kept"[..], b"next"]);
+    let gone = behind.next_group();
+    assert!(gone.is_err(), "{gone:?}");
+    drop(journal);
+    let journal = open(dir.path(), small());
+    assert_eq!(payloads(&read_all(&journal)), [&b"kept"[..], b"next"]);
+}
+
+#[test]
+fn truncation_takes_only_the_end_of_a_safe_point() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let journal = open(dir.path(), small());
+    let first = append(&journal, b"first");
+    let batch = crate::common::batch([&b"open"[..]]);
+    let open_root = journal.append(&batch, End::Batch).expect("room");
+    let last = append(&journal, b"last");
+    for refused in [8, 24, open_root.position.get(), last.position.get() + 8] {
+        assert!(
+            journal.truncate(Position::new(refused)).is_err(),
+            "{refused}"
+        );
+    }
+    let none = journal.truncate(last.position).expect("nothing to drop");
+    assert_eq!((none.next, none.quarantined.len()), (last.position, 0));
+    journal
+        .truncate(first.position)
+        .expect("a safe point ends there");
+    journal.truncate(Position::START).expect("the begin is one");
+    assert!(read_all(&journal).is_empty());
+    append(&journal, b"again");
+    drop(journal);
+    assert_eq!(payloads(&read_all(&open(dir.path(), small()))), [b"again"]);
+}
+
+/// Files whose sync panics once.
+#[derive(Debug)]
+struct Panicking {
+    files: FileStorage,
+    armed: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct PanickingFile {
+    file: Arc<dyn StorageFile>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Storage for Panicking {
+    fn identity(&self, dir: &Path) -> io::Result<PathBuf> {
+        self.files.identity(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.files.create_dir(dir)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.files.list(dir)
+    }
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.files.open(path, access)?;
+        Ok(Arc::new(PanickingFile {
+            file,
+            armed: self.armed.clone(),
+        }))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.files.remove(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.files.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn Lock>, LockError> {
+        self.files.lock(path, holder)
+    }
+    fn medium(&self, dir: &Path) -> io::Result<Medium> {
+        self.files.medium(dir)
+    }
+    fn incarnation(&self) -> io::Result<Incarnation> {
+        self.files.incarnation()
+    }
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.files.random(bytes)
+    }
+}
+
+impl StorageFile for PanickingFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(bytes, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        assert!(
+            !self.armed.swap(false, Ordering::AcqRel),
+            "a panic on purpose"
+        );
+        self.file.sync()
+    }
+    fn drop_cache(&self) -> io::Result<()> {
+        self.file.drop_cache()
+    }
+    fn map_write(&self, len: u64, permit: MapPermit) -> io::Result<Box<dyn WriteMap>> {
+        self.file.map_write(len, permit)
+    }
+    fn map_read(&self, len: u64, permit: MapPermit) -> io::Result<Arc<dyn ReadMap>> {
+        self.file.map_read(len, permit)
+    }
+}
+
+#[test]
+fn a_leader_that_panics_leaves_nobody_waiting() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let armed = Arc::new(AtomicBool::new(false));
+    let storage = Panicking {
+        files: FileStorage::new(),
+        armed: armed.clone(),
+    };
+    let options = small().storage(Arc::new(storage)).without_background();
+    let journal = open(dir.path(), options);
+    let appended: Vec<_> = (0..8_u8).map(|n| append(&journal, &[n])).collect();
+    armed.store(true, Ordering::Release);
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let wait = |position| {
+            let journal = &journal;
+            scope.spawn(move || journal.wait_durable(position))
+        };
+        let waiters: Vec<_> = appended.iter().map(|place| wait(place.position)).collect();
+        waiters
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect()
+    });
+    assert_eq!(
+        results.iter().filter(|result| result.is_err()).count(),
+        1,
+        "one led"
+    );
+    for result in results.into_iter().flatten() {
+        assert!(matches!(result, Err(WaitError::Poisoned(_))), "{result:?}");
+    }
+}
