@@ -1,0 +1,145 @@
+//! The alerts file: the outside world of this example.
+//!
+//! A line is `KEY,ALERT`. It is on the disk before its effect is acknowledged, so that a kill loses no
+//! alert; a kill between the two writes one line a second time, under the same key. Whoever reads the
+//! file drops repeated keys.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use steadfast::{EffectKey, SessionId};
+
+use crate::facts::Alert;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AlertsError {
+    #[error("failed to {verb} the alerts file `{}`", path.display())]
+    Io {
+        verb: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the alerts file `{}` is of another session, {found}, and this one is {own}: name another \
+         file, or the session that it belongs to",
+        path.display()
+    )]
+    Foreign { path: PathBuf, found: String, own: SessionId },
+    #[error(
+        "the alerts file `{}` has two lines under the key {key}: `{first}` and `{second}`",
+        path.display()
+    )]
+    Contradiction { path: PathBuf, key: String, first: String, second: String },
+}
+
+type Result<T, E = AlertsError> = std::result::Result<T, E>;
+
+#[derive(Debug)]
+pub struct AlertsFile {
+    path: PathBuf,
+    session: SessionId,
+    file: File,
+}
+
+impl AlertsFile {
+    /// Opens the file to append to it, and cuts off the line that a kill left unfinished: its effect
+    /// is not acknowledged, so it comes again.
+    ///
+    /// Only the holder of the session may do this.
+    pub fn open(path: &Path, session: SessionId) -> Result<Self> {
+        let io = |verb| move |source| AlertsError::Io { verb, path: path.into(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        let mut file = options.open(path).map_err(io("open"))?;
+        if !file.metadata().map_err(io("open"))?.is_file() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+            return Err(io("open")(source));
+        }
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0)).map_err(io("read"))?;
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        if let Some(found) = foreign_session(&bytes[..whole], session) {
+            return Err(AlertsError::Foreign { path: path.into(), found, own: session });
+        }
+        if whole < bytes.len() {
+            file.set_len(whole as u64).map_err(io("cut"))?;
+        }
+        file.sync_all().map_err(io("sync"))?;
+        Ok(Self { path: path.into(), session, file })
+    }
+
+    /// Appends a line and syncs it.
+    pub fn append(&mut self, key: EffectKey, alert: &Alert) -> Result<()> {
+        let line = format!("{key},{alert}\n");
+        self.file.write_all(line.as_bytes()).map_err(self.io("write"))?;
+        self.file.sync_data().map_err(self.io("sync"))
+    }
+
+    /// Reads the file back as its readers do.
+    pub fn read_back(&self) -> Result<Alerts> {
+        let text = std::fs::read_to_string(&self.path).map_err(self.io("read"))?;
+        let mut lines = BTreeMap::new();
+        for line in text.lines() {
+            let (key, alert) = line.split_once(',').unwrap_or((line, ""));
+            let first = *lines.entry(key).or_insert(alert);
+            if first != alert {
+                return Err(AlertsError::Contradiction {
+                    path: self.path.clone(),
+                    key: key.to_owned(),
+                    first: first.to_owned(),
+                    second: alert.to_owned(),
+                });
+            }
+        }
+        Ok(Alerts::new(lines.into_values().map(str::to_owned).collect()))
+    }
+
+    fn io(&self, verb: &'static str) -> impl Fn(io::Error) -> AlertsError {
+        let path = self.path.clone();
+        move |source| AlertsError::Io { verb, path: path.clone(), source }
+    }
+}
+
+/// The session of the first line that is not `own`'s.
+fn foreign_session(lines: &[u8], own: SessionId) -> Option<String> {
+    let own = format!("{own}/");
+    let mut lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let foreign = lines.find(|line| !line.starts_with(own.as_bytes()))?;
+    let found = foreign.split(|&byte| byte == b'/').next()?;
+    Some(String::from_utf8_lossy(found).into_owned())
+}
+
+/// What was told to the outside, every alert once.
+#[derive(Debug)]
+pub struct Alerts(Vec<String>);
+
+impl Alerts {
+    fn new(mut lines: Vec<String>) -> Self {
+        lines.sort_unstable();
+        Self(lines)
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    pub fn count_of(&self, kind: &str) -> u64 {
+        let of_kind = self.0.iter().filter(|line| line.split(',').next() == Some(kind));
+        of_kind.count() as u64
+    }
+
+    /// SHA-256 of the sorted lines, each ended by a newline.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for line in &self.0 {
+            hash.update(line);
+            hash.update(b"\n");
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
