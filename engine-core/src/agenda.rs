@@ -18,12 +18,14 @@ pub(crate) struct MatchState {
     place: u32,
     /// The trigger that the journal holds for it as pending, or 0.
     journaled: u64,
+    /// Whether it is in the list of those that may differ from what the journal holds.
+    dirty: bool,
     /// Head of the list of facts that it supports.
     pub(crate) first_support: u32,
 }
 
 const DORMANT: MatchState =
-    MatchState { trigger: 0, place: NONE, journaled: 0, first_support: NONE };
+    MatchState { trigger: 0, place: NONE, journaled: 0, dirty: false, first_support: NONE };
 
 #[derive(Clone, Copy, Debug)]
 struct Queued {
@@ -82,8 +84,10 @@ impl Terminal {
         }
         let place = self.queue.len();
         self.queue.push(scope, Queued { trigger, token });
-        self.states.set(scope, token, MatchState { trigger, place, ..old });
-        self.dirty.push(scope, token);
+        self.states.set(scope, token, MatchState { trigger, place, dirty: true, ..old });
+        if !old.dirty {
+            self.dirty.push(scope, token);
+        }
     }
 
     /// Makes a match dormant.
@@ -92,15 +96,17 @@ impl Terminal {
         if old.trigger == 0 {
             return;
         }
-        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, ..old });
+        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, dirty: true, ..old });
         self.pending.set(scope, *self.pending.get() - 1);
-        self.dirty.push(scope, token);
+        if !old.dirty {
+            self.dirty.push(scope, token);
+        }
         self.trim(scope);
     }
 
     /// Puts a new token in the place of a dead one with the same identity.
     pub(crate) fn inherit(&mut self, scope: Scope, dead: u32, heir: u32) {
-        let state = MatchState { first_support: NONE, ..self.state(dead) };
+        let state = MatchState { first_support: NONE, dirty: true, ..self.state(dead) };
         self.states.reach(scope, heir, &DORMANT);
         self.states.set(scope, heir, state);
         self.states.set(scope, dead, DORMANT);
@@ -176,10 +182,14 @@ impl Terminal {
         for at in 0..self.dirty.len() {
             let token = *self.dirty.get(at);
             let state = *self.states.get(token);
+            // The list may name a token twice, or one that was used again since.
+            self.states.change(scope, token, |state| {
+                state.journaled = state.trigger;
+                state.dirty = false;
+            });
             if state.trigger == state.journaled {
                 continue;
             }
-            self.states.change(scope, token, |state| state.journaled = state.trigger);
             if state.trigger == 0 {
                 change.left.push(token);
             } else {
@@ -195,7 +205,10 @@ impl Terminal {
     /// Declares that the journal holds exactly what is pending now.
     pub(crate) fn mark_journaled(&mut self, scope: Scope) {
         for at in 0..self.states.len() {
-            self.states.change(scope, at, |state| state.journaled = state.trigger);
+            self.states.change(scope, at, |state| {
+                state.journaled = state.trigger;
+                state.dirty = false;
+            });
         }
         self.dirty.clear(scope);
         self.withdrawn.clear(scope);

@@ -19,6 +19,8 @@ pub(crate) struct Chains {
     /// Heads of chains; `NONE` marks a free slot.
     slot_heads: Column<u32>,
     occupied: crate::trail::Cell<u32>,
+    /// How many members a bulk load still brings; a hint, not state.
+    coming: u32,
     /// By member: its code, its neighbors.
     codes: Column<u64>,
     next: Column<u32>,
@@ -64,6 +66,7 @@ impl Chains {
         self.prev.reach(scope, member, &NONE);
         self.codes.set(scope, member, code);
         let slot = self.slot_for_insert(scope, code);
+        self.coming = self.coming.saturating_sub(1);
         let head = *self.slot_heads.get(slot);
         self.next.set(scope, member, head);
         self.prev.set(scope, member, NONE);
@@ -93,6 +96,14 @@ impl Chains {
         } else {
             self.slot_heads.set(scope, slot, next);
         }
+    }
+
+    /// Makes room for so many members more; the table grows with the codes that they turn out to have.
+    pub(crate) fn reserve(&mut self, more: u32) {
+        self.codes.reserve(more);
+        self.next.reserve(more);
+        self.prev.reserve(more);
+        self.coming = more;
     }
 
     fn mask(&self) -> u32 {
@@ -139,7 +150,13 @@ impl Chains {
     }
 
     fn grow(&mut self, scope: Scope) {
-        let slots = (self.slot_heads.len() as usize * 2).max(SLOTS_MIN);
+        let mut slots = (self.slot_heads.len() as usize * 2).max(SLOTS_MIN);
+        // If most members so far have a code of their own, those to come will too.
+        let occupied = *self.occupied.get() as usize;
+        if occupied * 2 > self.codes.len() as usize {
+            let all = occupied + self.coming as usize;
+            slots = slots.max((all * 4 / 3 + 1).next_power_of_two());
+        }
         let old_codes = self.slot_codes.as_slice().to_vec();
         let old_heads = self.slot_heads.as_slice().to_vec();
         self.slot_codes.replace(scope, vec![0; slots]);

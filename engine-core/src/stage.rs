@@ -12,7 +12,7 @@ use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 use crate::store::{FactType, Store};
 use crate::then::Ref;
 
-pub(crate) use drafts::{Draft, Drafts, Mark};
+pub(crate) use drafts::{Draft, Drafts, Mark, Named};
 
 use crate::globals::Globals;
 use drafts::encode;
@@ -181,7 +181,8 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::Unserializable`].
     pub fn emit<E: Effect>(&mut self, effect: E) -> Result<(), ChangeError> {
         let bytes = encode(E::TOPIC, &effect)?;
-        self.drafts.push(Draft::Emit { topic: E::TOPIC, version: E::VERSION, bytes });
+        let effect = Named { name: E::TOPIC, version: E::VERSION, bytes };
+        self.drafts.push(Draft::Emit(Box::new(effect)));
         Ok(())
     }
 
@@ -192,7 +193,8 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::Unserializable`].
     pub fn set_global<G: Global>(&mut self, global: G) -> Result<(), ChangeError> {
         let bytes = encode(G::NAME, &global)?;
-        self.drafts.push(Draft::SetGlobal { name: G::NAME, version: G::VERSION, bytes });
+        let global = Named { name: G::NAME, version: G::VERSION, bytes };
+        self.drafts.push(Draft::SetGlobal(Box::new(global)));
         Ok(())
     }
 

@@ -5,8 +5,10 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::fact::{Fact, Handle};
+use crate::network::Source;
 use crate::rows::Rows;
 use crate::stage::Stage;
+use crate::store::Store;
 
 pub use crate::error::{RuleError, RuleResult};
 
@@ -67,7 +69,9 @@ impl<T> From<&Ref<'_, T>> for Handle<T> {
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     rows: Rows<'a>,
-    handles: &'a [u64],
+    slots: &'a [u32],
+    positions: &'a [Source],
+    store: &'a Store,
     session: u32,
 }
 
@@ -75,10 +79,10 @@ impl<'a> Row<'a> {
     pub(crate) fn new(
         sources: &'a [&'a dyn Any],
         slots: &'a [u32],
-        handles: &'a [u64],
+        (store, positions): (&'a Store, &'a [Source]),
         session: u32,
     ) -> Self {
-        Self { rows: Rows::new(sources, slots), handles, session }
+        Self { rows: Rows::new(sources, slots), slots, positions, store, session }
     }
 
     /// The fact at a position.
@@ -88,7 +92,10 @@ impl<'a> Row<'a> {
 
     /// The fact at a position with its handle.
     pub fn reference<T: Fact>(&self, position: usize) -> Ref<'a, T> {
-        let handle = steadfast_wm::FactHandle::new(self.handles[position]);
+        let Source::Facts(kind) = self.positions[position] else {
+            unreachable!("positions are typed")
+        };
+        let handle = self.store.kind(kind).handle(self.slots[position]);
         Ref::new(self.fact(position), Handle::new(handle, self.session))
     }
 
@@ -100,7 +107,7 @@ impl<'a> Row<'a> {
 
 impl fmt::Debug for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Row{:?}", self.handles)
+        write!(f, "Row of {} positions", self.slots.len())
     }
 }
 

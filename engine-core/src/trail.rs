@@ -139,6 +139,11 @@ impl<T> Column<T> {
         Some(value)
     }
 
+    /// Makes room for so many cells more.
+    pub(crate) fn reserve(&mut self, more: u32) {
+        self.cells.reserve(more as usize);
+    }
+
     /// Empties the column; outside a scope it keeps its memory.
     pub(crate) fn clear(&mut self, scope: Scope) {
         if scope.is_open() {
@@ -179,6 +184,43 @@ impl<T: Clone> Column<T> {
             self.log.push((scope, Undo::Set(at, cell.clone())));
         }
         change(cell)
+    }
+}
+
+/// A column that is as long as its last cell that was ever set: cells behind have a default value.
+#[derive(Clone, Debug)]
+pub(crate) struct Sparse<T> {
+    column: Column<T>,
+    default: T,
+}
+
+impl<T: Clone + PartialEq> Sparse<T> {
+    pub(crate) fn new(default: T) -> Self {
+        Self { column: Column::default(), default }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: u32) -> &T {
+        self.column.cells.get(at as usize).unwrap_or(&self.default)
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
+        if at < self.column.len() {
+            self.column.set(scope, at, value);
+        } else if value != self.default {
+            self.column.reach(scope, at, &self.default);
+            self.column.set(scope, at, value);
+        }
+    }
+}
+
+impl<T> Trailed for Sparse<T> {
+    fn undo(&mut self, scope: Scope) {
+        self.column.undo(scope);
+    }
+    fn forget(&mut self) {
+        self.column.forget();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::chains::NONE;
 use crate::error::ChangeError;
 use crate::fact::FieldMask;
 use crate::sink::ActionSink;
-use crate::stage::{Draft, Drafts};
+use crate::stage::{Draft, Drafts, Named};
 use crate::store::{Birth, Change, Op, Place};
 use crate::tms::{believe, disbelieve, start_believing};
 
@@ -59,11 +59,12 @@ impl Engine {
     ) -> Result<(), ChangeError> {
         bytes.clear();
         ranges.clear();
+        if !wanted {
+            return Ok(());
+        }
         for draft in &drafts.drafts {
             let start = bytes.len();
-            if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft
-                && wanted
-            {
+            if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft {
                 let arena = drafts.arenas[*kind as usize].as_ref().expect("drafts have arenas");
                 arena.encode(*at, bytes).map_err(|error| ChangeError::Unserializable {
                     kind: self.draft_type(drafts, *kind).name(),
@@ -94,9 +95,11 @@ impl Engine {
         let issuer = firing.map(|firing| self.infos[firing.rule].tag);
         let mut applied = Applied::default();
         let mut supported = Vec::new();
+        self.make_room(drafts);
         let list = std::mem::take(&mut drafts.drafts);
-        for (draft, range) in list.iter().zip(ranges) {
-            let value = &bytes[range.clone()];
+        for (at, draft) in list.iter().enumerate() {
+            // Without somebody who wants records nothing is serialized.
+            let value = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
                 Draft::Insert { kind, handle, at, stated } => {
                     let arena = drafts.arenas[kind as usize].as_mut().expect("drafts have arenas");
@@ -120,17 +123,8 @@ impl Engine {
                     let firing = firing.expect("only consequences insert logically");
                     self.justify(firing, by, handle, &mut supported, sink);
                 }
-                Draft::Emit { topic, version, ref bytes } => {
-                    let ordinal = *self.effects.get();
-                    self.effects.set(self.scope, ordinal + 1);
-                    sink.record(&Record::Effect { ordinal, topic, version, bytes });
-                }
-                Draft::SetGlobal { name, version, ref bytes } => {
-                    let seq = self.next_seq();
-                    let value = (version, bytes.clone());
-                    self.globals.values.insert(self.scope, name.to_owned(), value);
-                    sink.record(&Record::SetGlobal { name, version, bytes, seq });
-                }
+                Draft::Emit(ref effect) => self.emit(effect, sink),
+                Draft::SetGlobal(ref global) => self.set_global(global, sink),
                 Draft::Halt => applied.halt = true,
             }
         }
@@ -143,6 +137,35 @@ impl Engine {
             self.withdraw_not_reissued(firing, by, &supported, sink);
         }
         applied
+    }
+
+    /// A bulk load grows every column once, not by doubling.
+    fn make_room(&mut self, drafts: &Drafts) {
+        const BULK: usize = 1024;
+        if drafts.len() < BULK {
+            return;
+        }
+        self.ops.reserve(u32::try_from(drafts.len()).expect("fewer than 2³² drafts"));
+        for (kind, inserts) in (0..).zip(drafts.inserts_by_kind()) {
+            if inserts > 0 {
+                self.store.kind_mut(kind).reserve(inserts);
+            }
+        }
+    }
+
+    fn emit(&mut self, effect: &Named, sink: &mut dyn ActionSink) {
+        let ordinal = *self.effects.get();
+        self.effects.set(self.scope, ordinal + 1);
+        let Named { name: topic, version, bytes } = effect;
+        sink.record(&Record::Effect { ordinal, topic, version: *version, bytes });
+    }
+
+    fn set_global(&mut self, global: &Named, sink: &mut dyn ActionSink) {
+        let seq = self.next_seq();
+        let Named { name, version, bytes } = global;
+        let value = (*version, bytes.clone());
+        self.globals.values.insert(self.scope, (*name).to_owned(), value);
+        sink.record(&Record::SetGlobal { name, version: *version, bytes, seq });
     }
 
     /// Completes the insertion of a value that is already in its table.
@@ -167,11 +190,10 @@ impl Engine {
         self.push_op(Op {
             what: Change::Insert,
             seq,
-            handle,
             kind: place.kind,
             slot: place.slot,
             mask: FieldMask::ALL,
-            issuer,
+            issuer: issuer_code(issuer),
             previous: 0,
         });
         let origin = issuer;
@@ -215,11 +237,10 @@ impl Engine {
         self.push_op(Op {
             what: Change::Update,
             seq,
-            handle,
             kind: place.kind,
             slot: place.slot,
             mask,
-            issuer,
+            issuer: issuer_code(issuer),
             previous,
         });
         let (bytes, mask, origin) = (value, mask.bits(), issuer);
@@ -247,11 +268,10 @@ impl Engine {
         self.push_op(Op {
             what: Change::Delete,
             seq,
-            handle,
             kind: place.kind,
             slot: place.slot,
             mask: FieldMask::ALL,
-            issuer,
+            issuer: issuer_code(issuer),
             previous,
         });
         sink.record(&Record::Delete { handle, seq, origin: issuer, cascade });
@@ -346,4 +366,8 @@ impl Engine {
         let kind = self.store.kind_mut(op.kind);
         kind.last_op.set(self.scope, op.slot, self.ops.len());
     }
+}
+
+fn issuer_code(issuer: Option<RuleTag>) -> u32 {
+    issuer.map_or(0, |tag| tag.get() + 1)
 }

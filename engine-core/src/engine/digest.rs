@@ -76,9 +76,9 @@ impl Engine {
                 Change::Update => 1,
                 Change::Delete => 2,
             });
-            digester.number(op.handle.get());
+            digester.number(self.store.kind(op.kind).handle(op.slot).get());
             digester.number(op.mask.bits());
-            digester.number(op.issuer.map_or(0, |tag| u64::from(tag.get()) + 1));
+            digester.number(u64::from(op.issuer));
         }
     }
 

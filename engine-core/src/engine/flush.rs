@@ -14,7 +14,7 @@ use crate::fact::FieldMask;
 use crate::network::{Flush, alone};
 use crate::rows::Rows;
 use crate::sink::ActionSink;
-use crate::store::Change;
+use crate::store::{Change, Ops};
 
 /// Buffers of a flush, and what it remembers until it ends.
 #[derive(Default)]
@@ -33,6 +33,7 @@ pub(crate) struct FlushScratch {
     /// How many rounds this flush has had, and whether it is the session's first.
     rounds: u32,
     first_flush: bool,
+    only_inserts: bool,
 }
 
 /// Net changes of one kind's facts in a round.
@@ -122,6 +123,9 @@ impl Engine {
     /// Folds the round's operations to net changes by kind.
     fn net_changes(&mut self, round_start: u32) {
         self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
+        let ops = &self.ops.as_slice()[round_start as usize..];
+        let inserts = ops.iter().all(|op| op.what == Change::Insert);
+        self.scratch.only_inserts = inserts && (round_start == 0 || self.scratch.only_inserts);
         for at in round_start..self.ops.len() {
             let op = *self.ops.get(at);
             if self.store.kind(op.kind).last_op(op.slot) != Some(at) {
@@ -187,6 +191,9 @@ impl Engine {
             let sources = alone(&self.store, kind);
             let answers = &mut self.buffers.answers;
             plan.alpha(&Rows::new(sources.as_slice(), slots), answers);
+            let count = answers.passed.iter().filter(|passed| **passed).count();
+            right.reserve(count);
+            delta.inserted.reserve(count);
             let passed = slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed);
             for (&slot, _) in passed {
                 let entry = right.admit(self.scope, slot);
@@ -259,7 +266,7 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: self.ops.as_slice(),
+            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts),
             round_start,
             cascaded: self.scratch.rounds > 1,
         };
@@ -289,14 +296,14 @@ impl Engine {
                     log.gone.push((token, lost.len() > before));
                 }
             }
-            for &token in &terminal.inserted {
+            for &token in terminal.inserted() {
                 rule.terminal.reset(self.scope, token);
             }
-            if round_start > 0 && !log.gone.is_empty() && !terminal.inserted.is_empty() {
+            if round_start > 0 && !log.gone.is_empty() && !terminal.inserted().is_empty() {
                 adopt(self.scope, &self.store, rule, log);
             }
             let terminal = rule.net.terminal();
-            log.touched.extend(terminal.inserted.iter().chain(&terminal.updated));
+            log.touched.extend(terminal.inserted().iter().chain(&terminal.updated));
             rule.net.end_round();
         }
         lost.sort_unstable_by(|a, b| {
@@ -387,7 +394,7 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: self.ops.as_slice(),
+            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts),
             round_start: 0,
             cascaded: self.scratch.rounds > 1,
         };
@@ -435,7 +442,7 @@ fn adopt(scope: crate::trail::Scope, store: &crate::store::Store, rule: &mut Rul
     let gone: BTreeMap<Vec<Member>, usize> =
         log.gone.iter().enumerate().map(|(at, &(token, _))| (identity(token), at)).collect();
     let mut adopted = BTreeSet::new();
-    for &token in &rule.net.terminal().inserted {
+    for &token in rule.net.terminal().inserted() {
         let Some(&at) = gone.get(&identity(token)) else { continue };
         let (dead, lost_supports) = log.gone[at];
         if !lost_supports {

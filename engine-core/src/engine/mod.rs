@@ -11,7 +11,7 @@ mod scope;
 
 use std::fmt;
 
-use steadfast_wm::{Counters, FactHandle, MatchId, Member, Record, RuleTag, Seq, SessionId, TypeTag};
+use steadfast_wm::{Counters, FactHandle, MatchId, Member, Record, RuleTag, Seq, SessionId};
 
 pub use fire::{FireOptions, Fired};
 pub use restore::{
@@ -364,11 +364,10 @@ impl Engine {
             rule.net.terminal().live().map(|token| (self.members(at, token), token)).collect();
         matches.sort_unstable();
         let sources = rule.net.sources(&self.store);
-        let rows = matches.into_iter().map(|(members, token)| {
-            let handles = handles_of(&members);
+        let rows = matches.into_iter().map(|(_, token)| {
             let slots = rule.net.terminal().row(token);
-            let row =
-                crate::then::Row::new(sources.as_slice(), slots, &handles, self.fingerprint);
+            let positions = (&self.store, rule.net.positions());
+            let row = crate::then::Row::new(sources.as_slice(), slots, positions, self.fingerprint);
             Q::output(&row)
         });
         Some(rows.collect())
@@ -391,22 +390,9 @@ impl Engine {
         MatchId { rule: self.infos[rule].tag, branch: 0, members: self.members(rule, token) }
     }
 
-    pub(crate) fn type_tag(&self, kind: u32) -> TypeTag {
-        self.store.kind(kind).tag
-    }
-
     pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {
         if self.failed { Err(EvaluateError::Failed) } else { Ok(()) }
     }
-}
-
-/// The fact handles of a match by position; 0 for a group.
-pub(crate) fn handles_of(members: &[Member]) -> Vec<u64> {
-    let handles = members.iter().map(|member| match member {
-        Member::Fact(handle) => handle.get(),
-        Member::Key(_) => 0,
-    });
-    handles.collect()
 }
 
 impl fmt::Debug for Engine {

@@ -459,7 +459,7 @@ impl Engine {
             let matched = catch_unwind(AssertUnwindSafe(|| self.propagate(rule, 0)));
             matched.map_err(|panic| condition_panicked(panic.as_ref()))??;
             let state = &mut self.rules[rule];
-            for &token in &state.net.terminal().inserted {
+            for &token in state.net.terminal().inserted() {
                 state.terminal.reset(self.scope, token);
             }
             state.net.end_round();

@@ -29,6 +29,14 @@ enum Source {
 pub(super) struct Sources(Vec<Source>);
 
 impl Sources {
+    pub(super) fn kinds(&self) -> Vec<crate::network::Source> {
+        let kinds = self.0.iter().map(|source| match source {
+            Source::Facts(kind) => crate::network::Source::Facts(*kind),
+            Source::Groups(_) => crate::network::Source::Groups(0),
+        });
+        kinds.collect()
+    }
+
     pub(super) fn resolve<'a>(&'a self, store: &'a Store) -> Vec<&'a dyn Any> {
         let resolved = self.0.iter().map(|source| match source {
             Source::Facts(kind) => store.source(*kind),

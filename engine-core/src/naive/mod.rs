@@ -143,7 +143,7 @@ impl Naive {
                     self.mark_supported(handle);
                     issued.insert(handle);
                 }
-                Draft::Emit { .. } | Draft::SetGlobal { .. } | Draft::Halt => {}
+                Draft::Emit(_) | Draft::SetGlobal(_) | Draft::Halt => {}
             }
         }
         self.next_handle = drafts.next_handle;
@@ -355,8 +355,8 @@ impl Naive {
         drafts.begin(self.next_handle, self.random);
         let matched = &self.matches[id];
         let sources = matched.sources.resolve(&self.store);
-        let handles = crate::engine::handles_of(&id.1);
-        let row = Row::new(&sources, &matched.row, &handles, 7);
+        let kinds = matched.sources.kinds();
+        let row = Row::new(&sources, &matched.row, (&self.store, &kinds), 7);
         let globals = Globals::default();
         let mut then = Then::new(Stage::new(&self.store, &globals, drafts, 7, 0));
         let consequence = &self.rules[id.0].consequence;

@@ -66,7 +66,7 @@ impl Block {
         Self {
             plan,
             exists,
-            right: RightMemory::new(ordered),
+            right: RightMemory::new(Index::new(ordered)),
             free: Index::new(ordered),
             hangs: Column::default(),
             exact: true,
@@ -96,8 +96,8 @@ impl Block {
         self.update_left(cx, left, &lefts, &mut touched);
         let orphans = touched.clone();
         orphans.iter().for_each(|&token| self.seek_witness(cx, left, token));
-        self.insert_left(cx, left, &left.inserted);
-        touched.extend_from_slice(&left.inserted);
+        self.insert_left(cx, left, left.inserted());
+        touched.extend_from_slice(left.inserted());
         touched.extend_from_slice(&lefts);
         for &entry in delta.updated.iter().chain(&delta.inserted) {
             self.recruit(cx, left, entry, &mut touched);

@@ -77,7 +77,7 @@ impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
         let plan = self.plan(pattern, part);
         let mut own = self.positions.clone();
         own.push(Source::Facts(plan.kind));
-        self.push(Node::Join(Join::new(plan)), own);
+        self.push(Node::Join(Join::new(plan, self.levels.is_empty())), own);
     }
 
     fn block(&mut self, pattern: &Pattern, part: &Part, exists: bool) {

@@ -14,7 +14,7 @@ use crate::network::join::Context;
 use crate::network::plan::Sources;
 use crate::network::tokens::Tokens;
 use crate::rows::Rows;
-use crate::store::{Op, Store};
+use crate::store::{Ops, Store};
 use crate::trail::{Column, Scope, Trailed};
 
 /// What a group node needs to know of its rule.
@@ -96,7 +96,7 @@ pub(crate) struct Inputs<'a> {
 /// What the trigger of a group is computed from.
 pub(crate) struct TriggerContext<'a> {
     pub(crate) store: &'a Store,
-    pub(crate) ops: &'a [Op],
+    pub(crate) ops: Ops<'a>,
     pub(crate) members: &'a Tokens,
     pub(crate) outer: &'a Tokens,
     /// Whether the flush had more than one round.
@@ -144,7 +144,7 @@ impl Group {
         for &token in &inputs.outer.deleted {
             self.close(scope, token, out);
         }
-        for &token in &inputs.outer.inserted {
+        for &token in inputs.outer.inserted() {
             self.children.reach(scope, token, &NONE);
             self.children.set(scope, token, NONE);
             if !self.grouping.keyed() {
@@ -154,7 +154,7 @@ impl Group {
                 touched.push(context);
             }
         }
-        for &token in &inputs.members.inserted {
+        for &token in inputs.members.inserted() {
             self.enter(cx, inputs, token, &mut touched);
         }
         touched.sort_unstable();
@@ -349,7 +349,7 @@ impl Group {
     }
 
     /// By context, the highest operation on a tuple that is a member now or was one before the flush.
-    fn all_triggers(&self, store: &Store, ops: &[Op], members: &Tokens) -> BTreeMap<u32, Seq> {
+    fn all_triggers(&self, store: &Store, ops: Ops<'_>, members: &Tokens) -> BTreeMap<u32, Seq> {
         let mut triggers = BTreeMap::new();
         let mut entered = BTreeSet::new();
         for &Move { context, member, enters } in &self.moves {

@@ -1,13 +1,18 @@
 //! Indexes of one side of a join: by key, and within a key by order if the join has a range.
 
 use crate::chains::{Chains, NONE};
-use crate::trail::{Column, OrderedMap, Scope, Trailed, trailed};
+use crate::trail::{Cell, Column, OrderedMap, Scope, Trailed, trailed};
 
 /// Members by key code, or by key code and order code.
 #[derive(Clone)]
 pub(crate) enum Index {
     Hash(Chains),
     Ordered(Ordered),
+    /// Of the root: its unit tuple goes with every right fact.
+    Root(Cell<Option<u32>>),
+    /// Of the right facts of the root: the unit tuple is there before all of them and never changes,
+    /// so that nobody looks for them.
+    Unvisited,
 }
 
 /// Members ordered by key code, then by order code.
@@ -25,12 +30,16 @@ impl Trailed for Index {
         match self {
             Self::Hash(chains) => chains.undo(scope),
             Self::Ordered(ordered) => ordered.undo(scope),
+            Self::Root(token) => token.undo(scope),
+            Self::Unvisited => {}
         }
     }
     fn forget(&mut self) {
         match self {
             Self::Hash(chains) => chains.forget(),
             Self::Ordered(ordered) => ordered.forget(),
+            Self::Root(token) => token.forget(),
+            Self::Unvisited => {}
         }
     }
 }
@@ -52,6 +61,17 @@ impl Index {
                 ordered.codes.set(scope, member, (code, order));
                 ordered.members.insert(scope, (code, order, member), ());
             }
+            Self::Root(token) => token.set(scope, Some(member)),
+            Self::Unvisited => {}
+        }
+    }
+
+    /// Makes room for so many members more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        if let Self::Hash(chains) = self
+            && more >= 1024
+        {
+            chains.reserve(u32::try_from(more).expect("members are addressed by u32"));
         }
     }
 
@@ -63,6 +83,8 @@ impl Index {
                 let (code, order) = *ordered.codes.get(member);
                 ordered.members.remove(scope, &(code, order, member));
             }
+            Self::Root(token) => token.set(scope, None),
+            Self::Unvisited => {}
         }
     }
 
@@ -72,6 +94,7 @@ impl Index {
         match self {
             Self::Hash(chains) => (chains.code(member), 0),
             Self::Ordered(ordered) => *ordered.codes.get(member),
+            Self::Root(_) | Self::Unvisited => (0, 0),
         }
     }
 
@@ -93,6 +116,12 @@ impl Index {
                     }
                 }
             }
+            Self::Root(token) => {
+                if let Some(token) = *token.get() {
+                    visit(token);
+                }
+            }
+            Self::Unvisited => {}
         }
     }
 }

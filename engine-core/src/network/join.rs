@@ -9,8 +9,8 @@ use crate::network::plan::{Answers, CodeScratch, Plan, Sources, alone};
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::Tokens;
 use crate::rows::Rows;
-use crate::store::{Op, Store};
-use crate::trail::{Column, Scope, trailed};
+use crate::store::{Ops, Store};
+use crate::trail::{Cell, Column, Scope, trailed};
 
 /// The left tokens of a join: an index by key, and the children of each.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub(crate) struct Context<'a> {
     pub(crate) scope: Scope,
     pub(crate) store: &'a Store,
     /// The operations of this flush, and where those of this round begin.
-    pub(crate) ops: &'a [Op],
+    pub(crate) ops: Ops<'a>,
     pub(crate) round_start: u32,
     /// Sources of the left tokens' positions.
     pub(crate) left_sources: &'a [&'a dyn Any],
@@ -117,12 +117,18 @@ impl Context<'_> {
 }
 
 impl Join {
-    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+    /// A join; `at_root` if its left side is the root.
+    pub(crate) fn new(plan: Arc<Plan>, at_root: bool) -> Self {
         let ordered = plan.is_ordered();
+        let (left, right) = if at_root && !ordered && plan.conditions.keys.is_empty() {
+            (Index::Root(Cell::new(None)), Index::Unvisited)
+        } else {
+            (Index::new(ordered), Index::new(ordered))
+        };
         Self {
             plan,
-            right: RightMemory::new(ordered),
-            left: LeftMemory { index: Index::new(ordered), children: Column::default() },
+            right: RightMemory::new(right),
+            left: LeftMemory { index: left, children: Column::default() },
             exact: true,
         }
     }
@@ -130,7 +136,8 @@ impl Join {
     /// Brings the tokens up to date with one round's changes on both sides.
     ///
     /// Deletions come first, so that no token is born and dies in one round. Of new pairs, those
-    /// with a new right fact are found before new left tokens are linked, the others after.
+    /// with an old right fact are found before new right facts are linked, the others after: so
+    /// tokens come in the order of their newest facts if patterns are loaded in their order.
     pub(crate) fn process(
         &mut self,
         cx: &mut Context<'_>,
@@ -146,8 +153,8 @@ impl Join {
         let rights_again = self.relink_right(cx, delta, out);
         lefts_again.iter().for_each(|&token| self.rematch_left(cx, left, token, out));
         rights_again.iter().for_each(|&entry| self.rematch_right(cx, left, entry, out));
+        self.insert_left(cx, left, left.inserted(), out);
         self.insert_right(cx, left, &delta.inserted, out);
-        self.insert_left(cx, left, &left.inserted, out);
     }
 
     fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
@@ -342,6 +349,7 @@ impl Join {
                 true
             });
         }
+        self.right.index.reserve(entries.len());
         for (at, &entry) in entries.iter().enumerate() {
             let (code, order) = (codes.codes.as_slice()[at], orders[at]);
             self.right.index.link(cx.scope, entry, code, order);
@@ -364,6 +372,7 @@ impl Join {
             plan.outer_orders(rows, orders);
             plan.outer_codes(rows, codes)
         });
+        self.left.index.reserve(tokens.len());
         let Buffers { codes, orders, pairs, .. } = cx.buffers;
         pairs.clear();
         for (at, &token) in tokens.iter().enumerate() {
@@ -382,6 +391,7 @@ impl Join {
     /// Makes tokens of the candidate pairs that pass.
     fn add_pairs(&mut self, cx: &mut Context<'_>, left: &Tokens, out: &mut Tokens) {
         cx.verify_pairs(&self.plan, self.exact, left, &self.right);
+        out.reserve(cx.buffers.pairs.len());
         for at in 0..cx.buffers.pairs.len() {
             let pair = cx.buffers.pairs[at];
             self.add(cx.scope, left, pair, out);

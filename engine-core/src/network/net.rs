@@ -11,7 +11,7 @@ use crate::network::join::{Buffers, Context, Join};
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::Tokens;
-use crate::store::{Op, Store};
+use crate::store::{Ops, Store};
 use crate::trail::{Scope, Trailed, trailed};
 
 /// What one level does.
@@ -67,7 +67,7 @@ trailed!(Net { root, levels });
 pub(crate) struct Flush<'a> {
     pub(crate) scope: Scope,
     pub(crate) store: &'a Store,
-    pub(crate) ops: &'a [Op],
+    pub(crate) ops: Ops<'a>,
     pub(crate) round_start: u32,
     /// Whether it has had more than one round.
     pub(crate) cascaded: bool,

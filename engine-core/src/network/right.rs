@@ -41,11 +41,11 @@ impl RightDelta {
 }
 
 impl RightMemory {
-    pub(crate) fn new(ordered: bool) -> Self {
+    pub(crate) fn new(index: Index) -> Self {
         Self {
             slots: Column::default(),
             free: Column::default(),
-            index: Index::new(ordered),
+            index,
             heads: Column::default(),
         }
     }
@@ -66,6 +66,15 @@ impl RightMemory {
         self.slots.push(scope, slot);
         self.heads.push(scope, NONE);
         self.slots.len() - 1
+    }
+
+    /// Makes room for so many facts more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        if more >= 1024 {
+            let more = u32::try_from(more).expect("entries are addressed by u32");
+            self.slots.reserve(more);
+            self.heads.reserve(more);
+        }
     }
 
     /// Takes an entry that is not in the index any more back.

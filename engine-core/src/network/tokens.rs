@@ -29,13 +29,14 @@ pub(crate) struct Tokens {
     rows: Column<u32>,
     links: Column<Links>,
     free: Column<u32>,
-    /// Scratch: what happened in this round, what in this flush.
-    pub(crate) inserted: Vec<u32>,
+    /// Scratch of the flush: new tokens, those of this round from `round` on, and dead ones.
+    new: Vec<u32>,
+    round: usize,
+    dead: Vec<u32>,
+    marks: Vec<u8>,
+    /// Scratch of the round.
     pub(crate) updated: Vec<u32>,
     pub(crate) deleted: Vec<u32>,
-    marks: Vec<u8>,
-    new: Vec<u32>,
-    dead: Vec<u32>,
 }
 
 trailed!(Tokens { rows, links, free });
@@ -46,6 +47,17 @@ pub(crate) type Heads = Column<u32>;
 impl Tokens {
     pub(crate) fn new(width: usize) -> Self {
         Self { width: u32::try_from(width).expect("few positions"), ..Self::default() }
+    }
+
+    /// Makes room for so many tokens more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        if more >= 1024 {
+            let more = u32::try_from(more).expect("tokens are addressed by u32");
+            self.rows.reserve(more * self.width);
+            self.links.reserve(more);
+            self.marks.reserve(more as usize);
+            self.new.reserve(more as usize);
+        }
     }
 
     #[inline]
@@ -121,7 +133,6 @@ impl Tokens {
             self.links.len() - 1
         };
         self.marks[token as usize] = NEW | IN_INSERTED;
-        self.inserted.push(token);
         self.new.push(token);
         token
     }
@@ -190,15 +201,22 @@ impl Tokens {
         }
     }
 
+    /// Tokens that came in this round.
+    pub(crate) fn inserted(&self) -> &[u32] {
+        &self.new[self.round..]
+    }
+
     pub(crate) fn has_changes(&self) -> bool {
-        !(self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty())
+        !(self.inserted().is_empty() && self.updated.is_empty() && self.deleted.is_empty())
     }
 
     /// Forgets what happened in this round.
     pub(crate) fn end_round(&mut self) {
-        for token in self.inserted.drain(..).chain(self.updated.drain(..)) {
+        for &token in self.new[self.round..].iter().chain(&self.updated) {
             self.marks[token as usize] &= NEW;
         }
+        self.round = self.new.len();
+        self.updated.clear();
         self.deleted.clear();
     }
 
@@ -207,6 +225,7 @@ impl Tokens {
         for token in self.new.drain(..) {
             self.marks[token as usize] = 0;
         }
+        self.round = 0;
         for token in self.dead.drain(..) {
             self.free.push(scope, token);
         }

@@ -1,6 +1,7 @@
 //! The buffer behind a stage: drafted operations in order, and their values by type.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 
 use serde::Serialize;
@@ -24,10 +25,20 @@ pub(crate) enum Draft {
     State { handle: FactHandle },
     /// The match that fires supports this fact.
     Support { handle: FactHandle },
-    Emit { topic: &'static str, version: u32, bytes: Box<[u8]> },
-    SetGlobal { name: &'static str, version: u32, bytes: Box<[u8]> },
+    Emit(Box<Named>),
+    SetGlobal(Box<Named>),
     Halt,
 }
+
+/// A value that leaves the store's types: an effect or a global.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) name: &'static str,
+    pub(crate) version: u32,
+    pub(crate) bytes: Box<[u8]>,
+}
+
+const _: () = assert!(size_of::<Draft>() <= 32, "bulk loads have one per fact");
 
 /// Place in the buffer to which it can be cut back.
 #[derive(Clone, Debug)]
@@ -41,7 +52,32 @@ pub(crate) struct Mark {
 /// From this many drafts on, the latest draft of a fact is found through a map.
 const SCAN_MAX: usize = 16;
 
-type LatestMap = HashMap<FactHandle, u32, BuildHasherDefault<CodeHasher>>;
+/// An index of the first `indexed` drafts.
+#[derive(Default)]
+struct Latest {
+    by_fact: HashMap<FactHandle, u32, BuildHasherDefault<CodeHasher>>,
+    indexed: usize,
+}
+
+impl Latest {
+    fn clear(&mut self) {
+        if self.indexed > 0 {
+            self.by_fact.clear();
+            self.indexed = 0;
+        }
+    }
+
+    fn find(&mut self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
+        for at in self.indexed..drafts.len() {
+            if let Some(handle) = subject(&drafts[at]) {
+                let at = u32::try_from(at).expect("fewer than 2³² drafts");
+                self.by_fact.insert(handle, at);
+            }
+        }
+        self.indexed = drafts.len();
+        self.by_fact.get(&handle).copied()
+    }
+}
 
 /// Drafted operations in order, their values by kind, and the counters as they would be after them.
 #[derive(Default)]
@@ -51,9 +87,13 @@ pub(crate) struct Drafts {
     lengths: Vec<usize>,
     /// Types that the store does not know yet; their kinds follow the store's.
     pub(crate) new_types: Vec<FactType>,
-    /// By fact its latest draft with a value or its deletion; for lookup only, built when needed.
-    latest: LatestMap,
-    indexed: usize,
+    /// By fact its latest draft with a value or its deletion; for lookup only, built when asked.
+    latest: RefCell<Latest>,
+    /// Drafts that derive, state or unstate facts: as long as there is none, all staged facts are
+    /// stated and nobody has to look.
+    beliefs: usize,
+    /// By kind and key code the facts staged with it, some of them under another key since.
+    keyed: BTreeMap<(u32, u64), Vec<FactHandle>>,
     base_handle: u64,
     pub(crate) next_handle: u64,
     pub(crate) random: u64,
@@ -67,14 +107,26 @@ pub(crate) fn encode<T: Serialize>(kind: &'static str, value: &T) -> Result<Box<
 }
 
 impl Drafts {
+    /// How many inserts of each kind there are, so that columns can make room at once.
+    pub(crate) fn inserts_by_kind(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.arenas.len()];
+        for draft in &self.drafts {
+            if let Draft::Insert { kind, .. } = draft {
+                counts[*kind as usize] += 1;
+            }
+        }
+        counts
+    }
+
     /// Empties the buffer and takes over the session's counters.
     pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
         self.drafts.clear();
         self.arenas.iter_mut().flatten().for_each(|arena| arena.clear());
         self.lengths.iter_mut().for_each(|length| *length = 0);
         self.new_types.clear();
-        self.latest.clear();
-        self.indexed = 0;
+        self.latest.get_mut().clear();
+        self.beliefs = 0;
+        self.keyed.clear();
         self.base_handle = next_handle;
         self.next_handle = next_handle;
         self.random = random;
@@ -85,10 +137,8 @@ impl Drafts {
     }
 
     pub(crate) fn push(&mut self, draft: Draft) {
+        self.beliefs += usize::from(concerns_belief(&draft));
         self.drafts.push(draft);
-        if self.drafts.len() > SCAN_MAX {
-            self.index();
-        }
     }
 
     /// The kind of a type, with an arena for it; types new to the store get the next kinds.
@@ -128,6 +178,7 @@ impl Drafts {
     pub(crate) fn insert<T: Fact>(&mut self, kind: u32, value: T, stated: bool) -> FactHandle {
         let handle = FactHandle::new(self.next_handle);
         self.next_handle += 1;
+        self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
         self.push(Draft::Insert { kind, handle, at, stated });
         handle
@@ -140,23 +191,21 @@ impl Drafts {
         value: T,
         mask: FieldMask,
     ) {
+        self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
         self.push(Draft::Update { kind, handle, at, mask });
     }
 
-    fn index(&mut self) {
-        for at in self.indexed..self.drafts.len() {
-            if let Some(handle) = subject(&self.drafts[at]) {
-                let at = u32::try_from(at).expect("fewer than 2³² drafts");
-                self.latest.insert(handle, at);
-            }
+    fn note_key<T: Fact>(&mut self, kind: u32, handle: FactHandle, value: &T) {
+        if let Some(code) = value.key_code() {
+            self.keyed.entry((kind, code)).or_default().push(handle);
         }
-        self.indexed = self.drafts.len();
     }
 
     fn latest(&self, handle: FactHandle) -> Option<&Draft> {
         if self.drafts.len() > SCAN_MAX {
-            return self.latest.get(&handle).map(|&at| &self.drafts[at as usize]);
+            let at = self.latest.borrow_mut().find(&self.drafts, handle);
+            return at.map(|at| &self.drafts[at as usize]);
         }
         self.drafts.iter().rev().find(|draft| subject(draft) == Some(handle))
     }
@@ -174,6 +223,9 @@ impl Drafts {
 
     /// Whether a fact will be stated, if the drafts decide it.
     pub(crate) fn stated(&self, handle: FactHandle) -> Option<bool> {
+        if self.beliefs == 0 {
+            return (handle.get() >= self.base_handle).then_some(true);
+        }
         self.drafts.iter().rev().find_map(|draft| match draft {
             Draft::State { handle: of } if *of == handle => Some(true),
             Draft::Unstate { handle: of } if *of == handle => Some(false),
@@ -183,30 +235,22 @@ impl Drafts {
     }
 
     pub(crate) fn supports(&self, handle: FactHandle) -> bool {
-        self.drafts.iter().any(|draft| matches!(draft, Draft::Support { handle: of } if *of == handle))
+        let supports = |draft: &Draft| matches!(draft, Draft::Support { handle: of } if *of == handle);
+        self.beliefs > 0 && self.drafts.iter().any(supports)
     }
 
     pub(crate) fn with_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
-        let staged = self.drafts.iter().filter_map(|draft| match draft {
-            Draft::Insert { kind: of, handle, .. } | Draft::Update { kind: of, handle, .. }
-                if *of == kind =>
-            {
-                Some(*handle)
-            }
-            _ => None,
-        });
-        staged
-            .filter(|&handle| {
-                self.value::<T>(handle).flatten().is_some_and(|value| value.same_key(fact))
-            })
-            .min()
+        let staged = self.keyed.get(&(kind, fact.key_code()?))?.iter().copied();
+        let same = |value: &T| value.same_key(fact);
+        staged.filter(|&handle| self.value::<T>(handle).flatten().is_some_and(same)).min()
     }
 
     /// Whether the drafts derive facts of this kind.
     pub(crate) fn derives(&self, kind: u32) -> bool {
-        self.drafts.iter().any(|draft| {
-            matches!(draft, Draft::Insert { kind: of, stated: false, .. } if *of == kind)
-        })
+        self.beliefs > 0
+            && self.drafts.iter().any(|draft| {
+                matches!(draft, Draft::Insert { kind: of, stated: false, .. } if *of == kind)
+            })
     }
 
     /// The fact with equal bytes: the lowest stated one, else the derived one.
@@ -300,8 +344,8 @@ impl Drafts {
 
     pub(crate) fn global(&self, name: &str) -> Option<(u32, &[u8])> {
         self.drafts.iter().rev().find_map(|draft| match draft {
-            Draft::SetGlobal { name: of, version, bytes } if *of == name => {
-                Some((*version, &**bytes))
+            Draft::SetGlobal(global) if global.name == name => {
+                Some((global.version, &*global.bytes))
             }
             _ => None,
         })
@@ -327,6 +371,7 @@ impl Drafts {
 
     pub(crate) fn drop_after(&mut self, mark: Mark) {
         self.drafts.truncate(mark.drafts);
+        self.beliefs = self.drafts.iter().filter(|draft| concerns_belief(draft)).count();
         for (at, arena) in self.arenas.iter_mut().enumerate() {
             let length = mark.arenas.get(at).copied().unwrap_or(0);
             self.lengths[at] = length;
@@ -336,11 +381,7 @@ impl Drafts {
         }
         self.next_handle = mark.next_handle;
         self.random = mark.random;
-        self.latest.clear();
-        self.indexed = 0;
-        if self.drafts.len() > SCAN_MAX {
-            self.index();
-        }
+        self.latest.get_mut().clear();
     }
 }
 
@@ -352,4 +393,14 @@ fn subject(draft: &Draft) -> Option<FactHandle> {
         }
         _ => None,
     }
+}
+
+fn concerns_belief(draft: &Draft) -> bool {
+    matches!(
+        draft,
+        Draft::State { .. }
+            | Draft::Unstate { .. }
+            | Draft::Support { .. }
+            | Draft::Insert { stated: false, .. }
+    )
 }

@@ -15,7 +15,7 @@ pub(crate) use table::{AnyArena, AnyTable, Arena};
 
 use crate::chains::{Chains, NONE};
 use crate::fact::{Fact, FieldMask};
-use crate::trail::{Cell, Column, Scope, Trailed, trailed};
+use crate::trail::{Cell, Column, Scope, Sparse, Trailed, trailed};
 use locations::Locations;
 
 /// What the engine must know about a fact type before it has seen a fact of it.
@@ -86,18 +86,18 @@ pub(crate) struct Kind {
     handles: Column<u64>,
     recency: Column<u64>,
     /// By slot: the inserting or last updating rule's tag plus one; 0 for the outside.
-    issuers: Column<u32>,
-    clocks: Column<i64>,
+    issuers: Sparse<u32>,
+    clocks: Sparse<i64>,
     pub(crate) stated: Column<bool>,
     free: Column<u32>,
     keys: Chains,
     /// Truth maintenance: by slot the head of the fact's supports; equal facts by code.
-    pub(crate) first_support: Column<u32>,
+    pub(crate) first_support: Sparse<u32>,
     pub(crate) believed: Cell<bool>,
     pub(crate) beliefs: Chains,
     /// By slot: the last staged operation on it plus one, and its value before what is staged.
     pub(crate) last_op: Column<u32>,
-    pub(crate) before: Column<u32>,
+    pub(crate) before: Sparse<u32>,
 }
 
 trailed!(Kind {
@@ -154,16 +154,16 @@ impl Kind {
             table: (fact.create)(),
             handles: Column::default(),
             recency: Column::default(),
-            issuers: Column::default(),
-            clocks: Column::default(),
+            issuers: Sparse::new(0),
+            clocks: Sparse::new(0),
             stated: Column::default(),
             free: Column::default(),
             keys: Chains::default(),
-            first_support: Column::default(),
+            first_support: Sparse::new(NONE),
             believed: Cell::new(false),
             beliefs: Chains::default(),
             last_op: Column::default(),
-            before: Column::default(),
+            before: Sparse::new(NONE),
         }
     }
 
@@ -200,23 +200,18 @@ impl Kind {
 
     /// Fills the columns of a slot whose value is already in the table.
     pub(crate) fn bear(&mut self, scope: Scope, slot: u32, birth: Birth) {
-        let issuer = birth.issuer.map_or(0, |tag| tag.get() + 1);
         if slot == self.handles.len() {
             self.handles.push(scope, birth.handle.get());
             self.recency.push(scope, birth.seq.get());
-            self.issuers.push(scope, issuer);
-            self.clocks.push(scope, birth.clock);
             self.stated.push(scope, birth.stated);
-            self.first_support.push(scope, NONE);
             self.last_op.push(scope, 0);
-            self.before.push(scope, NONE);
         } else {
             self.handles.set(scope, slot, birth.handle.get());
             self.recency.set(scope, slot, birth.seq.get());
-            self.issuers.set(scope, slot, issuer);
-            self.clocks.set(scope, slot, birth.clock);
             self.stated.set(scope, slot, birth.stated);
         }
+        self.issuers.set(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
+        self.clocks.set(scope, slot, birth.clock);
         self.link_key(scope, slot);
     }
 
@@ -230,6 +225,15 @@ impl Kind {
         if self.fact.keyed {
             self.keys.unlink(scope, slot);
         }
+    }
+
+    /// Makes room for so many facts more.
+    pub(crate) fn reserve(&mut self, more: u32) {
+        self.handles.reserve(more);
+        self.recency.reserve(more);
+        self.stated.reserve(more);
+        self.last_op.reserve(more);
+        self.table.reserve(more);
     }
 
     /// Gives a dead fact's slot back.
@@ -348,10 +352,16 @@ impl Store {
 
     /// Highest sequence number of the operations of this flush that touched these fields of a fact.
     #[inline]
-    pub(crate) fn touched(&self, ops: &[Op], kind: u32, slot: u32, reads: FieldMask) -> Option<Seq> {
-        let mut at = self.kind(kind).last_op(slot)?;
+    pub(crate) fn touched(&self, ops: Ops<'_>, kind: u32, slot: u32, reads: FieldMask) -> Option<Seq> {
+        let kind = self.kind(kind);
+        if ops.only_inserts {
+            // A bulk load asks this once per member of every match: one column instead of two.
+            let seq = kind.recency(slot);
+            return (seq >= ops.first_seq).then_some(seq);
+        }
+        let mut at = kind.last_op(slot)?;
         loop {
-            let op = &ops[at as usize];
+            let op = &ops.list[at as usize];
             if op.mask.intersects(reads) || op.what != Change::Update {
                 return Some(op.seq);
             }
@@ -362,14 +372,14 @@ impl Store {
     /// Whether a fact had an operation in this flush before the round that begins at `round_start`.
     pub(crate) fn was_touched_before(
         &self,
-        ops: &[Op],
+        ops: Ops<'_>,
         kind: u32,
         slot: u32,
         round_start: u32,
     ) -> bool {
         let mut at = self.kind(kind).last_op(slot);
         while let Some(op) = at.filter(|&op| op >= round_start) {
-            at = ops[op as usize].previous.checked_sub(1);
+            at = ops.list[op as usize].previous.checked_sub(1);
         }
         at.is_some()
     }
@@ -388,11 +398,26 @@ pub(crate) enum Change {
 pub(crate) struct Op {
     pub(crate) what: Change,
     pub(crate) seq: Seq,
-    pub(crate) handle: FactHandle,
     pub(crate) kind: u32,
     pub(crate) slot: u32,
     pub(crate) mask: FieldMask,
-    pub(crate) issuer: Option<RuleTag>,
+    /// The issuing rule's tag plus one; 0 for the outside.
+    pub(crate) issuer: u32,
     /// The operation before it on the same fact in this flush, plus one.
     pub(crate) previous: u32,
+}
+
+/// The operations of a flush.
+#[derive(Clone, Copy)]
+pub(crate) struct Ops<'a> {
+    pub(crate) list: &'a [Op],
+    /// Whether all of them are insertions; the first one's number then tells which facts are new.
+    pub(crate) only_inserts: bool,
+    pub(crate) first_seq: Seq,
+}
+
+impl<'a> Ops<'a> {
+    pub(crate) fn new(list: &'a [Op], only_inserts: bool) -> Self {
+        Self { list, only_inserts, first_seq: list.first().map_or(Seq::new(u64::MAX), |op| op.seq) }
+    }
 }

@@ -91,6 +91,8 @@ pub(crate) trait AnyTable: Trailed + Send {
     fn put_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
     /// Replaces a value by one from an arena.
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
+    /// Makes room for so many values more.
+    fn reserve(&mut self, more: u32);
     fn clear_slot(&mut self, scope: Scope, slot: u32);
     /// Keeps a copy of a value as the one before the flush; gives its slot there.
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32;
@@ -160,6 +162,10 @@ impl<T: Fact> AnyTable for Table<T> {
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {
         let value = take_from::<T>(arena, at);
         self.values.set(scope, slot, Some(value));
+    }
+
+    fn reserve(&mut self, more: u32) {
+        self.values.reserve(more);
     }
 
     fn clear_slot(&mut self, scope: Scope, slot: u32) {
