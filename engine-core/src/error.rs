@@ -42,6 +42,12 @@ pub enum ChangeError {
         /// Name of the handle's type.
         kind: &'static str,
     },
+    /// The ruleset does not know the type: a session that held such a fact could not be reopened.
+    #[error("the ruleset does not know facts of type `{kind}`: name it in the ruleset (`facts: {kind}`)")]
+    UnknownType {
+        /// Name of the fact type.
+        kind: &'static str,
+    },
     /// A fact with the same key exists and the type is declared unique.
     #[error("a `{kind}` with the same key exists: {existing}")]
     KeyViolation {

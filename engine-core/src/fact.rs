@@ -159,19 +159,22 @@ pub fn read_current<T: DeserializeOwned>(
     }
 }
 
-/// A set of fields of one type, one bit each; the 64th bit stands for all fields beyond the 63rd.
+/// A set of fields of one type, one bit each; the 63rd bit stands for all fields beyond the 62nd, the
+/// 64th for the fact as a whole, which only an explicit touch concerns.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FieldMask(u64);
 
 impl FieldMask {
     /// No field.
     pub const NONE: Self = Self(0);
-    /// Every field.
+    /// Every field, and the fact as a whole.
     pub const ALL: Self = Self(u64::MAX);
+    /// The fact as a whole: what an explicit touch concerns beside the fields.
+    pub(crate) const WHOLE: Self = Self(1 << 63);
 
     /// The field with this index.
     pub const fn field(index: usize) -> Self {
-        Self(1 << if index < 63 { index } else { 63 })
+        Self(1 << if index < 62 { index } else { 62 })
     }
 
     /// The field of `T` with this name, or every field if `T` has none of that name.

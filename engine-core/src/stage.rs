@@ -9,7 +9,7 @@ use steadfast_wm::FactHandle;
 use crate::chains::NONE;
 use crate::error::{ChangeError, RuleError, RuleResult};
 use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
-use crate::store::{FactType, Store};
+use crate::store::Store;
 use crate::then::Ref;
 
 pub(crate) use drafts::{Draft, Drafts, Mark, Named};
@@ -46,9 +46,10 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     ///
+    /// [`ChangeError::UnknownType`] if the ruleset does not name the type;
     /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
-        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        let kind = self.kind::<T>()?;
         if T::UNIQUE && let Some(existing) = self.find_key(kind, &fact) {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
@@ -66,7 +67,7 @@ impl<'a> Stage<'a> {
     ///
     /// As [`Stage::insert`].
     pub fn insert_unique<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
-        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        let kind = self.kind::<T>()?;
         match self.find_key(kind, &fact) {
             Some(existing) => Ok(self.typed(existing)),
             None => self.insert(fact),
@@ -95,7 +96,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         self.refuse_justified::<T>(handle)?;
-        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        let kind = self.kind::<T>()?;
         if T::UNIQUE
             && key_moved
             && let Some(existing) = self.find_key(kind, &new)
@@ -127,7 +128,7 @@ impl<'a> Stage<'a> {
     pub fn touch<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<(), ChangeError> {
         let handle = handle.into();
         let value = self.live(handle)?.clone();
-        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        let kind = self.kind::<T>()?;
         self.drafts.update(kind, handle.fact(), value, FieldMask::ALL);
         Ok(())
     }
@@ -165,7 +166,7 @@ impl<'a> Stage<'a> {
 
     /// All facts of a type in the order of their handles, with what is staged.
     pub fn query<T: Fact>(&self) -> Vec<Ref<'_, T>> {
-        let handles = self.drafts.live_handles(self.store, FactType::of::<T>());
+        let handles = self.drafts.live_handles::<T>(self.store);
         let facts = handles.into_iter().filter_map(|handle| {
             let handle = self.typed(handle);
             Some(Ref::new(self.live(handle).ok()?, handle))
@@ -223,7 +224,7 @@ impl<'a> Stage<'a> {
     }
 
     pub(crate) fn draft_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
-        let kind = self.drafts.kind(self.store, FactType::of::<T>());
+        let kind = self.kind::<T>()?;
         let bytes = encode(T::NAME, &fact)?;
         if let Some(handle) = self.drafts.equal(self.store, kind, &bytes) {
             self.drafts.push(Draft::Support { handle });
@@ -244,6 +245,10 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn drop_after(&mut self, mark: Mark) {
         self.drafts.drop_after(mark);
+    }
+
+    fn kind<T: Fact>(&mut self) -> Result<u32, ChangeError> {
+        self.drafts.kind::<T>(self.store).ok_or(ChangeError::UnknownType { kind: T::NAME })
     }
 
     fn typed<T>(&self, handle: FactHandle) -> Handle<T> {

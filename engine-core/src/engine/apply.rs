@@ -67,18 +67,13 @@ impl Engine {
             if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft {
                 let arena = drafts.arenas[*kind as usize].as_ref().expect("drafts have arenas");
                 arena.encode(*at, bytes).map_err(|error| ChangeError::Unserializable {
-                    kind: self.draft_type(drafts, *kind).name(),
+                    kind: self.store.kind(*kind).fact.name(),
                     detail: error.to_string(),
                 })?;
             }
             ranges.push(start..bytes.len());
         }
         Ok(())
-    }
-
-    fn draft_type(&self, drafts: &Drafts, kind: u32) -> crate::store::FactType {
-        let known = self.store.kinds.get(kind as usize).map(|kind| kind.fact);
-        known.unwrap_or_else(|| drafts.new_types[kind as usize - self.store.kinds.len()])
     }
 
     fn apply_encoded(
@@ -89,9 +84,6 @@ impl Engine {
         (bytes, ranges): (&[u8], &[Range<usize>]),
         sink: &mut dyn ActionSink,
     ) -> Applied {
-        for fact in std::mem::take(&mut drafts.new_types) {
-            self.register(fact, sink);
-        }
         let issuer = firing.map(|firing| self.infos[firing.rule].tag);
         let mut applied = Applied::default();
         let mut supported = Vec::new();

@@ -89,7 +89,7 @@ impl<G: 'static> GroupVar<G> {
 /// struct Alarm { sensor: u32 }
 ///
 /// let limit = 80; // read from a table, say
-/// let mut rule = RuleBuilder::new("plant::too_hot").salience(10);
+/// let mut rule = RuleBuilder::new("plant::too_hot").salience(10).makes::<Alarm>();
 /// let reading = rule.each::<Reading>("r");
 /// rule.when(reading, "r.celsius > limit", &["celsius"], move |r: &Reading| r.celsius > limit);
 /// let rule = rule.then(move |row, cx| {
@@ -110,6 +110,7 @@ pub struct RuleBuilder {
     salience: i32,
     on_error: OnError,
     parts: Vec<Part>,
+    makes: Vec<FactType>,
     positions: usize,
 }
 
@@ -128,6 +129,7 @@ impl RuleBuilder {
             salience: 0,
             on_error: OnError::Abort,
             parts: Vec::new(),
+            makes: Vec::new(),
             positions: 0,
         }
     }
@@ -143,6 +145,13 @@ impl RuleBuilder {
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
+        self
+    }
+
+    /// Says that the consequence makes facts of this type, so that the ruleset knows it.
+    #[must_use]
+    pub fn makes<T: Fact>(mut self) -> Self {
+        self.makes.push(FactType::of::<T>());
         self
     }
 
@@ -398,6 +407,7 @@ impl RuleBuilder {
             salience: self.salience,
             on_error: self.on_error,
             parts: self.parts,
+            makes: self.makes,
             consequence,
         }
     }

@@ -178,6 +178,8 @@ pub struct RuleDef {
     pub on_error: OnError,
     /// Its left-hand side.
     pub parts: Vec<Part>,
+    /// Fact types that its consequence makes, as far as known: the ruleset knows them too.
+    pub makes: Vec<FactType>,
     /// Its consequence; a query has none.
     pub consequence: ConsequenceFn,
     /// Digest of its normalized conditions.
@@ -208,9 +210,9 @@ impl RuleDef {
         self.path.rsplit("::").next().unwrap_or(&self.path)
     }
 
-    /// All fact types that its patterns name.
+    /// All fact types that its patterns name, and those that it makes.
     pub fn fact_types(&self) -> impl Iterator<Item = FactType> + '_ {
-        self.parts.iter().flat_map(|part| {
+        let read = self.parts.iter().flat_map(|part| {
             let patterns = match part {
                 Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
                     std::slice::from_ref(pattern)
@@ -218,7 +220,8 @@ impl RuleDef {
                 Part::Group(group) => group.elements.as_slice(),
             };
             patterns.iter().map(|pattern| pattern.fact)
-        })
+        });
+        read.chain(self.makes.iter().copied())
     }
 }
 

@@ -62,7 +62,8 @@ impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
                 })
             }
         };
-        mask = mask.union(pattern.watch);
+        // A touch re-arms also what reads no field, unless the pattern watches none.
+        mask = mask.union(pattern.watch).union(FieldMask::WHOLE);
         mask.without(pattern.ignore)
     }
 

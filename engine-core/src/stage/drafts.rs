@@ -85,8 +85,6 @@ pub(crate) struct Drafts {
     pub(crate) drafts: Vec<Draft>,
     pub(crate) arenas: Vec<Option<Box<dyn AnyArena>>>,
     lengths: Vec<usize>,
-    /// Types that the store does not know yet; their kinds follow the store's.
-    pub(crate) new_types: Vec<FactType>,
     /// By fact its latest draft with a value or its deletion; for lookup only, built when asked.
     latest: RefCell<Latest>,
     /// Drafts that derive, state or unstate facts: as long as there is none, all staged facts are
@@ -123,7 +121,6 @@ impl Drafts {
         self.drafts.clear();
         self.arenas.iter_mut().flatten().for_each(|arena| arena.clear());
         self.lengths.iter_mut().for_each(|length| *length = 0);
-        self.new_types.clear();
         self.latest.get_mut().clear();
         self.beliefs = 0;
         self.keyed.clear();
@@ -141,25 +138,18 @@ impl Drafts {
         self.drafts.push(draft);
     }
 
-    /// The kind of a type, with an arena for it; types new to the store get the next kinds.
-    pub(crate) fn kind(&mut self, store: &Store, fact: FactType) -> u32 {
-        let known = store.kinds.iter().position(|kind| kind.fact.id() == fact.id());
-        let place = known.unwrap_or_else(|| {
-            let added = self.new_types.iter().position(|new| new.id() == fact.id());
-            store.kinds.len()
-                + added.unwrap_or_else(|| {
-                    self.new_types.push(fact);
-                    self.new_types.len() - 1
-                })
-        });
+    /// The kind of a type, with an arena for it; `None` if the ruleset does not know the type.
+    pub(crate) fn kind<T: Fact>(&mut self, store: &Store) -> Option<u32> {
+        let kind = store.kind_of::<T>()?;
+        let place = kind as usize;
         if self.arenas.len() <= place {
             self.arenas.resize_with(place + 1, || None);
             self.lengths.resize(place + 1, 0);
         }
         if self.arenas[place].is_none() {
-            self.arenas[place] = Some(fact.new_arena());
+            self.arenas[place] = Some(FactType::of::<T>().new_arena());
         }
-        u32::try_from(place).expect("fewer than 2³² types")
+        Some(kind)
     }
 
     fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
@@ -327,16 +317,13 @@ impl Drafts {
         self.latest(handle).is_some_and(|latest| std::ptr::eq(latest, draft))
     }
 
-    /// Handles of a type's facts with the drafts applied, in order.
-    pub(crate) fn live_handles(&self, store: &Store, fact: FactType) -> Vec<FactHandle> {
-        let known = store.kinds.iter().position(|kind| kind.fact.id() == fact.id());
-        let mut handles = Vec::new();
-        if let Some(kind) = known {
-            let kind = u32::try_from(kind).expect("fewer than 2³² types");
-            handles.extend(store.in_order(kind).into_iter().map(|(handle, _)| handle));
-        }
+    /// Handles of a type's facts with the drafts applied, in order; some of them are deleted.
+    pub(crate) fn live_handles<T: Fact>(&self, store: &Store) -> Vec<FactHandle> {
+        let Some(kind) = store.kind_of::<T>() else { return Vec::new() };
+        let mut handles: Vec<FactHandle> =
+            store.in_order(kind).into_iter().map(|(handle, _)| handle).collect();
         handles.extend(self.drafts.iter().filter_map(|draft| match draft {
-            Draft::Insert { handle, .. } => Some(*handle),
+            Draft::Insert { kind: of, handle, .. } if *of == kind => Some(*handle),
             _ => None,
         }));
         handles

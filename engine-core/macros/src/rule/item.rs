@@ -134,6 +134,7 @@ fn definition(
     let salience = args.salience;
     let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
     let preamble = emit::preamble();
+    let makes = emit::makes(&function.sig.output, args.logical.is_some());
     let (checks, parts) = emit::parts(analysis);
     let conditions = bytes(digest::conditions(analysis, salience));
     let consequence_digest = bytes(digest::consequence(function, analysis, args));
@@ -148,6 +149,7 @@ fn definition(
                 salience: #salience,
                 on_error: ::steadfast::__macro::OnError::#on_error,
                 parts: #parts,
+                makes: #makes,
                 consequence: ::std::sync::Arc::new(#consequence),
                 conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
                 consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),

@@ -13,7 +13,9 @@ use crate::shop::{Customer, Found, Line, Order, Payment, Status};
 fn found(rules: Vec<RuleDef>, facts: impl FnOnce(&mut Stage<'_>)) -> Vec<(String, Vec<i64>)> {
     let rules = rules
         .into_iter()
-        .fold(Ruleset::new("test", 1).fact::<Found>(), Ruleset::rule);
+        .fold(Ruleset::new("test", 1), Ruleset::rule)
+        .fact::<Found>()
+        .fact::<Customer>();
     let mut engine = Engine::new(&rules, SessionId::default(), &mut Discard).expect("valid rules");
     let staged = engine.stage(&mut Discard, |stage| {
         facts(stage);

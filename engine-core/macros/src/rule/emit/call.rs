@@ -89,8 +89,7 @@ fn logical_consequence(
             return Err(Error::new(name.span(), message));
         }
     };
-    let (ty, fallible) = argument_of_type(ty, "Result").map_or((ty, false), |ok| (ok, true));
-    let (fact, optional) = argument_of_type(ty, "Option").map_or((ty, false), |some| (some, true));
+    let Derived { fact, fallible, optional } = Derived::of(ty);
     if is_unit(fact) {
         let message = "a logical rule returns the fact that it derives; this one returns none";
         return Err(Error::new(fact.span(), message));
@@ -115,6 +114,35 @@ fn logical_consequence(
         quote_spanned!(site()=> let #derived: #fact = #value; #insert)
     };
     Ok(quote_spanned!(site()=> #insert ::core::result::Result::Ok(())))
+}
+
+/// What a logical rule returns: `T`, `Option<T>`, `Result<T, _>` or `Result<Option<T>, _>`.
+struct Derived<'a> {
+    fact: &'a Type,
+    fallible: bool,
+    optional: bool,
+}
+
+impl<'a> Derived<'a> {
+    fn of(ty: &'a Type) -> Self {
+        let ok = argument_of_type(ty, "Result");
+        let ty = ok.unwrap_or(ty);
+        let some = argument_of_type(ty, "Option");
+        Self { fact: some.unwrap_or(ty), fallible: ok.is_some(), optional: some.is_some() }
+    }
+}
+
+/// The fact types that a rule is known to make: what a logical rule derives.
+pub(crate) fn makes(output: &ReturnType, logical: bool) -> TokenStream {
+    match output {
+        ReturnType::Type(_, ty) if logical => {
+            let fact = Derived::of(ty).fact;
+            quote_spanned! {fact.span()=>
+                ::std::vec![::steadfast::__macro::FactType::of::<#fact>()]
+            }
+        }
+        _ => quote!(::std::vec::Vec::new()),
+    }
 }
 
 fn is_unit(ty: &Type) -> bool {

@@ -11,7 +11,7 @@ use quote::{format_ident, quote_spanned};
 
 use super::model::{Analysis, Part};
 
-pub(crate) use call::{call, consequence, query_output};
+pub(crate) use call::{call, consequence, makes, query_output};
 pub(crate) use group::written;
 
 /// Hygiene of everything generated: no local of ours meets one of the user's.
