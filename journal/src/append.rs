@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::background::Wake;
 use crate::batch::{Batch, End, Part};
 use crate::error::{AppendError, Poisoned};
 use crate::frame::Kind;
@@ -17,6 +18,9 @@ pub const GROUP_BYTES_MAX: usize = 1 << 30;
 
 /// The queue is written by the appending thread when it is longer than this.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
+
+/// After so many bytes without a sync, the background thread syncs.
+const SYNC_EARLY_BYTES: u64 = 8 << 20;
 
 /// Segments grow by this factor up to `segment_bytes`.
 const GROWTH: u64 = 8;
@@ -48,15 +52,10 @@ impl Shared {
         }
         if batch.byte_len() > GROUP_BYTES_MAX {
             let bytes = batch.byte_len();
-            return Err(AppendError::GroupTooLong {
-                bytes,
-                max: GROUP_BYTES_MAX,
-            });
+            return Err(AppendError::GroupTooLong { bytes, max: GROUP_BYTES_MAX });
         }
         let max = self.payload_bytes_max;
-        let parts = batch
-            .parts(max)
-            .map_err(|bytes| AppendError::RecordTooLong { bytes, max })?;
+        let parts = batch.parts(max).map_err(|bytes| AppendError::RecordTooLong { bytes, max })?;
         self.append_parts(&parts, end)
     }
 
@@ -75,29 +74,12 @@ impl Shared {
         let (last, body) = parts.split_last().expect("a group has at least one part");
         let mut continues = false;
         for part in body {
-            let role = Role {
-                kind: Kind::Batch,
-                more_follows: true,
-                continues,
-            };
+            let role = Role { kind: Kind::Batch, more_follows: true, continues };
             self.place(&mut writer, &mut room, part, role)?;
             continues = true;
         }
-        let kind = if end == End::SafePoint {
-            Kind::SafePoint
-        } else {
-            Kind::Batch
-        };
-        self.place(
-            &mut writer,
-            &mut room,
-            last,
-            Role {
-                kind,
-                more_follows: false,
-                continues,
-            },
-        )?;
+        let kind = if end == End::SafePoint { Kind::SafePoint } else { Kind::Batch };
+        self.place(&mut writer, &mut room, last, Role { kind, more_follows: false, continues })?;
         writer.end_group(end);
         self.published.update(&writer);
         for unused in room {
@@ -117,11 +99,7 @@ impl Shared {
         part: &Part<'_>,
         role: Role,
     ) -> Result<(), Poisoned> {
-        let Role {
-            kind,
-            more_follows,
-            continues,
-        } = role;
+        let Role { kind, more_follows, continues } = role;
         if !writer.active.fits(part.payload.len()) {
             let spare = room.next().expect("room was made for every part");
             self.roll(writer, &spare, continues)?;
@@ -139,10 +117,7 @@ impl Shared {
     ) -> Result<(Guard<'a>, Vec<Spare>), AppendError> {
         // A roll writes the queue itself, so nobody else may be at it.
         while writer.writing {
-            writer = self
-                .roles
-                .wait(writer)
-                .unwrap_or_else(PoisonError::into_inner);
+            writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         Self::writable(&writer)?;
         let may_use_reserve = end == End::SafePoint && writer.root_open();
@@ -164,9 +139,7 @@ impl Shared {
                             self.spares.give_back(spare);
                         }
                         return Err(if full {
-                            AppendError::Full {
-                                needed: need.segment_bytes,
-                            }
+                            AppendError::Full { needed: need.segment_bytes }
                         } else {
                             self.fail(&mut writer, error).into()
                         });
@@ -180,26 +153,43 @@ impl Shared {
         Ok((writer, room))
     }
 
+    /// Makes segments ahead for so many bytes.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), AppendError> {
+        let mut needs = Vec::new();
+        {
+            let writer = self.lock();
+            Self::writable(&writer)?;
+            let mut segment = writer.active.bytes;
+            let mut room = segment - writer.active.offset;
+            while room < bytes {
+                // Whoever knows what comes needs no small segments first.
+                segment = self.segment_bytes;
+                room += segment - SEGMENT_HEADER;
+                needs.push(self.need(&writer.manifest, segment, 0));
+            }
+        }
+        self.spares.make_ready(&needs).map_err(|error| {
+            if error.is_out_of_space() {
+                AppendError::Full { needed: bytes }
+            } else {
+                self.fail(&mut self.lock(), error).into()
+            }
+        })
+    }
+
     /// Rolls although the active segment has room.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn roll_now(&self) -> Result<(), AppendError> {
         let mut writer = self.lock();
         while writer.writing {
-            writer = self
-                .roles
-                .wait(writer)
-                .unwrap_or_else(PoisonError::into_inner);
+            writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         Self::writable(&writer)?;
         let need = self.need(&writer.manifest, writer.active.bytes, 0);
         match self.spares.take(need, need, false) {
-            Ok(spare) => self
-                .roll(&mut writer, &spare, false)
-                .map_err(AppendError::from)?,
+            Ok(spare) => self.roll(&mut writer, &spare, false).map_err(AppendError::from)?,
             Err(error) if error.is_out_of_space() => {
-                return Err(AppendError::Full {
-                    needed: need.segment_bytes,
-                });
+                return Err(AppendError::Full { needed: need.segment_bytes });
             }
             Err(error) => return Err(self.fail(&mut writer, error).into()),
         }
@@ -226,8 +216,17 @@ impl Shared {
             let need = self.need(&writer.manifest, writer.active.bytes, 0);
             self.spares.request_ahead(need);
         }
+        if writer.end.position >= writer.sync_early_at {
+            // Level `Process` streams: what is synced now need not be synced by the next roll,
+            // while everybody waits. A level that syncs anyway moves the durable position along.
+            let behind = writer.end.position - writer.durable;
+            writer.sync_early_at = writer.end.position + SYNC_EARLY_BYTES;
+            if behind >= SYNC_EARLY_BYTES {
+                self.wake_watcher(Wake::Sync);
+            }
+        }
         if !writer.watched {
-            writer.watched = self.wake_watcher();
+            writer.watched = self.wake_watcher(Wake::Watch);
         }
         if let Sink::Queue { bytes, .. } = &writer.active.sink
             && bytes.len() > QUEUE_BYTES_MAX
@@ -238,8 +237,5 @@ impl Shared {
 }
 
 fn appended(writer: &Writer) -> Appended {
-    Appended {
-        lsn: Lsn::new(writer.end.lsn),
-        position: Position::new(writer.end.position),
-    }
+    Appended { lsn: Lsn::new(writer.end.lsn), position: Position::new(writer.end.position) }
 }

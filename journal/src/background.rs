@@ -14,6 +14,15 @@ use crate::shared::Shared;
 /// After this long without an append, the journal is synced and a durable slot written, once.
 const IDLE: Duration = Duration::from_millis(20);
 
+/// Why the background thread is woken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wake {
+    /// Something was appended after a time of idleness.
+    Watch,
+    /// Much was appended without a sync.
+    Sync,
+}
+
 /// Runs the watcher until the journal is closed.
 #[derive(Debug)]
 pub(crate) struct Watcher {
@@ -22,25 +31,17 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     pub(crate) fn start(shared: &Arc<Shared>) -> Result<Self, std::io::Error> {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let (sender, receiver) = crossbeam_channel::bounded(2);
         let watched = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name("journal-watcher".to_owned())
             .spawn(move || run(&watched, &receiver))?;
         *shared.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        Ok(Self {
-            thread: Some(thread),
-        })
+        Ok(Self { thread: Some(thread) })
     }
 
     pub(crate) fn stop(&mut self, shared: &Shared) {
-        drop(
-            shared
-                .watch
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(shared.watch.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(thread) = self.thread.take() {
             // The thread holds no lock while it sleeps, and a failure is in the poison.
             drop(thread.join());
@@ -50,11 +51,11 @@ impl Watcher {
 
 impl Shared {
     /// Wakes the background thread; `false` if there is none.
-    pub(crate) fn wake_watcher(&self) -> bool {
+    pub(crate) fn wake_watcher(&self, wake: Wake) -> bool {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         watch.as_ref().is_some_and(|sender| {
             // A full channel is a wake-up that is on its way already.
-            !matches!(sender.try_send(()), Err(TrySendError::Disconnected(())))
+            !matches!(sender.try_send(wake), Err(TrySendError::Disconnected(_)))
         })
     }
 
@@ -65,7 +66,7 @@ impl Shared {
     }
 }
 
-fn run(shared: &Shared, wakes: &Receiver<()>) {
+fn run(shared: &Shared, wakes: &Receiver<Wake>) {
     while wakes.recv().is_ok() {
         if watch(shared, wakes).is_err() {
             return;
@@ -74,7 +75,7 @@ fn run(shared: &Shared, wakes: &Receiver<()>) {
 }
 
 /// Watches until the journal is idle and its idle work done; the error says that it is closed.
-fn watch(shared: &Shared, wakes: &Receiver<()>) -> Result<(), RecvTimeoutError> {
+fn watch(shared: &Shared, wakes: &Receiver<Wake>) -> Result<(), RecvTimeoutError> {
     let mut seen = shared.published.appended.load(Ordering::Acquire);
     let mut seen_at = Instant::now();
     let mut synced_at = Instant::now();
@@ -82,7 +83,11 @@ fn watch(shared: &Shared, wakes: &Receiver<()>) -> Result<(), RecvTimeoutError> 
         let interval = shared.interval();
         let until_sync = interval.map(|interval| interval.saturating_sub(synced_at.elapsed()));
         match wakes.recv_timeout(until_sync.map_or(IDLE, |left| left.min(IDLE))) {
-            Err(RecvTimeoutError::Timeout) | Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) | Ok(Wake::Watch) => {}
+            Ok(Wake::Sync) => {
+                let appended = shared.published.appended.load(Ordering::Acquire);
+                drop(shared.wait(Position::new(appended), Want::Durable));
+            }
             Err(closed @ RecvTimeoutError::Disconnected) => return Err(closed),
         }
         let appended = shared.published.appended.load(Ordering::Acquire);

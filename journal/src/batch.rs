@@ -60,19 +60,13 @@ impl Batch {
     /// Makes an empty batch.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            payload: Vec::new(),
-            records: 0,
-        }
+        Self { payload: Vec::new(), records: 0 }
     }
 
     /// Makes an empty batch with room for `bytes` payload bytes.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self {
-            payload: Vec::with_capacity(bytes),
-            records: 0,
-        }
+        Self { payload: Vec::with_capacity(bytes), records: 0 }
     }
 
     /// Adds one record: the journal writes its envelope.
@@ -83,10 +77,7 @@ impl Batch {
     #[inline]
     pub fn push(&mut self, tag: u32, version: u32, payload: &[u8]) -> Result<(), BatchError> {
         if payload.len() > RECORD_BYTES_MAX {
-            return Err(BatchError::TooLong {
-                bytes: payload.len(),
-                max: RECORD_BYTES_MAX,
-            });
+            return Err(BatchError::TooLong { bytes: payload.len(), max: RECORD_BYTES_MAX });
         }
         let start = self.payload.len();
         record::put(tag, version, payload, &mut self.payload);
@@ -146,10 +137,7 @@ impl Batch {
 
     fn refuse(&mut self, start: usize, bytes: usize) -> Result<(), BatchError> {
         self.payload.truncate(start);
-        Err(BatchError::TooLong {
-            bytes,
-            max: RECORD_BYTES_MAX,
-        })
+        Err(BatchError::TooLong { bytes, max: RECORD_BYTES_MAX })
     }
 
     /// Empties the batch and keeps its memory.
@@ -227,11 +215,7 @@ impl<'a> Part<'a> {
     #[inline]
     pub(crate) fn new(payload: &'a [u8], records: usize) -> Self {
         let records = u16::try_from(records).expect("a part holds at most RECORDS_MAX records");
-        Self {
-            payload,
-            records,
-            plain_crc: crc32c::crc32c(payload),
-        }
+        Self { payload, records, plain_crc: crc32c::crc32c(payload) }
     }
 }
 
@@ -245,10 +229,7 @@ mod tests {
         batch.push(1, 1, b"kept").expect("short");
         let before = batch.payload().to_vec();
         let refused = batch.push_with(|buf| buf.extend_from_slice(&[1, 1, 9, 0]));
-        assert!(
-            matches!(refused, Err(BatchError::Malformed(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(BatchError::Malformed(_))), "{refused:?}");
         assert_eq!((batch.payload(), batch.record_count()), (&before[..], 1));
     }
 
@@ -261,13 +242,7 @@ mod tests {
         batch.clear();
         let refused = batch.push(1, 1, &vec![0; longest + 1]);
         let max = RECORD_BYTES_MAX;
-        assert_eq!(
-            refused,
-            Err(BatchError::TooLong {
-                bytes: max + 1,
-                max
-            })
-        );
+        assert_eq!(refused, Err(BatchError::TooLong { bytes: max + 1, max }));
         assert_eq!((batch.byte_len(), batch.record_count()), (0, 0));
     }
 
@@ -282,11 +257,7 @@ mod tests {
         assert_eq!(counts, [u16::MAX, 2]);
         let parts = batch.parts(100).expect("short records");
         assert!(parts.iter().all(|part| part.payload.len() <= 100));
-        let joined: Vec<u8> = parts
-            .iter()
-            .flat_map(|part| part.payload)
-            .copied()
-            .collect();
+        let joined: Vec<u8> = parts.iter().flat_map(|part| part.payload).copied().collect();
         assert_eq!(joined, batch.payload());
         assert_eq!(batch.parts(10).map(|_| ()), Err(11));
     }

@@ -47,10 +47,7 @@ pub(crate) fn cut(manifest: &Manifest, safe: &Boundary) -> (Manifest, Begin) {
     let used_lsns = (used_end - safe.position) / HEADER;
     let mut next = manifest.clone();
     next.segments.truncate(safe.segment + 1);
-    let kept = next
-        .segments
-        .last_mut()
-        .expect("the cut is in a listed segment");
+    let kept = next.segments.last_mut().expect("the cut is in a listed segment");
     let last_lsn = safe.last_lsn.max(kept.first_lsn - 1);
     kept.seal = Some(SealEntry {
         bytes: safe.offset,
@@ -82,10 +79,7 @@ pub(crate) fn shorten(
     next: &mut Manifest,
     drop_salt: bool,
 ) -> Result<Leftover, IoError> {
-    let entry = next
-        .segments
-        .last_mut()
-        .expect("the cut has sealed a segment");
+    let entry = next.segments.last_mut().expect("the cut has sealed a segment");
     let seal = entry.seal.expect("the cut has sealed the segment");
     let bytes = round_up(seal.bytes, SEGMENT_HEADER);
     if entry.physical_bytes - bytes < WORTH_BYTES || entry.generation == u16::MAX {
@@ -100,9 +94,7 @@ pub(crate) fn shorten(
     dir.rename(COPY_NAME, &shorter.name())?;
     dir.sync()?;
     *entry = shorter;
-    Ok(Leftover {
-        replaced: Some(old),
-    })
+    Ok(Leftover { replaced: Some(old) })
 }
 
 /// Writes the copy: the header with its new generation, and the frames as they are.
@@ -116,16 +108,13 @@ fn copy(dir: &Dir, old: &str, shorter: &SegmentEntry, end: u64) -> Result<(), Io
     })?;
     header.generation = shorter.generation;
     for offset in COPY_OFFSETS {
-        to.write_at(&header.encode(), offset)
-            .at("write", &to_path)?;
+        to.write_at(&header.encode(), offset).at("write", &to_path)?;
     }
     let mut buffer = vec![0; 64 << 10];
     let mut at = SEGMENT_HEADER;
     while at < end {
         let step = size(end - at).min(buffer.len());
-        let count = from
-            .read_at(&mut buffer[..step], at)
-            .at("read", &from_path)?;
+        let count = from.read_at(&mut buffer[..step], at).at("read", &from_path)?;
         to.write_at(&buffer[..count], at).at("write", &to_path)?;
         if count == 0 {
             break; // The verification says what is missing.
@@ -159,10 +148,7 @@ fn verify(
     if offset == seal.bytes && digest.is_none_or(|digest| digest == seal.digest) {
         return Ok(());
     }
-    let wrong = io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the copy differs from the segment",
-    );
+    let wrong = io::Error::new(io::ErrorKind::InvalidData, "the copy differs from the segment");
     Err(IoError::new("verify", &path, wrong))
 }
 
@@ -182,12 +168,7 @@ pub(crate) fn quarantine_tail(
     let name = entry.name();
     let file = dir.quarantine_range(&name, safe.offset, end)?;
     let bytes = end - safe.offset;
-    Ok(vec![Quarantined {
-        file,
-        segment: dir.file(&name),
-        offset: safe.offset,
-        bytes,
-    }])
+    Ok(vec![Quarantined { file, segment: dir.file(&name), offset: safe.offset, bytes }])
 }
 
 /// What remains after the manifest was switched: moves the segments that it does not list any more
@@ -207,12 +188,7 @@ pub(crate) fn finish(
         let file = dir.quarantine_file(name.as_ref())?;
         let bytes = end.saturating_sub(SEGMENT_HEADER);
         let segment = dir.file(&name);
-        moved.push(Quarantined {
-            file,
-            segment,
-            offset: SEGMENT_HEADER,
-            bytes,
-        });
+        moved.push(Quarantined { file, segment, offset: SEGMENT_HEADER, bytes });
     }
     if let Some(old) = leftover.replaced {
         // Only temporary files are ever deleted.

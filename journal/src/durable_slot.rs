@@ -81,11 +81,7 @@ pub(crate) fn read(file: &dyn StorageFile, journal: Uuid) -> io::Result<Claims> 
             None => damaged += 1,
         }
     }
-    Ok(if damaged == 2 {
-        Claims::Damaged
-    } else {
-        Claims::Newest(newest)
-    })
+    Ok(if damaged == 2 { Claims::Damaged } else { Claims::Newest(newest) })
 }
 
 /// Writes claims in alternation.
@@ -98,11 +94,7 @@ pub(crate) struct DurableSlots {
 
 impl DurableSlots {
     pub(crate) fn new(file: Arc<dyn StorageFile>, journal: Uuid, newest: Slot) -> Self {
-        Self {
-            file,
-            journal,
-            newest,
-        }
+        Self { file, journal, newest }
     }
 
     /// The newest claim.
@@ -112,11 +104,7 @@ impl DurableSlots {
 
     /// Writes a claim over the older slot and syncs it.
     pub(crate) fn write(&mut self, position: u64, lsn: u64) -> io::Result<()> {
-        let slot = Slot {
-            generation: self.newest.generation + 1,
-            position,
-            lsn,
-        };
+        let slot = Slot { generation: self.newest.generation + 1, position, lsn };
         let at = (slot.generation % 2) * SLOT_STRIDE;
         self.file.write_at(&slot.encode(self.journal), at)?;
         self.file.sync()?;
@@ -132,11 +120,7 @@ mod tests {
     #[test]
     fn a_slot_survives_encoding_and_no_flipped_bit_does() {
         let journal = Uuid::from_bytes([9; 16]);
-        let slot = Slot {
-            generation: 3,
-            position: 4096,
-            lsn: 17,
-        };
+        let slot = Slot { generation: 3, position: 4096, lsn: 17 };
         let bytes = slot.encode(journal);
         assert_eq!(Slot::decode(&bytes, journal), Some(slot));
         assert_eq!(Slot::decode(&bytes, Uuid::default()), None);

@@ -26,11 +26,7 @@ pub struct IoError {
 
 impl IoError {
     pub(crate) fn new(verb: &'static str, path: &Path, source: io::Error) -> Self {
-        Self {
-            verb,
-            path: path.to_path_buf(),
-            source,
-        }
+        Self { verb, path: path.to_path_buf(), source }
     }
 
     /// Whether the cause is a full disk or a quota.
@@ -42,10 +38,7 @@ impl IoError {
 
 /// Whether an error says that the disk is full, or the quota.
 pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Adds verb and path to a storage's answer.
@@ -73,9 +66,7 @@ pub struct Poisoned {
 
 impl Poisoned {
     pub(crate) fn new(cause: IoError) -> Self {
-        Self {
-            cause: Arc::new(cause),
-        }
+        Self { cause: Arc::new(cause) }
     }
 
     /// The failed call.

@@ -33,11 +33,7 @@ impl Dir {
     /// Opens a file of this directory.
     pub(crate) fn open(&self, name: &str, access: Access) -> Result<Arc<dyn StorageFile>, IoError> {
         let path = self.file(name);
-        let verb = if access == Access::Create {
-            "create"
-        } else {
-            "open"
-        };
+        let verb = if access == Access::Create { "create" } else { "open" };
         self.storage.open(&path, access).at(verb, &path)
     }
 
@@ -104,10 +100,7 @@ impl Dir {
         let bytes = next.encode();
         let (name, file) = match prepared {
             Some(name) => (name, self.open(name, Access::Write)?),
-            None => (
-                manifest::TMP_NAME,
-                self.open(manifest::TMP_NAME, Access::Create)?,
-            ),
+            None => (manifest::TMP_NAME, self.open(manifest::TMP_NAME, Access::Create)?),
         };
         let path = self.file(name);
         file.write_at(&bytes, 0).at("write", &path)?;
@@ -137,26 +130,18 @@ impl Dir {
         let source_path = self.file(name);
         let source = self.open(name, Access::Read)?;
         let quarantine = self.file(QUARANTINE);
-        self.storage
-            .create_dir(&quarantine)
-            .at("create", &quarantine)?;
+        self.storage.create_dir(&quarantine).at("create", &quarantine)?;
         let path = quarantine.join(format!("{name}.{from:010}"));
-        let copy = self
-            .storage
-            .open(&path, Access::Create)
-            .at("create", &path)?;
+        let copy = self.storage.open(&path, Access::Create).at("create", &path)?;
         let mut buffer = vec![0; 64 << 10];
         let mut at = from;
         while at < to {
             let step = size(to - at).min(buffer.len());
-            let count = source
-                .read_at(&mut buffer[..step], at)
-                .at("read", &source_path)?;
+            let count = source.read_at(&mut buffer[..step], at).at("read", &source_path)?;
             if count == 0 {
                 break;
             }
-            copy.write_at(&buffer[..count], at - from)
-                .at("write", &path)?;
+            copy.write_at(&buffer[..count], at - from).at("write", &path)?;
             at += count as u64;
         }
         copy.sync().at("sync", &path)?;
@@ -167,9 +152,7 @@ impl Dir {
     /// Moves a file into the quarantine under a name that is free there.
     pub(crate) fn quarantine_file(&self, name: &Path) -> Result<PathBuf, IoError> {
         let quarantine = self.file(QUARANTINE);
-        self.storage
-            .create_dir(&quarantine)
-            .at("create", &quarantine)?;
+        self.storage.create_dir(&quarantine).at("create", &quarantine)?;
         let taken = self.storage.list(&quarantine).at("list", &quarantine)?;
         let from = self.path.join(name);
         let mut to = name.as_os_str().to_owned();
@@ -180,9 +163,7 @@ impl Dir {
             to.push(format!(".{number}"));
         }
         let to = quarantine.join(to);
-        self.storage
-            .rename(&from, &to)
-            .at("move to quarantine", &from)?;
+        self.storage.rename(&from, &to).at("move to quarantine", &from)?;
         self.storage.sync_dir(&quarantine).at("sync", &quarantine)?;
         self.sync()?;
         Ok(to)

@@ -27,14 +27,8 @@ const KIND_SKIPPABLE: u8 = 0x80;
 /// `durable_back` of a frame that claims nothing.
 const NO_CLAIM: u32 = u32::MAX;
 
-const _: () = assert!(
-    512_usize.is_multiple_of(HEADER_BYTES),
-    "headers tile a sector"
-);
-const _: () = assert!(
-    HEADER.is_multiple_of(ALIGN),
-    "a payload begins on a frame boundary"
-);
+const _: () = assert!(512_usize.is_multiple_of(HEADER_BYTES), "headers tile a sector");
+const _: () = assert!(HEADER.is_multiple_of(ALIGN), "a payload begins on a frame boundary");
 
 /// What a frame is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,20 +126,14 @@ pub(crate) struct Place {
 pub(crate) fn encode(content: &Content, place: &Place) -> ([u8; HEADER_BYTES], u32) {
     let mut bytes = [0; HEADER_BYTES];
     let payload_crc = content.payload_plain_crc ^ place.salt.payload_seed(place.offset, place.lsn);
-    let flags = if content.more_follows {
-        FLAG_MORE_FOLLOWS
-    } else {
-        0
-    };
+    let flags = if content.more_follows { FLAG_MORE_FOLLOWS } else { 0 };
     put(&mut bytes, 4, &[content.kind.code(), flags]);
     put(&mut bytes, 6, &content.records.to_le_bytes());
     put(&mut bytes, 8, &content.payload_len.to_le_bytes());
     put(&mut bytes, 12, &payload_crc.to_le_bytes());
     put(&mut bytes, 16, &place.lsn.to_le_bytes());
     put(&mut bytes, 24, &place.prev_crc.to_le_bytes());
-    let back = place
-        .durable
-        .map_or(NO_CLAIM, |durable| durable_back(place.position, durable));
+    let back = place.durable.map_or(NO_CLAIM, |durable| durable_back(place.position, durable));
     put(&mut bytes, 28, &back.to_le_bytes());
     let crc = header_crc(&bytes, place.salt, place.offset);
     put(&mut bytes, 0, &crc.to_le_bytes());
@@ -283,10 +271,7 @@ mod tests {
         for bit in 0..HEADER_BYTES * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                Header::decode(&flipped, Salt::new(7), 4096).is_none(),
-                "bit {bit}"
-            );
+            assert!(Header::decode(&flipped, Salt::new(7), 4096).is_none(), "bit {bit}");
         }
     }
 

@@ -100,9 +100,7 @@ impl Shared {
         let round = writer.sync.round + u64::from(wanted > target);
         let parity = usize::from(round % 2 == 1);
         writer.sync.waiting[parity] += 1;
-        let mut writer = self.rounds[parity]
-            .wait(writer)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.rounds[parity].wait(writer).unwrap_or_else(PoisonError::into_inner);
         writer.sync.waiting[parity] -= 1;
         writer
     }
@@ -121,10 +119,7 @@ impl Shared {
     /// Leads one round.
     fn lead<'a>(&'a self, mut writer: Guard<'a>) -> Guard<'a> {
         writer.sync.target = Some(writer.end.position);
-        let rescue = Rescue {
-            shared: self,
-            armed: true,
-        };
+        let rescue = Rescue { shared: self, armed: true };
         writer = self.drain(writer);
         if writer.poison.is_none() {
             let mark = writer.stored;
@@ -140,14 +135,11 @@ impl Shared {
     }
 
     /// Syncs the active segment up to `mark` and, if somebody wants one, writes a durable slot.
-    fn sync_round<'a>(&'a self, writer: Guard<'a>, mark: Mark) -> Guard<'a> {
+    fn sync_round<'a>(&'a self, mut writer: Guard<'a>, mark: Mark) -> Guard<'a> {
+        writer.active.announce_sync();
         let file = writer.active.file.clone();
         drop(writer);
-        let synced = if self.bugs.skip_sync {
-            Ok(())
-        } else {
-            file.sync()
-        };
+        let synced = if self.bugs.skip_sync { Ok(()) } else { file.sync() };
         let mut writer = self.lock();
         match synced.at("sync", &writer.active.path) {
             Ok(()) => self.make_durable(&mut writer, mark),
@@ -200,19 +192,14 @@ impl Shared {
 
     /// Publishes the writer's durable position, and `safe` if it is news.
     pub(crate) fn publish_durable(&self, writer: &Writer, safe: u64) {
-        self.published
-            .durable
-            .store(writer.durable, Ordering::Release);
+        self.published.durable.store(writer.durable, Ordering::Release);
         self.published.safe.fetch_max(safe, Ordering::AcqRel);
     }
 
     /// Brings everything appended into the page cache. With a map it is there already.
     pub(crate) fn drain<'a>(&'a self, mut writer: Guard<'a>) -> Guard<'a> {
         while writer.writing && writer.poison.is_none() {
-            writer = self
-                .roles
-                .wait(writer)
-                .unwrap_or_else(PoisonError::into_inner);
+            writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         if writer.poison.is_some() {
             return writer;
@@ -269,10 +256,7 @@ impl Drop for Rescue<'_> {
         if self.armed {
             let error = std::io::Error::other("the syncing thread panicked");
             let mut writer = self.shared.lock();
-            self.shared.fail(
-                &mut writer,
-                IoError::new("sync", &self.shared.dir.path, error),
-            );
+            self.shared.fail(&mut writer, IoError::new("sync", &self.shared.dir.path, error));
             writer.sync.target = None;
             writer.writing = false;
         }

@@ -42,15 +42,9 @@ pub struct SegmentInfo {
 impl Inspection {
     pub(crate) fn new(path: &Path, mut options: Options) -> Result<Self, OpenError> {
         let storage = Arc::clone(&options.storage);
-        let dir = Dir {
-            storage,
-            path: path.to_path_buf(),
-            skip_sync: false,
-        };
+        let dir = Dir { storage, path: path.to_path_buf(), skip_sync: false };
         if !open::find(&*dir.storage, path, crate::options::Create::Never)? {
-            return Err(OpenError::NotFound {
-                dir: path.to_path_buf(),
-            });
+            return Err(OpenError::NotFound { dir: path.to_path_buf() });
         }
         let manifest = open::load_manifest(&dir)?;
         let bugs = open::bugs_of(&options);
@@ -66,11 +60,7 @@ impl Inspection {
         };
         let checkup = recovery::check(&subject, options.progress.as_mut())?;
         open::check_unlisted(&dir, &manifest, &checkup, bugs)?;
-        Ok(Self {
-            dir,
-            manifest: Arc::new(manifest),
-            checkup,
-        })
+        Ok(Self { dir, manifest: Arc::new(manifest), checkup })
     }
 
     /// The journal: one per directory.

@@ -129,6 +129,18 @@ impl Journal {
         self.shared.append(batch, end)
     }
 
+    /// Makes segments ahead for `bytes` of frames, and waits until they are there.
+    ///
+    /// The journal keeps one segment ahead by itself; a burst that is faster than the disk can
+    /// zero-fill profits from more. They stay until they are used or the journal is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Full`] if the disk has no room; the journal is as it was.
+    pub fn reserve(&self, bytes: u64) -> Result<(), AppendError> {
+        self.shared.reserve(bytes)
+    }
+
     /// Waits until everything before `position` is durable; with level `Paranoid`, until a durable
     /// slot records it.
     ///
@@ -202,12 +214,7 @@ impl Journal {
         let safe = at(&published.safe);
         let durable = at(&published.durable);
         let appended = at(&published.appended);
-        Positions {
-            trimmed,
-            safe,
-            durable,
-            appended: appended.max(durable),
-        }
+        Positions { trimmed, safe, durable, appended: appended.max(durable) }
     }
 
     /// Makes a reader of the groups that are complete, from `from` on. It outlives the handle and
@@ -299,10 +306,7 @@ impl Shared {
         let mut writer = self.lock();
         while writer.writing || writer.sync.target.is_some() {
             // Another thread is still at work for somebody; it ends with or without success.
-            writer = self
-                .roles
-                .wait(writer)
-                .unwrap_or_else(PoisonError::into_inner);
+            writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         if let Err(WaitError::Poisoned(poison)) = synced {
             return Err(poison.into());
@@ -311,8 +315,7 @@ impl Shared {
         next.generation += 1;
         next.durable = writer.durable;
         next.closed = true;
-        self.dir
-            .switch_manifest(Some(&writer.manifest), &next, None)?;
+        self.dir.switch_manifest(Some(&writer.manifest), &next, None)?;
         writer.manifest = next;
         self.spares.remove_all();
         Ok(())

@@ -237,20 +237,10 @@ impl Manifest {
             incarnation: Incarnation::from_bytes(id_at(bytes, 64)),
             durable: u64_at(bytes, 80),
             closed: bytes[88] != 0,
-            segments: segment_bytes
-                .chunks(SEGMENT_BYTES)
-                .map(SegmentEntry::decode)
-                .collect(),
-            snapshots: snapshot_bytes
-                .chunks(SNAPSHOT_BYTES)
-                .map(SnapshotEntry::decode)
-                .collect(),
+            segments: segment_bytes.chunks(SEGMENT_BYTES).map(SegmentEntry::decode).collect(),
+            snapshots: snapshot_bytes.chunks(SNAPSHOT_BYTES).map(SnapshotEntry::decode).collect(),
         };
-        if manifest.is_consistent() {
-            Ok(manifest)
-        } else {
-            Err(ManifestDamage::Fields)
-        }
+        if manifest.is_consistent() { Ok(manifest) } else { Err(ManifestDamage::Fields) }
     }
 
     /// Whether segments follow each other and only the last is unsealed.
@@ -281,11 +271,7 @@ impl SegmentEntry {
     fn encode(&self, bytes: &mut [u8]) {
         let sealed = if self.seal.is_some() { FLAG_SEALED } else { 0 };
         let compacted = if self.compacted { FLAG_COMPACTED } else { 0 };
-        let continues = if self.continues_group {
-            FLAG_CONTINUES_GROUP
-        } else {
-            0
-        };
+        let continues = if self.continues_group { FLAG_CONTINUES_GROUP } else { 0 };
         put(bytes, 0, &self.first_lsn.to_le_bytes());
         put(bytes, 8, &self.first_position.to_le_bytes());
         put(bytes, 16, &self.salt.to_le_bytes());
@@ -345,12 +331,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let seal = SealEntry {
-            bytes: 5000,
-            last_lsn: 9,
-            end_position: 904,
-            digest: 77,
-        };
+        let seal = SealEntry { bytes: 5000, last_lsn: 9, end_position: 904, digest: 77 };
         let first = SegmentEntry {
             first_lsn: 1,
             first_position: 0,
@@ -371,13 +352,7 @@ mod tests {
             continues_group: false,
             seal: None,
         };
-        let snapshot = SnapshotEntry {
-            lsn: 5,
-            position: 500,
-            bytes: 1,
-            generation: 2,
-            digest: 3,
-        };
+        let snapshot = SnapshotEntry { lsn: 5, position: 500, bytes: 1, generation: 2, digest: 3 };
         Manifest {
             format: Format::CURRENT,
             journal: Uuid::from_bytes([1; 16]),
@@ -417,10 +392,7 @@ mod tests {
         let check = |change: fn(&mut Manifest)| {
             let mut manifest = manifest();
             change(&mut manifest);
-            assert_eq!(
-                Manifest::decode(&manifest.encode()),
-                Err(ManifestDamage::Fields)
-            );
+            assert_eq!(Manifest::decode(&manifest.encode()), Err(ManifestDamage::Fields));
         };
         check(|m| m.segments.swap(0, 1));
         check(|m| m.segments[0].seal = None);

@@ -18,7 +18,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use crate::bytes::size;
 
@@ -52,6 +52,10 @@ pub trait WriteMap: fmt::Debug + Send + Sync {
     ///
     /// If the range does not lie inside the map, or `offset` is not a multiple of 8.
     fn publish(&mut self, offset: u64, header: &[u8; 32]);
+
+    /// Says that a sync of this range comes next. A hint: a map may take the pages out of the page
+    /// table, all at once, instead of having the sync write-protect them one by one.
+    fn before_sync(&mut self, from: u64, to: u64);
 }
 
 /// A shared read-only map.
@@ -98,35 +102,53 @@ fn checked_len(file: &File, len: u64) -> io::Result<usize> {
     Ok(size(len))
 }
 
+/// Unit of the page table.
+const PAGE_BYTES: usize = 4096;
+/// After so many bytes without a sync, pages are made writable ahead.
+const STREAM_BYTES: usize = 64 << 10;
+/// So many bytes ahead: one call instead of a page fault for each page.
+const AHEAD_BYTES: usize = 256 << 10;
+
 /// A writable map of a whole segment.
 #[derive(Debug)]
 pub(crate) struct FileWriteMap {
     map: MmapRaw,
+    /// Up to where the last sync reached; before the first, where storing began.
+    synced: Option<usize>,
+    /// Pages before this were made writable ahead.
+    ready: usize,
 }
 
 impl FileWriteMap {
     pub(crate) fn new(file: &File, len: u64) -> io::Result<Self> {
         let len = checked_len(file, len)?;
-        Ok(Self {
-            map: MmapOptions::new().len(len).map_raw(file)?,
-        })
+        let map = MmapOptions::new().len(len).map_raw(file)?;
+        // A child of fork(2) has no part in the journal: its stores must not reach the file.
+        #[cfg(target_os = "linux")]
+        map.advise(memmap2::Advice::DontFork)?;
+        Ok(Self { map, synced: None, ready: 0 })
     }
 
-    /// Address of `offset`, of which `len` bytes lie inside the map.
-    fn at(&self, offset: u64, len: usize) -> *mut u8 {
-        let offset = size(offset);
-        assert!(
-            offset
-                .checked_add(len)
-                .is_some_and(|end| end <= self.map.len()),
-            "a store ends inside the segment that is mapped"
-        );
-        self.map.as_mut_ptr().wrapping_add(offset)
+    /// Makes the pages that come next writable if nothing was synced for a while. A journal that
+    /// syncs often gains nothing by it: the sync takes the pages away again, and writes them.
+    fn look_ahead(&mut self, offset: usize, len: usize) {
+        let end = offset + len;
+        let synced = *self.synced.get_or_insert(offset);
+        if end <= self.ready || end < synced + STREAM_BYTES {
+            return;
+        }
+        let to = (end + AHEAD_BYTES).min(self.map.len());
+        let from = self.ready.max(offset - offset % PAGE_BYTES);
+        self.ready = to;
+        #[cfg(target_os = "linux")]
+        if from < to {
+            // A hint: where it is not known, each page faults by itself.
+            drop(self.map.advise_range(memmap2::Advice::PopulateWrite, from, to - from));
+        }
     }
-}
 
-impl WriteMap for FileWriteMap {
-    fn store(&mut self, offset: u64, bytes: &[u8]) {
+    /// Copies `bytes` to `offset`.
+    fn copy(&mut self, offset: u64, bytes: &[u8]) {
         let to = self.at(offset, bytes.len());
         // SAFETY: `at` has checked that `bytes.len()` bytes at `to` lie inside the live map, which
         // is writable; `bytes` is ordinary memory of this process, so the two do not overlap. No
@@ -135,8 +157,25 @@ impl WriteMap for FileWriteMap {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
 
+    /// Address of `offset`, of which `len` bytes lie inside the map.
+    fn at(&self, offset: u64, len: usize) -> *mut u8 {
+        let offset = size(offset);
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.map.len()),
+            "a store ends inside the segment that is mapped"
+        );
+        self.map.as_mut_ptr().wrapping_add(offset)
+    }
+}
+
+impl WriteMap for FileWriteMap {
+    fn store(&mut self, offset: u64, bytes: &[u8]) {
+        self.look_ahead(size(offset), bytes.len());
+        self.copy(offset, bytes);
+    }
+
     fn publish(&mut self, offset: u64, header: &[u8; 32]) {
-        self.store(offset + 4, &header[4..]);
+        self.copy(offset + 4, &header[4..]);
         let first = crate::bytes::u32_at(header, 0).to_le();
         #[expect(clippy::cast_ptr_alignment, reason = "asserted in the next line")]
         let to = self.at(offset, 4).cast::<u32>();
@@ -146,6 +185,21 @@ impl WriteMap for FileWriteMap {
         // since they are above the published position.
         let word = unsafe { AtomicU32::from_ptr(to) };
         word.store(first, Ordering::Release);
+    }
+
+    fn before_sync(&mut self, from: u64, to: u64) {
+        let (from, to) = (size(from), size(to).min(self.map.len()));
+        if from >= to {
+            return;
+        }
+        (self.synced, self.ready) = (Some(to), 0);
+        // SAFETY: the map is a shared map of a file, so its content stays in the page cache and
+        // comes back at the next access; no reference into this map exists, only the pointers of
+        // `store` and `publish`, which this exclusive borrow keeps out.
+        let released =
+            unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
+        // A hint that was not taken costs time only.
+        drop(released);
     }
 }
 
@@ -158,9 +212,7 @@ pub(crate) struct FileReadMap {
 impl FileReadMap {
     pub(crate) fn new(file: &File, len: u64) -> io::Result<Self> {
         let len = checked_len(file, len)?;
-        Ok(Self {
-            map: MmapOptions::new().len(len).map_raw_read_only(file)?,
-        })
+        Ok(Self { map: MmapOptions::new().len(len).map_raw_read_only(file)? })
     }
 }
 

@@ -106,19 +106,10 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Parts, OpenError
     let ownership = find::own(&*storage, path)?;
     let medium = storage.medium(path).at("examine", path)?;
     if medium == Medium::Network && !options.allow_network_fs {
-        return Err(OpenError::NetworkFileSystem {
-            dir: path.to_path_buf(),
-        });
+        return Err(OpenError::NetworkFileSystem { dir: path.to_path_buf() });
     }
-    let dir = Dir {
-        storage,
-        path: path.to_path_buf(),
-        skip_sync: skips_dir_sync(&options),
-    };
-    let incarnation = dir
-        .storage
-        .incarnation()
-        .at("identify the system of", path)?;
+    let dir = Dir { storage, path: path.to_path_buf(), skip_sync: skips_dir_sync(&options) };
+    let incarnation = dir.storage.incarnation().at("identify the system of", path)?;
     // Another process may have made or removed the journal before the lock was taken.
     let manifest = if find(&*dir.storage, path, Create::IfMissing)? {
         load_manifest(&dir)?
@@ -136,46 +127,28 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Parts, OpenError
     // The decision is taken: from here on files change.
     let moved_files = tidy(&dir, &manifest)?;
     let write_mode = mode::choose(&dir, options.write_mode, medium)?;
-    let mut opening = Opening {
-        dir,
-        manifest,
-        checkup,
-        write_mode,
-        incarnation,
-        bugs,
-    };
+    let mut opening = Opening { dir, manifest, checkup, write_mode, incarnation, bugs };
     let (active, quarantined) = opening.apply(first_bytes(&options))?;
     let opened = opening.opened(exists, lost, quarantined, moved_files);
     let background = options.background;
     let shared = Arc::new(opening.into_shared(active, &options)?);
-    Ok(Parts {
-        shared,
-        opened,
-        ownership,
-        background,
-    })
+    Ok(Parts { shared, opened, ownership, background })
 }
 
 fn check_options(options: &Options) -> Result<(), OpenError> {
     let bytes = options.segment_bytes;
     if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) {
-        return Err(OpenError::Options {
-            what: "segment_bytes is not within 64 KiB and 1 GiB",
-        });
+        return Err(OpenError::Options { what: "segment_bytes is not within 64 KiB and 1 GiB" });
     }
     if !bytes.is_multiple_of(4096) {
-        return Err(OpenError::Options {
-            what: "segment_bytes is not a multiple of 4096",
-        });
+        return Err(OpenError::Options { what: "segment_bytes is not a multiple of 4096" });
     }
     Ok(())
 }
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn bugs_of(options: &Options) -> Bugs {
-    options
-        .planted
-        .map_or_else(Bugs::default, crate::testing::Planted::bugs)
+    options.planted.map_or_else(Bugs::default, crate::testing::Planted::bugs)
 }
 
 #[cfg(not(any(test, feature = "testing")))]
@@ -205,10 +178,7 @@ fn create(dir: &Dir, options: &Options, incarnation: Incarnation) -> Result<Mani
     dir.sync()?;
     let draw = || {
         let mut bytes = [0; 16];
-        let drawn = dir
-            .storage
-            .random(&mut bytes)
-            .at("draw a name for", &dir.path);
+        let drawn = dir.storage.random(&mut bytes).at("draw a name for", &dir.path);
         drawn.map(|()| Uuid::from_bytes(bytes))
     };
     let manifest = Manifest {
@@ -234,13 +204,7 @@ fn check_session(path: &Path, manifest: &Manifest, options: &Options) -> Result<
     if bits != 0 {
         let (major, minor) = (manifest.format.major, manifest.format.minor);
         let file = path.join(manifest::NAME);
-        return Err(NewerFormat::ReadOnly {
-            file,
-            major,
-            minor,
-            bits,
-        }
-        .into());
+        return Err(NewerFormat::ReadOnly { file, major, minor, bits }.into());
     }
     match options.session {
         Some(expected) if expected != manifest.session => Err(OpenError::WrongSession {
@@ -255,11 +219,7 @@ fn check_session(path: &Path, manifest: &Manifest, options: &Options) -> Result<
 /// Makes durable what a killed process left in the page cache, and drops what the cache holds, so
 /// that what is read next is what is on the disk (6.).
 fn sync_unsealed(dir: &Dir, manifest: &Manifest) -> Result<(), OpenError> {
-    for entry in manifest
-        .segments
-        .iter()
-        .filter(|entry| entry.seal.is_none())
-    {
+    for entry in manifest.segments.iter().filter(|entry| entry.seal.is_none()) {
         let path = dir.file(&entry.name());
         let file = match dir.storage.open(&path, Access::Write) {
             Ok(file) => file,
@@ -299,12 +259,7 @@ fn tidy(dir: &Dir, manifest: &Manifest) -> Result<Vec<PathBuf>, OpenError> {
     entries.sort();
     for entry in entries {
         let name = entry.name.to_string_lossy();
-        let listed = || {
-            manifest
-                .segments
-                .iter()
-                .any(|segment| segment.name() == name)
-        };
+        let listed = || manifest.segments.iter().any(|segment| segment.name() == name);
         match kind_of(&name, entry.is_dir) {
             FileKind::Known | FileKind::Snapshot => {}
             FileKind::Segment if listed() => {}

@@ -154,13 +154,8 @@ impl Reader {
             _ => false,
         };
         if gone {
-            let position = reader
-                .segments
-                .first()
-                .map_or(0, |first| first.first_position);
-            return Err(ReadError::Gone {
-                position: Position::new(position),
-            });
+            let position = reader.segments.first().map_or(0, |first| first.first_position);
+            return Err(ReadError::Gone { position: Position::new(position) });
         }
         if !reader.segments.is_empty() {
             reader.enter(reader.start_index())?;
@@ -175,10 +170,7 @@ impl Reader {
             From::Lsn(lsn) => segment.first_lsn <= lsn.get(),
             From::Position(position) => segment.first_position <= position.get(),
         };
-        let mut index = self
-            .segments
-            .partition_point(begins_before)
-            .saturating_sub(1);
+        let mut index = self.segments.partition_point(begins_before).saturating_sub(1);
         while index > 0 && self.segments[index].continues_group {
             index -= 1;
         }
@@ -207,23 +199,14 @@ impl Reader {
         let (file, bytes) = match opened {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ReadError::Gone {
-                    position: Position::new(entry.first_position),
-                });
+                return Err(ReadError::Gone { position: Position::new(entry.first_position) });
             }
             Err(error) => return Err(IoError::new("open", &path, error).into()),
         };
         let header = read_header(&*file).at("read", &path)?;
         let Some(header) = header.filter(|header| header.salt == entry.salt) else {
             let reason = CorruptReason::SegmentHeader;
-            return Err(corrupt(
-                &path,
-                0,
-                None,
-                entry.first_lsn,
-                entry.first_position,
-                reason,
-            ));
+            return Err(corrupt(&path, 0, None, entry.first_lsn, entry.first_position, reason));
         };
         check_format(&header.format, &path)?;
         self.at = At {
@@ -233,12 +216,7 @@ impl Reader {
             prev_crc: header.prev_crc,
         };
         let salt = Salt::new(self.source.salt(entry));
-        self.current = Some(Current {
-            index,
-            path,
-            bytes,
-            salt,
-        });
+        self.current = Some(Current { index, path, bytes, salt });
         Ok(())
     }
 
@@ -251,9 +229,7 @@ impl Reader {
     /// group's records are not delimited as its frame says. The reader stays in front of the group.
     pub fn next_group(&mut self) -> Result<Option<Group<'_>>, ReadError> {
         if self.spent {
-            return Err(ReadError::Gone {
-                position: Position::new(self.at.position),
-            });
+            return Err(ReadError::Gone { position: Position::new(self.at.position) });
         }
         loop {
             let before = (self.at, self.current.as_ref().map(|current| current.index));
@@ -312,11 +288,7 @@ impl Reader {
             if header.more_follows() {
                 continue;
             }
-            let meaning = if kind == Kind::SafePoint {
-                End::SafePoint
-            } else {
-                End::Batch
-            };
+            let meaning = if kind == Kind::SafePoint { End::SafePoint } else { End::Batch };
             let place = GroupPlace {
                 lsn: header.lsn,
                 begin: begin.unwrap_or_default(),
@@ -345,9 +317,7 @@ impl Reader {
     }
 
     fn current(&self) -> &Current {
-        self.current
-            .as_ref()
-            .expect("a frame was read from a segment")
+        self.current.as_ref().expect("a frame was read from a segment")
     }
 
     /// The payload in the reader's buffer or map.
@@ -355,28 +325,18 @@ impl Reader {
         let Some(payload) = payload else {
             return Ok(&self.assembled);
         };
-        let current = self
-            .current
-            .as_mut()
-            .expect("a frame was read from a segment");
+        let current = self.current.as_mut().expect("a frame was read from a segment");
         let end = payload.offset + payload.len as u64;
-        let bytes = current
-            .bytes
-            .get(payload.offset, payload.len, end)
-            .at("read", &current.path)?;
+        let bytes =
+            current.bytes.get(payload.offset, payload.len, end).at("read", &current.path)?;
         Ok(bytes.unwrap_or_default())
     }
 
     fn assemble(&mut self, payload: Payload) -> Result<(), ReadError> {
-        let current = self
-            .current
-            .as_mut()
-            .expect("a frame was read from a segment");
+        let current = self.current.as_mut().expect("a frame was read from a segment");
         let end = payload.offset + payload.len as u64;
-        let bytes = current
-            .bytes
-            .get(payload.offset, payload.len, end)
-            .at("read", &current.path)?;
+        let bytes =
+            current.bytes.get(payload.offset, payload.len, end).at("read", &current.path)?;
         self.assembled.extend_from_slice(bytes.unwrap_or_default());
         Ok(())
     }
@@ -410,28 +370,17 @@ impl Reader {
 
     /// Takes a new list of segments in: the place must still be part of the journal.
     fn adopt(&mut self) -> Result<(), ReadError> {
-        let salt = self
-            .current
-            .as_ref()
-            .map(|current| self.segments[current.index].salt);
+        let salt = self.current.as_ref().map(|current| self.segments[current.index].salt);
         self.refresh();
         let Some(salt) = salt else {
             return Ok(());
         };
-        let gone = ReadError::Gone {
-            position: Position::new(self.at.position),
-        };
-        let found = self
-            .segments
-            .iter()
-            .position(|segment| segment.salt == salt);
+        let gone = ReadError::Gone { position: Position::new(self.at.position) };
+        let found = self.segments.iter().position(|segment| segment.salt == salt);
         let Some(index) = found else {
             return Err(gone);
         };
-        if self.segments[index]
-            .seal
-            .is_some_and(|seal| self.at.position > seal.end_position)
-        {
+        if self.segments[index].seal.is_some_and(|seal| self.at.position > seal.end_position) {
             return Err(gone);
         }
         if let Some(current) = &mut self.current {
@@ -443,10 +392,7 @@ impl Reader {
     /// Verifies the next frame and moves behind it.
     fn frame(&mut self, limit: u64) -> Result<(Header, Payload), ReadError> {
         let at = self.at;
-        let current = self
-            .current
-            .as_mut()
-            .expect("there is a segment to read from");
+        let current = self.current.as_mut().expect("there is a segment to read from");
         let entry = &self.segments[current.index];
         let end = match entry.seal {
             Some(seal) => seal.bytes,

@@ -137,19 +137,10 @@ pub(crate) fn take(payload: &[u8], start: usize) -> Result<(Record<'_>, usize), 
     let available = payload.len() - at;
     let wanted = usize::try_from(len).unwrap_or(usize::MAX);
     if wanted > available {
-        return Err(MalformedRecord::LengthBeyondEnd {
-            at: start,
-            len,
-            available,
-        });
+        return Err(MalformedRecord::LengthBeyondEnd { at: start, len, available });
     }
     let end = at + wanted;
-    let record = Record {
-        tag,
-        version,
-        envelope: &payload[start..end],
-        payload_at: at - start,
-    };
+    let record = Record { tag, version, envelope: &payload[start..end], payload_at: at - start };
     Ok((record, end))
 }
 
@@ -160,11 +151,7 @@ pub(crate) fn check(payload: &[u8], expected: usize) -> Result<(), MalformedReco
         (_, at) = take(payload, at)?;
         actual += 1;
     }
-    if actual == expected {
-        Ok(())
-    } else {
-        Err(MalformedRecord::Count { expected, actual })
-    }
+    if actual == expected { Ok(()) } else { Err(MalformedRecord::Count { expected, actual }) }
 }
 
 /// The records of one group, in the order in which they were pushed.
@@ -180,11 +167,7 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     pub(crate) const fn new(payload: &'a [u8], count: usize) -> Self {
-        Self {
-            payload,
-            at: 0,
-            left: count,
-        }
+        Self { payload, at: 0, left: count }
     }
 }
 
@@ -235,20 +218,13 @@ mod tests {
         let take = |bytes: &[u8]| take(bytes, 0).map(|_| ());
         assert_eq!(take(&[]), Err(MalformedRecord::HeadCutShort { at: 0 }));
         assert_eq!(take(&[1, 1]), Err(MalformedRecord::HeadCutShort { at: 0 }));
-        assert_eq!(
-            take(&[0x80, 0, 1, 0]),
-            Err(MalformedRecord::Overlong { at: 0 })
-        );
+        assert_eq!(take(&[0x80, 0, 1, 0]), Err(MalformedRecord::Overlong { at: 0 }));
         assert_eq!(
             take(&[0xff, 0xff, 0xff, 0xff, 0x10, 1, 0]),
             Err(MalformedRecord::Overlong { at: 0 })
         );
         assert_eq!(take(&[0xff; 9]), Err(MalformedRecord::Overlong { at: 0 }));
-        let far = MalformedRecord::LengthBeyondEnd {
-            at: 0,
-            len: 2,
-            available: 1,
-        };
+        let far = MalformedRecord::LengthBeyondEnd { at: 0, len: 2, available: 1 };
         assert_eq!(take(&[1, 1, 2, 0]), Err(far));
     }
 

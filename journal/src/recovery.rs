@@ -142,21 +142,13 @@ struct Walk<'a, 'p> {
 /// One step of the walk.
 enum Step {
     Frame,
-    Damage {
-        reason: CorruptReason,
-        lsn: Option<u64>,
-    },
+    Damage { reason: CorruptReason, lsn: Option<u64> },
 }
 
 impl<'a, 'p> Walk<'a, 'p> {
     fn new(subject: &'a Subject<'a>, slot: Slot, progress: Option<&'p mut ProgressFn>) -> Self {
-        let start = Boundary {
-            segment: 0,
-            offset: SEGMENT_HEADER,
-            position: 0,
-            last_lsn: 0,
-            prev_crc: 0,
-        };
+        let start =
+            Boundary { segment: 0, offset: SEGMENT_HEADER, position: 0, last_lsn: 0, prev_crc: 0 };
         let segments = &subject.manifest.segments;
         let sealed = segments.iter().filter_map(|entry| entry.seal);
         let durable = sealed.map(|seal| seal.end_position).max().unwrap_or(0);
@@ -192,11 +184,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             Some(window) => window.switch_to(file, entry.physical_bytes),
             window => *window = Some(Window::new(file, entry.physical_bytes)),
         }
-        let salt = Salt::new(if self.subject.bugs.drop_salt {
-            0
-        } else {
-            entry.salt
-        });
+        let salt = Salt::new(if self.subject.bugs.drop_salt { 0 } else { entry.salt });
         let limit = entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes);
         let damage = loop {
             if self.at.offset == limit || self.ends_with_seal {
@@ -224,11 +212,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         path: &Path,
     ) -> Result<Arc<dyn StorageFile>, OpenError> {
         let direct = self.subject.direct && entry.seal.is_none();
-        let access = if direct {
-            Access::ReadDirect
-        } else {
-            Access::Read
-        };
+        let access = if direct { Access::ReadDirect } else { Access::Read };
         match self.subject.storage.open(path, access) {
             Ok(file) => Ok(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -285,21 +269,13 @@ impl<'a, 'p> Walk<'a, 'p> {
 
     /// Takes the next frame in.
     fn step(&mut self, salt: Salt, limit: u64, path: &Path) -> Result<Step, OpenError> {
-        let window = self
-            .window
-            .as_mut()
-            .expect("the segment's window was made on entry");
+        let window = self.window.as_mut().expect("the segment's window was made on entry");
         let checked = window.frame(salt, self.at.offset, limit).at("read", path)?;
         let (header, crc) = match checked {
             Checked::Frame { header, crc } => (header, crc),
             Checked::Damaged { reason, lsn } => return Ok(Step::Damage { reason, lsn }),
         };
-        let damage = |reason| {
-            Ok(Step::Damage {
-                reason,
-                lsn: Some(header.lsn),
-            })
-        };
+        let damage = |reason| Ok(Step::Damage { reason, lsn: Some(header.lsn) });
         if header.lsn != self.next_lsn {
             return damage(CorruptReason::Sequence);
         }
@@ -339,11 +315,8 @@ impl<'a, 'p> Walk<'a, 'p> {
             return Ok(());
         };
         let position = Position::new(self.at.position);
-        let report = Progress {
-            done_bytes: self.done_bytes,
-            total_bytes: self.total_bytes,
-            position,
-        };
+        let report =
+            Progress { done_bytes: self.done_bytes, total_bytes: self.total_bytes, position };
         match progress(report) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(OpenError::Stopped { position }),
@@ -360,11 +333,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             return Ok(());
         }
         let seal_inside = self.ends_with_seal && self.at.offset != seal.bytes;
-        let reason = if seal_inside {
-            CorruptReason::Seal
-        } else {
-            CorruptReason::SealedLength
-        };
+        let reason = if seal_inside { CorruptReason::Seal } else { CorruptReason::SealedLength };
         Err(self.unreadable(index, path, reason))
     }
 
@@ -414,10 +383,7 @@ impl<'a, 'p> Walk<'a, 'p> {
 
     /// Scans what follows the walk's end in a segment (1.) and takes its claims in (2.).
     fn rest(&mut self, entry: &SegmentEntry, path: &Path, salt: Salt) -> Result<Rest, OpenError> {
-        let window = self
-            .window
-            .as_mut()
-            .expect("the segment's window was made on entry");
+        let window = self.window.as_mut().expect("the segment's window was made on entry");
         let rest = rest::scan(window, entry, salt, self.at.offset).at("read", path)?;
         self.durable = self.durable.max(rest.durable);
         Ok(rest)
@@ -515,18 +481,10 @@ pub(crate) fn check_format(format: &Format, path: &Path) -> Result<(), NewerForm
     let (file, major, minor) = (PathBuf::from(path), format.major, format.minor);
     match format.check() {
         Ok(()) => Ok(()),
-        Err(Unusable::Major) => Err(NewerFormat::Major {
-            file,
-            major,
-            minor,
-            supported: FORMAT_MAJOR,
-        }),
-        Err(Unusable::Incompat(bits)) => Err(NewerFormat::Incompat {
-            file,
-            major,
-            minor,
-            bits,
-        }),
+        Err(Unusable::Major) => {
+            Err(NewerFormat::Major { file, major, minor, supported: FORMAT_MAJOR })
+        }
+        Err(Unusable::Incompat(bits)) => Err(NewerFormat::Incompat { file, major, minor, bits }),
     }
 }
 

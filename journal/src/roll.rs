@@ -47,10 +47,7 @@ impl SegmentMaker<'_> {
         spare: &Spare,
     ) -> Result<Active, IoError> {
         let mut salt = [0; 8];
-        self.dir
-            .storage
-            .random(&mut salt)
-            .at("draw a salt for", &self.dir.path)?;
+        self.dir.storage.random(&mut salt).at("draw a salt for", &self.dir.path)?;
         let salt = u64::from_le_bytes(salt);
         let entry = SegmentEntry {
             first_lsn: begin.first_lsn,
@@ -74,8 +71,7 @@ impl SegmentMaker<'_> {
             continues_group: begin.continues_group,
         };
         let name = entry.name();
-        self.dir
-            .make_segment(&spare.name, &*spare.file, &header, &name)?;
+        self.dir.make_segment(&spare.name, &*spare.file, &header, &name)?;
         manifest.segments.push(entry);
         let active = Place {
             path: self.dir.file(&name),
@@ -89,13 +85,7 @@ impl SegmentMaker<'_> {
 
     /// Opens the way of frames into a segment.
     pub(crate) fn activate(&self, place: Place) -> Result<Active, IoError> {
-        let Place {
-            path,
-            file,
-            salt,
-            offset,
-            bytes,
-        } = place;
+        let Place { path, file, salt, offset, bytes } = place;
         let sink = make_sink(self.mode, &*file, bytes).at("map", &path)?;
         let salt = Salt::new(if self.drop_salt { 0 } else { salt });
         Ok(Active {
@@ -105,6 +95,7 @@ impl SegmentMaker<'_> {
             salt,
             offset,
             bytes,
+            sync_announced: offset,
             next_requested: false,
         })
     }
@@ -162,6 +153,7 @@ impl Shared {
     ) -> Result<(), IoError> {
         writer.place(&Part::new(&[], 0), Kind::Seal, false);
         Self::write_queue(writer)?;
+        writer.active.announce_sync();
         if !self.bugs.roll_without_sync {
             writer.active.file.sync().at("sync", &writer.active.path)?;
         }
@@ -179,11 +171,8 @@ impl Shared {
         // The filler made room for the manifest, unless many segments were listed since.
         let prepared =
             (spare.manifest_bytes >= next.file_bytes(0)).then_some(spare.manifest_name.as_str());
-        self.dir
-            .switch_manifest(Some(&writer.manifest), &next, prepared)?;
-        self.published
-            .generation
-            .store(next.generation, Ordering::Release);
+        self.dir.switch_manifest(Some(&writer.manifest), &next, prepared)?;
+        self.published.generation.store(next.generation, Ordering::Release);
         writer.manifest = next;
         writer.active = active;
         writer.durable = writer.end.position;
@@ -208,20 +197,13 @@ impl Shared {
 fn make_sink(mode: WriteMode, file: &dyn StorageFile, bytes: u64) -> std::io::Result<Sink> {
     Ok(match mode {
         WriteMode::Map => Sink::Map(file.map_write(bytes, MapPermit::for_segment())?),
-        WriteMode::Pwrite => Sink::Queue {
-            bytes: Vec::new(),
-            at: 0,
-            other: Vec::new(),
-        },
+        WriteMode::Pwrite => Sink::Queue { bytes: Vec::new(), at: 0, other: Vec::new() },
     })
 }
 
 /// Seals the manifest's last segment where the writer stands.
 fn seal_last(manifest: &mut Manifest, writer: &Writer) {
-    let last = manifest
-        .segments
-        .last_mut()
-        .expect("the active segment is listed");
+    let last = manifest.segments.last_mut().expect("the active segment is listed");
     last.seal = Some(SealEntry {
         bytes: writer.active.offset,
         last_lsn: writer.end.lsn,

@@ -48,13 +48,8 @@ pub(crate) enum Unusable {
 }
 
 impl Format {
-    pub(crate) const CURRENT: Self = Self {
-        major: FORMAT_MAJOR,
-        minor: FORMAT_MINOR,
-        incompat: 0,
-        ro_compat: 0,
-        compat: 0,
-    };
+    pub(crate) const CURRENT: Self =
+        Self { major: FORMAT_MAJOR, minor: FORMAT_MINOR, incompat: 0, ro_compat: 0, compat: 0 };
 
     pub(crate) fn encode(&self, bytes: &mut [u8], at: usize) {
         put(bytes, at, &self.major.to_le_bytes());

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::background::Wake;
 use crate::durable_slot::DurableSlots;
 use crate::error::{AppendError, IoError, Poisoned};
 use crate::files::Dir;
@@ -53,7 +54,7 @@ pub(crate) struct Shared {
     /// Held while the journal is truncated.
     pub(crate) truncating: Mutex<()>,
     /// Wakes the background thread, if there is one.
-    pub(crate) watch: Mutex<Option<crossbeam_channel::Sender<()>>>,
+    pub(crate) watch: Mutex<Option<crossbeam_channel::Sender<Wake>>>,
 }
 
 impl Shared {
@@ -78,10 +79,7 @@ impl Shared {
 
     /// Stops the journal for good; the first cause counts. Wakes everybody.
     pub(crate) fn fail(&self, writer: &mut Writer, cause: IoError) -> Poisoned {
-        let poison = writer
-            .poison
-            .get_or_insert_with(|| Poisoned::new(cause))
-            .clone();
+        let poison = writer.poison.get_or_insert_with(|| Poisoned::new(cause)).clone();
         self.published.poisoned.store(true, Ordering::Release);
         self.wake_all();
         poison

@@ -90,9 +90,7 @@ impl Spares {
             .name("journal-filler".to_owned())
             .spawn(move || spares.run(&receiver))?;
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        Ok(Filler {
-            thread: Some(thread),
-        })
+        Ok(Filler { thread: Some(thread) })
     }
 
     fn run(&self, requests: &Receiver<Need>) {
@@ -128,10 +126,7 @@ impl Spares {
         drop(pool);
         self.answered.notify_all();
         if wants_reserve && !self.stop.load(Ordering::Relaxed) {
-            let need = Need {
-                segment_bytes: self.reserve_bytes,
-                ..need
-            };
+            let need = Need { segment_bytes: self.reserve_bytes, ..need };
             // A reserve that does not fit on the disk any more is missed later, not now.
             if let Ok(reserve) = self.fill(need) {
                 self.pool().reserve = Some(reserve);
@@ -183,9 +178,7 @@ impl Spares {
 
     fn send(&self, need: Need) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = requests
-            .as_ref()
-            .is_some_and(|sender| sender.send(need).is_ok());
+        let sent = requests.as_ref().is_some_and(|sender| sender.send(need).is_ok());
         drop(requests);
         if !sent {
             self.answer(need);
@@ -224,12 +217,25 @@ impl Spares {
                 self.send(need);
                 pool = self.pool();
             } else {
-                pool = self
-                    .answered
-                    .wait(pool)
-                    .unwrap_or_else(PoisonError::into_inner);
+                pool = self.answered.wait(pool).unwrap_or_else(PoisonError::into_inner);
             }
         }
+    }
+
+    /// Makes sure that so many spares are ready, waiting for the filler.
+    pub(crate) fn make_ready(&self, needs: &[Need]) -> Result<(), IoError> {
+        let mut made = Vec::new();
+        for need in needs {
+            match self.take(*need, *need, false) {
+                Ok(spare) => made.push(spare),
+                Err(error) => {
+                    self.pool().ready.extend(made);
+                    return Err(error);
+                }
+            }
+        }
+        self.pool().ready.extend(made);
+        Ok(())
     }
 
     /// Gives back a spare that was not needed after all.
@@ -253,13 +259,7 @@ impl Filler {
     /// Stops the thread after the spare that it is filling.
     pub(crate) fn stop(&mut self, spares: &Spares) {
         spares.stop.store(true, Ordering::Relaxed);
-        drop(
-            spares
-                .requests
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(spares.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(thread) = self.thread.take() {
             // A panic of the filler left nothing behind but temporary files.
             drop(thread.join());

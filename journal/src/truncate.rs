@@ -29,10 +29,7 @@ impl Shared {
         position: Position,
     ) -> Result<Truncated, TruncateError> {
         // One at a time: a boundary that was found stays where it is.
-        let _one = self
-            .truncating
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one = self.truncating.lock().unwrap_or_else(PoisonError::into_inner);
         // The cut begins with a sync; what is read for the boundary is then in the file.
         let appended = Position::new(self.published.appended.load(Ordering::Acquire));
         if let Err(crate::error::WaitError::Poisoned(poison)) = self.wait(appended, Want::Durable) {
@@ -42,10 +39,7 @@ impl Shared {
             .ok_or(TruncateError::NoSafePoint { position })?;
         let mut writer = self.lock();
         while writer.poison.is_none() && (writer.writing || writer.sync.target.is_some()) {
-            writer = self
-                .roles
-                .wait(writer)
-                .unwrap_or_else(PoisonError::into_inner);
+            writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(poison) = &writer.poison {
             return Err(poison.clone().into());
@@ -54,32 +48,21 @@ impl Shared {
             return Err(TruncateError::Closed);
         }
         if safe.position == writer.end.position {
-            return Ok(Truncated {
-                next: position,
-                quarantined: Vec::new(),
-            });
+            return Ok(Truncated { next: position, quarantined: Vec::new() });
         }
         let need = self.need(&writer.manifest, writer.active.bytes, 0);
-        let least = Need {
-            segment_bytes: segment_bytes_for(0),
-            ..need
-        };
+        let least = Need { segment_bytes: segment_bytes_for(0), ..need };
         let spare = match self.spares.take(need, least, false) {
             Ok(spare) => spare,
             Err(error) if error.is_out_of_space() => {
-                return Err(TruncateError::Full {
-                    needed: need.segment_bytes,
-                });
+                return Err(TruncateError::Full { needed: need.segment_bytes });
             }
             Err(error) => return Err(self.fail(&mut writer, error).into()),
         };
         match self.try_truncate(&mut writer, &safe, &spare) {
             Ok(quarantined) => {
                 self.wake_all();
-                Ok(Truncated {
-                    next: Position::new(writer.end.position),
-                    quarantined,
-                })
+                Ok(Truncated { next: Position::new(writer.end.position), quarantined })
             }
             Err(error) => Err(self.fail(&mut writer, error).into()),
         }
@@ -99,21 +82,14 @@ impl Shared {
         let leftover = cut::shorten(&self.dir, &mut next, self.bugs.drop_salt)?;
         let active = self.maker().make(&mut next, &begin, spare)?;
         next.generation += 1;
-        self.dir
-            .switch_manifest(Some(&writer.manifest), &next, Some(&spare.manifest_name))?;
+        self.dir.switch_manifest(Some(&writer.manifest), &next, Some(&spare.manifest_name))?;
         let before = std::mem::replace(&mut writer.manifest, next);
         let position = begin.first_position;
-        let mark = Mark {
-            position,
-            lsn: begin.first_lsn - 1,
-            safe: position,
-        };
+        let mark = Mark { position, lsn: begin.first_lsn - 1, safe: position };
         writer.active = active;
         (writer.end, writer.stored, writer.durable) = (mark, mark, position);
         writer.prev_crc = begin.prev_crc;
-        self.published
-            .generation
-            .store(writer.manifest.generation, Ordering::Release);
+        self.published.generation.store(writer.manifest.generation, Ordering::Release);
         self.publish_durable(writer, position);
         self.published.update(writer);
         quarantined.extend(cut::finish(&self.dir, &before, safe, end, leftover)?);

@@ -36,14 +36,7 @@ impl Window {
         let buffer = vec![0; room + BLOCK];
         let shift = buffer.as_ptr().align_offset(BLOCK);
         assert!(shift < BLOCK, "bytes can be aligned to a block");
-        Self {
-            file,
-            buffer,
-            shift,
-            room,
-            start: 0,
-            len: 0,
-        }
+        Self { file, buffer, shift, room, start: 0, len: 0 }
     }
 
     /// Goes on with another file; keeps the buffer if it is large enough.
@@ -59,10 +52,7 @@ impl Window {
     /// The bytes from `offset`, `len` of them or up to the end of the file. `len` is at most
     /// one block less than the window.
     pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
-        assert!(
-            len <= self.room - BLOCK,
-            "the window holds what is asked for"
-        );
+        assert!(len <= self.room - BLOCK, "the window holds what is asked for");
         let inside = offset >= self.start
             && offset.saturating_add(len as u64) <= self.start + self.len as u64;
         if !inside {
@@ -78,10 +68,7 @@ impl Window {
 
     /// The frame at `offset` if its two checksums hold and it ends at or before `limit`.
     pub(crate) fn frame(&mut self, salt: Salt, offset: u64, limit: u64) -> io::Result<Checked> {
-        let no_header = Ok(Checked::Damaged {
-            reason: CorruptReason::FrameHeader,
-            lsn: None,
-        });
+        let no_header = Ok(Checked::Damaged { reason: CorruptReason::FrameHeader, lsn: None });
         if limit.checked_sub(offset).is_none_or(|left| left < HEADER) {
             return no_header;
         }
@@ -92,12 +79,7 @@ impl Window {
         let Some((header, crc)) = Header::decode(bytes, salt, offset) else {
             return no_header;
         };
-        let damaged = |reason| {
-            Ok(Checked::Damaged {
-                reason,
-                lsn: Some(header.lsn),
-            })
-        };
+        let damaged = |reason| Ok(Checked::Damaged { reason, lsn: Some(header.lsn) });
         // The length is bounded by the segment before anything is done with it.
         if header.total_len() > limit - offset {
             return damaged(CorruptReason::Length);
@@ -132,8 +114,5 @@ pub(crate) enum Checked {
     /// A frame whose checksums hold, and its header's checksum.
     Frame { header: Header, crc: u32 },
     /// Anything else; with the sequence number if at least the header holds.
-    Damaged {
-        reason: CorruptReason,
-        lsn: Option<u64>,
-    },
+    Damaged { reason: CorruptReason, lsn: Option<u64> },
 }

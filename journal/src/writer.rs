@@ -51,11 +51,21 @@ pub(crate) struct Active {
     pub(crate) offset: u64,
     /// Length of the file.
     pub(crate) bytes: u64,
+    /// Up to here the map knows of a sync.
+    pub(crate) sync_announced: u64,
     /// Whether the next segment was asked for.
     pub(crate) next_requested: bool,
 }
 
 impl Active {
+    /// Tells the map that what was stored is about to be synced.
+    pub(crate) fn announce_sync(&mut self) {
+        let from = std::mem::replace(&mut self.sync_announced, self.offset);
+        if let Sink::Map(map) = &mut self.sink {
+            map.before_sync(from, self.offset);
+        }
+    }
+
     /// Whether a frame with this payload fits, with the seal behind it.
     pub(crate) fn fits(&self, payload_len: usize) -> bool {
         fits(self.offset, self.bytes, payload_len)
@@ -103,6 +113,8 @@ pub(crate) struct Writer {
     /// Whether a thread writes the queue.
     pub(crate) writing: bool,
     pub(crate) sync: Sync,
+    /// Where the background thread is asked to sync ahead of the next roll.
+    pub(crate) sync_early_at: u64,
     /// Whether the background thread watches for idleness.
     pub(crate) watched: bool,
     pub(crate) closed: bool,
@@ -199,7 +211,6 @@ impl Published {
     #[inline]
     pub(crate) fn update(&self, writer: &Writer) {
         self.appended.store(writer.end.position, Ordering::Release);
-        self.readable
-            .store(writer.stored.position, Ordering::Release);
+        self.readable.store(writer.stored.position, Ordering::Release);
     }
 }

@@ -91,8 +91,7 @@ impl Opening {
         next.generation += 1;
         next.incarnation = self.incarnation;
         next.closed = false;
-        self.dir
-            .switch_manifest(Some(&self.manifest), &next, None)?;
+        self.dir.switch_manifest(Some(&self.manifest), &next, None)?;
         Ok(std::mem::replace(&mut self.manifest, next))
     }
 
@@ -108,11 +107,7 @@ impl Opening {
 
     /// Goes on in the last segment.
     fn continue_segment(&self) -> Result<Active, IoError> {
-        let entry = self
-            .manifest
-            .segments
-            .last()
-            .expect("the journal ends in a segment");
+        let entry = self.manifest.segments.last().expect("the journal ends in a segment");
         let path = self.dir.file(&entry.name());
         let file = self.dir.open(&entry.name(), Access::Write)?;
         self.maker().activate(Place {
@@ -185,14 +180,8 @@ impl Opening {
         published.update(&writer);
         published.durable.store(writer.durable, Ordering::Relaxed);
         published.safe.store(writer.end.safe, Ordering::Relaxed);
-        published
-            .generation
-            .store(writer.manifest.generation, Ordering::Relaxed);
-        let trimmed = writer
-            .manifest
-            .segments
-            .first()
-            .map_or(0, |first| first.first_position);
+        published.generation.store(writer.manifest.generation, Ordering::Relaxed);
+        let trimmed = writer.manifest.segments.first().map_or(0, |first| first.first_position);
         published.trimmed.store(trimmed, Ordering::Relaxed);
         let shared = Shared {
             journal,
@@ -218,27 +207,15 @@ impl Opening {
     }
 
     fn into_writer(self, active: Active) -> Writer {
-        let entry = self
-            .manifest
-            .segments
-            .last()
-            .expect("there is an active segment");
+        let entry = self.manifest.segments.last().expect("there is an active segment");
         let continued = active.offset > SEGMENT_HEADER;
         let (position, lsn) = if continued {
             (self.checkup.end.position, self.checkup.end.last_lsn)
         } else {
             (entry.first_position, entry.first_lsn - 1)
         };
-        let kept = if self.checkup.needs_cut() {
-            self.checkup.safe
-        } else {
-            self.checkup.end
-        };
-        let end = Mark {
-            position,
-            lsn,
-            safe: position,
-        };
+        let kept = if self.checkup.needs_cut() { self.checkup.safe } else { self.checkup.end };
+        let end = Mark { position, lsn, safe: position };
         Writer {
             active,
             end,
@@ -248,6 +225,7 @@ impl Opening {
             prev_crc: kept.prev_crc,
             writing: false,
             sync: Sync::default(),
+            sync_early_at: position,
             watched: false,
             closed: false,
             poison: None,

@@ -41,16 +41,10 @@ pub(crate) fn find(storage: &dyn Storage, path: &Path, create: Create) -> Result
         let example = || PathBuf::from(&entry.name);
         match kind_of(&name, entry.is_dir) {
             FileKind::Segment | FileKind::Snapshot => {
-                return Err(OpenError::ManifestMissing {
-                    dir: dir(),
-                    example: example(),
-                });
+                return Err(OpenError::ManifestMissing { dir: dir(), example: example() });
             }
             FileKind::Known if name == manifest::PREVIOUS_NAME || name == "VOTE" => {
-                return Err(OpenError::ManifestMissing {
-                    dir: dir(),
-                    example: example(),
-                });
+                return Err(OpenError::ManifestMissing { dir: dir(), example: example() });
             }
             FileKind::Unknown => foreign = Some(example()),
             FileKind::Known | FileKind::Temporary => {}
@@ -58,10 +52,7 @@ pub(crate) fn find(storage: &dyn Storage, path: &Path, create: Create) -> Result
     }
     match (create, foreign) {
         (Create::Never, _) => Err(OpenError::NotFound { dir: dir() }),
-        (_, Some(example)) => Err(OpenError::ForeignDirectory {
-            dir: dir(),
-            example,
-        }),
+        (_, Some(example)) => Err(OpenError::ForeignDirectory { dir: dir(), example }),
         (_, None) => Ok(false),
     }
 }
@@ -74,25 +65,17 @@ pub(super) fn own(storage: &dyn Storage, path: &Path) -> Result<Ownership, OpenE
         Registration::new(identity).ok_or_else(|| OpenError::AlreadyOpen { dir: dir() })?;
     let lock_path = path.join(LOCK_NAME);
     let holder = format!("pid {}", std::process::id());
-    let lock = storage
-        .lock(&lock_path, &holder)
-        .map_err(|error| match error {
-            LockError::Held { holder } => OpenError::Locked { dir: dir(), holder },
-            LockError::Io(source) => IoError::new("lock", &lock_path, source).into(),
-        })?;
-    Ok(Ownership {
-        _lock: lock,
-        _registration: registration,
-    })
+    let lock = storage.lock(&lock_path, &holder).map_err(|error| match error {
+        LockError::Held { holder } => OpenError::Locked { dir: dir(), holder },
+        LockError::Io(source) => IoError::new("lock", &lock_path, source).into(),
+    })?;
+    Ok(Ownership { _lock: lock, _registration: registration })
 }
 
 /// Reads the manifest; missing, damaged or newer ones refuse.
 pub(crate) fn load_manifest(dir: &Dir) -> Result<Manifest, OpenError> {
     let file = dir.file(manifest::NAME);
-    let damaged = |damage| OpenError::ManifestDamaged {
-        file: file.clone(),
-        damage,
-    };
+    let damaged = |damage| OpenError::ManifestDamaged { file: file.clone(), damage };
     let handle = dir.open(manifest::NAME, Access::Read)?;
     let len = handle.len().at("examine", &file)?;
     if len > manifest::BYTES_MAX {
@@ -123,18 +106,12 @@ pub(crate) fn check_unlisted(
 ) -> Result<(), OpenError> {
     for entry in dir.storage.list(&dir.path).at("list", &dir.path)? {
         let name = entry.name.to_string_lossy();
-        let listed = manifest
-            .segments
-            .iter()
-            .any(|segment| segment.name() == name);
+        let listed = manifest.segments.iter().any(|segment| segment.name() == name);
         if kind_of(&name, entry.is_dir) != FileKind::Segment || listed {
             continue;
         }
         let segment = dir.path.join(&entry.name);
-        let file = dir
-            .storage
-            .open(&segment, Access::Read)
-            .at("open", &segment)?;
+        let file = dir.storage.open(&segment, Access::Read).at("open", &segment)?;
         let Some(header) = recovery::read_header(&*file).at("read", &segment)? else {
             continue;
         };
@@ -145,10 +122,7 @@ pub(crate) fn check_unlisted(
         let salt = Salt::new(if bugs.drop_salt { 0 } else { header.salt });
         let first = Window::new(file, len).frame(salt, SEGMENT_HEADER, len);
         if matches!(first.at("read", &segment)?, Checked::Frame { .. }) {
-            return Err(OpenError::ManifestOld {
-                file: dir.file(manifest::NAME),
-                segment,
-            });
+            return Err(OpenError::ManifestOld { file: dir.file(manifest::NAME), segment });
         }
     }
     Ok(())

@@ -20,11 +20,7 @@ pub(super) fn choose(
     match forced {
         Some(mode) => Ok(mode),
         None if medium != Medium::InPlace => Ok(WriteMode::Pwrite),
-        None => Ok(if map_agrees(dir)? {
-            WriteMode::Map
-        } else {
-            WriteMode::Pwrite
-        }),
+        None => Ok(if map_agrees(dir)? { WriteMode::Map } else { WriteMode::Pwrite }),
     }
 }
 

@@ -20,11 +20,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Open(Arc<Shared>),
-    Inspected {
-        dir: Dir,
-        manifest: Arc<Manifest>,
-        limit: u64,
-    },
+    Inspected { dir: Dir, manifest: Arc<Manifest>, limit: u64 },
 }
 
 impl Source {
@@ -124,17 +120,9 @@ impl Bytes {
     ) -> io::Result<Option<&[u8]>> {
         let (file, buffer, start, len) = match self {
             Self::Map(map) => return Ok(map.below_end(offset, wanted, end)),
-            Self::Buffer {
-                file,
-                buffer,
-                start,
-                len,
-            } => (file, buffer, start, len),
+            Self::Buffer { file, buffer, start, len } => (file, buffer, start, len),
         };
-        if offset
-            .checked_add(wanted as u64)
-            .is_none_or(|wanted_end| wanted_end > end)
-        {
+        if offset.checked_add(wanted as u64).is_none_or(|wanted_end| wanted_end > end) {
             return Ok(None);
         }
         let inside = offset >= *start && offset + wanted as u64 <= *start + *len as u64;

@@ -35,12 +35,7 @@ pub(crate) fn scan(
     from: u64,
 ) -> io::Result<Rest> {
     let limit = entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes);
-    let mut rest = Rest {
-        durable: 0,
-        frames: 0,
-        is_zero: true,
-        written_end: from,
-    };
+    let mut rest = Rest { durable: 0, frames: 0, is_zero: true, written_end: from };
     let mut offset = from;
     while offset < limit {
         let step = size(limit - offset).min(BLOCK - size(offset % BLOCK as u64));
@@ -52,10 +47,7 @@ pub(crate) fn scan(
             offset += step as u64;
             continue;
         }
-        let last = bytes
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .unwrap_or_default();
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
         rest.is_zero = false;
         rest.written_end = offset + last as u64 + 1;
         let block_end = offset + step as u64;
@@ -86,10 +78,8 @@ fn frame_at(
         return Ok(None);
     };
     let frames_before_max = (offset - SEGMENT_HEADER) / HEADER;
-    let plausible = header
-        .lsn
-        .checked_sub(entry.first_lsn)
-        .is_some_and(|before| before <= frames_before_max);
+    let plausible =
+        header.lsn.checked_sub(entry.first_lsn).is_some_and(|before| before <= frames_before_max);
     if !plausible {
         return Ok(None);
     }

@@ -66,10 +66,7 @@ impl Storage for FileStorage {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let is_dir = entry.file_type()?.is_dir();
-            entries.push(DirEntry {
-                name: entry.file_name(),
-                is_dir,
-            });
+            entries.push(DirEntry { name: entry.file_name(), is_dir });
         }
         Ok(entries)
     }
@@ -88,10 +85,7 @@ impl Storage for FileStorage {
             }
         }
         let file = retry(|| options.open(path))?;
-        Ok(Arc::new(OpenFile {
-            file,
-            direct: false,
-        }))
+        Ok(Arc::new(OpenFile { file, direct: false }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -117,9 +111,7 @@ impl Storage for FileStorage {
                 let mut note = String::new();
                 let read = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut note);
                 let holder = read.ok().map(|_| note.trim().to_owned());
-                return Err(LockError::Held {
-                    holder: holder.filter(|note| !note.is_empty()),
-                });
+                return Err(LockError::Held { holder: holder.filter(|note| !note.is_empty()) });
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
@@ -173,10 +165,7 @@ fn parse_boot_id(text: &str) -> Option<Incarnation> {
         let low = digits.next()?.to_digit(16)?;
         *byte = u8::try_from(high * 16 + low).ok()?;
     }
-    digits
-        .next()
-        .is_none()
-        .then(|| Incarnation::from_bytes(bytes))
+    digits.next().is_none().then(|| Incarnation::from_bytes(bytes))
 }
 
 /// Keeps the kernel's lock; it goes with the handle, or with the process.
@@ -227,12 +216,7 @@ impl StorageFile for OpenFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        read_full_at(
-            &self.file,
-            bytes,
-            offset,
-            if self.direct { DIRECT_BLOCK } else { 1 },
-        )
+        read_full_at(&self.file, bytes, offset, if self.direct { DIRECT_BLOCK } else { 1 })
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

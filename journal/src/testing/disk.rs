@@ -37,6 +37,8 @@ pub(super) struct State {
     /// Calls so far: all of them, and those that change something.
     pub(super) calls: u64,
     pub(super) changes: u64,
+    pub(super) bytes_read: u64,
+    pub(super) longest_read: usize,
     crash_after_changes: Option<u64>,
     faults: BTreeMap<u64, Fault>,
     /// From this call on every call fails.
@@ -105,6 +107,8 @@ impl SimDisk {
             next_node: 1,
             calls: 0,
             changes: 0,
+            bytes_read: 0,
+            longest_read: 0,
             crash_after_changes: None,
             faults: BTreeMap::new(),
             broken_from: None,
@@ -118,10 +122,7 @@ impl SimDisk {
             random: Seeded::new(seed),
             id: NEXT_DISK.fetch_add(1, Ordering::Relaxed),
         };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-            process: 1,
-        }
+        Self { state: Arc::new(Mutex::new(state)), process: 1 }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -141,10 +142,7 @@ impl SimDisk {
     pub fn fork(&self) -> Self {
         let mut state = self.state().clone();
         state.id = NEXT_DISK.fetch_add(1, Ordering::Relaxed);
-        Self {
-            state: Arc::new(Mutex::new(state)),
-            process: self.process,
-        }
+        Self { state: Arc::new(Mutex::new(state)), process: self.process }
     }
 
     /// How many I/O calls there were, reads included.
@@ -157,6 +155,13 @@ impl SimDisk {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.state().changes
+    }
+
+    /// Bytes that were read so far, and the most at once.
+    #[must_use]
+    pub fn bytes_read(&self) -> (u64, usize) {
+        let state = self.state();
+        (state.bytes_read, state.longest_read)
     }
 
     /// Stops the process after so many more calls that change something or sync.
@@ -242,10 +247,7 @@ impl SimDisk {
         state.locks.clear();
         let process = state.process;
         drop(state);
-        Self {
-            state: self.state,
-            process,
-        }
+        Self { state: self.state, process }
     }
 
     /// How many choices the next power cut has: sectors, lengths and directory changes that are not
@@ -253,40 +255,24 @@ impl SimDisk {
     #[must_use]
     pub fn pending(&self) -> usize {
         let state = self.state();
-        let sectors = state
-            .nodes
-            .values()
-            .map(Node::pending_sectors)
-            .sum::<usize>();
-        sectors
-            + state
-                .dirs
-                .values()
-                .map(Directory::pending_changes)
-                .sum::<usize>()
+        let sectors = state.nodes.values().map(Node::pending_sectors).sum::<usize>();
+        sectors + state.dirs.values().map(Directory::pending_changes).sum::<usize>()
     }
 
     /// The names in a directory, in order.
     #[must_use]
     pub fn names(&self, dir: impl AsRef<Path>) -> Vec<String> {
         let state = self.state();
-        let entries = state
-            .dirs
-            .get(dir.as_ref())
-            .map(|directory| directory.entries.keys());
+        let entries = state.dirs.get(dir.as_ref()).map(|directory| directory.entries.keys());
         let names = entries.into_iter().flatten();
-        names
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect()
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// The content of a file as a reader sees it; empty if there is none.
     #[must_use]
     pub fn content(&self, path: impl AsRef<Path>) -> Vec<u8> {
         let state = self.state();
-        let node = state
-            .find(path.as_ref())
-            .and_then(|node| state.nodes.get(&node));
+        let node = state.find(path.as_ref()).and_then(|node| state.nodes.get(&node));
         node.map(|node| node.bytes().to_vec()).unwrap_or_default()
     }
 
@@ -328,10 +314,7 @@ impl SimDisk {
 
 fn split(path: &Path) -> (PathBuf, OsString) {
     let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    (
-        parent,
-        path.file_name().map(OsString::from).unwrap_or_default(),
-    )
+    (parent, path.file_name().map(OsString::from).unwrap_or_default())
 }
 
 pub(super) fn not_found() -> io::Error {
@@ -383,14 +366,8 @@ impl State {
     }
 
     pub(super) fn used_sectors(&self) -> usize {
-        let named = self
-            .dirs
-            .values()
-            .flat_map(|directory| directory.entries.values());
-        named
-            .filter_map(|node| self.nodes.get(node))
-            .map(Node::sectors)
-            .sum()
+        let named = self.dirs.values().flat_map(|directory| directory.entries.values());
+        named.filter_map(|node| self.nodes.get(node)).map(Node::sectors).sum()
     }
 
     /// Forgets files that have no name any more and cannot get one back by a power cut.

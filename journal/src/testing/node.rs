@@ -159,11 +159,7 @@ impl Node {
         for (index, versions) in std::mem::take(&mut self.pending) {
             // 0 keeps what is durable, n the n-th content after it.
             if let Some(kept) = chooser.choose(versions.len() + 1).checked_sub(1) {
-                put_sector(
-                    Arc::<Vec<u8>>::make_mut(&mut self.durable),
-                    index,
-                    &versions[kept],
-                );
+                put_sector(Arc::<Vec<u8>>::make_mut(&mut self.durable), index, &versions[kept]);
             }
         }
         self.cached.clone_from(&self.durable);
@@ -176,10 +172,7 @@ impl Node {
 
     /// The content on the disk, for damage.
     pub(super) fn bytes_mut(&mut self) -> (&mut Vec<u8>, &mut Vec<u8>) {
-        (
-            Arc::make_mut(&mut self.cached),
-            Arc::make_mut(&mut self.durable),
-        )
+        (Arc::make_mut(&mut self.cached), Arc::make_mut(&mut self.durable))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -245,11 +238,7 @@ impl Directory {
             Change::Set(_, node) | Change::Rename(_, _, node) => Some(*node),
             Change::Remove(_) => None,
         });
-        self.entries
-            .values()
-            .chain(self.durable.values())
-            .copied()
-            .chain(pending)
+        self.entries.values().chain(self.durable.values()).copied().chain(pending)
     }
 
     pub(super) fn pending_changes(&self) -> usize {

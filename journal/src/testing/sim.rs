@@ -15,11 +15,7 @@ use crate::storage::{
 
 impl Storage for SimDisk {
     fn identity(&self, dir: &Path) -> io::Result<PathBuf> {
-        Ok(PathBuf::from(format!(
-            "simulated disk {}{}",
-            self.id(),
-            dir.display()
-        )))
+        Ok(PathBuf::from(format!("simulated disk {}{}", self.id(), dir.display())))
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -38,10 +34,7 @@ impl Storage for SimDisk {
         let mut entries: BTreeSet<DirEntry> = directory
             .entries
             .keys()
-            .map(|name| DirEntry {
-                name: name.clone(),
-                is_dir: false,
-            })
+            .map(|name| DirEntry { name: name.clone(), is_dir: false })
             .collect();
         for inner in state.dirs.keys().filter(|path| path.parent() == Some(dir)) {
             let name = inner.file_name().unwrap_or_default().to_owned();
@@ -63,11 +56,7 @@ impl Storage for SimDisk {
         };
         let direct = access == Access::ReadDirect;
         drop(state);
-        Ok(Arc::new(SimFile {
-            disk: self.clone(),
-            node,
-            direct,
-        }))
+        Ok(Arc::new(SimFile { disk: self.clone(), node, direct }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -104,16 +93,11 @@ impl Storage for SimDisk {
         let mut state = self.state();
         state.plain_call(self.process()).map_err(LockError::Io)?;
         if !state.locks.insert(path.to_path_buf()) {
-            return Err(LockError::Held {
-                holder: Some(holder.to_owned()),
-            });
+            return Err(LockError::Held { holder: Some(holder.to_owned()) });
         }
         state.create(path).map_err(LockError::Io)?;
         state.changed();
-        Ok(Box::new(SimLock {
-            disk: self.clone(),
-            path: path.to_path_buf(),
-        }))
+        Ok(Box::new(SimLock { disk: self.clone(), path: path.to_path_buf() }))
     }
 
     fn medium(&self, _dir: &Path) -> io::Result<Medium> {
@@ -174,7 +158,10 @@ impl StorageFile for SimFile {
         let mut state = self.disk.state();
         state.plain_call(self.disk.process())?;
         let node = state.nodes.get(&self.node).ok_or_else(not_found)?;
-        Ok(node.read(bytes, offset, self.direct))
+        let count = node.read(bytes, offset, self.direct);
+        state.bytes_read += count as u64;
+        state.longest_read = state.longest_read.max(bytes.len());
+        Ok(count)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -189,11 +176,7 @@ impl StorageFile for SimFile {
             Some(Fault::Io) => &bytes[..bytes.len() / 2],
             Some(Fault::LostSync) | None => bytes,
         };
-        state
-            .nodes
-            .entry(self.node)
-            .or_default()
-            .write(written, offset);
+        state.nodes.entry(self.node).or_default().write(written, offset);
         state.changed();
         match fault {
             Some(Fault::Io) => Err(State::error_of(Fault::Io)),
@@ -236,10 +219,7 @@ impl StorageFile for SimFile {
         if len > actual {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        Ok(Box::new(SimMap {
-            file: self.clone(),
-            len,
-        }))
+        Ok(Box::new(SimMap { file: self.clone(), len }))
     }
 
     fn map_read(&self, _len: u64, _permit: MapPermit) -> io::Result<Arc<dyn ReadMap>> {
@@ -256,19 +236,12 @@ struct SimMap {
 
 impl SimMap {
     fn write(&self, offset: u64, bytes: &[u8]) {
-        assert!(
-            offset + bytes.len() as u64 <= self.len,
-            "a store ends inside the map"
-        );
+        assert!(offset + bytes.len() as u64 <= self.len, "a store ends inside the map");
         let mut state = self.file.disk.state();
         if state.dead || state.process != self.file.disk.process() {
             return;
         }
-        state
-            .nodes
-            .entry(self.file.node)
-            .or_default()
-            .write(bytes, offset);
+        state.nodes.entry(self.file.node).or_default().write(bytes, offset);
         state.changed();
     }
 }
@@ -283,4 +256,6 @@ impl WriteMap for SimMap {
         self.write(offset + 4, &header[4..]);
         self.write(offset, &header[..4]);
     }
+
+    fn before_sync(&mut self, _from: u64, _to: u64) {}
 }

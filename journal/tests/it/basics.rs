@@ -51,26 +51,18 @@ fn segments_roll_and_readers_follow() {
             append(&journal, &payload);
             expected.push(payload);
             if number % 7 == 0 {
-                journal
-                    .wait(journal.positions().appended, Level::Process)
-                    .expect("stored");
+                journal.wait(journal.positions().appended, Level::Process).expect("stored");
                 seen.extend(payloads(&drain(&mut tail)));
             }
         }
-        journal
-            .wait(journal.positions().appended, Level::Process)
-            .expect("stored");
+        journal.wait(journal.positions().appended, Level::Process).expect("stored");
         seen.extend(payloads(&drain(&mut tail)));
         assert_eq!(seen, expected);
         drop(journal);
         let journal = open(dir.path(), small().write_mode(mode));
         assert_eq!(payloads(&read_all(&journal)), expected);
         let inspection = Journal::inspect(dir.path(), Options::new()).expect("sound");
-        assert!(
-            inspection.segments().len() >= 9,
-            "{:?}",
-            inspection.segments()
-        );
+        assert!(inspection.segments().len() >= 9, "{:?}", inspection.segments());
     }
 }
 
@@ -82,20 +74,13 @@ fn a_group_larger_than_a_segment_is_one_group() {
         append(&journal, b"before");
         let records: Vec<Vec<u8>> = (0..70_000_u32).map(|n| n.to_le_bytes().to_vec()).collect();
         let large = batch(records.iter().map(Vec::as_slice));
-        let appended = journal
-            .append(&large, End::SafePoint)
-            .expect("there is room");
+        let appended = journal.append(&large, End::SafePoint).expect("there is room");
         append(&journal, b"after");
-        journal
-            .wait_durable(journal.positions().appended)
-            .expect("durable");
+        journal.wait_durable(journal.positions().appended).expect("durable");
         let check = |journal: &Journal| {
             let groups = read_all(journal);
             assert_eq!(groups.len(), 3);
-            assert_eq!(
-                (groups[1].lsn, &groups[1].records),
-                (appended.lsn.get(), &records)
-            );
+            assert_eq!((groups[1].lsn, &groups[1].records), (appended.lsn.get(), &records));
             // Reading from inside the group begins with the next one.
             let inside = From::Position(Position::new(groups[1].position - 64));
             let rest = drain(&mut journal.read(inside).expect("readable"));
@@ -111,17 +96,11 @@ fn a_group_larger_than_a_segment_is_one_group() {
 fn reading_begins_where_it_is_told() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let journal = open(dir.path(), small());
-    let appended: Vec<_> = (0..500_u32)
-        .map(|n| append(&journal, &n.to_le_bytes()))
-        .collect();
+    let appended: Vec<_> = (0..500_u32).map(|n| append(&journal, &n.to_le_bytes())).collect();
     for (index, place) in appended.iter().enumerate() {
         let from = drain(&mut journal.read(From::Lsn(place.lsn)).expect("readable"));
         assert_eq!(from.len(), 500 - index);
-        let from = drain(
-            &mut journal
-                .read(From::Position(place.position))
-                .expect("readable"),
-        );
+        let from = drain(&mut journal.read(From::Position(place.position)).expect("readable"));
         assert_eq!(from.len(), 499 - index);
     }
 }
@@ -132,9 +111,7 @@ fn an_open_root_is_discarded_and_its_numbers_are_not_reused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let journal = open(dir.path(), small().write_mode(mode));
         append(&journal, b"kept");
-        let lost = journal
-            .append(&batch([&b"lost"[..]]), End::Batch)
-            .expect("there is room");
+        let lost = journal.append(&batch([&b"lost"[..]]), End::Batch).expect("there is room");
         drop(journal);
         let (journal, opened) = Journal::open(dir.path(), small().write_mode(mode)).expect("sound");
         assert_eq!(opened.found, Found::Cut);
@@ -153,22 +130,11 @@ fn an_empty_safe_point_completes_an_open_root_and_else_writes_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let journal = open(dir.path(), small());
     let empty = batch([]);
-    let start = journal
-        .append(&empty, End::SafePoint)
-        .expect("nothing to write");
+    let start = journal.append(&empty, End::SafePoint).expect("nothing to write");
     assert_eq!(start.position, Position::START);
-    journal
-        .append(&batch([&b"work"[..]]), End::Batch)
-        .expect("there is room");
-    let done = journal
-        .append(&empty, End::SafePoint)
-        .expect("there is room");
-    assert_eq!(
-        journal
-            .append(&empty, End::SafePoint)
-            .expect("nothing to write"),
-        done
-    );
+    journal.append(&batch([&b"work"[..]]), End::Batch).expect("there is room");
+    let done = journal.append(&empty, End::SafePoint).expect("there is room");
+    assert_eq!(journal.append(&empty, End::SafePoint).expect("nothing to write"), done);
     drop(journal);
     let journal = open(dir.path(), small());
     assert_eq!(payloads(&read_all(&journal)), [b"work"]);
@@ -188,15 +154,8 @@ fn limits_are_refused_and_leave_the_journal_as_it_was() {
     );
     assert_eq!(payloads(&read_all(&journal)), [longest]);
     let far = Position::new(1 << 40);
-    assert!(matches!(
-        journal.wait_durable(far),
-        Err(WaitError::NotAppended { .. })
-    ));
-    let gone = drain(
-        &mut journal
-            .read(From::Position(far))
-            .expect("the end may come there"),
-    );
+    assert!(matches!(journal.wait_durable(far), Err(WaitError::NotAppended { .. })));
+    let gone = drain(&mut journal.read(From::Position(far)).expect("the end may come there"));
     assert!(gone.is_empty());
 }
 
@@ -205,27 +164,18 @@ fn the_create_policy_and_the_session_are_respected() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("nested/journal");
     let never = Journal::open(&path, small().create(Create::Never));
-    assert!(
-        matches!(never, Err(OpenError::NotFound { .. })),
-        "{never:?}"
-    );
+    assert!(matches!(never, Err(OpenError::NotFound { .. })), "{never:?}");
     let session = Uuid::from_bytes([7; 16]);
     let options = || small().session(session);
     let (journal, opened) = Journal::open(&path, options().create(Create::New)).expect("new");
     assert_eq!((opened.session, journal.session()), (session, session));
     let twice = Journal::open(&path, options());
-    assert!(
-        matches!(twice, Err(OpenError::AlreadyOpen { .. })),
-        "{twice:?}"
-    );
+    assert!(matches!(twice, Err(OpenError::AlreadyOpen { .. })), "{twice:?}");
     drop(journal);
     let new = Journal::open(&path, options().create(Create::New));
     assert!(matches!(new, Err(OpenError::Exists { .. })), "{new:?}");
     let other = Journal::open(&path, small().session(Uuid::from_bytes([8; 16])));
-    assert!(
-        matches!(other, Err(OpenError::WrongSession { .. })),
-        "{other:?}"
-    );
+    assert!(matches!(other, Err(OpenError::WrongSession { .. })), "{other:?}");
     drop(open(&path, options().create(Create::Never)));
     assert!(matches!(
         Journal::open(&path, Options::new().segment_bytes(1)),
@@ -238,10 +188,7 @@ fn a_directory_of_something_else_is_left_alone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(dir.path().join("thesis.txt"), "years of work").expect("writable");
     let refused = Journal::open(dir.path(), small());
-    assert!(
-        matches!(refused, Err(OpenError::ForeignDirectory { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(OpenError::ForeignDirectory { .. })), "{refused:?}");
     let names: Vec<_> = std::fs::read_dir(dir.path()).expect("readable").collect();
     assert_eq!(names.len(), 1);
 }

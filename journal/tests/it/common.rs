@@ -24,9 +24,7 @@ pub(crate) fn batch<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> Batch {
 
 /// Appends one record as a safe point.
 pub(crate) fn append(journal: &Journal, payload: &[u8]) -> Appended {
-    journal
-        .append(&batch([payload]), End::SafePoint)
-        .expect("there is room")
+    journal.append(&batch([payload]), End::SafePoint).expect("there is room")
 }
 
 /// Reads everything that is left.
@@ -37,10 +35,7 @@ pub(crate) fn drain(reader: &mut Reader) -> Vec<Seen> {
             lsn: group.lsn().get(),
             position: group.position().get(),
             end: group.end(),
-            records: group
-                .records()
-                .map(|record| record.payload().to_vec())
-                .collect(),
+            records: group.records().map(|record| record.payload().to_vec()).collect(),
         });
     }
     groups
@@ -53,10 +48,7 @@ pub(crate) fn read_all(journal: &Journal) -> Vec<Seen> {
 
 /// The payloads of all records, without their groups.
 pub(crate) fn payloads(groups: &[Seen]) -> Vec<Vec<u8>> {
-    groups
-        .iter()
-        .flat_map(|group| group.records.clone())
-        .collect()
+    groups.iter().flat_map(|group| group.records.clone()).collect()
 }
 
 /// Options for small journals.

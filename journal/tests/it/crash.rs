@@ -26,22 +26,16 @@ pub(crate) fn check_end(world: &World, seed: u64) -> Result<(), Violation> {
     if world.disk.pending() <= EXHAUSTIVE_MAX {
         let mut choices = Exhaustive::default();
         loop {
-            world
-                .branch(world.disk.fork())
-                .crash(&mut Crash::PowerCut(&mut choices))?;
+            world.branch(world.disk.fork()).crash(&mut Crash::PowerCut(&mut choices))?;
             if !choices.advance() {
                 return Ok(());
             }
         }
     }
-    world
-        .branch(world.disk.fork())
-        .crash(&mut Crash::PowerCut(&mut Fixed::Nothing))?;
+    world.branch(world.disk.fork()).crash(&mut Crash::PowerCut(&mut Fixed::Nothing))?;
     for sample in 0..SAMPLES {
         let mut chooser = Seeded::new(seed * SAMPLES + sample);
-        world
-            .branch(world.disk.fork())
-            .crash(&mut Crash::PowerCut(&mut chooser))?;
+        world.branch(world.disk.fork()).crash(&mut Crash::PowerCut(&mut chooser))?;
     }
     Ok(())
 }
@@ -83,14 +77,8 @@ fn every_crash_of_a_run_keeps_what_was_acknowledged() {
 #[test]
 fn every_crash_of_a_roll_a_cut_and_an_idle_slot_keeps_what_was_acknowledged() {
     for mode in [WriteMode::Map, WriteMode::Pwrite] {
-        for steps in [
-            "asrasra",
-            "asbkasbcas",
-            "asaswasawa",
-            "asasatasat",
-            "nnbBrnxn",
-            "Babrbasxk",
-        ] {
+        for steps in ["asrasra", "asbkasbcas", "asaswasawa", "asasatasat", "nnbBrnxn", "Babrbasxk"]
+        {
             check_run(Setup::new(mode), steps);
         }
     }
@@ -112,12 +100,8 @@ fn check_recovery(setup: Setup, steps: &str, seed: u64) {
         for second in (0..60).step_by(7) {
             let mut twice = once.branch(once.disk.power_cut(&mut chooser));
             twice.disk.crash_after(second);
-            twice
-                .start(required)
-                .expect("a dead process claims nothing");
-            let third = twice
-                .branch(twice.disk.power_cut(&mut chooser))
-                .start(required);
+            twice.start(required).expect("a dead process claims nothing");
+            let third = twice.branch(twice.disk.power_cut(&mut chooser)).start(required);
             third.unwrap_or_else(|violation| {
                 panic!("{steps}, recovery stopped after {first} and {second}: {violation}")
             });
@@ -134,10 +118,7 @@ fn check_recovery(setup: Setup, steps: &str, seed: u64) {
 #[test]
 fn recovery_that_is_interrupted_twice_still_ends_right() {
     for mode in [WriteMode::Map, WriteMode::Pwrite] {
-        for (seed, steps) in ["asab", "asaBba", "asrabb", "sasnatba", "abBrba"]
-            .iter()
-            .enumerate()
-        {
+        for (seed, steps) in ["asab", "asaBba", "asrabb", "sasnatba", "abBrba"].iter().enumerate() {
             check_recovery(Setup::new(mode), steps, seed as u64);
         }
     }

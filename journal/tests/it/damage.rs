@@ -62,16 +62,10 @@ impl Base {
             let positions = journal.positions();
             match step {
                 'a' | 'b' => {
-                    let end = if step == 'a' {
-                        End::SafePoint
-                    } else {
-                        End::Batch
-                    };
+                    let end = if step == 'a' { End::SafePoint } else { End::Batch };
                     let payload = vec![b'0' + u8::try_from(number % 70).expect("small"); number];
                     let appended = journal.append(&batch([&payload[..]]), end).expect("room");
-                    journal
-                        .wait(appended.position, Level::Process)
-                        .expect("stored");
+                    journal.wait(appended.position, Level::Process).expect("stored");
                     groups.push(Group {
                         payload,
                         end,
@@ -92,13 +86,7 @@ impl Base {
         }
         let disk = disk.power_cut(&mut Fixed::Everything);
         drop(journal);
-        let mut base = Self {
-            disk,
-            setup,
-            groups,
-            durable,
-            active: PathBuf::new(),
-        };
+        let mut base = Self { disk, setup, groups, durable, active: PathBuf::new() };
         base.locate();
         base
     }
@@ -119,9 +107,7 @@ impl Base {
         let inspection = Journal::inspect(DIR, options).expect("sound");
         let segments = inspection.segments();
         for group in &mut self.groups {
-            let of = segments
-                .iter()
-                .rfind(|segment| segment.begin.get() <= group.begin);
+            let of = segments.iter().rfind(|segment| segment.begin.get() <= group.begin);
             let segment = of.expect("a segment holds the group");
             let offset =
                 HEADER + usize::try_from(group.begin - segment.begin.get()).expect("small");
@@ -129,8 +115,7 @@ impl Base {
             group.bytes = offset..offset + 32 + 3 + group.payload.len();
             group.file.clone_from(&segment.file);
         }
-        self.active
-            .clone_from(&segments.last().expect("a segment").file);
+        self.active.clone_from(&segments.last().expect("a segment").file);
     }
 
     /// What must happen to a journal of which one file now has these bytes.
@@ -153,9 +138,7 @@ impl Base {
 
     /// How many of the first groups end with a safe point.
     fn safe_prefix(&self, groups: usize) -> usize {
-        let safe = self.groups[..groups]
-            .iter()
-            .rposition(|group| group.end == End::SafePoint);
+        let safe = self.groups[..groups].iter().rposition(|group| group.end == End::SafePoint);
         safe.map_or(0, |index| index + 1)
     }
 
@@ -169,16 +152,11 @@ impl Base {
             match (self.setup.open(&disk), &expected) {
                 (Err(OpenError::Corrupt(corrupt)), Expected::Refuse) => {
                     assert_eq!(corrupt.file, file, "{what}");
-                    assert!(
-                        snapshot(&disk) == before,
-                        "{what}: refusing has changed a file"
-                    );
+                    assert!(snapshot(&disk) == before, "{what}: refusing has changed a file");
                 }
                 (Ok(journal), Expected::Groups(count)) => {
                     let found = payloads_of(&journal);
-                    let wanted = self.groups[..*count]
-                        .iter()
-                        .map(|group| group.payload.clone());
+                    let wanted = self.groups[..*count].iter().map(|group| group.payload.clone());
                     assert!(found == wanted.collect::<Vec<_>>(), "{what}: wrong groups");
                 }
                 (found, expected) => {
@@ -201,9 +179,7 @@ fn payloads_of(journal: &Journal) -> Vec<Vec<u8>> {
 /// The content of every file of the journal that opening may not touch.
 fn snapshot(disk: &SimDisk) -> Vec<Vec<u8>> {
     let names = disk.names(DIR).into_iter();
-    names
-        .map(|name| disk.content(Path::new(DIR).join(name)))
-        .collect()
+    names.map(|name| disk.content(Path::new(DIR).join(name))).collect()
 }
 
 const STEPS: &str = "asaasrabaswabbasaab";
@@ -214,10 +190,7 @@ fn setup() -> Setup {
 
 /// The segments of a journal with its own and its closed variant.
 fn bases() -> [Base; 2] {
-    [
-        Base::new(setup(), STEPS),
-        Base::closed(setup(), "asaasrabaswabbasaaba"),
-    ]
+    [Base::new(setup(), STEPS), Base::closed(setup(), "asaasrabaswabbasaaba")]
 }
 
 fn files(base: &Base) -> Vec<PathBuf> {
@@ -229,12 +202,7 @@ fn files(base: &Base) -> Vec<PathBuf> {
 /// Bytes of a file up to the end of its last group, and a little more.
 fn used(base: &Base, file: &Path) -> usize {
     let groups = base.groups.iter().filter(|group| group.file == file);
-    groups
-        .map(|group| group.bytes.end)
-        .max()
-        .unwrap_or(HEADER)
-        .next_multiple_of(8)
-        + 48
+    groups.map(|group| group.bytes.end).max().unwrap_or(HEADER).next_multiple_of(8) + 48
 }
 
 #[test]
@@ -244,10 +212,7 @@ fn every_flipped_bit_is_answered_right() {
             let original = base.disk.content(&file);
             for at in HEADER..used(&base, &file) {
                 if file != base.active
-                    && !base
-                        .groups
-                        .iter()
-                        .any(|g| g.file == file && g.bytes.contains(&at))
+                    && !base.groups.iter().any(|g| g.file == file && g.bytes.contains(&at))
                 {
                     continue; // Seals of rolled segments are tested apart.
                 }
@@ -270,11 +235,7 @@ fn every_truncation_of_the_last_segment_is_answered_right() {
     for base in bases() {
         let original = base.disk.content(&base.active);
         for len in HEADER..used(&base, &base.active) {
-            base.check(
-                &format!("cut to {len} bytes"),
-                &base.active,
-                &original[..len],
-            );
+            base.check(&format!("cut to {len} bytes"), &base.active, &original[..len]);
         }
     }
 }
@@ -354,10 +315,7 @@ fn both_copies_of_a_segment_header_are_needed_to_lose_it() {
                 content[3584 + 9] ^= 1;
             });
             let corrupt = refusal(&base, &disk);
-            assert_eq!(
-                (corrupt.file, corrupt.reason),
-                (file, CorruptReason::SegmentHeader)
-            );
+            assert_eq!((corrupt.file, corrupt.reason), (file, CorruptReason::SegmentHeader));
         }
     }
 }
@@ -379,10 +337,7 @@ fn a_damaged_seal_of_a_rolled_segment_refuses() {
         let disk = base.disk.fork();
         disk.damage(&file, |content| content[at] ^= 4);
         let corrupt = refusal(&base, &disk);
-        assert_eq!(
-            (corrupt.offset, corrupt.reason),
-            (seal as u64, CorruptReason::FrameHeader)
-        );
+        assert_eq!((corrupt.offset, corrupt.reason), (seal as u64, CorruptReason::FrameHeader));
     }
 }
 
@@ -396,10 +351,7 @@ fn missing_renamed_and_foreign_segments_refuse() {
         assert_eq!(refusal(&base, &disk).reason, CorruptReason::SegmentMissing);
 
         let disk = base.disk.fork();
-        disk.displace(
-            &file,
-            Some(&file.with_file_name("seg-00000000000000000777-0000.jnl")),
-        );
+        disk.displace(&file, Some(&file.with_file_name("seg-00000000000000000777-0000.jnl")));
         assert_eq!(refusal(&base, &disk).reason, CorruptReason::SegmentMissing);
 
         let disk = base.disk.fork();
@@ -407,9 +359,7 @@ fn missing_renamed_and_foreign_segments_refuse() {
         assert_eq!(refusal(&base, &disk).reason, CorruptReason::SegmentForeign);
     }
     // The two segments in each other's place.
-    let [first, second] = &files(&base)[..] else {
-        panic!("two segments")
-    };
+    let [first, second] = &files(&base)[..] else { panic!("two segments") };
     let disk = base.disk.fork();
     disk.plant(first, &base.disk.content(second));
     disk.plant(second, &base.disk.content(first));
@@ -421,20 +371,11 @@ fn a_duplicated_segment_is_moved_aside() {
     let base = Base::new(setup(), STEPS);
     let disk = base.disk.fork();
     let name = "seg-00000000000000000002-0000.jnl";
-    disk.plant(
-        Path::new(DIR).join(name),
-        &base.disk.content(&base.groups[0].file),
-    );
+    disk.plant(Path::new(DIR).join(name), &base.disk.content(&base.groups[0].file));
     let (journal, opened) =
         Journal::open(DIR, base.setup.options(&disk)).expect("the manifest knows better");
-    assert_eq!(
-        opened.moved_files,
-        [Path::new(DIR).join("quarantine").join(name)]
-    );
-    assert_eq!(
-        payloads_of(&journal).len(),
-        base.safe_prefix(base.groups.len())
-    );
+    assert_eq!(opened.moved_files, [Path::new(DIR).join("quarantine").join(name)]);
+    assert_eq!(payloads_of(&journal).len(), base.safe_prefix(base.groups.len()));
 }
 
 #[test]
@@ -451,30 +392,18 @@ fn a_manifest_that_is_missing_damaged_or_old_refuses() {
         error
     };
     let missing = open(&|disk| disk.displace(&manifest, None));
-    assert!(
-        matches!(missing, OpenError::ManifestMissing { .. }),
-        "{missing:?}"
-    );
+    assert!(matches!(missing, OpenError::ManifestMissing { .. }), "{missing:?}");
     // Head, two segments, trailer.
     let content = 128 + 2 * 96 + 12;
     for at in 0..content {
         for bit in 0..8 {
             let error = open(&|disk| disk.damage(&manifest, |bytes| bytes[at] ^= 1 << bit));
-            assert!(
-                matches!(error, OpenError::ManifestDamaged { .. }),
-                "byte {at}: {error:?}"
-            );
+            assert!(matches!(error, OpenError::ManifestDamaged { .. }), "byte {at}: {error:?}");
         }
         let error = open(&|disk| disk.damage(&manifest, |bytes| bytes.truncate(at)));
-        assert!(
-            matches!(error, OpenError::ManifestDamaged { .. }),
-            "length {at}: {error:?}"
-        );
+        assert!(matches!(error, OpenError::ManifestDamaged { .. }), "length {at}: {error:?}");
     }
-    assert!(
-        original[content..].iter().all(|byte| *byte == 0),
-        "the rest says nothing"
-    );
+    assert!(original[content..].iter().all(|byte| *byte == 0), "the rest says nothing");
     let previous = base.disk.content(Path::new(DIR).join("MANIFEST.prev"));
     let old = open(&|disk| disk.plant(&manifest, &previous));
     assert!(matches!(old, OpenError::ManifestOld { .. }), "{old:?}");
@@ -518,18 +447,11 @@ fn paranoid_tells_damage_of_the_last_group_from_a_torn_tail() {
         batch.push(1, 1, b"last").expect("short");
         journal.commit(&batch, level).expect("room");
         let disk = disk.power_cut(&mut Fixed::Nothing);
-        let segment = disk
-            .names(DIR)
-            .into_iter()
-            .find(|name| name.starts_with("seg-"));
+        let segment = disk.names(DIR).into_iter().find(|name| name.starts_with("seg-"));
         let segment = Path::new(DIR).join(segment.expect("a segment"));
         disk.damage(&segment, |content| content[HEADER + 40 + 33] ^= 1);
         let opened = setup.open(&disk);
-        assert_eq!(
-            matches!(opened, Err(OpenError::Corrupt(_))),
-            refuses,
-            "{opened:?}"
-        );
+        assert_eq!(matches!(opened, Err(OpenError::Corrupt(_))), refuses, "{opened:?}");
     }
 }
 
@@ -563,9 +485,7 @@ fn a_bad_frame_taken_for_the_end_is_found() {
     let mut damaged = original;
     damaged[HEADER + 33] ^= 1;
     assert_eq!(base.expect(&base.active, &damaged), Expected::Refuse);
-    let journal = setup
-        .open(&disk)
-        .expect("the planted bug loses everything without a word");
+    let journal = setup.open(&disk).expect("the planted bug loses everything without a word");
     assert!(payloads_of(&journal).is_empty());
 }
 
@@ -574,9 +494,7 @@ fn a_hole_without_a_restart_refuses_and_names_the_way_out() {
     let base = Base::new(setup(), "aaaa");
     // Opening and killing makes the last start of the system this one.
     drop(base.setup.open(&base.disk).map(|journal| {
-        journal
-            .append(&batch([&b"x"[..]]), End::SafePoint)
-            .expect("room");
+        journal.append(&batch([&b"x"[..]]), End::SafePoint).expect("room");
     }));
     let disk = base.disk.kill();
     let inspection = Journal::inspect(DIR, base.setup.options(&disk)).expect("sound");
@@ -586,20 +504,13 @@ fn a_hole_without_a_restart_refuses_and_names_the_way_out() {
     let disk = SimDisk::new(11);
     let journal = setup.open(&disk).expect("a new journal");
     for number in 0..4_u8 {
-        journal
-            .append(&batch([&[number; 9][..]]), End::SafePoint)
-            .expect("room");
+        journal.append(&batch([&[number; 9][..]]), End::SafePoint).expect("room");
     }
-    let segment = disk
-        .names(DIR)
-        .into_iter()
-        .find(|name| name.starts_with("seg-"));
+    let segment = disk.names(DIR).into_iter().find(|name| name.starts_with("seg-"));
     let segment = Path::new(DIR).join(segment.expect("a segment"));
     let disk = disk.kill();
     disk.damage(&segment, |content| content[HEADER + 48 + 33] ^= 1);
-    let error = setup
-        .open(&disk)
-        .expect_err("a killed process leaves no hole");
+    let error = setup.open(&disk).expect_err("a killed process leaves no hole");
     assert!(error.to_string().contains("--after-power-loss"), "{error}");
     let mut lost = setup;
     lost.after_power_loss = true;

@@ -45,10 +45,7 @@ fn run_with_fault(setup: Setup, number: u64, fault: Fault) -> bool {
             _ => after.crash(&mut Crash::PowerCut(&mut chooser)),
         };
         if let Err(violation) = result {
-            panic!(
-                "{:?}, {fault:?} at call {number}, ending {cut}: {violation}",
-                setup.mode
-            );
+            panic!("{:?}, {fault:?} at call {number}, ending {cut}: {violation}", setup.mode);
         }
     }
     reached
@@ -105,9 +102,7 @@ fn a_failed_sync_poisons_everybody_with_the_same_error() {
         let disk = SimDisk::new(1);
         let journal = Arc::new(setup.open(&disk).expect("a new journal"));
         append(&journal, b"kept");
-        journal
-            .wait_durable(journal.positions().appended)
-            .expect("durable");
+        journal.wait_durable(journal.positions().appended).expect("durable");
         let threads = 8;
         let appended: Vec<_> = (0..threads).map(|n| append(&journal, &[n])).collect();
         // With `Pwrite`, a write comes first and takes the fault as well.
@@ -125,29 +120,17 @@ fn a_failed_sync_poisons_everybody_with_the_same_error() {
                 })
             };
             let waiters: Vec<_> = appended.iter().map(|place| wait(place.position)).collect();
-            waiters
-                .into_iter()
-                .map(|waiter| waiter.join().expect("no panic"))
-                .collect()
+            waiters.into_iter().map(|waiter| waiter.join().expect("no panic")).collect()
         });
         assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
         // No retry: the next sync would succeed, and is not tried.
         let calls = disk.calls();
         let refused = journal.append(&batch([&b"more"[..]]), End::SafePoint);
-        assert!(
-            matches!(refused, Err(AppendError::Poisoned(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(AppendError::Poisoned(_))), "{refused:?}");
         let refused = journal.wait_durable(appended[0].position);
-        assert!(
-            matches!(refused, Err(WaitError::Poisoned(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(WaitError::Poisoned(_))), "{refused:?}");
         let refused = journal.truncate(appended[0].position);
-        assert!(
-            matches!(refused, Err(TruncateError::Poisoned(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(TruncateError::Poisoned(_))), "{refused:?}");
         assert_eq!(disk.calls(), calls, "a journal that failed does no I/O");
         drop(journal);
         let mut again = setup;
@@ -167,9 +150,7 @@ fn beliefs_in_clean_pages(setup: Setup) -> usize {
         let journal = setup.open(&disk).expect("a new journal");
         append(&journal, &[1; 3000]);
         disk.fail_call(0, Fault::Io);
-        journal
-            .wait_durable(journal.positions().appended)
-            .expect_err("the sync fails");
+        journal.wait_durable(journal.positions().appended).expect_err("the sync fails");
         drop(journal);
         let mut again = setup;
         again.after_power_loss = true;
@@ -177,9 +158,7 @@ fn beliefs_in_clean_pages(setup: Setup) -> usize {
         let before = payloads(&read_all(&journal));
         let disk = disk.power_cut(&mut Fixed::Nothing);
         drop(journal);
-        let after = again
-            .open(&disk)
-            .map(|journal| payloads(&read_all(&journal)));
+        let after = again.open(&disk).map(|journal| payloads(&read_all(&journal)));
         lost += usize::from(after.ok() != Some(before));
     }
     lost
@@ -190,10 +169,7 @@ fn pages_that_a_failed_sync_marked_clean_are_not_believed() {
     let mut setup = Setup::new(WriteMode::Map);
     assert_eq!(beliefs_in_clean_pages(setup), 0);
     setup.planted = Some(Planted::TrustOpenRead);
-    assert!(
-        beliefs_in_clean_pages(setup) > 0,
-        "the check finds the planted bug"
-    );
+    assert!(beliefs_in_clean_pages(setup) > 0, "the check finds the planted bug");
 }
 
 #[test]
@@ -203,28 +179,18 @@ fn a_lost_sync_is_found_at_the_next_open_and_named() {
     let journal = setup.open(&disk).expect("a new journal");
     append(&journal, &[1; 600]);
     disk.fail_call(0, Fault::LostSync);
-    journal
-        .wait_durable(journal.positions().appended)
-        .expect("the disk lies");
+    journal.wait_durable(journal.positions().appended).expect("the disk lies");
     // The next group tells that the first one was durable.
     append(&journal, &[2; 600]);
-    journal
-        .wait_durable(journal.positions().appended)
-        .expect("durable");
+    journal.wait_durable(journal.positions().appended).expect("durable");
     // The truth comes out only if the first group's sectors did not make it by themselves.
-    let segment = disk
-        .names(DIR)
-        .into_iter()
-        .find(|name| name.starts_with("seg-"));
+    let segment = disk.names(DIR).into_iter().find(|name| name.starts_with("seg-"));
     let segment = Path::new(DIR).join(segment.expect("a segment"));
     disk.damage(&segment, |content| content[4096..4608].fill(0));
     let disk = disk.power_cut(&mut Fixed::Nothing);
     match setup.open(&disk) {
         Err(OpenError::Corrupt(corrupt)) => {
-            assert_eq!(
-                (corrupt.offset, corrupt.reason),
-                (4096, CorruptReason::FrameHeader)
-            );
+            assert_eq!((corrupt.offset, corrupt.reason), (4096, CorruptReason::FrameHeader));
             assert!(corrupt.durable_position.get() > 0);
         }
         other => panic!("expected a refusal, found {other:?}"),
@@ -275,9 +241,7 @@ fn a_full_disk_refuses_whole_groups_and_goes_on_when_there_is_room() {
             append(&journal, &[77; 9000]);
             append(&journal, &[78; 9000]);
             expected.extend([vec![77; 9000], vec![78; 9000]]);
-            journal
-                .wait_durable(journal.positions().appended)
-                .expect("durable");
+            journal.wait_durable(journal.positions().appended).expect("durable");
             let disk = disk.power_cut(&mut Fixed::Nothing);
             drop(journal);
             let journal = setup.open(&disk).expect("sound");
@@ -311,13 +275,8 @@ fn the_reserve_lets_an_open_root_reach_its_safe_point() {
         append(&journal, &[99; 9000]);
         expected.push(vec![99; 9000]);
         let refused = journal.append(&batch([&vec![98; 60_000][..]]), End::SafePoint);
-        assert!(
-            matches!(refused, Err(AppendError::Full { .. })),
-            "{refused:?}"
-        );
-        journal
-            .wait_durable(journal.positions().appended)
-            .expect("durable");
+        assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
+        journal.wait_durable(journal.positions().appended).expect("durable");
         let disk = disk.power_cut(&mut Fixed::Nothing);
         drop(journal);
         disk.heal();
@@ -360,10 +319,7 @@ fn truncation_on_a_full_disk_changes_nothing() {
     append(&journal, b"second");
     disk.limit_free_bytes(0);
     let refused = journal.truncate(first.position);
-    assert!(
-        matches!(refused, Err(TruncateError::Full { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(TruncateError::Full { .. })), "{refused:?}");
     assert_eq!(payloads(&read_all(&journal)), [&b"first"[..], b"second"]);
     disk.heal();
     journal.truncate(first.position).expect("room again");
@@ -376,9 +332,7 @@ fn a_medium_error_while_opening_always_refuses() {
     let disk = SimDisk::new(1);
     let journal = setup.open(&disk).expect("a new journal");
     append(&journal, b"kept");
-    journal
-        .commit(&batch([&b"kept"[..]]), Level::Batch)
-        .expect("room");
+    journal.commit(&batch([&b"kept"[..]]), Level::Batch).expect("room");
     journal.close().expect("closes");
     let calls = {
         let disk = disk.fork();

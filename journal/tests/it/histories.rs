@@ -15,11 +15,7 @@ const MODES: [WriteMode; 2] = [WriteMode::Map, WriteMode::Pwrite];
 
 /// How much more is tried with `STEADFAST_SOAK=1`.
 fn soak() -> u64 {
-    if std::env::var_os("STEADFAST_SOAK").is_some() {
-        20
-    } else {
-        1
-    }
+    if std::env::var_os("STEADFAST_SOAK").is_some() { 20 } else { 1 }
 }
 
 /// Runs one history and ends it in every way.
@@ -94,9 +90,7 @@ fn long_random_histories() {
     for seed in 0..300 * soak() {
         let mut draw = Seeded::new(seed);
         let length = 6 + draw.choose(20);
-        let steps: String = (0..length)
-            .map(|_| alphabet[draw.choose(alphabet.len())])
-            .collect();
+        let steps: String = (0..length).map(|_| alphabet[draw.choose(alphabet.len())]).collect();
         let mode = MODES[draw.choose(2)];
         check_history(Setup::new(mode), &steps, seed).unwrap_or_else(|found| panic!("{found}"));
     }

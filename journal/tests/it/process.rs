@@ -39,17 +39,12 @@ fn child() {
         Ok("map") => WriteMode::Map,
         _ => WriteMode::Pwrite,
     };
-    let first: u64 = std::env::var(FIRST)
-        .expect("set")
-        .parse()
-        .expect("a number");
+    let first: u64 = std::env::var(FIRST).expect("set").parse().expect("a number");
     let (journal, _) = Journal::open(&dir, options(mode)).expect("the parent has let go of it");
     tell("\nopen");
     for id in first.. {
         let payload = payload_of(id);
-        journal
-            .commit(&batch([&payload[..]]), level)
-            .expect("the disk has room");
+        journal.commit(&batch([&payload[..]]), level).expect("the disk has room");
         tell(&format!("ack {id}"));
     }
 }
@@ -64,12 +59,7 @@ fn payload_of(id: u64) -> Vec<u8> {
 
 fn spawn(dir: &Path, level: &str, mode: &str, first: u64) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().expect("this binary has a path"))
-        .args([
-            "process::child",
-            "--exact",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["process::child", "--exact", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .env(LEVEL, level)
         .env(MODE, mode)
@@ -99,10 +89,7 @@ fn read_ids(journal: &Journal) -> Vec<u64> {
     let mut reader = journal.read(From::Start).expect("readable");
     while let Some(group) = reader.next_group().expect("sound") {
         for record in group.records() {
-            let id = record.payload()[..8]
-                .try_into()
-                .map(u64::from_le_bytes)
-                .expect("8 bytes");
+            let id = record.payload()[..8].try_into().map(u64::from_le_bytes).expect("8 bytes");
             assert_eq!(record.payload(), payload_of(id));
             ids.push(id);
         }
@@ -111,11 +98,7 @@ fn read_ids(journal: &Journal) -> Vec<u64> {
 }
 
 fn kill_repeatedly(level: &str, mode: &str, rounds: u64) {
-    let write_mode = if mode == "map" {
-        WriteMode::Map
-    } else {
-        WriteMode::Pwrite
-    };
+    let write_mode = if mode == "map" { WriteMode::Map } else { WriteMode::Pwrite };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut acknowledged = 0;
     let mut random = Seeded::new(rounds);
@@ -147,10 +130,7 @@ fn kill_repeatedly(level: &str, mode: &str, rounds: u64) {
         acknowledged = ids.len() as u64;
         journal.close().expect("closes");
     }
-    assert!(
-        acknowledged > rounds,
-        "the children got somewhere: {acknowledged}"
-    );
+    assert!(acknowledged > rounds, "the children got somewhere: {acknowledged}");
 }
 
 #[test]

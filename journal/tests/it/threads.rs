@@ -41,9 +41,7 @@ fn write(journal: &Journal, thread: u64, groups: u64) -> u64 {
             4..7 => Level::Process,
             _ => continue,
         };
-        journal
-            .wait(appended.position, level)
-            .expect("acknowledged");
+        journal.wait(appended.position, level).expect("acknowledged");
         if level != Level::Process {
             acknowledged = group + 1;
         }
@@ -59,10 +57,7 @@ fn count(journal: &Journal, threads: usize) -> Vec<u64> {
         let mut of = None;
         for (index, record) in group.records().enumerate() {
             let word = |at: usize| {
-                record.payload()[at..at + 8]
-                    .try_into()
-                    .map(u64::from_le_bytes)
-                    .expect("8 bytes")
+                record.payload()[at..at + 8].try_into().map(u64::from_le_bytes).expect("8 bytes")
             };
             let (thread, number) = (word(0), word(8));
             let thread_index = usize::try_from(thread).expect("small");
@@ -103,13 +98,9 @@ fn sixty_four_threads_keep_their_order_and_their_acknowledgements() {
             let journal = &journal;
             let start = |thread| scope.spawn(move || write(journal, thread, 60));
             let writers: Vec<_> = (0..threads).map(start).collect();
-            let acknowledged = writers
-                .into_iter()
-                .map(|writer| writer.join().expect("no panic"));
+            let acknowledged = writers.into_iter().map(|writer| writer.join().expect("no panic"));
             let acknowledged: Vec<u64> = acknowledged.collect();
-            journal
-                .wait_durable(journal.positions().appended)
-                .expect("durable");
+            journal.wait_durable(journal.positions().appended).expect("durable");
             done.store(true, Ordering::Release);
             assert_eq!(tail.join().expect("no panic"), threads * 60);
             acknowledged
@@ -128,10 +119,7 @@ fn acknowledged_groups_of_many_threads_survive_a_power_cut() {
         for mode in MODES {
             let disk = SimDisk::new(seed);
             let options = |disk: &SimDisk| {
-                small()
-                    .write_mode(mode)
-                    .storage(Arc::new(disk.clone()))
-                    .without_background()
+                small().write_mode(mode).storage(Arc::new(disk.clone())).without_background()
             };
             let journal = Journal::open("/journal", options(&disk)).expect("new").0;
             let acknowledged: Vec<AtomicU64> = (0..6).map(|_| AtomicU64::new(0)).collect();
@@ -165,9 +153,7 @@ fn readers_meet_rolls_and_truncations() {
     append(&journal, b"dropped");
     let mut behind = journal.read(From::Start).expect("readable");
     while behind.next_group().expect("sound").is_some() {}
-    let truncated = journal
-        .truncate(kept.position)
-        .expect("a safe point ends there");
+    let truncated = journal.truncate(kept.position).expect("a safe point ends there");
     assert_eq!(truncated.quarantined.len(), 1);
     assert!(truncated.next > kept.position);
     append(&journal, b"next");
@@ -193,16 +179,11 @@ fn truncation_takes_only_the_end_of_a_safe_point() {
     let open_root = journal.append(&batch, End::Batch).expect("room");
     let last = append(&journal, b"last");
     for refused in [8, 24, open_root.position.get(), last.position.get() + 8] {
-        assert!(
-            journal.truncate(Position::new(refused)).is_err(),
-            "{refused}"
-        );
+        assert!(journal.truncate(Position::new(refused)).is_err(), "{refused}");
     }
     let none = journal.truncate(last.position).expect("nothing to drop");
     assert_eq!((none.next, none.quarantined.len()), (last.position, 0));
-    journal
-        .truncate(first.position)
-        .expect("a safe point ends there");
+    journal.truncate(first.position).expect("a safe point ends there");
     journal.truncate(Position::START).expect("the begin is one");
     assert!(read_all(&journal).is_empty());
     append(&journal, b"again");
@@ -235,10 +216,7 @@ impl Storage for Panicking {
     }
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.files.open(path, access)?;
-        Ok(Arc::new(PanickingFile {
-            file,
-            armed: self.armed.clone(),
-        }))
+        Ok(Arc::new(PanickingFile { file, armed: self.armed.clone() }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.files.rename(from, to)
@@ -274,10 +252,7 @@ impl StorageFile for PanickingFile {
         self.file.write_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
-        assert!(
-            !self.armed.swap(false, Ordering::AcqRel),
-            "a panic on purpose"
-        );
+        assert!(!self.armed.swap(false, Ordering::AcqRel), "a panic on purpose");
         self.file.sync()
     }
     fn drop_cache(&self) -> io::Result<()> {
@@ -295,10 +270,7 @@ impl StorageFile for PanickingFile {
 fn a_leader_that_panics_leaves_nobody_waiting() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let armed = Arc::new(AtomicBool::new(false));
-    let storage = Panicking {
-        files: FileStorage::new(),
-        armed: armed.clone(),
-    };
+    let storage = Panicking { files: FileStorage::new(), armed: armed.clone() };
     let options = small().storage(Arc::new(storage)).without_background();
     let journal = open(dir.path(), options);
     let appended: Vec<_> = (0..8_u8).map(|n| append(&journal, &[n])).collect();
@@ -309,16 +281,9 @@ fn a_leader_that_panics_leaves_nobody_waiting() {
             scope.spawn(move || journal.wait_durable(position))
         };
         let waiters: Vec<_> = appended.iter().map(|place| wait(place.position)).collect();
-        waiters
-            .into_iter()
-            .map(std::thread::ScopedJoinHandle::join)
-            .collect()
+        waiters.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
-    assert_eq!(
-        results.iter().filter(|result| result.is_err()).count(),
-        1,
-        "one led"
-    );
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "one led");
     for result in results.into_iter().flatten() {
         assert!(matches!(result, Err(WaitError::Poisoned(_))), "{result:?}");
     }

@@ -44,11 +44,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) const fn new(mode: WriteMode) -> Self {
-        Self {
-            mode,
-            planted: None,
-            after_power_loss: false,
-        }
+        Self { mode, planted: None, after_power_loss: false }
     }
 
     pub(crate) fn options(self, disk: &SimDisk) -> Options {
@@ -129,13 +125,7 @@ impl World {
         let id = self.next_id;
         self.next_id += 1;
         self.fill(id, records, bytes);
-        self.timeline.push(Entry {
-            id,
-            records,
-            end,
-            position: 0,
-            lsn: 0,
-        });
+        self.timeline.push(Entry { id, records, end, position: 0, lsn: 0 });
         let appended = match self.journal().append(&self.batch, end) {
             Ok(appended) => appended,
             Err(AppendError::Full { .. }) => {
@@ -146,10 +136,7 @@ impl World {
         };
         let entry = self.timeline.last_mut().expect("just pushed");
         (entry.position, entry.lsn) = (appended.position.get(), appended.lsn.get());
-        assert!(
-            entry.lsn > self.durable_lsn,
-            "a sequence number was used twice"
-        );
+        assert!(entry.lsn > self.durable_lsn, "a sequence number was used twice");
         Some(appended.position)
     }
 
@@ -196,17 +183,13 @@ impl World {
 
     fn read(journal: &Journal) -> Result<Vec<Entry>, Violation> {
         let mut found = Vec::new();
-        let mut reader = journal
-            .read(From::Start)
-            .map_err(|error| format!("{error:?}"))?;
+        let mut reader = journal.read(From::Start).map_err(|error| format!("{error:?}"))?;
         while let Some(group) = reader.next_group().map_err(|error| format!("{error:?}"))? {
             let mut id = 0;
             for (number, record) in group.records().enumerate() {
                 let payload = record.payload();
                 let word = |at: usize| {
-                    let bytes = payload
-                        .get(at..at + 8)
-                        .and_then(|bytes| bytes.try_into().ok());
+                    let bytes = payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
                     bytes.map(u64::from_le_bytes)
                 };
                 let (Some(of), Some(at)) = (word(0), word(8)) else {
@@ -292,12 +275,7 @@ impl World {
     /// The index behind the safe point before the last one.
     fn earlier_safe_point(&self) -> Option<usize> {
         let safe = |(_, entry): &(usize, &Entry)| entry.end == End::SafePoint && entry.position > 0;
-        let ends = self
-            .timeline
-            .iter()
-            .enumerate()
-            .filter(safe)
-            .map(|(index, _)| index + 1);
+        let ends = self.timeline.iter().enumerate().filter(safe).map(|(index, _)| index + 1);
         ends.rev().nth(1)
     }
 

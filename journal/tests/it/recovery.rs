@@ -1,0 +1,173 @@
+//! What recovery costs, reports and moves.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use steadfast_journal::storage::Medium;
+use steadfast_journal::testing::{Fixed, SimDisk};
+use steadfast_journal::{
+    End, Found, Journal, Level, OpenError, Options, Position, SafePoint, WriteMode,
+};
+
+use crate::common::{append, batch, payloads, read_all};
+use crate::world::{DIR, Setup};
+
+fn setup() -> Setup {
+    Setup::new(WriteMode::Map)
+}
+
+/// A journal of about so many bytes in segments of 1 MiB.
+fn grown(bytes: u64) -> (SimDisk, impl Fn(&SimDisk) -> Options) {
+    let options = |disk: &SimDisk| {
+        Options::new().storage(Arc::new(disk.clone())).segment_bytes(1 << 20).without_background()
+    };
+    let disk = SimDisk::new(1);
+    let journal = Journal::open(DIR, options(&disk)).expect("new").0;
+    let payload = vec![5; 100_000];
+    while journal.positions().appended.get() < bytes {
+        append(&journal, &payload);
+    }
+    journal.wait_durable(journal.positions().appended).expect("durable");
+    (disk.power_cut(&mut Fixed::Nothing), options)
+}
+
+#[test]
+fn opening_reads_every_byte_about_once_and_little_at_a_time() {
+    for mib in [2_u64, 8] {
+        let (disk, options) = grown(mib << 20);
+        let (read, _) = disk.bytes_read();
+        drop(Journal::open(DIR, options(&disk)).expect("sound"));
+        let (after, longest) = disk.bytes_read();
+        assert!(after - read <= (mib << 20) * 3 / 2 + (2 << 20), "{} bytes", after - read);
+        assert!(longest <= 256 << 10, "{longest} bytes at once");
+    }
+}
+
+#[test]
+fn progress_is_reported_and_can_stop_the_opening() {
+    let (disk, options) = grown(6 << 20);
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&reports);
+    let watched = options(&disk).progress(move |progress| {
+        noted.lock().unwrap_or_else(PoisonError::into_inner).push(progress);
+        ControlFlow::Continue(())
+    });
+    drop(Journal::open(DIR, watched).expect("sound"));
+    let reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!((5..=7).contains(&reports.len()), "{reports:?}");
+    assert!(reports.windows(2).all(|pair| pair[0].position < pair[1].position));
+    assert!(reports.iter().all(|report| report.done_bytes <= report.total_bytes));
+    let before: Vec<String> = disk.names(DIR);
+    let stopped = options(&disk).progress(|_| ControlFlow::Break(()));
+    let stopped = Journal::open(DIR, stopped);
+    assert!(matches!(stopped, Err(OpenError::Stopped { .. })), "{stopped:?}");
+    assert_eq!(disk.names(DIR), before);
+    drop(Journal::open(DIR, options(&disk)).expect("sound"));
+}
+
+#[test]
+fn a_cut_says_what_it_took_and_keeps_it() {
+    let disk = SimDisk::new(1);
+    let journal = setup().open(&disk).expect("a new journal");
+    let kept = append(&journal, b"kept");
+    let segment = path_of(&disk, "seg-");
+    journal.append(&batch([&b"open root"[..]]), End::Batch).expect("room");
+    journal.wait(journal.positions().appended, Level::Batch).expect("durable");
+    let before = disk.content(&segment);
+    let disk = disk.power_cut(&mut Fixed::Nothing);
+    drop(journal);
+    let (journal, opened) = Journal::open(DIR, setup().options(&disk)).expect("sound");
+    assert_eq!(opened.found, Found::Cut);
+    assert!(opened.after_power_loss);
+    let safe = SafePoint { lsn: kept.lsn, position: kept.position };
+    assert_eq!(opened.safe_point, Some(safe));
+    let [range] = &opened.quarantined[..] else { panic!("{opened:?}") };
+    assert_eq!((&range.segment, range.offset), (&segment, 4096 + 40));
+    let taken = disk.content(&range.file);
+    assert_eq!(taken.len() as u64, range.bytes);
+    assert_eq!(taken[..], before[4136..4136 + taken.len()]);
+    assert!(before[4136 + taken.len()..].iter().all(|byte| *byte == 0));
+    // The old segment is as long as what counts of it.
+    let inspection = Journal::inspect(DIR, setup().options(&disk)).expect("sound");
+    let segments = inspection.segments();
+    assert_eq!((segments.len(), segments[0].file_bytes), (2, 8192));
+    assert_eq!(payloads(&read_all(&journal)), [b"kept"]);
+}
+
+#[test]
+fn a_root_that_spans_segments_is_cut_at_its_begin() {
+    let disk = SimDisk::new(1);
+    let journal = setup().open(&disk).expect("a new journal");
+    append(&journal, b"kept");
+    for number in 0..5_u8 {
+        journal.append(&batch([&vec![number; 20_000][..]]), End::Batch).expect("room");
+    }
+    let end = journal.positions().appended;
+    journal.wait(end, Level::Batch).expect("durable");
+    let disk = disk.power_cut(&mut Fixed::Nothing);
+    drop(journal);
+    let (journal, opened) = Journal::open(DIR, setup().options(&disk)).expect("sound");
+    assert_eq!(opened.quarantined.len(), 2, "{:?}", opened.quarantined);
+    assert_eq!(payloads(&read_all(&journal)), [b"kept"]);
+    assert!(journal.positions().appended > end);
+    append(&journal, b"next");
+    drop(journal);
+    let journal = setup().open(&disk).expect("sound");
+    assert_eq!(payloads(&read_all(&journal)), [&b"kept"[..], b"next"]);
+}
+
+#[test]
+fn unknown_files_are_moved_and_temporary_ones_removed() {
+    let disk = SimDisk::new(1);
+    setup().open(&disk).expect("a new journal").close().expect("closes");
+    let name = |name: &str| Path::new(DIR).join(name);
+    for strange in ["notes.txt", "spare-7.tmp", "snap-00000000000000000001-0000.snp"] {
+        disk.plant(name(strange), b"strange");
+    }
+    let (_journal, opened) = Journal::open(DIR, setup().options(&disk)).expect("sound");
+    assert_eq!(opened.moved_files, [name("quarantine/notes.txt")]);
+    let names = disk.names(DIR);
+    assert!(!names.iter().any(|name| name == "spare-7.tmp" || name == "notes.txt"), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("snap-")), "{names:?}");
+}
+
+#[test]
+fn inspection_changes_no_file() {
+    let disk = SimDisk::new(1);
+    let journal = setup().open(&disk).expect("a new journal");
+    append(&journal, b"kept");
+    journal.append(&batch([&b"open root"[..]]), End::Batch).expect("room");
+    let disk = disk.kill();
+    drop(journal);
+    let changes = disk.changes();
+    let inspection = Journal::inspect(DIR, setup().options(&disk)).expect("sound");
+    assert!(inspection.would_cut() && !inspection.was_closed());
+    let mut reader = inspection.read(steadfast_journal::From::Start).expect("readable");
+    assert_eq!(payloads(&crate::common::drain(&mut reader)), [b"kept"]);
+    assert_eq!(disk.changes(), changes);
+    assert!(inspection.end() > Position::START);
+}
+
+#[test]
+fn the_medium_decides_the_write_mode() {
+    let open = |medium, maps, allow| {
+        let disk = SimDisk::new(1);
+        disk.set_medium(medium);
+        disk.set_maps(maps);
+        let options = Options::new().storage(Arc::new(disk)).without_background();
+        Journal::open(DIR, options.allow_network_fs(allow)).map(|(_, opened)| opened.write_mode)
+    };
+    assert_eq!(open(Medium::InPlace, true, false).expect("new"), WriteMode::Map);
+    assert_eq!(open(Medium::InPlace, false, false).expect("new"), WriteMode::Pwrite);
+    assert_eq!(open(Medium::CopyOnWrite, true, false).expect("new"), WriteMode::Pwrite);
+    assert_eq!(open(Medium::Network, true, true).expect("new"), WriteMode::Pwrite);
+    let refused = open(Medium::Network, true, false);
+    assert!(matches!(refused, Err(OpenError::NetworkFileSystem { .. })), "{refused:?}");
+}
+
+/// The first file whose name begins like this.
+fn path_of(disk: &SimDisk, begin: &str) -> std::path::PathBuf {
+    let name = disk.names(DIR).into_iter().find(|name| name.starts_with(begin));
+    Path::new(DIR).join(name.expect("such a file"))
+}
