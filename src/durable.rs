@@ -255,10 +255,11 @@ impl Writer {
         batch
             .push_with(|bytes| steadfast_wm::codec::v1::encode(record, bytes))
             .expect("an acknowledgement is a small record");
-        let appended = self.journal.append(&batch, End::SafePoint).map_err(|error| match error {
-            AppendError::Full { needed } => Error::Full { needed },
-            other => Error::Append(other),
-        })?;
+        let appended =
+            self.journal.append(&batch, End::SafePoint).map_err(|error| match error {
+                AppendError::Full { needed } => Error::Full { needed },
+                other => Error::Append(other),
+            })?;
         self.journal.wait(appended.position, Level::Process).map_err(Error::Wait)?;
         Ok(())
     }

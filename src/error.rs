@@ -109,7 +109,9 @@ impl Error {
             }
             "SF0003" => "name the type in the ruleset (`facts: …`), or open with the old program",
             "SF0004" => "deploy a build that knows this version, or add an upcaster",
-            "SF0005" => "stop the holder, or choose another directory; the lock goes with its process",
+            "SF0005" => {
+                "stop the holder, or choose another directory; the lock goes with its process"
+            }
             "SF0006" => "choose another directory",
             "SF0007" => {
                 "nothing was changed; restore a copy, or look at the damage before you decide"

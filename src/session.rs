@@ -278,10 +278,11 @@ impl Session {
             let left = limit.map(|limit| limit - total.count - total.skipped);
             let chunk = left.unwrap_or(u64::MAX).min(self.commit_every);
             let halt = Arc::clone(&self.halt);
-            let mut fired =
-                self.engine.fire_while(FireOptions { limit: Some(chunk) }, &mut self.recorder, |_| {
-                    !halt.load(Ordering::Acquire)
-                });
+            let mut fired = self.engine.fire_while(
+                FireOptions { limit: Some(chunk) },
+                &mut self.recorder,
+                |_| !halt.load(Ordering::Acquire),
+            );
             total.count += fired.count;
             total.skipped += fired.skipped;
             let stopped = self.halt.swap(false, Ordering::AcqRel);

@@ -43,7 +43,9 @@ pub enum ChangeError {
         kind: &'static str,
     },
     /// The ruleset does not know the type: a session that held such a fact could not be reopened.
-    #[error("the ruleset does not know facts of type `{kind}`: name it in the ruleset (`facts: {kind}`)")]
+    #[error(
+        "the ruleset does not know facts of type `{kind}`: name it in the ruleset (`facts: {kind}`)"
+    )]
     UnknownType {
         /// Name of the fact type.
         kind: &'static str,
@@ -220,7 +222,9 @@ pub enum RestoreError {
         detail: String,
     },
     /// The ruleset differs from the one in the journal and the policy is to reject that.
-    #[error("the ruleset has changed: {0}; choose a policy (Reevaluate or KeepFired) or open with the old rules")]
+    #[error(
+        "the ruleset has changed: {0}; choose a policy (Reevaluate or KeepFired) or open with the old rules"
+    )]
     RulesChanged(
         /// What changed.
         String,

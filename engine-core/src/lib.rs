@@ -34,10 +34,10 @@ pub use error::{
     ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError, RuleResult,
 };
 pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
+pub use key::{ExactKey, OrderedKey};
 pub use rows::{Facts, Groups, Rows};
 pub use sink::{ActionSink, Discard};
 pub use stage::Stage;
-pub use key::{ExactKey, OrderedKey};
 pub use store::{FactType, Table};
 pub use then::{Ref, Row, Then};
 
@@ -51,9 +51,7 @@ pub mod __macro {
         Absent, Comparison, Conditions, Exists, GroupPattern, Having, KeyJoin, OnError, Part,
         Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Test,
     };
-    pub use crate::key::{
-        Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of,
-    };
+    pub use crate::key::{Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of};
     pub use crate::rows::Rows;
     pub use crate::store::FactType;
     pub use crate::then::{Ref, Row, Then};

@@ -50,7 +50,9 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
-        if T::UNIQUE && let Some(existing) = self.find_key(kind, &fact) {
+        if T::UNIQUE
+            && let Some(existing) = self.find_key(kind, &fact)
+        {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
         if let Some(equal) = self.justified_equal(kind, &fact)? {
@@ -334,4 +336,3 @@ impl fmt::Debug for Stage<'_> {
         write!(f, "{} staged changes", self.drafts.len())
     }
 }
-

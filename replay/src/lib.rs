@@ -18,4 +18,4 @@
 
 mod recover;
 
-pub use recover::{Phase, Progress, RebuildError, Recovered, RecoverError, rebuild, recover};
+pub use recover::{Phase, Progress, RebuildError, RecoverError, Recovered, rebuild, recover};

@@ -151,8 +151,7 @@ pub fn rebuild(
         restoring.justification(handle, by.clone());
     }
     let staged = image.staged().iter().map(staged_image);
-    let mut matching =
-        |done, total| progress(Progress { phase: Phase::Network, done, total });
+    let mut matching = |done, total| progress(Progress { phase: Phase::Network, done, total });
     Ok(restoring.finish(staged, &mut matching, sink)?)
 }
 

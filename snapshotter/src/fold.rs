@@ -39,10 +39,11 @@ pub fn fold_journal(
         for (index, record) in group.records().enumerate() {
             let decoded = v1::decode_payload(record.tag(), record.version(), record.payload())
                 .map_err(|source| FoldJournalError::Decode { lsn, index, source })?;
-            folded
-                .image
-                .apply(&decoded)
-                .map_err(|source| FoldJournalError::Contradiction { lsn, index, source })?;
+            folded.image.apply(&decoded).map_err(|source| FoldJournalError::Contradiction {
+                lsn,
+                index,
+                source,
+            })?;
             folded.records += 1;
         }
         folded.lsn = Some(lsn);

@@ -271,7 +271,5 @@ pub fn ruleset(input: TokenStream) -> TokenStream {
 }
 
 fn derived(expansion: Result<TokenStream2>) -> TokenStream {
-    expansion
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    expansion.unwrap_or_else(syn::Error::into_compile_error).into()
 }

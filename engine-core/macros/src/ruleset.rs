@@ -30,10 +30,7 @@ impl Parse for Ruleset {
         input.parse::<Token![=]>()?;
         let version: LitInt = input.parse()?;
         if version.base10_parse::<u32>().is_err() {
-            return Err(Error::new(
-                version.span(),
-                "expected a version up to 4294967295",
-            ));
+            return Err(Error::new(version.span(), "expected a version up to 4294967295"));
         }
         input.parse::<Token![:]>()?;
         let rules = list(input)?;
@@ -58,15 +55,7 @@ impl Parse for Ruleset {
             }
         }
         let (queries, facts) = (queries.unwrap_or_default(), facts.unwrap_or_default());
-        Ok(Self {
-            attributes,
-            vis,
-            name,
-            version,
-            rules,
-            queries,
-            facts,
-        })
+        Ok(Self { attributes, vis, name, version, rules, queries, facts })
     }
 }
 
@@ -84,15 +73,7 @@ fn list<T: Parse>(input: ParseStream<'_>) -> Result<Vec<T>> {
 
 /// Expands `ruleset!`.
 pub(crate) fn expand(ruleset: &Ruleset) -> TokenStream {
-    let Ruleset {
-        attributes,
-        vis,
-        name,
-        version,
-        rules,
-        queries,
-        facts,
-    } = ruleset;
+    let Ruleset { attributes, vis, name, version, rules, queries, facts } = ruleset;
     let text = LitStr::new(&name.unraw().to_string(), name.span());
     let rules = rules.iter().map(|path| {
         quote_spanned! {path.span()=>
@@ -104,12 +85,8 @@ pub(crate) fn expand(ruleset: &Ruleset) -> TokenStream {
             .query(<#path as ::steadfast::__macro::Query>::definition())
         }
     });
-    let facts = facts
-        .iter()
-        .map(|ty| quote_spanned!(ty.span()=> .fact::<#ty>()));
-    let documented = attributes
-        .iter()
-        .any(|attribute| attribute.path().is_ident("doc"));
+    let facts = facts.iter().map(|ty| quote_spanned!(ty.span()=> .fact::<#ty>()));
+    let documented = attributes.iter().any(|attribute| attribute.path().is_ident("doc"));
     let documentation = (!documented).then(|| {
         let line = format!("The ruleset `{}`, version {version}.", name.unraw());
         quote!(#[doc = #line])

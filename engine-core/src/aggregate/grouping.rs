@@ -346,7 +346,8 @@ where
 
     fn refresh(&mut self, scope: Scope, context: u32) -> Result<Refreshed, AggregateError> {
         let empty_group = self.keyed && self.member_count(context) == 0;
-        let output = if empty_group { None } else { self.function.output(self.states.get(context))? };
+        let output =
+            if empty_group { None } else { self.function.output(self.states.get(context))? };
         let old = self.table.results.get(context).as_ref().map(|group| &group.value);
         let changed = old != output.as_ref();
         let present = output.is_some();

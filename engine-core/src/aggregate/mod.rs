@@ -10,8 +10,8 @@ use std::ops::Deref;
 use serde::Serialize;
 
 pub use functions::{Average, Collect, Count, Extreme, Max, Mean, Min, Sum, Summand};
-pub(crate) use grouping::{Grouping, Member};
 pub use grouping::{GroupSpec, GroupTable};
+pub(crate) use grouping::{Grouping, Member};
 
 /// A function over the members of a group, kept by entering and leaving members.
 ///

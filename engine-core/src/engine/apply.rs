@@ -290,8 +290,7 @@ impl Engine {
         let terminal = &mut self.rules[firing.rule].terminal;
         let rule = u32::try_from(firing.rule).expect("fewer than 2³² rules");
         let by_match = (rule, firing.token);
-        let new =
-            self.supports.add(self.scope, &mut self.store, Some(terminal), by_match, place);
+        let new = self.supports.add(self.scope, &mut self.store, Some(terminal), by_match, place);
         supported.push(place);
         if let (true, Some(by)) = (new, by) {
             sink.record(&Record::Justify { handle, by: by.clone() });

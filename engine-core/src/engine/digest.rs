@@ -30,8 +30,7 @@ impl Engine {
         digester.bytes(&self.clock.get().to_le_bytes());
         digester.section("counters");
         let counters = self.counters();
-        for counter in
-            [counters.next_handle, counters.next_seq, counters.firings, counters.random]
+        for counter in [counters.next_handle, counters.next_seq, counters.firings, counters.random]
         {
             digester.number(counter);
         }

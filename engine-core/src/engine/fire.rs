@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::Record;
 
-use super::apply::Firing;
 use super::Engine;
+use super::apply::Firing;
 use crate::error::{EvaluateError, Failure, FireError};
 use crate::ir::OnError;
 use crate::sink::ActionSink;
@@ -158,7 +158,12 @@ impl Engine {
         drafts.begin(counters.next_handle, counters.random);
         let sources = state.net.sources(&self.store);
         let slots = state.net.terminal().row(firing.token);
-        let row = Row::new(sources.as_slice(), slots, (&self.store, state.net.positions()), self.fingerprint);
+        let row = Row::new(
+            sources.as_slice(),
+            slots,
+            (&self.store, state.net.positions()),
+            self.fingerprint,
+        );
         let clock = *self.clock.get();
         let stage = Stage::new(&self.store, &self.globals, drafts, self.fingerprint, clock);
         let mut then = Then::new(stage);

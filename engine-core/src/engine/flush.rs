@@ -414,9 +414,7 @@ impl Engine {
         }
         let net = &rule.net;
         let members: &dyn Fn(u32) -> Vec<Member> = &|token| net.members(&self.store, token);
-        queued.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1)))
-        });
+        queued.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1))));
         for (trigger, token) in queued {
             rule.terminal.enqueue(self.scope, token, trigger);
         }
@@ -437,7 +435,12 @@ struct Lost {
 
 /// Finds among new tokens those that stand for matches of the flush's start that an earlier round took
 /// away, and lets them take their place. A match whose supports were withdrawn meanwhile is new.
-fn adopt(scope: crate::trail::Scope, store: &crate::store::Store, rule: &mut RuleState, log: &mut MatchLog) {
+fn adopt(
+    scope: crate::trail::Scope,
+    store: &crate::store::Store,
+    rule: &mut RuleState,
+    log: &mut MatchLog,
+) {
     let identity = |token| rule.net.members(store, token);
     let gone: BTreeMap<Vec<Member>, usize> =
         log.gone.iter().enumerate().map(|(at, &(token, _))| (identity(token), at)).collect();

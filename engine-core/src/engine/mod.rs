@@ -120,7 +120,16 @@ pub struct Engine {
 }
 
 trailed!(Engine {
-    store, globals, alphas, rules, supports, ops, counters, clock, effects, evaluated
+    store,
+    globals,
+    alphas,
+    rules,
+    supports,
+    ops,
+    counters,
+    clock,
+    effects,
+    evaluated
 });
 
 impl Engine {

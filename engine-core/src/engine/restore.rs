@@ -309,9 +309,10 @@ impl Restoring {
     fn is_unchanged(&self, tag: RuleTag) -> bool {
         let old = self.options.manifest.rules.iter().find(|rule| rule.tag == tag);
         let new = |old: &RuleManifest| {
-            self.ruleset.rules().iter().any(|rule| {
-                rule.path == old.path && rule.conditions_digest == old.conditions
-            })
+            self.ruleset
+                .rules()
+                .iter()
+                .any(|rule| rule.path == old.path && rule.conditions_digest == old.conditions)
         };
         old.is_some_and(new)
     }
@@ -418,9 +419,8 @@ fn first_change(ruleset: &Ruleset, manifest: &RulesetManifest) -> Option<String>
             return Some(format!("the consequence of rule `{path}` changed"));
         }
     }
-    let removed = manifest.rules.iter().find(|old| {
-        !ruleset.rules().iter().any(|rule| rule.path == old.path)
-    });
+    let removed =
+        manifest.rules.iter().find(|old| !ruleset.rules().iter().any(|rule| rule.path == old.path));
     if let Some(old) = removed {
         return Some(format!("rule `{}` was removed", old.path));
     }

@@ -115,9 +115,8 @@ pub struct RuleBuilder {
 }
 
 fn reads<T: Fact>(position: usize, fields: &[&str]) -> (usize, FieldMask) {
-    let mask = fields.iter().fold(FieldMask::NONE, |mask, field| {
-        mask.union(FieldMask::of::<T>(field))
-    });
+    let mask =
+        fields.iter().fold(FieldMask::NONE, |mask, field| mask.union(FieldMask::of::<T>(field)));
     (position, mask)
 }
 

@@ -10,7 +10,6 @@
 //! have none. Inside a `not`, an `exists` or the elements of a group, the inner fact has the next
 //! free position. Conditions on one pattern alone see a row with just that fact, at position 0.
 
-
 mod builder;
 mod markers;
 mod ruleset;
@@ -26,7 +25,6 @@ use crate::key::Codes;
 use crate::rows::Rows;
 use crate::store::FactType;
 use crate::then::{Row, RuleResult, Then};
-
 
 pub use builder::{GroupVar, RuleBuilder, Var};
 pub use markers::{Absent, Exists, Having};

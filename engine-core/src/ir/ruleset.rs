@@ -65,7 +65,13 @@ const PARTS_MAX: usize = 64;
 impl Ruleset {
     /// An empty ruleset.
     pub fn new(name: impl Into<String>, version: u32) -> Self {
-        Self { name: name.into(), version, rules: Vec::new(), queries: Vec::new(), facts: Vec::new() }
+        Self {
+            name: name.into(),
+            version,
+            rules: Vec::new(),
+            queries: Vec::new(),
+            facts: Vec::new(),
+        }
     }
 
     /// Adds a rule behind the others.

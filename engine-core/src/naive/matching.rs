@@ -16,7 +16,8 @@ use crate::store::{Place, Store};
 
 /// By rule, place of the group in it, members of the outer tuple and key: the value's bytes and the
 /// member tuples.
-pub(super) type Groups = BTreeMap<(usize, usize, Vec<Member>, Vec<u8>), (Vec<u8>, Vec<Vec<FactHandle>>)>;
+pub(super) type Groups =
+    BTreeMap<(usize, usize, Vec<Member>, Vec<u8>), (Vec<u8>, Vec<Vec<FactHandle>>)>;
 
 /// What a position holds.
 #[derive(Clone)]
@@ -89,7 +90,11 @@ impl Shape {
     }
 }
 
-fn passes<'a>(mut tests: impl Iterator<Item = &'a Test>, sources: &[&dyn Any], row: &[u32]) -> bool {
+fn passes<'a>(
+    mut tests: impl Iterator<Item = &'a Test>,
+    sources: &[&dyn Any],
+    row: &[u32],
+) -> bool {
     let rows = Rows::new(sources, row);
     tests.all(|test| {
         let mut passed = Vec::new();
@@ -242,7 +247,8 @@ fn group_by(
             found.push((grouping.open(SCOPE, outer), outer, Vec::new()));
         }
         let mut inner = sources.clone();
-        let start = Partial { row: partial.row.clone(), members: vec![], lefts: vec![], before: vec![] };
+        let start =
+            Partial { row: partial.row.clone(), members: vec![], lefts: vec![], before: vec![] };
         let mut tuples = vec![start];
         for element in &group.elements {
             tuples = each(element, tuples, &inner, store);

@@ -298,13 +298,7 @@ impl Block {
     }
 
     /// Makes a right fact the witness of all free tokens that it goes with.
-    fn recruit(
-        &mut self,
-        cx: &mut Context<'_>,
-        left: &Tokens,
-        entry: u32,
-        touched: &mut Vec<u32>,
-    ) {
+    fn recruit(&mut self, cx: &mut Context<'_>, left: &Tokens, entry: u32, touched: &mut Vec<u32>) {
         let (code, order) = self.right.index.codes(entry);
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();

@@ -181,9 +181,11 @@ impl Group {
         let mut facts = Vec::new();
         if self.grouping.uses_members() {
             let elements = row.iter().skip(self.plan.outer_width);
-            facts.extend(elements.zip(&self.plan.element_reads).map(|(&slot, &(kind, _))| {
-                cx.store.kind(kind).handle(slot).get()
-            }));
+            facts.extend(
+                elements
+                    .zip(&self.plan.element_reads)
+                    .map(|(&slot, &(kind, _))| cx.store.kind(kind).handle(slot).get()),
+            );
         }
         let outer = (inputs.outer_of)(token);
         let member = GroupMember { tuple: token, outer, facts: &facts };
@@ -290,13 +292,7 @@ impl Group {
         }
     }
 
-    fn having(
-        &self,
-        cx: &mut Context<'_>,
-        inputs: &Inputs<'_>,
-        context: u32,
-        outer: u32,
-    ) -> bool {
+    fn having(&self, cx: &mut Context<'_>, inputs: &Inputs<'_>, context: u32, outer: u32) -> bool {
         if self.plan.having.is_empty() {
             return true;
         }

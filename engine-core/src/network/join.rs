@@ -236,10 +236,11 @@ impl Join {
             return Vec::new();
         }
         let plan = Arc::clone(&self.plan);
-        self.exact &= cx.right_rows(&self.right, plan.kind, &delta.updated, |rows, codes, orders| {
-            plan.inner_orders(rows, orders);
-            plan.inner_codes(rows, codes)
-        });
+        self.exact &=
+            cx.right_rows(&self.right, plan.kind, &delta.updated, |rows, codes, orders| {
+                plan.inner_orders(rows, orders);
+                plan.inner_codes(rows, codes)
+            });
         let verifies = plan.verifies(self.exact);
         let mut again = Vec::new();
         for (at, &entry) in delta.updated.iter().enumerate() {

@@ -183,7 +183,8 @@ impl Net {
                 Node::Join(join) => {
                     let slot = *level.tokens.row(token).last().expect("joins add a position");
                     let (kind, reads) = (join.plan.kind, join.plan.reads);
-                    touch.rearm = touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
+                    touch.rearm =
+                        touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
                 }
                 Node::Block(block) => {
                     let left = at.map_or(&self.root, |left| &before[left].tokens);

@@ -42,12 +42,7 @@ impl RightDelta {
 
 impl RightMemory {
     pub(crate) fn new(index: Index) -> Self {
-        Self {
-            slots: Column::default(),
-            free: Column::default(),
-            index,
-            heads: Column::default(),
-        }
+        Self { slots: Column::default(), free: Column::default(), index, heads: Column::default() }
     }
 
     #[inline]

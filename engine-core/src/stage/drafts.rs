@@ -16,15 +16,33 @@ use crate::store::{AnyArena, Arena, FactType, Place, Store};
 /// One drafted operation.
 #[derive(Debug)]
 pub(crate) enum Draft {
-    Insert { kind: u32, handle: FactHandle, at: u32, stated: bool },
-    Update { kind: u32, handle: FactHandle, at: u32, mask: FieldMask },
-    Delete { handle: FactHandle },
+    Insert {
+        kind: u32,
+        handle: FactHandle,
+        at: u32,
+        stated: bool,
+    },
+    Update {
+        kind: u32,
+        handle: FactHandle,
+        at: u32,
+        mask: FieldMask,
+    },
+    Delete {
+        handle: FactHandle,
+    },
     /// A delete of a fact that rules also derive: it is derived only from now on.
-    Unstate { handle: FactHandle },
+    Unstate {
+        handle: FactHandle,
+    },
     /// An insert of a value that rules already derive: the fact becomes stated.
-    State { handle: FactHandle },
+    State {
+        handle: FactHandle,
+    },
     /// The match that fires supports this fact.
-    Support { handle: FactHandle },
+    Support {
+        handle: FactHandle,
+    },
     Emit(Box<Named>),
     SetGlobal(Box<Named>),
     Halt,
@@ -97,7 +115,10 @@ pub(crate) struct Drafts {
     pub(crate) random: u64,
 }
 
-pub(crate) fn encode<T: Serialize>(kind: &'static str, value: &T) -> Result<Box<[u8]>, ChangeError> {
+pub(crate) fn encode<T: Serialize>(
+    kind: &'static str,
+    value: &T,
+) -> Result<Box<[u8]>, ChangeError> {
     let mut bytes = Vec::new();
     append_postcard(value, &mut bytes)
         .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })?;
@@ -225,7 +246,8 @@ impl Drafts {
     }
 
     pub(crate) fn supports(&self, handle: FactHandle) -> bool {
-        let supports = |draft: &Draft| matches!(draft, Draft::Support { handle: of } if *of == handle);
+        let supports =
+            |draft: &Draft| matches!(draft, Draft::Support { handle: of } if *of == handle);
         self.beliefs > 0 && self.drafts.iter().any(supports)
     }
 
@@ -287,9 +309,9 @@ impl Drafts {
         for (handle, arena, at) in self.staged_values(kind) {
             scratch.clear();
             if arena.encode(at, &mut scratch).is_ok() && scratch == bytes {
-                let in_store = || store.locate(handle).map(|place| {
-                    *store.kind(place.kind).stated.get(place.slot)
-                });
+                let in_store = || {
+                    store.locate(handle).map(|place| *store.kind(place.kind).stated.get(place.slot))
+                };
                 let stated = self.stated(handle).or_else(in_store).unwrap_or(true);
                 found.push((handle, stated));
             }
@@ -303,7 +325,8 @@ impl Drafts {
         kind: u32,
     ) -> impl Iterator<Item = (FactHandle, &dyn AnyArena, u32)> + '_ {
         self.drafts.iter().filter_map(move |draft| match draft {
-            Draft::Insert { kind: of, handle, at, .. } | Draft::Update { kind: of, handle, at, .. }
+            Draft::Insert { kind: of, handle, at, .. }
+            | Draft::Update { kind: of, handle, at, .. }
                 if *of == kind && self.is_latest(*handle, draft) =>
             {
                 let arena = self.arenas[kind as usize].as_deref().expect("`kind` made it");

@@ -61,8 +61,7 @@ impl Locations {
             self.pages.resize(page + 1, None);
         }
         let slot = &mut self.pages[page];
-        let target =
-            slot.get_or_insert_with(|| Page { cells: Box::new([NOWHERE; PAGE]), live: 0 });
+        let target = slot.get_or_insert_with(|| Page { cells: Box::new([NOWHERE; PAGE]), live: 0 });
         let old = std::mem::replace(&mut target.cells[cell], packed);
         match (old == NOWHERE, packed == NOWHERE) {
             (true, false) => {

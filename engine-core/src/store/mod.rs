@@ -101,8 +101,19 @@ pub(crate) struct Kind {
 }
 
 trailed!(Kind {
-    table, handles, recency, issuers, clocks, stated, free, keys, first_support, believed, beliefs,
-    last_op, before
+    table,
+    handles,
+    recency,
+    issuers,
+    clocks,
+    stated,
+    free,
+    keys,
+    first_support,
+    believed,
+    beliefs,
+    last_op,
+    before
 });
 
 impl Trailed for Box<dyn AnyTable> {
@@ -352,7 +363,13 @@ impl Store {
 
     /// Highest sequence number of the operations of this flush that touched these fields of a fact.
     #[inline]
-    pub(crate) fn touched(&self, ops: Ops<'_>, kind: u32, slot: u32, reads: FieldMask) -> Option<Seq> {
+    pub(crate) fn touched(
+        &self,
+        ops: Ops<'_>,
+        kind: u32,
+        slot: u32,
+        reads: FieldMask,
+    ) -> Option<Seq> {
         let kind = self.kind(kind);
         if ops.only_inserts {
             // A bulk load asks this once per member of every match: one column instead of two.

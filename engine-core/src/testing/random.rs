@@ -125,9 +125,8 @@ pub fn kind() -> impl Strategy<Value = Kind> {
 fn conditions() -> impl Strategy<Value = Conditions> {
     let alpha = prop::option::weighted(0.4, 0..3_i64);
     let range = prop::option::weighted(0.2, any::<bool>());
-    (alpha, 0..3_u8, range, prop::bool::weighted(0.15)).prop_map(|(alpha, key, range, residual)| {
-        Conditions { alpha, key, range, residual }
-    })
+    (alpha, 0..3_u8, range, prop::bool::weighted(0.15))
+        .prop_map(|(alpha, key, range, residual)| Conditions { alpha, key, range, residual })
 }
 
 fn part() -> impl Strategy<Value = PartSpec> {
@@ -153,9 +152,8 @@ fn action() -> impl Strategy<Value = Action> {
 
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let parts = prop::collection::vec(part(), 1..4);
-    let rule = (-1..3_i32, any::<bool>(), parts, action()).prop_map(
-        |(salience, skip, parts, action)| RuleSpec { salience, skip, parts, action },
-    );
+    let rule = (-1..3_i32, any::<bool>(), parts, action())
+        .prop_map(|(salience, skip, parts, action)| RuleSpec { salience, skip, parts, action });
     prop::collection::vec(rule, 1..4)
 }
 
@@ -244,14 +242,32 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
                 first = first.or(last);
             }
             PartSpec::Not(kind, when) => match kind {
-                Kind::A => { let var = builder.not::<A>("n"); constrain(&mut builder, var, when, last); }
-                Kind::B => { let var = builder.not::<B>("n"); constrain(&mut builder, var, when, last); }
-                Kind::L => { let var = builder.not::<L>("n"); constrain(&mut builder, var, when, last); }
+                Kind::A => {
+                    let var = builder.not::<A>("n");
+                    constrain(&mut builder, var, when, last);
+                }
+                Kind::B => {
+                    let var = builder.not::<B>("n");
+                    constrain(&mut builder, var, when, last);
+                }
+                Kind::L => {
+                    let var = builder.not::<L>("n");
+                    constrain(&mut builder, var, when, last);
+                }
             },
             PartSpec::Exists(kind, when) => match kind {
-                Kind::A => { let var = builder.exists::<A>("x"); constrain(&mut builder, var, when, last); }
-                Kind::B => { let var = builder.exists::<B>("x"); constrain(&mut builder, var, when, last); }
-                Kind::L => { let var = builder.exists::<L>("x"); constrain(&mut builder, var, when, last); }
+                Kind::A => {
+                    let var = builder.exists::<A>("x");
+                    constrain(&mut builder, var, when, last);
+                }
+                Kind::B => {
+                    let var = builder.exists::<B>("x");
+                    constrain(&mut builder, var, when, last);
+                }
+                Kind::L => {
+                    let var = builder.exists::<L>("x");
+                    constrain(&mut builder, var, when, last);
+                }
             },
             PartSpec::Group(elements, function, keyed, having) => {
                 group(&mut builder, elements, (*function, *keyed, *having), last);
@@ -269,9 +285,21 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
 
 fn each(builder: &mut RuleBuilder, kind: Kind, when: &Conditions, last: Option<Last>) -> Last {
     match kind {
-        Kind::A => { let var = builder.each("a"); constrain(builder, var, when, last); Last::A(var) }
-        Kind::B => { let var = builder.each("b"); constrain(builder, var, when, last); Last::B(var) }
-        Kind::L => { let var = builder.each("l"); constrain(builder, var, when, last); Last::L(var) }
+        Kind::A => {
+            let var = builder.each("a");
+            constrain(builder, var, when, last);
+            Last::A(var)
+        }
+        Kind::B => {
+            let var = builder.each("b");
+            constrain(builder, var, when, last);
+            Last::B(var)
+        }
+        Kind::L => {
+            let var = builder.each("l");
+            constrain(builder, var, when, last);
+            Last::L(var)
+        }
     }
 }
 
@@ -284,9 +312,21 @@ fn group(
     let mut inner = last;
     for (kind, when) in elements {
         inner = Some(match kind {
-            Kind::A => { let var = builder.element("e"); constrain(builder, var, when, inner); Last::A(var) }
-            Kind::B => { let var = builder.element("e"); constrain(builder, var, when, inner); Last::B(var) }
-            Kind::L => { let var = builder.element("e"); constrain(builder, var, when, inner); Last::L(var) }
+            Kind::A => {
+                let var = builder.element("e");
+                constrain(builder, var, when, inner);
+                Last::A(var)
+            }
+            Kind::B => {
+                let var = builder.element("e");
+                constrain(builder, var, when, inner);
+                Last::B(var)
+            }
+            Kind::L => {
+                let var = builder.element("e");
+                constrain(builder, var, when, inner);
+                Last::L(var)
+            }
         });
     }
     match inner {
@@ -297,25 +337,53 @@ fn group(
     }
 }
 
-fn close<T: Row3>(builder: &mut RuleBuilder, var: Var<T>, (function, keyed, having): (u8, bool, bool)) {
+fn close<T: Row3>(
+    builder: &mut RuleBuilder,
+    var: Var<T>,
+    (function, keyed, having): (u8, bool, bool),
+) {
     macro_rules! closed {
         ($functions:expr, $fields:expr, $input:expr, $bound:expr) => {
             if keyed {
-                let group = builder.group_by::<(), _, _, _>(var, $fields, |fact| fact.k(), $functions, $input);
-                if having { builder.having(group, "bounded", $bound); }
+                let group = builder.group_by::<(), _, _, _>(
+                    var,
+                    $fields,
+                    |fact| fact.k(),
+                    $functions,
+                    $input,
+                );
+                if having {
+                    builder.having(group, "bounded", $bound);
+                }
             } else {
                 let group = builder.accumulate::<(), _, _>(var, $fields, $functions, $input);
-                if having { builder.having(group, "bounded", $bound); }
+                if having {
+                    builder.having(group, "bounded", $bound);
+                }
             }
         };
     }
     match function {
         0 => closed!((Count,), &["k"], |_| ((),), |group| group.0 > 1),
-        1 => closed!((Sum::<i64>::default(), Count), &["k", "v"], |fact| (fact.v(), ()), |group| group.0 > 2),
-        2 => closed!((Min::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2),
-        3 => closed!((Max::<i64, Option<i64>>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 != Some(1)),
-        4 => closed!((Average::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2.0),
-        _ => closed!((Collect::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0.len() != 2),
+        1 => closed!((Sum::<i64>::default(), Count), &["k", "v"], |fact| (fact.v(), ()), |group| {
+            group.0 > 2
+        }),
+        2 => {
+            closed!((Min::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2)
+        }
+        3 => closed!(
+            (Max::<i64, Option<i64>>::default(),),
+            &["k", "v"],
+            |fact| (fact.v(),),
+            |group| group.0 != Some(1)
+        ),
+        4 => closed!((Average::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group
+            .0
+            < 2.0),
+        _ => closed!((Collect::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group
+            .0
+            .len()
+            != 2),
     }
 }
 
@@ -380,12 +448,24 @@ pub fn stage(step: Step, stage: &mut Stage<'_>) {
         Step::Update(Kind::A, at, field, value) => update::<A>(stage, at, field, value),
         Step::Update(Kind::B, at, field, value) => update::<B>(stage, at, field, value),
         Step::Update(Kind::L, at, field, value) => update::<L>(stage, at, field, value),
-        Step::Touch(Kind::A, at) => with(stage, at, |stage, fact: Handle<A>| drop(stage.touch(fact))),
-        Step::Touch(Kind::B, at) => with(stage, at, |stage, fact: Handle<B>| drop(stage.touch(fact))),
-        Step::Touch(Kind::L, at) => with(stage, at, |stage, fact: Handle<L>| drop(stage.touch(fact))),
-        Step::Delete(Kind::A, at) => with(stage, at, |stage, fact: Handle<A>| drop(stage.delete(fact))),
-        Step::Delete(Kind::B, at) => with(stage, at, |stage, fact: Handle<B>| drop(stage.delete(fact))),
-        Step::Delete(Kind::L, at) => with(stage, at, |stage, fact: Handle<L>| drop(stage.delete(fact))),
+        Step::Touch(Kind::A, at) => {
+            with(stage, at, |stage, fact: Handle<A>| drop(stage.touch(fact)))
+        }
+        Step::Touch(Kind::B, at) => {
+            with(stage, at, |stage, fact: Handle<B>| drop(stage.touch(fact)))
+        }
+        Step::Touch(Kind::L, at) => {
+            with(stage, at, |stage, fact: Handle<L>| drop(stage.touch(fact)))
+        }
+        Step::Delete(Kind::A, at) => {
+            with(stage, at, |stage, fact: Handle<A>| drop(stage.delete(fact)))
+        }
+        Step::Delete(Kind::B, at) => {
+            with(stage, at, |stage, fact: Handle<B>| drop(stage.delete(fact)))
+        }
+        Step::Delete(Kind::L, at) => {
+            with(stage, at, |stage, fact: Handle<L>| drop(stage.delete(fact)))
+        }
         Step::Flush | Step::Fire(_) => {}
     }
 }

@@ -23,12 +23,9 @@ fn fold(script: &str) -> Result<Image, FoldError> {
                 stated: true,
                 clock: 0,
             },
-            (b'-', None) => Record::Delete {
-                handle: number(&word[1..]),
-                seq: at,
-                origin: None,
-                cascade: false,
-            },
+            (b'-', None) => {
+                Record::Delete { handle: number(&word[1..]), seq: at, origin: None, cascade: false }
+            }
             (b'e', None) => Record::Evaluated,
             (b'c', None) => {
                 commit += 1;
@@ -56,10 +53,11 @@ fn fold(script: &str) -> Result<Image, FoldError> {
 fn check(script: &str, expected: &str) {
     let outcome = match fold(script) {
         Ok(image) => {
-            let facts = image.facts().map(|(handle, fact)| {
-                format!("{handle}={}", String::from_utf8_lossy(&fact.bytes))
-            });
-            let staged = (!image.staged().is_empty()).then(|| format!("{} staged", image.staged().len()));
+            let facts = image
+                .facts()
+                .map(|(handle, fact)| format!("{handle}={}", String::from_utf8_lossy(&fact.bytes)));
+            let staged =
+                (!image.staged().is_empty()).then(|| format!("{} staged", image.staged().len()));
             facts.chain(staged).collect::<Vec<_>>().join(" ")
         }
         Err(error) => format!("error: {error}"),
@@ -94,8 +92,7 @@ fn contradictions_are_errors() {
 fn commits_are_dense() {
     let mut image = fold("c c").expect("two commits");
     let counters = Counters::default();
-    let skipped =
-        Record::Commit { commit: CommitSeq::new(4), point: SafePoint::Fired, counters };
+    let skipped = Record::Commit { commit: CommitSeq::new(4), point: SafePoint::Fired, counters };
     let error = FoldError::CommitOrder { found: CommitSeq::new(4), last: CommitSeq::new(2) };
     assert_eq!(image.apply(&skipped), Err(error));
 }

@@ -12,10 +12,7 @@ pub(crate) fn arguments(
     name: &str,
     mut each: impl FnMut(&ParseNestedMeta<'_>) -> Result<()>,
 ) -> Result<()> {
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident(name))
-    {
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(name)) {
         attribute.parse_nested_meta(|meta| each(&meta))?;
     }
     Ok(())
@@ -28,11 +25,7 @@ pub(crate) fn set_once<T>(
     value: T,
 ) -> Result<()> {
     if slot.is_some() {
-        let name = meta
-            .path
-            .get_ident()
-            .map(Ident::to_string)
-            .unwrap_or_default();
+        let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
         return Err(meta.error(format!("`{name}` is given twice")));
     }
     *slot = Some(value);
@@ -43,10 +36,7 @@ pub(crate) fn set_once<T>(
 pub(crate) fn string(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
     let literal: LitStr = meta.value()?.parse()?;
     if literal.value().is_empty() {
-        return Err(Error::new(
-            literal.span(),
-            "expected a name, found an empty string",
-        ));
+        return Err(Error::new(literal.span(), "expected a name, found an empty string"));
     }
     Ok(literal)
 }
@@ -56,10 +46,7 @@ pub(crate) fn version(meta: &ParseNestedMeta<'_>) -> Result<LitInt> {
     let literal: LitInt = meta.value()?.parse()?;
     match literal.base10_parse::<u32>() {
         Ok(version) if version > 0 => Ok(literal),
-        _ => Err(Error::new(
-            literal.span(),
-            "expected a version between 1 and 4294967295",
-        )),
+        _ => Err(Error::new(literal.span(), "expected a version between 1 and 4294967295")),
     }
 }
 

@@ -22,17 +22,11 @@ fn named(input: &DeriveInput, attribute: &str, rename: &str, what: &str) -> Resu
         } else if meta.path.is_ident("version") {
             set_once(&mut found, meta, version(meta)?)
         } else {
-            Err(unknown(
-                meta,
-                &format!("`{rename} = \"…\"` or `version = …`"),
-            ))
+            Err(unknown(meta, &format!("`{rename} = \"…\"` or `version = …`")))
         }
     })?;
     let name = stable_name(name.as_ref(), input);
-    Ok(Named {
-        name,
-        version: found.unwrap_or_else(first_version),
-    })
+    Ok(Named { name, version: found.unwrap_or_else(first_version) })
 }
 
 /// Expands `#[derive(Effect)]`.

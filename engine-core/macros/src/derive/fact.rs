@@ -68,10 +68,7 @@ impl Options {
             } else if meta.path.is_ident("key") {
                 Err(meta.error("`key` belongs on the key's fields"))
             } else {
-                Err(unknown(
-                    meta,
-                    "`rename = \"…\"`, `version = …`, `from = OldType` or `unique`",
-                ))
+                Err(unknown(meta, "`rename = \"…\"`, `version = …`, `from = OldType` or `unique`"))
             }
         })?;
         if let (Some(from), None) = (&from, &found) {
@@ -84,12 +81,7 @@ impl Options {
         }
         let name = stable_name(name.as_ref(), input);
         let version = found.unwrap_or_else(first_version);
-        Ok(Self {
-            name,
-            version,
-            from,
-            unique: unique.is_some(),
-        })
+        Ok(Self { name, version, from, unique: unique.is_some() })
     }
 }
 
@@ -109,10 +101,7 @@ struct Field<'a> {
 impl<'a> Shape<'a> {
     fn of(input: &'a DeriveInput) -> Result<Self> {
         match &input.data {
-            Data::Struct(data) => Ok(Self {
-                fields: fields(&data.fields)?,
-                whole: false,
-            }),
+            Data::Struct(data) => Ok(Self { fields: fields(&data.fields)?, whole: false }),
             Data::Enum(data) => {
                 for variant in &data.variants {
                     refuse_arguments(&variant.attrs)?;
@@ -121,10 +110,7 @@ impl<'a> Shape<'a> {
                         refuse_unordered(&field.ty, &field.attrs)?;
                     }
                 }
-                Ok(Self {
-                    fields: Vec::new(),
-                    whole: true,
-                })
+                Ok(Self { fields: Vec::new(), whole: true })
             }
             Data::Union(data) => {
                 let message = "a fact is a struct or an enum: unions have no value to compare";
@@ -151,11 +137,7 @@ fn fields(fields: &Fields) -> Result<Vec<Field<'_>>> {
             Some(ident) => Member::Named(ident.clone()),
             None => Member::Unnamed(Index::from(at)),
         };
-        Ok(Field {
-            member,
-            ty: &field.ty,
-            key: key.is_some(),
-        })
+        Ok(Field { member, ty: &field.ty, key: key.is_some() })
     });
     each.collect()
 }
@@ -178,26 +160,16 @@ fn refuse_unordered(ty: &Type, attributes: &[Attribute]) -> Result<()> {
         "HashSet" => "BTreeSet",
         _ => return Ok(()),
     };
-    if attributes
-        .iter()
-        .any(|attribute| attribute.path().is_ident("serde"))
-    {
+    if attributes.iter().any(|attribute| attribute.path().is_ident("serde")) {
         return Ok(());
     }
-    let message = format!(
-        "a `{}` is stored in no stable order: use a `{ordered}` in facts",
-        last.ident
-    );
+    let message =
+        format!("a `{}` is stored in no stable order: use a `{ordered}` in facts", last.ident);
     Err(Error::new(last.ident.span(), message))
 }
 
 fn consts(options: &Options, shape: &Shape<'_>) -> TokenStream {
-    let Options {
-        name,
-        version,
-        unique,
-        ..
-    } = options;
+    let Options { name, version, unique, .. } = options;
     let keyed = shape.fields.iter().any(|field| field.key);
     let fields = shape.fields.iter().map(|field| match &field.member {
         Member::Named(ident) => LitStr::new(&ident.unraw().to_string(), ident.span()),
@@ -216,18 +188,14 @@ fn consts(options: &Options, shape: &Shape<'_>) -> TokenStream {
 fn diff(shape: &Shape<'_>) -> TokenStream {
     let mask = quote!(::steadfast::__macro::FieldMask);
     let ne = quote!(::core::cmp::PartialEq::ne);
-    let changed = shape
-        .fields
-        .iter()
-        .enumerate()
-        .map(|(at, Field { member, ty, .. })| {
-            // The type's span: that is what lacks `PartialEq`, if anything does.
-            quote_spanned! {ty.span()=>
-                if #ne(&self.#member, &other.#member) {
-                    mask = mask.union(#mask::field(#at));
-                }
+    let changed = shape.fields.iter().enumerate().map(|(at, Field { member, ty, .. })| {
+        // The type's span: that is what lacks `PartialEq`, if anything does.
+        quote_spanned! {ty.span()=>
+            if #ne(&self.#member, &other.#member) {
+                mask = mask.union(#mask::field(#at));
             }
-        });
+        }
+    });
     let whole = shape.whole.then(|| {
         quote! {
             if #ne(self, other) {

@@ -19,11 +19,7 @@ pub(crate) fn analyze(params: Vec<Param>, what: &str, span: Span) -> Result<Anal
     check_contexts(&params, &mut errors);
     let is_pattern = |param: &Param| !matches!(param.kind, Kind::Having | Kind::Then);
     let has_pattern = params.iter().any(is_pattern);
-    let mut walk = Walk {
-        scope: Scope::of(&params),
-        parts: Vec::new(),
-        arguments: Vec::new(),
-    };
+    let mut walk = Walk { scope: Scope::of(&params), parts: Vec::new(), arguments: Vec::new() };
     for param in params {
         errors.take(walk.param(param));
     }
@@ -31,20 +27,12 @@ pub(crate) fn analyze(params: Vec<Param>, what: &str, span: Span) -> Result<Anal
         let message = format!("{what} needs a pattern, so that something triggers it: `&Fact`, …");
         errors.push(Error::new(span, message));
     }
-    let Walk {
-        parts, arguments, ..
-    } = walk;
-    errors.finish(Analysis {
-        parts,
-        arguments,
-        used_names,
-    })
+    let Walk { parts, arguments, .. } = walk;
+    errors.finish(Analysis { parts, arguments, used_names })
 }
 
 fn check_contexts(params: &[Param], errors: &mut Errors) {
-    let contexts = params
-        .iter()
-        .filter(|param| matches!(param.kind, Kind::Then));
+    let contexts = params.iter().filter(|param| matches!(param.kind, Kind::Then));
     for second in contexts.skip(1) {
         let message = "a rule has one context: this is the second `&mut Then`";
         errors.push(Error::new(second.name.span(), message));
@@ -57,21 +45,10 @@ fn used_names(params: &[Param]) -> Vec<String> {
     for param in params {
         let attributes = &param.attributes;
         let by = attributes.group_by.iter().flatten();
-        let functions = attributes
-            .aggregate
-            .iter()
-            .flat_map(|(functions, _)| functions);
+        let functions = attributes.aggregate.iter().flat_map(|(functions, _)| functions);
         let inputs = functions.filter_map(|function| function.input.as_ref());
-        let of_elements = attributes
-            .each
-            .iter()
-            .flat_map(|element| &element.conditions);
-        let all = attributes
-            .conditions
-            .iter()
-            .chain(by)
-            .chain(inputs)
-            .chain(of_elements);
+        let of_elements = attributes.each.iter().flat_map(|element| &element.conditions);
+        let all = attributes.conditions.iter().chain(by).chain(inputs).chain(of_elements);
         all.for_each(|expr| names.extend(Usage::of(expr).names.into_keys()));
     }
     names
@@ -86,18 +63,12 @@ struct Walk {
 impl Walk {
     fn param(&mut self, param: Param) -> Result<()> {
         match param.kind {
-            Kind::Fact {
-                ref ty,
-                with_handle,
-            } => {
+            Kind::Fact { ref ty, with_handle } => {
                 let variable = self.variable(&param, ty.clone());
                 let pattern = self.pattern(&variable, param);
                 self.scope.show(variable.clone());
-                let argument = if with_handle {
-                    Argument::Handle(variable)
-                } else {
-                    Argument::Fact(variable)
-                };
+                let argument =
+                    if with_handle { Argument::Handle(variable) } else { Argument::Fact(variable) };
                 self.arguments.push(argument);
                 self.parts.push(Part::Each(pattern?));
             }
@@ -116,12 +87,7 @@ impl Walk {
             Kind::Group(ty) => {
                 let position = self.scope.next_position();
                 let whole = ty.whole.clone();
-                let variable = Variable {
-                    name: param.name,
-                    ty: whole,
-                    is_group: true,
-                    position,
-                };
+                let variable = Variable { name: param.name, ty: whole, is_group: true, position };
                 let by_value = ty.by_value;
                 let pattern = group(&self.scope, variable.clone(), *ty, param.attributes);
                 self.scope.show(variable.clone());
@@ -139,12 +105,7 @@ impl Walk {
 
     fn variable(&self, param: &Param, ty: syn::Type) -> Variable {
         let position = self.scope.next_position();
-        Variable {
-            name: param.name.clone(),
-            ty,
-            is_group: false,
-            position,
-        }
+        Variable { name: param.name.clone(), ty, is_group: false, position }
     }
 
     fn pattern(&self, variable: &Variable, param: Param) -> Result<FactPattern> {
@@ -162,12 +123,7 @@ impl Walk {
         }
         let unindexed = unindexed.filter(|_| param.attributes.cross.is_none());
         let (variable, watch) = (variable.clone(), param.attributes.watch);
-        Ok(FactPattern {
-            variable,
-            conditions,
-            watch,
-            unindexed,
-        })
+        Ok(FactPattern { variable, conditions, watch, unindexed })
     }
 
     /// Whether more than one tuple may stand before the next pattern.
@@ -198,10 +154,7 @@ impl Walk {
             };
             for mut condition in conditions {
                 let group = group_of(&condition).unwrap_or(last_named);
-                let later = condition
-                    .used
-                    .iter()
-                    .find(|used| used.variable.position > group);
+                let later = condition.used.iter().find(|used| used.variable.position > group);
                 if let Some(later) = later {
                     let name = &later.variable.name;
                     let message = format!(

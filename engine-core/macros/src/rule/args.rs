@@ -116,15 +116,8 @@ mod tests {
         assert_eq!(salience("salience = -2147483648"), Ok(i32::MIN));
         assert_eq!(salience("salience = 2147483647,"), Ok(i32::MAX));
         assert_eq!(salience("logical"), Ok(0));
-        for wrong in [
-            "salience = 2147483648",
-            "salience = -2147483649",
-            "salience = 1u8",
-        ] {
-            assert!(
-                salience(wrong).is_err_and(|error| error.contains("i32")),
-                "{wrong}"
-            );
+        for wrong in ["salience = 2147483648", "salience = -2147483649", "salience = 1u8"] {
+            assert!(salience(wrong).is_err_and(|error| error.contains("i32")), "{wrong}");
         }
         assert!(salience("salience = MAX").is_err_and(|error| error.contains("literal")));
     }

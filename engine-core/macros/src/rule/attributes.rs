@@ -10,17 +10,8 @@ use super::param::Kind;
 use super::watch::Watch;
 
 /// The attributes that this crate gives a meaning to; they are taken off the function.
-const NAMES: [&str; 9] = [
-    "when",
-    "not",
-    "exists",
-    "having",
-    "watch",
-    "group_by",
-    "aggregate",
-    "each",
-    "cross",
-];
+const NAMES: [&str; 9] =
+    ["when", "not", "exists", "having", "watch", "group_by", "aggregate", "each", "cross"];
 
 /// Whether an attribute is one of ours.
 pub(crate) fn is_ours(attribute: &Attribute) -> bool {
@@ -64,17 +55,10 @@ impl Attributes {
     pub(crate) fn of(attributes: &[Attribute], kind: &Kind) -> Result<Self> {
         let mut found = Self::default();
         for attribute in attributes.iter().filter(|attribute| is_ours(attribute)) {
-            let name = attribute
-                .path()
-                .get_ident()
-                .map(Ident::to_string)
-                .unwrap_or_default();
+            let name = attribute.path().get_ident().map(Ident::to_string).unwrap_or_default();
             if !fits(&name, kind) {
-                let message = format!(
-                    "`#[{name}]` has no meaning on {}: {}",
-                    kind.words(),
-                    hint(kind)
-                );
+                let message =
+                    format!("`#[{name}]` has no meaning on {}: {}", kind.words(), hint(kind));
                 return Err(Error::new(attribute.path().span(), message));
             }
             found.add(&name, attribute)?;
@@ -104,11 +88,7 @@ impl Attributes {
                 let functions = attribute
                     .parse_args_with(Punctuated::<Function, Token![,]>::parse_terminated)?;
                 let functions = functions.into_iter().collect();
-                once(
-                    &mut self.aggregate,
-                    attribute,
-                    (functions, attribute.path().span()),
-                )?;
+                once(&mut self.aggregate, attribute, (functions, attribute.path().span()))?;
             }
             _ => self.each.push(attribute.parse_args()?),
         }
@@ -118,11 +98,7 @@ impl Attributes {
 
 fn once<T>(slot: &mut Option<T>, attribute: &Attribute, value: T) -> Result<()> {
     if slot.is_some() {
-        let name = attribute
-            .path()
-            .get_ident()
-            .map(Ident::to_string)
-            .unwrap_or_default();
+        let name = attribute.path().get_ident().map(Ident::to_string).unwrap_or_default();
         let message = format!("`#[{name}]` is given twice: put everything into one");
         return Err(Error::new(attribute.path().span(), message));
     }
@@ -181,14 +157,12 @@ impl Parse for Function {
         let inputs: Vec<&Expr> = call.args.iter().collect();
         match (name.to_string().as_str(), inputs.as_slice()) {
             ("count", []) => Ok(Self { name, input: None }),
-            ("count", [input, ..]) => Err(Error::new(
-                input.span(),
-                "`count()` counts members and takes no argument",
-            )),
-            ("sum" | "min" | "max" | "average" | "collect", [input]) => Ok(Self {
-                name,
-                input: Some((*input).clone()),
-            }),
+            ("count", [input, ..]) => {
+                Err(Error::new(input.span(), "`count()` counts members and takes no argument"))
+            }
+            ("sum" | "min" | "max" | "average" | "collect", [input]) => {
+                Ok(Self { name, input: Some((*input).clone()) })
+            }
             ("sum" | "min" | "max" | "average" | "collect", _) => {
                 let message = format!("`{name}` takes one argument");
                 Err(Error::new(name.span(), message))
@@ -210,10 +184,6 @@ impl Parse for Element {
                 conditions.push(input.parse()?);
             }
         }
-        Ok(Self {
-            name,
-            ty,
-            conditions,
-        })
+        Ok(Self { name, ty, conditions })
     }
 }

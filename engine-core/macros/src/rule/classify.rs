@@ -23,11 +23,7 @@ pub(crate) enum Class {
     /// `inner.path == outer`, in either order: an index key.
     Key { inner: Expr, outer: Expr },
     /// `inner.path < outer` and the like, in either order: an ordered index.
-    Range {
-        at_most: bool,
-        inner: Expr,
-        outer: Expr,
-    },
+    Range { at_most: bool, inner: Expr, outer: Expr },
     /// Everything else: evaluated for each pair that the keys leave.
     Residual,
 }
@@ -39,10 +35,9 @@ pub(crate) fn conjuncts(condition: &Expr) -> Vec<Conjunct> {
     flatten(condition, &mut parts);
     let first_let = parts.iter().position(|part| matches!(part, Expr::Let(_)));
     let chain = parts.split_off(first_let.unwrap_or(parts.len()));
-    let plain = parts.into_iter().map(|part| Conjunct {
-        expr: part.clone(),
-        written: part.to_token_stream(),
-    });
+    let plain = parts
+        .into_iter()
+        .map(|part| Conjunct { expr: part.clone(), written: part.to_token_stream() });
     let mut conjuncts: Vec<Conjunct> = plain.collect();
     if !chain.is_empty() {
         let written = quote::quote!(#(#chain)&&*);
@@ -55,12 +50,7 @@ pub(crate) fn conjuncts(condition: &Expr) -> Vec<Conjunct> {
 
 fn flatten<'a>(condition: &'a Expr, parts: &mut Vec<&'a Expr>) {
     match condition {
-        Expr::Binary(ExprBinary {
-            left,
-            op: BinOp::And(_),
-            right,
-            ..
-        }) => {
+        Expr::Binary(ExprBinary { left, op: BinOp::And(_), right, .. }) => {
             flatten(left, parts);
             flatten(right, parts);
         }
@@ -86,10 +76,7 @@ pub(crate) fn classify(conjunct: &Expr, inner: &str, is_earlier: impl Fn(&str) -
     if !usage.names.keys().any(|name| is_earlier(name)) {
         return Class::Alpha;
     }
-    let shadows = usage
-        .bound
-        .iter()
-        .any(|name| name == inner || is_earlier(name));
+    let shadows = usage.bound.iter().any(|name| name == inner || is_earlier(name));
     if usage.opaque || shadows {
         return Class::Residual;
     }
@@ -104,11 +91,7 @@ pub(crate) fn classify(conjunct: &Expr, inner: &str, is_earlier: impl Fn(&str) -
         BinOp::Gt(_) | BinOp::Ge(_) => Some(false),
         _ => return Class::Residual,
     };
-    let can_be_inner = if at_most.is_none() {
-        is_key_of
-    } else {
-        is_path_of
-    };
+    let can_be_inner = if at_most.is_none() { is_key_of } else { is_path_of };
     let sides = |inside: &Expr, outside: &Expr| {
         let reads_inner = Usage::of(outside).names.contains_key(inner);
         (can_be_inner(inside, inner) && !reads_inner).then(|| (inside.clone(), outside.clone()))
@@ -120,11 +103,7 @@ pub(crate) fn classify(conjunct: &Expr, inner: &str, is_earlier: impl Fn(&str) -
     };
     match at_most {
         None => Class::Key { inner, outer },
-        Some(at_most) => Class::Range {
-            at_most: at_most != flipped,
-            inner,
-            outer,
-        },
+        Some(at_most) => Class::Range { at_most: at_most != flipped, inner, outer },
     }
 }
 
@@ -182,18 +161,10 @@ mod tests {
                 Class::Alpha => format!("alpha {}", text_of(conjunct.written)),
                 Class::Residual => format!("residual {}", text_of(conjunct.written)),
                 Class::Key { inner, outer } => format!("key {} = {}", text(&inner), text(&outer)),
-                Class::Range {
-                    at_most: true,
-                    inner,
-                    outer,
-                } => {
+                Class::Range { at_most: true, inner, outer } => {
                     format!("at most {} <= {}", text(&inner), text(&outer))
                 }
-                Class::Range {
-                    at_most: false,
-                    inner,
-                    outer,
-                } => {
+                Class::Range { at_most: false, inner, outer } => {
                     format!("at least {} >= {}", text(&inner), text(&outer))
                 }
             }
@@ -213,32 +184,14 @@ mod tests {
         ("p.order.id == g.key", &["key p.order.id = g.key"]),
         ("*p.order == o.id", &["key *p.order = o.id"]),
         ("p.0 == o.0", &["key p.0 = o.0"]),
-        (
-            "p.tail.as_deref() == c.tail.as_deref()",
-            &["key p.tail.as_deref() = c.tail.as_deref()"],
-        ),
-        (
-            "c.tail.as_ref() == Some(&p.tail)",
-            &["key Some(&p.tail) = c.tail.as_ref()"],
-        ),
+        ("p.tail.as_deref() == c.tail.as_deref()", &["key p.tail.as_deref() = c.tail.as_deref()"]),
+        ("c.tail.as_ref() == Some(&p.tail)", &["key Some(&p.tail) = c.tail.as_ref()"]),
         ("(p.a, p.b) == (o.a, c.b)", &["key (p.a, p.b) = (o.a, c.b)"]),
-        (
-            "(p.a, o.b) == (o.a, p.b)",
-            &["residual (p.a, o.b) == (o.a, p.b)"],
-        ),
-        (
-            "(p.a, p.b) > (o.a, o.b)",
-            &["residual (p.a, p.b) > (o.a, o.b)"],
-        ),
-        (
-            "p.days.len() > o.days",
-            &["at least p.days.len() >= o.days"],
-        ),
+        ("(p.a, o.b) == (o.a, p.b)", &["residual (p.a, o.b) == (o.a, p.b)"]),
+        ("(p.a, p.b) > (o.a, o.b)", &["residual (p.a, p.b) > (o.a, o.b)"]),
+        ("p.days.len() > o.days", &["at least p.days.len() >= o.days"]),
         ("p.x.max(3) == o.x", &["residual p.x.max(3) == o.x"]),
-        (
-            "p.order == o.id + c.offset()",
-            &["key p.order = o.id + c.offset()"],
-        ),
+        ("p.order == o.id + c.offset()", &["key p.order = o.id + c.offset()"]),
         ("p.order == next(o)", &["key p.order = next(o)"]),
         ("p.amount < o.amount", &["at most p.amount <= o.amount"]),
         ("p.amount <= o.amount", &["at most p.amount <= o.amount"]),
@@ -247,50 +200,25 @@ mod tests {
         ("o.amount < p.amount", &["at least p.amount >= o.amount"]),
         ("o.amount >= p.amount", &["at most p.amount <= o.amount"]),
         ("p.amount != o.amount", &["residual p.amount != o.amount"]),
-        (
-            "p.amount + 1 == o.amount",
-            &["residual p.amount + 1 == o.amount"],
-        ),
-        (
-            "p.amount == p.base + o.amount",
-            &["residual p.amount == p.base + o.amount"],
-        ),
+        ("p.amount + 1 == o.amount", &["residual p.amount + 1 == o.amount"]),
+        ("p.amount == p.base + o.amount", &["residual p.amount == p.base + o.amount"]),
         ("p.total() == o.amount", &["residual p.total() == o.amount"]),
         ("*p == *o", &["residual *p == *o"]),
         ("o.open", &["residual o.open"]),
         ("!(p.x == o.x)", &["residual !(p.x == o.x)"]),
-        (
-            "p.x == o.x || p.y == o.y",
-            &["residual p.x == o.x || p.y == o.y"],
-        ),
+        ("p.x == o.x || p.y == o.y", &["residual p.x == o.x || p.y == o.y"]),
         ("p.x == o.f(|x| x + 1)", &["residual p.x == o.f(|x| x + 1)"]),
         ("p.x == limit!(o)", &["residual p.x == limit!(o)"]),
-        (
-            "p.xs.iter().any(|x| *x > 1)",
-            &["alpha p.xs.iter().any(|x| *x > 1)"],
-        ),
-        (
-            "p.xs.iter().any(|o| o.y)",
-            &["residual p.xs.iter().any(|o| o.y)"],
-        ),
-        (
-            "matches!(p.s, S::A | S::B)",
-            &["alpha matches!(p.s, S::A | S::B)"],
-        ),
+        ("p.xs.iter().any(|x| *x > 1)", &["alpha p.xs.iter().any(|x| *x > 1)"]),
+        ("p.xs.iter().any(|o| o.y)", &["residual p.xs.iter().any(|o| o.y)"]),
+        ("matches!(p.s, S::A | S::B)", &["alpha matches!(p.s, S::A | S::B)"]),
         (
             "p.open && (p.order == o.id && p.amount >= o.amount)",
-            &[
-                "alpha p.open",
-                "key p.order = o.id",
-                "at least p.amount >= o.amount",
-            ],
+            &["alpha p.open", "key p.order = o.id", "at least p.amount >= o.amount"],
         ),
         (
             "p.open && let Some(t) = p.tail && t == o.tail && o.x",
-            &[
-                "alpha p.open",
-                "residual let Some(t) = p.tail && t == o.tail && o.x",
-            ],
+            &["alpha p.open", "residual let Some(t) = p.tail && t == o.tail && o.x"],
         ),
     ];
 

@@ -28,11 +28,7 @@ pub(crate) fn conditions(analysis: &Analysis, salience: i32) -> [u8; 16] {
 /// Digest of the right-hand side: parameters, result and body.
 pub(crate) fn consequence(function: &ItemFn, analysis: &Analysis, args: &RuleArgs) -> [u8; 16] {
     let mut digester = Digester::new("steadfast consequence 1");
-    digester.word(if args.logical.is_some() {
-        "logical"
-    } else {
-        "plain"
-    });
+    digester.word(if args.logical.is_some() { "logical" } else { "plain" });
     digester.word(if args.skip_on_error { "skip" } else { "abort" });
     digester.count(analysis.arguments.len());
     for (argument, input) in analysis.arguments.iter().zip(&function.sig.inputs) {
@@ -54,9 +50,7 @@ fn form(argument: &Argument) -> &'static str {
         Argument::Absent(_) => "absent",
         Argument::Exists(_) => "exists",
         Argument::Group { by_value: true, .. } => "group",
-        Argument::Group {
-            by_value: false, ..
-        } => "group reference",
+        Argument::Group { by_value: false, .. } => "group reference",
         Argument::Having => "having",
         Argument::Then => "then",
     }
@@ -67,11 +61,7 @@ fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
     digester.word(&pattern.variable.name.to_string());
     digester.tokens(pattern.variable.ty.to_token_stream());
     all(digester, &pattern.conditions);
-    let watch = pattern
-        .watch
-        .as_ref()
-        .map(super::watch::Watch::words)
-        .unwrap_or_default();
+    let watch = pattern.watch.as_ref().map(super::watch::Watch::words).unwrap_or_default();
     digester.count(watch.len());
     for word in &watch {
         digester.word(word);
@@ -83,10 +73,7 @@ fn group(digester: &mut Digester, group: &GroupPattern) {
     digester.word(&group.variable.name.to_string());
     digester.tokens(group.variable.ty.to_token_stream());
     digester.count(group.elements.len());
-    group
-        .elements
-        .iter()
-        .for_each(|element| fact(digester, "element", element));
+    group.elements.iter().for_each(|element| fact(digester, "element", element));
     let by = group.by.iter().map(|key| key.expr.to_token_stream());
     list(digester, by.collect());
     list(digester, group.aggregates.iter().map(written).collect());
@@ -94,13 +81,7 @@ fn group(digester: &mut Digester, group: &GroupPattern) {
 }
 
 fn all(digester: &mut Digester, conditions: &[Condition]) {
-    list(
-        digester,
-        conditions
-            .iter()
-            .map(|condition| condition.written.clone())
-            .collect(),
-    );
+    list(digester, conditions.iter().map(|condition| condition.written.clone()).collect());
 }
 
 fn list(digester: &mut Digester, each: Vec<TokenStream>) {

@@ -38,25 +38,11 @@ pub(crate) fn group(
         let may_be_unindexed = patterns.is_empty() || attributes.cross.is_some();
         patterns.push(element_pattern(&mut inner, element, may_be_unindexed)?);
     }
-    let by = by
-        .iter()
-        .map(|key| inner.value(key))
-        .collect::<Result<_>>()?;
-    let aggregates = functions
-        .into_iter()
-        .zip(ty.results)
-        .map(|(function, result)| {
-            let input = function
-                .input
-                .as_ref()
-                .map(|input| inner.value(input))
-                .transpose()?;
-            Ok(Aggregate {
-                function,
-                input,
-                result,
-            })
-        });
+    let by = by.iter().map(|key| inner.value(key)).collect::<Result<_>>()?;
+    let aggregates = functions.into_iter().zip(ty.results).map(|(function, result)| {
+        let input = function.input.as_ref().map(|input| inner.value(input)).transpose()?;
+        Ok(Aggregate { function, input, result })
+    });
     Ok(GroupPattern {
         variable,
         source: ty.source,
@@ -105,10 +91,9 @@ fn check_key(by: &[Expr], ty: &GroupType) -> Result<()> {
             let message = format!("the key has {} parts in `#[group_by(…)]`", by.len());
             Err(Error::new(ty.key.span(), message))
         }
-        ([_], Some(0)) => Err(Error::new(
-            ty.key.span(),
-            "expected the type of the key in `#[group_by(…)]`",
-        )),
+        ([_], Some(0)) => {
+            Err(Error::new(ty.key.span(), "expected the type of the key in `#[group_by(…)]`"))
+        }
         _ => Ok(()),
     }
 }
@@ -128,9 +113,7 @@ fn single_element(
         );
         return Err(Error::new(ty.source.span(), message));
     };
-    let inputs = functions
-        .iter()
-        .filter_map(|function| function.input.as_ref());
+    let inputs = functions.iter().filter_map(|function| function.input.as_ref());
     let expressions: Vec<&Expr> = by.iter().chain(inputs).chain(&conditions).collect();
     let mut usage = Usage::default();
     for expression in &expressions {
@@ -146,11 +129,7 @@ fn single_element(
             return Err(Error::new(first.span(), message));
         }
     };
-    Ok(vec![Element {
-        name,
-        ty: element.clone(),
-        conditions,
-    }])
+    Ok(vec![Element { name, ty: element.clone(), conditions }])
 }
 
 /// The one name that is neither a parameter nor bound in an expression. A name of which a field is
@@ -209,17 +188,8 @@ fn element_pattern(
     element: Element,
     may_be_unindexed: bool,
 ) -> Result<FactPattern> {
-    let Element {
-        name,
-        ty,
-        conditions,
-    } = element;
-    let variable = Variable {
-        name,
-        ty,
-        is_group: false,
-        position: scope.next_position(),
-    };
+    let Element { name, ty, conditions } = element;
+    let variable = Variable { name, ty, is_group: false, position: scope.next_position() };
     scope.show(variable.clone());
     let mut classified = Vec::new();
     for condition in &conditions {
@@ -227,10 +197,5 @@ fn element_pattern(
     }
     let unindexed = !may_be_unindexed && !is_indexed(&classified);
     let unindexed = unindexed.then(|| variable.name.span());
-    Ok(FactPattern {
-        variable,
-        conditions: classified,
-        watch: None,
-        unindexed,
-    })
+    Ok(FactPattern { variable, conditions: classified, watch: None, unindexed })
 }

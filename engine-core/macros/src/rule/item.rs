@@ -41,18 +41,10 @@ fn implementation(
     args: &RuleArgs,
     function: &ItemFn,
 ) -> Result<(TokenStream, Vec<String>)> {
-    let word = if sort == Sort::Rule {
-        "a rule"
-    } else {
-        "a query"
-    };
+    let word = if sort == Sort::Rule { "a rule" } else { "a query" };
     let mut errors = Errors::default();
     errors.take(check_signature(&function.sig, word));
-    let params = function
-        .sig
-        .inputs
-        .iter()
-        .filter_map(|arg| errors.take(Param::of(arg)));
+    let params = function.sig.inputs.iter().filter_map(|arg| errors.take(Param::of(arg)));
     let params: Vec<Param> = params.collect();
     if sort == Sort::Query
         && let Some(then) = params.iter().find(|param| matches!(param.kind, Kind::Then))
@@ -71,10 +63,7 @@ fn implementation(
 
 fn check_signature(signature: &Signature, word: &str) -> Result<()> {
     let refuse = |span: Span, what: &str| {
-        Err(Error::new(
-            span,
-            format!("{word} is a plain function: it cannot be {what}"),
-        ))
+        Err(Error::new(span, format!("{word} is a plain function: it cannot be {what}")))
     };
     if let Some(asyncness) = signature.asyncness {
         return refuse(asyncness.span(), "async");
@@ -209,11 +198,7 @@ fn stub(sort: Sort, function: &ItemFn) -> TokenStream {
 
 /// The conditional compilation of the function, which holds for its type too.
 fn conditional(function: &ItemFn) -> Vec<&Attribute> {
-    function
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"))
-        .collect()
+    function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect()
 }
 
 /// The type that carries the definition. It has braces, so that it is a type only and leaves the
@@ -241,15 +226,10 @@ fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenS
             _ => true,
         };
         let is_marker = Param::of(input).is_ok_and(|param| {
-            matches!(
-                param.kind,
-                Kind::Absent { .. } | Kind::Exists { .. } | Kind::Having
-            )
+            matches!(param.kind, Kind::Absent { .. } | Kind::Exists { .. } | Kind::Having)
         });
         if let (FnArg::Typed(typed), true) = (input, used || has_ours || is_marker) {
-            typed
-                .attrs
-                .push(syn::parse_quote!(#[allow(unused_variables)]));
+            typed.attrs.push(syn::parse_quote!(#[allow(unused_variables)]));
         }
     }
     let allow: Attribute = syn::parse_quote! {

@@ -120,7 +120,5 @@ impl Analysis {
 /// Whether some condition narrows a join through an index.
 pub(crate) fn is_indexed(conditions: &[Condition]) -> bool {
     let is_index = |class: &Class| matches!(class, Class::Key { .. } | Class::Range { .. });
-    conditions
-        .iter()
-        .any(|condition| is_index(&condition.class))
+    conditions.iter().any(|condition| is_index(&condition.class))
 }

@@ -59,10 +59,7 @@ impl Param {
         let typed = match arg {
             FnArg::Typed(typed) => typed,
             FnArg::Receiver(receiver) => {
-                return Err(Error::new(
-                    receiver.span(),
-                    "a rule is a free function, not a method",
-                ));
+                return Err(Error::new(receiver.span(), "a rule is a free function, not a method"));
             }
         };
         let name = match &*typed.pat {
@@ -74,11 +71,7 @@ impl Param {
         };
         let kind = Kind::of(&typed.ty)?;
         let attributes = Attributes::of(&typed.attrs, &kind)?;
-        Ok(Self {
-            name,
-            kind,
-            attributes,
-        })
+        Ok(Self { name, kind, attributes })
     }
 }
 
@@ -89,9 +82,7 @@ impl Kind {
             Type::Paren(paren) => Self::of(&paren.elem),
             Type::Reference(reference) => {
                 let last = last_segment(&reference.elem);
-                let name = last
-                    .map(|segment| segment.ident.to_string())
-                    .unwrap_or_default();
+                let name = last.map(|segment| segment.ident.to_string()).unwrap_or_default();
                 match (name.as_str(), reference.mutability) {
                     ("Then", Some(_)) => Ok(Self::Then),
                     ("Then", None) => Err(Error::new(ty.span(), "the context is `&mut Then`")),
@@ -105,10 +96,9 @@ impl Kind {
                         let message = format!("take `{name}` by value, without the `&`");
                         Err(Error::new(reference.and_token.span(), message))
                     }
-                    _ if last.is_some() => Ok(Self::Fact {
-                        ty: (*reference.elem).clone(),
-                        with_handle: false,
-                    }),
+                    _ if last.is_some() => {
+                        Ok(Self::Fact { ty: (*reference.elem).clone(), with_handle: false })
+                    }
                     _ => Err(Error::new(ty.span(), EXPECTED)),
                 }
             }
@@ -122,16 +112,9 @@ impl Kind {
             return Err(Error::new(ty.span(), EXPECTED));
         };
         match last.ident.to_string().as_str() {
-            "Ref" => Ok(Self::Fact {
-                ty: only_type(last)?,
-                with_handle: true,
-            }),
-            "Absent" => Ok(Self::Absent {
-                ty: only_type(last)?,
-            }),
-            "Exists" => Ok(Self::Exists {
-                ty: only_type(last)?,
-            }),
+            "Ref" => Ok(Self::Fact { ty: only_type(last)?, with_handle: true }),
+            "Absent" => Ok(Self::Absent { ty: only_type(last)? }),
+            "Exists" => Ok(Self::Exists { ty: only_type(last)? }),
             "Group" => group(ty, true),
             "Having" => Ok(Self::Having),
             "Then" => Err(Error::new(ty.span(), "the context is `&mut Then`")),
@@ -191,10 +174,7 @@ fn group(ty: &Type, by_value: bool) -> Result<Kind> {
     };
     let elements = match source {
         Type::Tuple(tuple) if tuple.elems.is_empty() => {
-            return Err(Error::new(
-                source.span(),
-                "expected the type of the facts in the group",
-            ));
+            return Err(Error::new(source.span(), "expected the type of the facts in the group"));
         }
         Type::Tuple(tuple) => tuple.elems.iter().cloned().collect(),
         one => vec![(*one).clone()],

@@ -24,10 +24,7 @@ impl Scope {
             let reason = hidden_reason(param, &name);
             (name, reason)
         });
-        Self {
-            visible: Vec::new(),
-            hidden: hidden.collect(),
-        }
+        Self { visible: Vec::new(), hidden: hidden.collect() }
     }
 
     /// The next free position.
@@ -77,31 +74,20 @@ impl Scope {
         self.check(usage)?;
         let used = self.visible.iter().filter_map(|variable| {
             let usage = usage.names.get(&variable.name.to_string())?.clone();
-            Some(Used {
-                variable: variable.clone(),
-                usage,
-            })
+            Some(Used { variable: variable.clone(), usage })
         });
         Ok(used.collect())
     }
 
     /// Splits and classifies a condition. The last visible variable is the inner one.
     pub(crate) fn conditions(&self, condition: &Expr) -> Result<Vec<Condition>> {
-        let inner = self
-            .visible
-            .last()
-            .map(|variable| variable.name.to_string());
+        let inner = self.visible.last().map(|variable| variable.name.to_string());
         let inner = inner.unwrap_or_default();
         let is_earlier = |name: &str| name != inner && self.find(name).is_some();
         let each = conjuncts(condition).into_iter().map(|conjunct| {
             let used = self.used(&Usage::of(&conjunct.expr))?;
             let class = classify(&conjunct.expr, &inner, is_earlier);
-            Ok(Condition {
-                expr: conjunct.expr,
-                written: conjunct.written,
-                class,
-                used,
-            })
+            Ok(Condition { expr: conjunct.expr, written: conjunct.written, class, used })
         });
         each.collect()
     }
@@ -109,10 +95,7 @@ impl Scope {
     /// An expression that gives a value.
     pub(crate) fn value(&self, expr: &Expr) -> Result<Value> {
         let used = self.used(&Usage::of(expr))?;
-        Ok(Value {
-            expr: expr.clone(),
-            used,
-        })
+        Ok(Value { expr: expr.clone(), used })
     }
 }
 

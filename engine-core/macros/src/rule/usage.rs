@@ -43,10 +43,7 @@ impl Usage {
     /// Adds what another expression uses.
     pub(crate) fn merge(&mut self, other: Self) {
         for (name, other) in other.names {
-            let known = self
-                .names
-                .entry(name)
-                .or_insert_with(|| Use::of(other.ident.clone()));
+            let known = self.names.entry(name).or_insert_with(|| Use::of(other.ident.clone()));
             known.fields.extend(other.fields);
             known.whole |= other.whole;
             known.rooted |= other.rooted;
@@ -56,9 +53,7 @@ impl Usage {
     }
 
     fn use_of(&mut self, ident: &Ident) -> &mut Use {
-        self.names
-            .entry(ident.to_string())
-            .or_insert_with(|| Use::of(ident.clone()))
+        self.names.entry(ident.to_string()).or_insert_with(|| Use::of(ident.clone()))
     }
 
     /// The tokens of a macro: every name in them may be a variable, also one captured by a format
@@ -82,12 +77,7 @@ impl Usage {
 
 impl Use {
     fn of(ident: Ident) -> Self {
-        Self {
-            ident,
-            fields: BTreeSet::new(),
-            whole: false,
-            rooted: false,
-        }
+        Self { ident, fields: BTreeSet::new(), whole: false, rooted: false }
     }
 }
 
@@ -106,14 +96,9 @@ pub(crate) fn root(expr: &Expr) -> Option<&Ident> {
 /// Names that a format string captures: `c` of `"{c} of {n:?}"`.
 fn captured(literal: &str) -> impl Iterator<Item = &str> {
     let is_string = literal.starts_with(['"', 'r']);
-    let pieces = is_string
-        .then(|| literal.split('{').skip(1))
-        .into_iter()
-        .flatten();
+    let pieces = is_string.then(|| literal.split('{').skip(1)).into_iter().flatten();
     pieces.filter_map(|piece| {
-        let end = piece
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(piece.len());
+        let end = piece.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(piece.len());
         let name = &piece[..end];
         syn::parse_str::<Ident>(name).is_ok().then_some(name)
     })
@@ -168,9 +153,7 @@ impl<'ast> Visit<'ast> for Usage {
         if root(&call.func).is_none() {
             self.visit_expr(&call.func);
         }
-        call.args
-            .iter()
-            .for_each(|argument| self.visit_expr(argument));
+        call.args.iter().for_each(|argument| self.visit_expr(argument));
     }
 
     fn visit_stmt(&mut self, statement: &'ast syn::Stmt) {
@@ -244,23 +227,14 @@ mod tests {
             ("*c == Status::Open", "c.*"),
             ("c.days[d.day]", "c.days d.day"),
             ("Money { cents: c.x } == m", "c.x m.*"),
-            (
-                "matches!(c.status, Status::Open | Status::Paid)",
-                "c.status",
-            ),
-            (
-                "matches!(c.status, Status::Late(n) if n > o.limit)",
-                "c.status n.* o.limit",
-            ),
+            ("matches!(c.status, Status::Open | Status::Paid)", "c.status"),
+            ("matches!(c.status, Status::Late(n) if n > o.limit)", "c.status n.* o.limit"),
             ("c.lines.iter().any(|l| l.open)", "c.lines l.open opaque"),
             ("check!(c.status, o)", "c.* o.* status.* opaque"),
             ("format!(\"{c} of {n:?}\") == o.x", "c.* n.* o.x opaque"),
             ("{ let x = c.y; x } == 1", "c.y x.* opaque"),
             ("c.x? == 1", "c.x opaque"),
-            (
-                "if let Some(x) = c.y { x } else { 0 } == 1",
-                "c.y x.* opaque",
-            ),
+            ("if let Some(x) = c.y { x } else { 0 } == 1", "c.y x.* opaque"),
             ("c.x == limits::MAX", "c.x"),
         ];
         for (source, expected) in table {

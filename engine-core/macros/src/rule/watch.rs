@@ -73,11 +73,7 @@ impl Watch {
             let message = format!("field `{}` is given twice", name(&member));
             return Err(Error::new(member.span(), message));
         }
-        let fields = if ignored {
-            &mut self.ignored
-        } else {
-            &mut self.fields
-        };
+        let fields = if ignored { &mut self.ignored } else { &mut self.fields };
         fields.push(member);
         Ok(())
     }
@@ -108,11 +104,7 @@ impl Watch {
     /// What it says in a canonical order, for the rule's digest.
     pub(crate) fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = self.fields.iter().map(name).collect();
-        words.extend(
-            self.ignored
-                .iter()
-                .map(|member| format!("!{}", name(member))),
-        );
+        words.extend(self.ignored.iter().map(|member| format!("!{}", name(member))));
         words.extend(self.everything.then(|| String::from("*")));
         words.extend(self.nothing.then(|| String::from("!*")));
         words.sort_unstable();

@@ -156,9 +156,7 @@ fn operator(first: char, spacing: Spacing, tail: &[TokenTree]) -> String {
         run.push(punct.as_char());
         joint = punct.spacing() == Spacing::Joint;
     }
-    let longest = OPERATORS
-        .iter()
-        .find(|operator| run.starts_with(**operator));
+    let longest = OPERATORS.iter().find(|operator| run.starts_with(**operator));
     longest.map_or_else(|| String::from(first), |operator| String::from(*operator))
 }
 
@@ -168,11 +166,7 @@ mod tests {
 
     fn spelled(source: &str) -> String {
         let tokens: TokenStream = source.parse().expect("tokens");
-        atoms(tokens)
-            .iter()
-            .map(Atom::as_str)
-            .collect::<Vec<_>>()
-            .join(" ")
+        atoms(tokens).iter().map(Atom::as_str).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

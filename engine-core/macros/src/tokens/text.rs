@@ -74,11 +74,7 @@ impl Printer {
     }
 
     fn word(&mut self, word: &str) {
-        let last = if is_keyword(word) {
-            Last::Spaced
-        } else {
-            Last::Callee
-        };
+        let last = if is_keyword(word) { Last::Spaced } else { Last::Callee };
         self.operand(word, last);
     }
 
@@ -87,11 +83,7 @@ impl Printer {
             self.space();
         }
         self.text.push(open);
-        self.last = if open == '{' {
-            Last::Spaced
-        } else {
-            Last::Start
-        };
+        self.last = if open == '{' { Last::Spaced } else { Last::Start };
     }
 
     fn close(&mut self, close: char) {
@@ -112,11 +104,8 @@ impl Printer {
             "," | ";" | ":" => self.behind(op, Last::Spaced),
             "!" if self.last == Last::Callee && matches!(next, Some(Atom::Open(_))) => {
                 self.behind(op, Last::Callee);
-                self.last = if matches!(next, Some(Atom::Open('{'))) {
-                    Last::Spaced
-                } else {
-                    Last::Tight
-                };
+                self.last =
+                    if matches!(next, Some(Atom::Open('{'))) { Last::Spaced } else { Last::Tight };
             }
             "<" if self.after_type || self.text.ends_with("::") || self.expects_operand() => {
                 self.angles += 1;

@@ -18,10 +18,7 @@ pub(crate) fn parts(rule: &RuleDef) -> Vec<String> {
             Part::Exists(pattern) => lines.push(format!("exists {}", inside(pattern, &positions))),
             Part::Group(group) => {
                 lines.push(describe_group(group, &positions));
-                positions.push(Position {
-                    variable: group.variable.clone(),
-                    fact: None,
-                });
+                positions.push(Position { variable: group.variable.clone(), fact: None });
                 let having = group.having.iter();
                 lines.extend(having.map(|test| format!("having {}", condition(test, &positions))));
             }
@@ -39,10 +36,7 @@ struct Position {
 
 impl Position {
     fn of(pattern: &Pattern) -> Self {
-        Self {
-            variable: pattern.variable.clone(),
-            fact: Some(pattern.fact),
-        }
+        Self { variable: pattern.variable.clone(), fact: Some(pattern.fact) }
     }
 }
 
@@ -67,10 +61,7 @@ fn describe(pattern: &Pattern, positions: &[Position]) -> String {
         };
         add(class, &range.test);
     }
-    conditions
-        .residual
-        .iter()
-        .for_each(|test| add("residual", test));
+    conditions.residual.iter().for_each(|test| add("residual", test));
     for (word, mask) in [("watch", pattern.watch), ("ignore", pattern.ignore)] {
         if !mask.is_empty() {
             words.push(format!("{word} {}", fields(&pattern.fact, mask).join(" ")));
@@ -101,9 +92,7 @@ fn reads(reads: &[(usize, FieldMask)], positions: &[Position]) -> String {
     let words = reads.iter().flat_map(|(position, mask)| {
         let Position { variable, fact } = &positions[*position];
         let names = fact.map_or_else(|| vec!["*"], |fact| fields(&fact, *mask));
-        names
-            .into_iter()
-            .map(move |name| format!("{variable}.{name}"))
+        names.into_iter().map(move |name| format!("{variable}.{name}"))
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -113,8 +102,5 @@ fn fields(fact: &FactType, mask: FieldMask) -> Vec<&'static str> {
         return vec!["*"];
     }
     let names = fact.fields().iter().enumerate();
-    names
-        .filter(|(at, _)| mask.intersects(FieldMask::field(*at)))
-        .map(|(_, name)| *name)
-        .collect()
+    names.filter(|(at, _)| mask.intersects(FieldMask::field(*at))).map(|(_, name)| *name).collect()
 }

@@ -231,9 +231,6 @@ fn digests_are_the_same_in_every_build() {
     }
     let query = ids::definition();
     let digests = [query.conditions_digest, query.consequence_digest];
-    let expected = [
-        "da355082397e3387fdb5b4d47b5d515d",
-        "e958e8c168a17440ca67e2207f3d66a5",
-    ];
+    let expected = ["da355082397e3387fdb5b4d47b5d515d", "e958e8c168a17440ca67e2207f3d66a5"];
     assert_eq!(digests.map(|digest| digest.to_string()), expected);
 }

@@ -29,10 +29,7 @@ struct Sensor {
 
 impl From<SensorV1> for SensorV2 {
     fn from(SensorV1 { name }: SensorV1) -> Self {
-        Self {
-            name,
-            celsius: 20.0,
-        }
+        Self { name, celsius: 20.0 }
     }
 }
 
@@ -44,20 +41,12 @@ impl From<SensorV2> for Sensor {
             reason = "room temperature"
         )]
         let millikelvin = ((celsius + 273.15) * 1000.0) as u64;
-        Self {
-            name,
-            millikelvin,
-            place: (0, 'x'),
-        }
+        Self { name, millikelvin, place: (0, 'x') }
     }
 }
 
 fn sensor() -> Sensor {
-    Sensor {
-        name: "a".to_owned(),
-        millikelvin: 293_150,
-        place: (0, 'x'),
-    }
+    Sensor { name: "a".to_owned(), millikelvin: 293_150, place: (0, 'x') }
 }
 
 #[derive(Fact, Clone, Serialize, Deserialize)]
@@ -112,17 +101,11 @@ fn names_versions_and_fields_are_those_declared() {
 #[test]
 fn differences_are_by_field() {
     let mask = |fields: &[usize]| {
-        fields.iter().fold(FieldMask::NONE, |mask, at| {
-            mask.union(FieldMask::field(*at))
-        })
+        fields.iter().fold(FieldMask::NONE, |mask, at| mask.union(FieldMask::field(*at)))
     };
     let old = sensor();
     assert_eq!(old.diff(&old), FieldMask::NONE);
-    let new = Sensor {
-        name: "b".to_owned(),
-        place: (1, 'x'),
-        ..old.clone()
-    };
+    let new = Sensor { name: "b".to_owned(), place: (1, 'x'), ..old.clone() };
     assert_eq!(old.diff(&new), mask(&[0, 2]));
     let tuple = Tuple(1, f32::NAN, vec![]);
     assert_eq!(tuple.diff(&tuple), mask(&[1]), "not even equal to itself");
@@ -146,27 +129,9 @@ fn fields_beyond_the_last_bit_share_it() {
     }
     let old = Wide::default();
     let changed = |new: Wide| old.diff(&new);
-    assert_eq!(
-        changed(Wide {
-            h6: 1,
-            ..Wide::default()
-        }),
-        FieldMask::field(62)
-    );
-    assert_eq!(
-        changed(Wide {
-            h7: 1,
-            ..Wide::default()
-        }),
-        FieldMask::field(63)
-    );
-    assert_eq!(
-        changed(Wide {
-            i1: 1,
-            ..Wide::default()
-        }),
-        FieldMask::field(63)
-    );
+    assert_eq!(changed(Wide { h6: 1, ..Wide::default() }), FieldMask::field(62));
+    assert_eq!(changed(Wide { h7: 1, ..Wide::default() }), FieldMask::field(63));
+    assert_eq!(changed(Wide { i1: 1, ..Wide::default() }), FieldMask::field(63));
 }
 
 #[test]
@@ -174,20 +139,12 @@ fn keys_are_the_key_fields() {
     const { assert!(Sensor::KEYED && Sensor::UNIQUE && Tuple::KEYED && !Tuple::UNIQUE) };
     const { assert!(!SensorV1::KEYED && !SensorV1::UNIQUE) };
     let old = sensor();
-    let same = Sensor {
-        millikelvin: 0,
-        ..old.clone()
-    };
-    let moved = Sensor {
-        place: (1, 'x'),
-        ..old.clone()
-    };
+    let same = Sensor { millikelvin: 0, ..old.clone() };
+    let moved = Sensor { place: (1, 'x'), ..old.clone() };
     assert!(old.same_key(&same) && !old.same_key(&moved));
     assert_eq!(old.key_code(), same.key_code());
     assert_ne!(old.key_code(), moved.key_code());
-    let v1 = SensorV1 {
-        name: "a".to_owned(),
-    };
+    let v1 = SensorV1 { name: "a".to_owned() };
     assert_eq!((v1.key_code(), v1.same_key(&v1)), (None, false));
     assert!(Tuple(1, 2.0, vec![]).same_key(&Tuple(1, 3.0, vec![4])));
 }
@@ -198,13 +155,8 @@ fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
 
 #[test]
 fn older_versions_are_read_through_their_upcasters() {
-    let v1 = bytes(&SensorV1 {
-        name: "a".to_owned(),
-    });
-    let v2 = bytes(&SensorV2 {
-        name: "a".to_owned(),
-        celsius: 20.0,
-    });
+    let v1 = bytes(&SensorV1 { name: "a".to_owned() });
+    let v2 = bytes(&SensorV2 { name: "a".to_owned(), celsius: 20.0 });
     assert_eq!(Sensor::read(1, &v1), Ok(sensor()));
     assert_eq!(Sensor::read(2, &v2), Ok(sensor()));
     assert_eq!(Sensor::read(5, &bytes(&sensor())), Ok(sensor()));
@@ -213,36 +165,18 @@ fn older_versions_are_read_through_their_upcasters() {
 #[test]
 fn versions_and_bytes_that_do_not_fit_are_errors() {
     let (name, current) = ("Sensor", 5);
-    let newer = ReadError::NewerVersion {
-        name,
-        found: 6,
-        current,
-    };
+    let newer = ReadError::NewerVersion { name, found: 6, current };
     assert_eq!(Sensor::read(6, &[]), Err(newer));
-    let between = ReadError::NoUpcaster {
-        name,
-        found: 4,
-        current,
-    };
+    let between = ReadError::NoUpcaster { name, found: 4, current };
     assert_eq!(Sensor::read(4, &[]), Err(between));
-    let missing = ReadError::NoUpcaster {
-        name,
-        found: 0,
-        current: 1,
-    };
+    let missing = ReadError::NoUpcaster { name, found: 0, current: 1 };
     assert_eq!(Sensor::read(0, &[]), Err(missing));
     let malformed = Sensor::read(5, &[3, b'a']).expect_err("too short");
-    assert!(
-        matches!(malformed, ReadError::Malformed { version: 5, .. }),
-        "{malformed}"
-    );
+    assert!(matches!(malformed, ReadError::Malformed { version: 5, .. }), "{malformed}");
     let mut longer = bytes(&sensor());
     longer.push(0);
     let malformed = Sensor::read(5, &longer).expect_err("too long");
-    assert!(
-        malformed.to_string().contains("1 bytes are left over"),
-        "{malformed}"
-    );
+    assert!(malformed.to_string().contains("1 bytes are left over"), "{malformed}");
 }
 
 #[derive(Effect, Debug, PartialEq, Serialize, Deserialize)]
@@ -276,8 +210,5 @@ fn effects_and_globals_have_names_and_versions() {
     assert_eq!(bytes(&Alert::Red), [0]);
     let limits = Limits { orders_max: 7 };
     assert_eq!(Limits::read(2, &bytes(&limits)), Ok(limits));
-    assert!(matches!(
-        Limits::read(3, &[7]),
-        Err(ReadError::NewerVersion { .. })
-    ));
+    assert!(matches!(Limits::read(3, &[7]), Err(ReadError::NewerVersion { .. })));
 }

@@ -88,19 +88,9 @@ struct Raised(String);
 
 #[derive(Effect, Serialize, Deserialize)]
 enum Alert {
-    KnockOn {
-        previous: u32,
-        next: u32,
-    },
-    Meltdown {
-        day: u32,
-        carrier: String,
-        origin: String,
-    },
-    Stranded {
-        day: u32,
-        origin: String,
-    },
+    KnockOn { previous: u32, next: u32 },
+    Meltdown { day: u32, carrier: String, origin: String },
+    Stranded { day: u32, origin: String },
 }
 
 #[rule(salience = 200)]
@@ -140,11 +130,7 @@ fn ground_stop(
         || w.wind_speed.is_some_and(|mph| mph >= 30.0))]
     w: &Weather,
 ) -> GroundStop {
-    GroundStop {
-        origin: w.origin.clone(),
-        day: w.day,
-        hour: w.hour,
-    }
+    GroundStop { origin: w.origin.clone(), day: w.day, hour: w.hour }
 }
 
 #[rule(salience = 80, logical)]
@@ -167,12 +153,7 @@ fn carrier_late(
     #[when(f.id == l.flight)] f: &Flight,
     #[not(g.origin == f.origin && g.day == f.day && g.hour == f.hour)] g: Absent<GroundStop>,
 ) -> CarrierLate {
-    CarrierLate {
-        flight: f.id,
-        carrier: f.carrier.clone(),
-        origin: f.origin.clone(),
-        day: f.day,
-    }
+    CarrierLate { flight: f.id, carrier: f.carrier.clone(), origin: f.origin.clone(), day: f.day }
 }
 
 #[rule(salience = 10, logical)]
@@ -183,11 +164,7 @@ fn meltdown(
     #[having(g.0 >= 2)] _h: Having,
 ) -> Meltdown {
     let (carrier, origin, day) = g.key.clone();
-    Meltdown {
-        carrier,
-        origin,
-        day,
-    }
+    Meltdown { carrier, origin, day }
 }
 
 #[rule(salience = 10, logical)]
@@ -215,37 +192,23 @@ fn knock_on(
     b: Absent<Flight>,
     cx: &mut Then,
 ) -> RuleResult {
-    cx.emit(Alert::KnockOn {
-        previous: p.id,
-        next: n.id,
-    })?;
+    cx.emit(Alert::KnockOn { previous: p.id, next: n.id })?;
     cx.insert(Raised(format!("knock_on,{},{}", p.id, n.id)))?;
     Ok(())
 }
 
 #[rule]
 fn alert_meltdown(m: &Meltdown, cx: &mut Then) -> RuleResult {
-    let Meltdown {
-        carrier,
-        origin,
-        day,
-    } = m.clone();
+    let Meltdown { carrier, origin, day } = m.clone();
     cx.insert(Raised(format!("meltdown,{day},{carrier},{origin}")))?;
-    cx.emit(Alert::Meltdown {
-        day,
-        carrier,
-        origin,
-    })?;
+    cx.emit(Alert::Meltdown { day, carrier, origin })?;
     Ok(())
 }
 
 #[rule]
 fn alert_stranded(s: &Stranded, cx: &mut Then) -> RuleResult {
     cx.insert(Raised(format!("stranded,{},{}", s.day, s.origin)))?;
-    cx.emit(Alert::Stranded {
-        day: s.day,
-        origin: s.origin.clone(),
-    })?;
+    cx.emit(Alert::Stranded { day: s.day, origin: s.origin.clone() })?;
     Ok(())
 }
 
@@ -273,10 +236,7 @@ fn flight(id: u32, tail: &str, hour: u32) -> Flight {
 }
 
 fn plane(tailnum: &str, seats: u32) -> Plane {
-    Plane {
-        tailnum: tailnum.to_owned(),
-        seats,
-    }
+    Plane { tailnum: tailnum.to_owned(), seats }
 }
 
 struct Control(Engine);
@@ -298,11 +258,7 @@ impl Control {
     }
 
     fn raised(&self) -> Vec<String> {
-        self.0
-            .facts::<Raised>()
-            .iter()
-            .map(|raised| raised.0.clone())
-            .collect()
+        self.0.facts::<Raised>().iter().map(|raised| raised.0.clone()).collect()
     }
 }
 
@@ -311,19 +267,9 @@ fn a_day_of_operations_raises_its_alerts() {
     let engine = Engine::new(&flight_ops(), SessionId::default(), &mut Discard);
     let mut control = Control(engine.expect("valid rules"));
     control.stage([plane("N1", 180), plane("N2", 150), plane("N3", 149)]);
-    let late = |flight: Flight| Flight {
-        departure_delay: Some(60),
-        ..flight
-    };
-    let cancelled = |flight: Flight| Flight {
-        cancelled: true,
-        departure_delay: None,
-        ..flight
-    };
-    let arrives_late = |flight: Flight| Flight {
-        arrival_delay: Some(30),
-        ..flight
-    };
+    let late = |flight: Flight| Flight { departure_delay: Some(60), ..flight };
+    let cancelled = |flight: Flight| Flight { cancelled: true, departure_delay: None, ..flight };
+    let arrives_late = |flight: Flight| Flight { arrival_delay: Some(30), ..flight };
 
     // Two late flights of one carrier, one of them the next of an aircraft that came in late.
     control.stage([
@@ -337,29 +283,17 @@ fn a_day_of_operations_raises_its_alerts() {
 
     // The observation comes late: one of them was the weather's fault, the meltdown is withdrawn.
     let (origin, visibility) = ("EWR".to_owned(), Some(0.5));
-    control.stage([Weather {
-        origin,
-        day: 1,
-        hour: 9,
-        visibility,
-        wind_speed: None,
-    }]);
+    control.stage([Weather { origin, day: 1, hour: 9, visibility, wind_speed: None }]);
     control.fire();
     assert_eq!(control.0.facts::<CarrierLate>().len(), 1);
     assert_eq!(control.0.facts::<WeatherLate>()[0].flight, 3);
     assert!(control.0.facts::<Meltdown>().is_empty());
 
     // Cancelled flights strand the seats of their planes; an unknown aircraft has none.
-    control.stage([
-        cancelled(flight(4, "N2", 10)),
-        cancelled(flight(5, "N3", 10)),
-    ]);
+    control.stage([cancelled(flight(4, "N2", 10)), cancelled(flight(5, "N3", 10))]);
     control.stage([cancelled(flight(6, "", 10)), cancelled(flight(7, "N9", 10))]);
     control.fire();
-    assert!(
-        control.0.facts::<Stranded>().is_empty(),
-        "299 seats are none too many"
-    );
+    assert!(control.0.facts::<Stranded>().is_empty(), "299 seats are none too many");
     control.stage([cancelled(flight(8, "N3", 11))]);
     control.fire();
     assert_eq!(control.raised()[2..], ["stranded,1,EWR"]);
@@ -372,22 +306,11 @@ fn a_day_of_operations_raises_its_alerts() {
 
 #[test]
 fn joins_of_the_rules_are_indexed() {
-    let text = flight_ops()
-        .rules()
-        .iter()
-        .flat_map(parts)
-        .collect::<Vec<_>>()
-        .join("\n");
+    let text = flight_ops().rules().iter().flat_map(parts).collect::<Vec<_>>().join("\n");
     assert!(
         text.contains("key Some(&p.tailnum) == f.tailnum.as_ref() [f.tailnum p.tailnum]"),
         "{text}"
     );
-    assert!(
-        text.contains("key b.tailnum == p.tailnum [p.tailnum b.tailnum]"),
-        "{text}"
-    );
-    assert!(
-        text.contains("key g.hour == f.hour [f.hour g.hour]"),
-        "{text}"
-    );
+    assert!(text.contains("key b.tailnum == p.tailnum [p.tailnum b.tailnum]"), "{text}");
+    assert!(text.contains("key g.hour == f.hour [f.hour g.hour]"), "{text}");
 }

@@ -78,12 +78,10 @@ fn table() -> Vec<(RuleDef, &'static [&'static str])> {
         ),
         (
             by_several_keys::definition(),
-            &[
-                "group _g: min(l.quantity), max(l.quantity), average(l.quantity), \
+            &["group _g: min(l.quantity), max(l.quantity), average(l.quantity), \
                collect(l.quantity); by l.order, l.article; \
                of l: Line; alpha l.quantity != 0 [l.quantity]; \
-               reads [l.order l.article l.quantity]",
-            ],
+               reads [l.order l.article l.quantity]"],
         ),
         (
             over_all_of_an_earlier_fact::definition(),
@@ -108,10 +106,7 @@ fn table() -> Vec<(RuleDef, &'static [&'static str])> {
                 "having g.1 > 3 [g.*]",
             ],
         ),
-        (
-            counted::definition(),
-            &["group _g: count(); of member: Line; reads []"],
-        ),
+        (counted::definition(), &["group _g: count(); of member: Line; reads []"]),
         (
             two_groups::definition(),
             &[

@@ -25,9 +25,7 @@ fn found(rules: Vec<RuleDef>, facts: impl FnOnce(&mut Stage<'_>)) -> Vec<(String
     let fired = engine.fire(FireOptions::default(), &mut Discard);
     assert!(fired.error.is_none(), "{fired:?}");
     let found = engine.facts::<Found>().into_iter();
-    found
-        .map(|found| (found.0.clone(), found.1.clone()))
-        .collect()
+    found.map(|found| (found.0.clone(), found.1.clone())).collect()
 }
 
 fn insert<T: Fact>(stage: &mut Stage<'_>, facts: impl IntoIterator<Item = T>) {
@@ -37,25 +35,16 @@ fn insert<T: Fact>(stage: &mut Stage<'_>, facts: impl IntoIterator<Item = T>) {
 }
 
 fn customer(id: u64, gold: bool, name: &str) -> Customer {
-    Customer {
-        id,
-        gold,
-        name: name.to_owned(),
-    }
+    Customer { id, gold, name: name.to_owned() }
 }
 
 fn numbers(ids: &[u64]) -> Vec<i64> {
-    ids.iter()
-        .map(|id| i64::try_from(*id).expect("small"))
-        .collect()
+    ids.iter().map(|id| i64::try_from(*id).expect("small")).collect()
 }
 
 /// What one rule found, without its name.
 fn found_by(rule: RuleDef, facts: impl FnOnce(&mut Stage<'_>)) -> Vec<Vec<i64>> {
-    found(vec![rule], facts)
-        .into_iter()
-        .map(|(_, numbers)| numbers)
-        .collect()
+    found(vec![rule], facts).into_iter().map(|(_, numbers)| numbers).collect()
 }
 
 #[rule(logical)]
@@ -64,29 +53,16 @@ fn joined(
     #[when(o.customer == c.id)] o: Ref<Order>,
     #[when(p.amount >= o.amount && p.order == o.id)] p: &Payment,
 ) -> Found {
-    Found::new(
-        "joined",
-        &[numbers(&[c.id, o.id])[0], numbers(&[o.id])[0], p.amount],
-    )
+    Found::new("joined", &[numbers(&[c.id, o.id])[0], numbers(&[o.id])[0], p.amount])
 }
 
 #[test]
 fn joins_by_key_and_range() {
     let matches = found_by(joined::definition(), |stage| {
         insert(stage, [customer(1, true, "a"), customer(2, false, "b")]);
-        insert(
-            stage,
-            [
-                Order::new(10, 1, 50),
-                Order::new(11, 2, 50),
-                Order::new(12, 1, 70),
-            ],
-        );
+        insert(stage, [Order::new(10, 1, 50), Order::new(11, 2, 50), Order::new(12, 1, 70)]);
         let payments = [(10, 50), (10, 49), (11, 90), (12, 80), (12, 69)];
-        insert(
-            stage,
-            payments.map(|(order, amount)| Payment { order, amount }),
-        );
+        insert(stage, payments.map(|(order, amount)| Payment { order, amount }));
     });
     assert_eq!(matches, [[1, 10, 50], [1, 12, 80]]);
 }
@@ -123,46 +99,20 @@ fn guarded(
 
 #[test]
 fn conditions_of_every_class_hold() {
-    let orders = || {
-        [
-            Order::new(1, 0, 5),
-            Order::new(2, 0, 7),
-            Order::new(3, 0, 6),
-        ]
-    };
+    let orders = || [Order::new(1, 0, 5), Order::new(2, 0, 7), Order::new(3, 0, 6)];
     let matches = found_by(flipped::definition(), |stage| insert(stage, orders()));
     assert_eq!(matches, [[2, 1], [2, 3], [3, 1]]);
 
     let facts = |stage: &mut Stage<'_>| {
         insert(
             stage,
-            [
-                customer(1, false, "nut"),
-                customer(2, false, "bolt"),
-                customer(3, false, ""),
-            ],
+            [customer(1, false, "nut"), customer(2, false, "bolt"), customer(3, false, "")],
         );
-        insert(
-            stage,
-            [
-                Line::new(7, "bolt", 4),
-                Line::new(7, "nut", 5),
-                Line::new(7, "bolt", 6),
-            ],
-        );
+        insert(stage, [Line::new(7, "bolt", 4), Line::new(7, "nut", 5), Line::new(7, "bolt", 6)]);
     };
-    assert_eq!(
-        found_by(strings::definition(), facts),
-        [[2, 4], [1, 5], [2, 6]]
-    );
-    assert_eq!(
-        found_by(several_parts::definition(), facts),
-        [[4, 6], [6, 4]]
-    );
-    assert_eq!(
-        found_by(guarded::definition(), facts),
-        [[2, 4], [1, 5], [2, 6]]
-    );
+    assert_eq!(found_by(strings::definition(), facts), [[2, 4], [1, 5], [2, 6]]);
+    assert_eq!(found_by(several_parts::definition(), facts), [[4, 6], [6, 4]]);
+    assert_eq!(found_by(guarded::definition(), facts), [[2, 4], [1, 5], [2, 6]]);
 }
 
 #[rule(logical)]
@@ -182,36 +132,15 @@ fn nothing_at_all(_none: Absent<Line>) -> Found {
 
 #[test]
 fn negation_and_existence_hold() {
-    let rules = vec![
-        unpaid::definition(),
-        touched::definition(),
-        nothing_at_all::definition(),
-    ];
+    let rules = vec![unpaid::definition(), touched::definition(), nothing_at_all::definition()];
     let matches = found(rules, |stage| {
-        insert(
-            stage,
-            [
-                Order::new(1, 0, 5),
-                Order::new(2, 0, 7),
-                Order::new(3, 0, 0),
-            ],
-        );
+        insert(stage, [Order::new(1, 0, 5), Order::new(2, 0, 7), Order::new(3, 0, 0)]);
         let payments = [(1, 3), (1, 4), (2, 0), (3, 3)];
-        insert(
-            stage,
-            payments.map(|(order, amount)| Payment { order, amount }),
-        );
+        insert(stage, payments.map(|(order, amount)| Payment { order, amount }));
     });
-    let expected: [(&str, &[i64]); 4] = [
-        ("unpaid", &[2]),
-        ("touched", &[1]),
-        ("touched", &[2]),
-        ("nothing_at_all", &[]),
-    ];
-    assert_eq!(
-        matches,
-        expected.map(|(rule, numbers)| (rule.to_owned(), numbers.to_vec()))
-    );
+    let expected: [(&str, &[i64]); 4] =
+        [("unpaid", &[2]), ("touched", &[1]), ("touched", &[2]), ("nothing_at_all", &[])];
+    assert_eq!(matches, expected.map(|(rule, numbers)| (rule.to_owned(), numbers.to_vec())));
 }
 
 #[rule(logical)]
@@ -253,31 +182,14 @@ fn by_customer(
 
 #[test]
 fn groups_hold() {
-    let rules = vec![
-        bulk::definition(),
-        total::definition(),
-        by_customer::definition(),
-    ];
+    let rules = vec![bulk::definition(), total::definition(), by_customer::definition()];
     let matches = found(rules, |stage| {
-        let paid = Order {
-            status: Status::Paid,
-            ..Order::new(3, 9, 2)
-        };
+        let paid = Order { status: Status::Paid, ..Order::new(3, 9, 2) };
         insert(stage, [Order::new(1, 9, 2), Order::new(2, 9, 3), paid]);
-        insert(
-            stage,
-            [
-                Line::new(1, "nut", 8),
-                Line::new(1, "bolt", 4),
-                Line::new(1, "nut", -2),
-            ],
-        );
+        insert(stage, [Line::new(1, "nut", 8), Line::new(1, "bolt", 4), Line::new(1, "nut", -2)]);
         insert(stage, [Line::new(2, "nut", 20), Line::new(3, "nut", 1)]);
         let payments = [(1, 9), (1, 10), (2, 5)];
-        insert(
-            stage,
-            payments.map(|(order, amount)| Payment { order, amount }),
-        );
+        insert(stage, payments.map(|(order, amount)| Payment { order, amount }));
     });
     let expected: [(&str, &[i64]); 4] = [
         ("bulk", &[1001, 12, 4, 8, 4]),
@@ -285,10 +197,7 @@ fn groups_hold() {
         ("total", &[20, 20, 5]),
         ("by_customer", &[9, 72]),
     ];
-    assert_eq!(
-        matches,
-        expected.map(|(rule, numbers)| (rule.to_owned(), numbers.to_vec()))
-    );
+    assert_eq!(matches, expected.map(|(rule, numbers)| (rule.to_owned(), numbers.to_vec())));
 }
 
 #[rule(on_error = "skip")]
@@ -311,11 +220,7 @@ fn silent(_o: &Order) {}
 #[test]
 fn consequences_return_results_or_nothing() {
     assert_eq!(fails::definition().on_error, OnError::Skip);
-    let rules = vec![
-        silent::definition(),
-        closes::definition(),
-        fails::definition(),
-    ];
+    let rules = vec![silent::definition(), closes::definition(), fails::definition()];
     let matches = found(rules, |stage| insert(stage, [Order::new(1, 0, 5)]));
     assert_eq!(matches, [("closes".to_owned(), vec![1])]);
 }
@@ -335,39 +240,20 @@ fn queries_give_what_their_function_returns() {
     let mut engine = Engine::new(&rules, SessionId::default(), &mut Discard).expect("valid rules");
     let staged = engine.stage(&mut Discard, |stage| {
         insert(stage, [customer(1, true, "ann")]);
-        insert(
-            stage,
-            [
-                Order::new(1, 1, 5),
-                Order::new(2, 1, 6),
-                Order::new(3, 2, 7),
-            ],
-        );
+        insert(stage, [Order::new(1, 1, 5), Order::new(2, 1, 6), Order::new(3, 2, 7)]);
         Ok::<_, ChangeError>(())
     });
     staged.expect("staged");
     engine.flush(&mut Discard).expect("evaluated");
-    assert_eq!(
-        engine.rows::<expensive>(),
-        Some(vec![(2, "ann".to_owned())])
-    );
+    assert_eq!(engine.rows::<expensive>(), Some(vec![(2, "ann".to_owned())]));
 }
 
 /// A rule is a function: it can be tested without an engine.
 #[test]
 fn rules_are_plain_functions() {
     let group = Group::new(7, (20, 2, 4, vec![16, 4]));
-    assert_eq!(
-        bulk(group, Having),
-        Found::new("bulk", &[1007, 20, 4, 16, 4])
-    );
-    assert_eq!(
-        unpaid(&Order::new(7, 1, 30), Absent::default()),
-        Found::new("unpaid", &[7])
-    );
+    assert_eq!(bulk(group, Having), Found::new("bulk", &[1007, 20, 4, 16, 4]));
+    assert_eq!(unpaid(&Order::new(7, 1, 30), Absent::default()), Found::new("unpaid", &[7]));
     assert_eq!(touched(&Order::new(7, 1, 0), Exists::default()), None);
-    assert_eq!(
-        expensive(&Order::new(7, 1, 9), &customer(1, true, "ann")),
-        (7, "ann".to_owned())
-    );
+    assert_eq!(expensive(&Order::new(7, 1, 9), &customer(1, true, "ann")), (7, "ann".to_owned()));
 }

@@ -98,10 +98,7 @@ fn names_of_ours(
 ) {
 }
 
-#[expect(
-    non_upper_case_globals,
-    reason = "looks like a variable, as some of the engine's do"
-)]
+#[expect(non_upper_case_globals, reason = "looks like a variable, as some of the engine's do")]
 const codes: i64 = 3;
 
 /// Fields that only their own module sees.
@@ -236,10 +233,7 @@ fn rules_and_facts_can_be_local() {
     #[rule]
     fn local(#[when(l.x > LIMIT)] l: &Local) {}
 
-    assert_eq!(
-        parts(&local::definition()),
-        ["each l: Local; alpha l.x > LIMIT [l.x]"]
-    );
+    assert_eq!(parts(&local::definition()), ["each l: Local; alpha l.x > LIMIT [l.x]"]);
 }
 
 #[test]

@@ -37,11 +37,7 @@ fn rulesets_keep_the_declared_order() {
     };
     assert_eq!(paths(full.rules()), ["second", "first", "third"]);
     assert_eq!(paths(full.queries()), ["all"]);
-    let types: Vec<_> = full
-        .fact_types()
-        .iter()
-        .map(steadfast::FactType::name)
-        .collect();
+    let types: Vec<_> = full.fact_types().iter().map(steadfast::FactType::name).collect();
     assert_eq!(types, ["Payment", "Order", "Customer", "Line"]);
     assert_eq!(full.check(), Ok(()));
 }
@@ -49,8 +45,5 @@ fn rulesets_keep_the_declared_order() {
 #[test]
 fn rulesets_may_have_no_rules() {
     assert!(none().rules().is_empty() && none().fact_types().is_empty());
-    assert_eq!(
-        (only_facts().version(), only_facts().fact_types().len()),
-        (u32::MAX, 1)
-    );
+    assert_eq!((only_facts().version(), only_facts().fact_types().len()), (u32::MAX, 1));
 }

@@ -27,12 +27,7 @@ pub(crate) struct Order {
 
 impl Order {
     pub(crate) fn new(id: u64, customer: u64, amount: i64) -> Self {
-        Self {
-            id,
-            customer,
-            amount,
-            status: Status::Open,
-        }
+        Self { id, customer, amount, status: Status::Open }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -55,11 +50,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(order: u64, article: &str, quantity: i64) -> Self {
-        Self {
-            order,
-            article: article.to_owned(),
-            quantity,
-        }
+        Self { order, article: article.to_owned(), quantity }
     }
 }
 

@@ -11,9 +11,7 @@ use crate::rule::param::{last_segment, type_arguments};
 
 /// `name(arguments…)` on a `row`.
 pub(crate) fn call(name: &Ident, arguments: &[Argument], row: &Ident, then: &Ident) -> TokenStream {
-    let arguments = arguments
-        .iter()
-        .map(|argument| argument_of(argument, row, then));
+    let arguments = arguments.iter().map(|argument| argument_of(argument, row, then));
     quote_spanned!(site()=> #name(#(#arguments),*))
 }
 
@@ -31,10 +29,7 @@ fn argument_of(argument: &Argument, row: &Ident, then: &Ident) -> TokenStream {
         Argument::Exists(ty) => {
             quote_spanned!(site()=> ::steadfast::__macro::Exists::<#ty>::default())
         }
-        Argument::Group {
-            variable: Variable { ty, position, .. },
-            by_value,
-        } => {
+        Argument::Group { variable: Variable { ty, position, .. }, by_value } => {
             let group = quote_spanned!(site()=> #row.group::<#ty>(#position));
             if *by_value {
                 quote_spanned!(site()=> ::core::clone::Clone::clone(#group))

@@ -47,9 +47,8 @@ impl Bindings {
     }
 
     fn of_all<'a>(used: impl Iterator<Item = &'a Used>, on: On, rows: &Ident, row: &Ident) -> Self {
-        let by_position: BTreeMap<usize, &Variable> = used
-            .map(|used| (used.variable.position, &used.variable))
-            .collect();
+        let by_position: BTreeMap<usize, &Variable> =
+            used.map(|used| (used.variable.position, &used.variable)).collect();
         let (mut columns, mut variables) = (TokenStream::new(), TokenStream::new());
         for (place, variable) in by_position {
             let (name, ty) = (&variable.name, &variable.ty);
@@ -85,20 +84,13 @@ pub(crate) fn reference_to(expr: &Expr) -> TokenStream {
             | Expr::Tuple(_)
             | Expr::Unary(_)
     );
-    if binds_tightly {
-        quote_spanned!(span=> &#expr)
-    } else {
-        quote_spanned!(span=> &(#expr))
-    }
+    if binds_tightly { quote_spanned!(span=> &#expr) } else { quote_spanned!(span=> &(#expr)) }
 }
 
 /// A `TestFn`.
 pub(crate) fn test(expr: &Expr, used: &[Used], on: On) -> TokenStream {
-    let (rows, row, answers) = (
-        local("rows", site()),
-        local("row", site()),
-        local("answers", site()),
-    );
+    let (rows, row, answers) =
+        (local("rows", site()), local("row", site()), local("answers", site()));
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     // A closure with a return type per row: a `return` in the condition answers for that row alone.
     quote_spanned! {site()=>
@@ -116,11 +108,7 @@ pub(crate) fn test(expr: &Expr, used: &[Used], on: On) -> TokenStream {
 
 /// A `KeyFn`.
 pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
-    let (rows, row, codes) = (
-        local("rows", site()),
-        local("row", site()),
-        local("codes", site()),
-    );
+    let (rows, row, codes) = (local("rows", site()), local("row", site()), local("codes", site()));
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     let value = reference_to(expr);
     let hashed = quote_spanned!(expr.span()=> __join_key(#value));
@@ -139,11 +127,8 @@ pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
 
 /// An `OrderFn`.
 pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
-    let (rows, row, orders) = (
-        local("rows", site()),
-        local("row", site()),
-        local("orders", site()),
-    );
+    let (rows, row, orders) =
+        (local("rows", site()), local("row", site()), local("orders", site()));
     let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
     let value = reference_to(expr);
     quote_spanned! {site()=>
@@ -173,11 +158,7 @@ pub(crate) fn values(values: &[Option<&Value>], ty: Option<&Type>, tuple: bool) 
     });
     let parts: Vec<TokenStream> = parts.collect();
     let result = ty.map(|ty| quote_spanned!(site()=> -> #ty));
-    let body = if tuple {
-        quote!((#(#parts,)*))
-    } else {
-        quote!(#(#parts)*)
-    };
+    let body = if tuple { quote!((#(#parts,)*)) } else { quote!(#(#parts)*) };
     quote_spanned! {site()=>
         |#rows: &::steadfast::__macro::Rows<'_>, #row: usize| #result {
             #columns
@@ -197,19 +178,15 @@ pub(crate) fn reads<'a>(used: impl IntoIterator<Item = &'a Used>) -> TokenStream
         *whole |= usage.whole || variable.is_group;
         fields.extend(usage.fields.iter().map(String::as_str));
     }
-    let each = by_position
-        .iter()
-        .map(|(position, (variable, whole, fields))| {
-            if *whole {
-                return quote_spanned!(site()=> (#position, #mask::ALL));
-            }
-            let ty = &variable.ty;
-            let masks = fields
-                .iter()
-                .map(|field| quote_spanned!(site()=> #mask::of::<#ty>(#field)));
-            let union = masks.reduce(|union, next| quote_spanned!(site()=> #union.union(#next)));
-            quote_spanned!(site()=> (#position, #union))
-        });
+    let each = by_position.iter().map(|(position, (variable, whole, fields))| {
+        if *whole {
+            return quote_spanned!(site()=> (#position, #mask::ALL));
+        }
+        let ty = &variable.ty;
+        let masks = fields.iter().map(|field| quote_spanned!(site()=> #mask::of::<#ty>(#field)));
+        let union = masks.reduce(|union, next| quote_spanned!(site()=> #union.union(#next)));
+        quote_spanned!(site()=> (#position, #union))
+    });
     let each: Vec<TokenStream> = each.collect();
     quote_spanned!(site()=> ::std::vec![#(#each),*])
 }

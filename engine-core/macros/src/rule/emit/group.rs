@@ -15,26 +15,17 @@ use crate::tokens::text_of;
 
 /// A `GroupPattern`.
 pub(crate) fn group(group: &GroupPattern, checks: &mut TokenStream) -> TokenStream {
-    let elements: Vec<TokenStream> = group
-        .elements
-        .iter()
-        .map(|element| pattern(element, checks))
-        .collect();
+    let elements: Vec<TokenStream> =
+        group.elements.iter().map(|element| pattern(element, checks)).collect();
     check_elements(group, checks);
     let name = group.variable.name.unraw().to_string();
     let spec = spec(group, checks);
-    let inputs = group
-        .aggregates
-        .iter()
-        .filter_map(|aggregate| aggregate.input.as_ref());
+    let inputs = group.aggregates.iter().filter_map(|aggregate| aggregate.input.as_ref());
     let read = group.by.iter().chain(inputs).flat_map(|value| &value.used);
     let reads = reads(read);
     let key_text = texts(group.by.iter().map(|key| key.expr.to_token_stream()));
     let function_text = texts(group.aggregates.iter().map(written));
-    let having = group
-        .having
-        .iter()
-        .map(|condition| whole_test(condition, On::Tuple));
+    let having = group.having.iter().map(|condition| whole_test(condition, On::Tuple));
     quote_spanned! {site()=>
         ::steadfast::__macro::GroupPattern {
             variable: ::std::string::String::from(#name),
@@ -70,25 +61,13 @@ fn check_elements(group: &GroupPattern, checks: &mut TokenStream) {
 }
 
 fn spec(group: &GroupPattern, checks: &mut TokenStream) -> TokenStream {
-    let GroupPattern {
-        source,
-        key,
-        by,
-        aggregates,
-        ..
-    } = group;
-    let functions = aggregates
-        .iter()
-        .map(|aggregate| function(aggregate, checks));
+    let GroupPattern { source, key, by, aggregates, .. } = group;
+    let functions = aggregates.iter().map(|aggregate| function(aggregate, checks));
     let functions: Vec<TokenStream> = functions.collect();
-    let inputs: Vec<Option<&Value>> = aggregates
-        .iter()
-        .map(|aggregate| aggregate.input.as_ref())
-        .collect();
+    let inputs: Vec<Option<&Value>> =
+        aggregates.iter().map(|aggregate| aggregate.input.as_ref()).collect();
     let input = values(&inputs, None, true);
-    let span = aggregates
-        .first()
-        .map_or_else(site, |first| first.function.name.span());
+    let span = aggregates.first().map_or_else(site, |first| first.function.name.span());
     if by.is_empty() {
         return quote_spanned! {span.resolved_at(site())=>
             ::steadfast::__macro::GroupSpec::over_all::<#source, _>((#(#functions,)*), #input)

@@ -14,19 +14,12 @@ use crate::tokens::text_of;
 
 /// A `Pattern`.
 pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStream {
-    let FactPattern {
-        variable,
-        conditions,
-        watch,
-        unindexed,
-    } = fact;
+    let FactPattern { variable, conditions, watch, unindexed } = fact;
     let (ty, name) = (&variable.ty, variable.name.unraw().to_string());
     checks.extend(watch.as_ref().map(|watch| watch.check(ty)));
     checks.extend(unindexed.map(|span| warn_unindexed(&name, span)));
     let none = || quote!(::steadfast::__macro::FieldMask::NONE);
-    let (watch, ignore) = watch
-        .as_ref()
-        .map_or_else(|| (none(), none()), |watch| watch.masks(ty));
+    let (watch, ignore) = watch.as_ref().map_or_else(|| (none(), none()), |watch| watch.masks(ty));
     let (mut alpha, mut keys, mut ranges, mut residual) = (vec![], vec![], vec![], vec![]);
     for condition in conditions {
         match &condition.class {
@@ -35,11 +28,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
                 checks.extend(same_index(&condition.used, inner, outer));
                 keys.push(key_join(condition, inner, outer));
             }
-            Class::Range {
-                at_most,
-                inner,
-                outer,
-            } => {
+            Class::Range { at_most, inner, outer } => {
                 checks.extend(same_index(&condition.used, inner, outer));
                 ranges.push(range_join(condition, *at_most, inner, outer));
             }
