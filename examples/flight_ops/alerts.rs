@@ -5,8 +5,9 @@
 //! file drops repeated keys.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -28,12 +29,28 @@ pub enum AlertsError {
          file, or the session that it belongs to",
         path.display()
     )]
-    Foreign { path: PathBuf, found: String, own: SessionId },
+    Foreign {
+        path: PathBuf,
+        found: String,
+        own: SessionId,
+    },
     #[error(
         "the alerts file `{}` has two lines under the key {key}: `{first}` and `{second}`",
         path.display()
     )]
-    Contradiction { path: PathBuf, key: String, first: String, second: String },
+    Contradiction {
+        path: PathBuf,
+        key: String,
+        first: String,
+        second: String,
+    },
+}
+
+impl AlertsError {
+    /// Whether the file cannot be opened, rather than written.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Io { verb: "open", .. } | Self::Foreign { .. })
+    }
 }
 
 type Result<T, E = AlertsError> = std::result::Result<T, E>;
@@ -41,7 +58,6 @@ type Result<T, E = AlertsError> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct AlertsFile {
     path: PathBuf,
-    session: SessionId,
     file: File,
 }
 
@@ -51,7 +67,13 @@ impl AlertsFile {
     ///
     /// Only the holder of the session may do this.
     pub fn open(path: &Path, session: SessionId) -> Result<Self> {
-        let io = |verb| move |source| AlertsError::Io { verb, path: path.into(), source };
+        let io = |verb| {
+            move |source| AlertsError::Io {
+                verb,
+                path: path.into(),
+                source,
+            }
+        };
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         let mut file = options.open(path).map_err(io("open"))?;
@@ -62,21 +84,34 @@ impl AlertsFile {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0)).map_err(io("read"))?;
         file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let whole = bytes
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
         if let Some(found) = foreign_session(&bytes[..whole], session) {
-            return Err(AlertsError::Foreign { path: path.into(), found, own: session });
+            return Err(AlertsError::Foreign {
+                path: path.into(),
+                found,
+                own: session,
+            });
         }
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(io("cut"))?;
         }
         file.sync_all().map_err(io("sync"))?;
-        Ok(Self { path: path.into(), session, file })
+        sync_name(path).map_err(io("sync the directory of"))?;
+        Ok(Self {
+            path: path.into(),
+            file,
+        })
     }
 
     /// Appends a line and syncs it.
     pub fn append(&mut self, key: EffectKey, alert: &Alert) -> Result<()> {
         let line = format!("{key},{alert}\n");
-        self.file.write_all(line.as_bytes()).map_err(self.io("write"))?;
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(self.io("write"))?;
         self.file.sync_data().map_err(self.io("sync"))
     }
 
@@ -96,19 +131,41 @@ impl AlertsFile {
                 });
             }
         }
-        Ok(Alerts::new(lines.into_values().map(str::to_owned).collect()))
+        Ok(Alerts::new(
+            lines.into_values().map(str::to_owned).collect(),
+        ))
     }
 
     fn io(&self, verb: &'static str) -> impl Fn(io::Error) -> AlertsError {
         let path = self.path.clone();
-        move |source| AlertsError::Io { verb, path: path.clone(), source }
+        move |source| AlertsError::Io {
+            verb,
+            path: path.clone(),
+            source,
+        }
+    }
+}
+
+/// A new file's name is on the disk once its directory is synced.
+fn sync_name(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new("."));
+    // Elsewhere a directory cannot be opened, and needs not be.
+    if cfg!(unix) {
+        File::open(directory)?.sync_all()
+    } else {
+        Ok(())
     }
 }
 
 /// The session of the first line that is not `own`'s.
 fn foreign_session(lines: &[u8], own: SessionId) -> Option<String> {
     let own = format!("{own}/");
-    let mut lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let mut lines = lines
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty());
     let foreign = lines.find(|line| !line.starts_with(own.as_bytes()))?;
     let found = foreign.split(|&byte| byte == b'/').next()?;
     Some(String::from_utf8_lossy(found).into_owned())
@@ -129,7 +186,10 @@ impl Alerts {
     }
 
     pub fn count_of(&self, kind: &str) -> u64 {
-        let of_kind = self.0.iter().filter(|line| line.split(',').next() == Some(kind));
+        let of_kind = self
+            .0
+            .iter()
+            .filter(|line| line.split(',').next() == Some(kind));
         of_kind.count() as u64
     }
 
@@ -140,6 +200,10 @@ impl Alerts {
             hash.update(line);
             hash.update(b"\n");
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = String::new();
+        for byte in hash.finalize() {
+            let _infallible = write!(hex, "{byte:02x}");
+        }
+        hex
     }
 }

@@ -1,5 +1,6 @@
 //! The operations control at work: feeds a session hour by hour, and delivers what it says.
 
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use steadfast::{ChangeError, Stage};
 use crate::alerts::AlertsFile;
 use crate::data::{Data, Hour};
 use crate::facts::{
-    Alert, CarrierLate, Cursor, Day, DayClosed, Flight, GroundStop, Late, Meltdown, Tally,
+    Alert, CarrierLate, Cursor, Date, DayClosed, Flight, GroundStop, Late, Meltdown, Tally,
     WeatherLate,
 };
 use crate::failure::{Failure, Result};
@@ -21,7 +22,7 @@ use crate::rules::flight_ops;
 const LAST_HOUR: u8 = 24;
 const CLOSED: u8 = LAST_HOUR + 1;
 /// How many steps a day has.
-pub const STEPS: u64 = CLOSED as u64 + 1;
+const STEPS: u64 = CLOSED as u64 + 1;
 
 /// Where a session and its alerts live.
 #[derive(Clone, Debug)]
@@ -38,18 +39,34 @@ impl Place {
     }
 
     fn alerts(&self) -> PathBuf {
-        self.alerts.clone().unwrap_or_else(|| self.session.join("alerts.csv"))
+        self.alerts
+            .clone()
+            .unwrap_or_else(|| self.session.join("alerts.csv"))
     }
 }
 
-/// How far a run is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Steps that are done.
-    pub done: u64,
-    /// Steps of the whole data.
-    pub total: u64,
+/// How a run gets on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// The session takes work.
+    Ready {
+        /// How long it took to bring the session back; none for a new one.
+        recovery: Option<Duration>,
+        /// Flights of the days that it has closed.
+        flights: u64,
+        /// Steps that are done, of all.
+        done: u64,
+        total: u64,
+    },
+    Step {
+        day: Date,
+        done: u64,
+    },
+    Finished(Figures),
 }
+
+/// Told how a run gets on; an error ends it.
+pub type Watch<'a> = &'a mut dyn FnMut(Message) -> Result<()>;
 
 /// How long a session may be held by somebody else: a killed process needs a moment to let go of it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,31 +84,51 @@ pub struct Control<'a> {
 impl<'a> Control<'a> {
     /// Opens the session, or makes it, and finishes what a kill interrupted.
     pub fn open(data: &'a Data, place: &Place, sync: Sync) -> Result<Self> {
-        std::fs::create_dir_all(&place.session)
-            .map_err(|source| Failure::Directory { path: place.session.clone(), source })?;
+        let path = &place.session;
+        fs::create_dir_all(path).map_err(|source| Failure::Io {
+            verb: "make the directory",
+            path: path.clone(),
+            source,
+        })?;
         let start = Instant::now();
         let mut session = open_session(place, sync)?;
         let mut alerts = AlertsFile::open(&place.alerts(), session.id())?;
         settle(&mut session, &mut alerts)?;
-        let recovery = session.recovery().filter(|found| !found.created).map(|_| start.elapsed());
-        let found = (first::<Cursor>(&mut session)?, first::<Tally>(&mut session)?);
-        let (cursor, tally) = match found {
-            (Some(cursor), Some(tally)) => (cursor, tally),
-            _ => begin(&mut session, data)?,
+        let found = (
+            first::<Cursor>(&mut session)?,
+            first::<Tally>(&mut session)?,
+        );
+        let (cursor, tally) = if let (Some(cursor), Some(tally)) = found {
+            (cursor, tally)
+        } else {
+            let begun = begin(&mut session, data)?;
+            settle(&mut session, &mut alerts)?;
+            begun
         };
-        Ok(Self { data, session, alerts, cursor, tally, recovery })
-    }
-
-    /// How long it took to bring the session back; none for a new one.
-    pub fn recovery(&self) -> Option<Duration> {
-        self.recovery
+        let recovery = session
+            .recovery()
+            .filter(|found| !found.created)
+            .map(|_| start.elapsed());
+        Ok(Self {
+            data,
+            session,
+            alerts,
+            cursor,
+            tally,
+            recovery,
+        })
     }
 
     /// Goes on from where the session stands to the end of the data.
-    pub fn run(mut self, watch: &mut dyn FnMut(Progress)) -> Result<Figures> {
-        let total = self.data.days.len() as u64 * STEPS;
-        let data = self.data;
-        for (index, (&day, hours)) in data.days.iter().enumerate() {
+    pub fn run(mut self, watch: Watch<'_>) -> Result<()> {
+        let days = &self.data.days;
+        watch(Message::Ready {
+            recovery: self.recovery,
+            flights: self.tally().flights,
+            done: self.done(),
+            total: days.len() as u64 * STEPS,
+        })?;
+        for (&day, hours) in days {
             for hour in 0..=CLOSED {
                 if self.is_done(day, hour) {
                     continue;
@@ -102,21 +139,36 @@ impl<'a> Control<'a> {
                     self.advance(day, hour, hours)?;
                 }
                 settle(&mut self.session, &mut self.alerts)?;
-                watch(Progress { done: index as u64 * STEPS + u64::from(hour) + 1, total });
+                watch(Message::Step {
+                    day,
+                    done: self.done(),
+                })?;
             }
         }
-        let tally = self.session.get(self.tally).cloned().unwrap_or_default();
-        let figures = Figures::new(&tally, &self.alerts.read_back()?);
+        let figures = Figures::new(&self.tally(), &self.alerts.read_back()?);
         self.session.close()?;
-        Ok(figures)
+        watch(Message::Finished(figures))
     }
 
-    fn is_done(&self, day: Day, hour: u8) -> bool {
+    fn is_done(&self, day: Date, hour: u8) -> bool {
         let cursor = self.session.get(self.cursor);
         cursor.is_some_and(|cursor| (day, hour) <= (cursor.day, cursor.hour))
     }
 
-    fn advance(&mut self, day: Day, hour: u8, hours: &[Hour; 24]) -> Result<()> {
+    /// How many steps are done, of all days.
+    fn done(&self) -> u64 {
+        let Some(cursor) = self.session.get(self.cursor) else {
+            return 0;
+        };
+        let days = self.data.days.range(..cursor.day).count() as u64;
+        days * STEPS + u64::from(cursor.hour) + 1
+    }
+
+    fn tally(&self) -> Tally {
+        self.session.get(self.tally).cloned().unwrap_or_default()
+    }
+
+    fn advance(&mut self, day: Date, hour: u8, hours: &[Hour; 24]) -> Result<()> {
         let cursor = self.cursor;
         self.session.transact(|tx| {
             tx.update(cursor, |cursor| *cursor = Cursor { day, hour })?;
@@ -126,7 +178,7 @@ impl<'a> Control<'a> {
     }
 
     /// Counts a day and closes it, in one transaction: a kill cannot count it twice.
-    fn close(&mut self, day: Day) -> Result<()> {
+    fn close(&mut self, day: Date) -> Result<()> {
         let counted = count(&mut self.session)?;
         let (cursor, tally) = (self.cursor, self.tally);
         self.session.transact(|tx| {
@@ -142,7 +194,10 @@ impl<'a> Control<'a> {
 fn open_session(place: &Place, sync: Sync) -> Result<Session> {
     let start = Instant::now();
     loop {
-        match Session::durable(place.journal()).sync(sync).open(flight_ops()) {
+        match Session::durable(place.journal())
+            .sync(sync)
+            .open(flight_ops())
+        {
             Err(error) if error.code() == "SF0005" && start.elapsed() < PATIENCE => {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -170,13 +225,19 @@ fn first<T: Fact>(session: &mut Session) -> Result<Option<Handle<T>>> {
 
 /// The first transaction of a session: the aircraft, and the first hour of the first day.
 fn begin(session: &mut Session, data: &Data) -> Result<(Handle<Cursor>, Handle<Tally>)> {
-    let (&day, hours) = data.days.first_key_value().ok_or(Failure::NoDays)?;
+    let (&day, hours) = data
+        .days
+        .first_key_value()
+        .expect("flights without rows are refused");
     let begun = session.transact(|tx| {
         for plane in &data.planes {
             tx.insert(plane.clone())?;
         }
         stage_hour(tx, 0, hours)?;
-        Ok((tx.insert(Cursor { day, hour: 0 })?, tx.insert(Tally::default())?))
+        Ok((
+            tx.insert(Cursor { day, hour: 0 })?,
+            tx.insert(Tally::default())?,
+        ))
     })?;
     Ok(begun)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
-use crate::facts::{Code, Day, Flight, Plane, Weather};
+use crate::facts::{Code, Date, Flight, Plane, Weather};
 
 /// What happens in one hour of a day.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Hour {
 pub struct Data {
     pub planes: Vec<Plane>,
     /// In the order of the calendar, which is not that of the file.
-    pub days: BTreeMap<Day, [Hour; 24]>,
+    pub days: BTreeMap<Date, [Hour; 24]>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,12 @@ pub enum DataError {
     #[error("{}, line 1: there is no column `{column}`", path.display())]
     Column { path: PathBuf, column: &'static str },
     #[error("{}, line {line}: expected {expected} columns, found {found}", path.display())]
-    Width { path: PathBuf, line: u64, expected: u64, found: u64 },
+    Width {
+        path: PathBuf,
+        line: u64,
+        expected: u64,
+        found: u64,
+    },
     #[error(
         "{}, line {line}, column {column} (`{name}`): expected {expected}, found `{found}`",
         path.display()
@@ -65,12 +70,19 @@ pub enum DataError {
     Empty { path: PathBuf },
 }
 
+impl DataError {
+    /// Whether something is not there or not readable, rather than wrong.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Missing { .. })
+    }
+}
+
 type Result<T, E = DataError> = std::result::Result<T, E>;
 
 impl Data {
     /// Reads `flights`, `weather` and `planes` from a directory.
     pub fn read(dir: &Path) -> Result<Self> {
-        let mut days = BTreeMap::<Day, [Hour; 24]>::new();
+        let mut days = BTreeMap::<Date, [Hour; 24]>::new();
         let flights = Table::open(dir, "flights")?;
         let path = flights.path.clone();
         let read = flights.each(&FLIGHT, |id, row| {
@@ -90,7 +102,10 @@ impl Data {
         })?;
         let mut planes = Vec::new();
         Table::open(dir, "planes")?.each(&PLANE, |_, row| {
-            planes.push(Plane { tailnum: row.code(0)?, seats: row.number(1, "a number of seats")? });
+            planes.push(Plane {
+                tailnum: row.code(0)?,
+                seats: row.number(1, "a number of seats")?,
+            });
             Ok(())
         })?;
         Ok(Self { planes, days })
@@ -98,8 +113,19 @@ impl Data {
 }
 
 const FLIGHT: [&str; 13] = [
-    "year", "month", "day", "hour", "minute", "dep_time", "dep_delay", "arr_delay", "carrier",
-    "tailnum", "origin", "dest", "sched_dep_time",
+    "year",
+    "month",
+    "day",
+    "hour",
+    "minute",
+    "dep_time",
+    "dep_delay",
+    "arr_delay",
+    "carrier",
+    "tailnum",
+    "origin",
+    "dest",
+    "sched_dep_time",
 ];
 
 fn flight(id: u32, row: &Row<'_>) -> Result<Flight> {
@@ -107,7 +133,11 @@ fn flight(id: u32, row: &Row<'_>) -> Result<Flight> {
     Ok(Flight {
         id,
         carrier: row.code(8)?,
-        tailnum: if row.is_missing(9) { None } else { Some(row.code(9)?) },
+        tailnum: if row.is_missing(9) {
+            None
+        } else {
+            Some(row.code(9)?)
+        },
         origin: row.code(10)?,
         destination: row.code(11)?,
         day: row.day()?,
@@ -119,7 +149,15 @@ fn flight(id: u32, row: &Row<'_>) -> Result<Flight> {
     })
 }
 
-const WEATHER: [&str; 7] = ["year", "month", "day", "hour", "origin", "visib", "wind_speed"];
+const WEATHER: [&str; 7] = [
+    "year",
+    "month",
+    "day",
+    "hour",
+    "origin",
+    "visib",
+    "wind_speed",
+];
 
 fn weather(row: &Row<'_>) -> Result<Weather> {
     Ok(Weather {
@@ -141,11 +179,18 @@ struct Table {
 
 impl Table {
     fn open(dir: &Path, name: &'static str) -> Result<Self> {
-        let io = |verb, path: &Path, source| DataError::Io { verb, path: path.into(), source };
+        let io = |verb, path: &Path, source| DataError::Io {
+            verb,
+            path: path.into(),
+            source,
+        };
         std::fs::read_dir(dir).map_err(|source| io("read the directory", dir, source))?;
         let paths = ["csv", "csv.gz", "csv.xz"].map(|kind| dir.join(format!("{name}.{kind}")));
         let Some(path) = paths.into_iter().find(|path| path.exists()) else {
-            return Err(DataError::Missing { dir: dir.into(), name });
+            return Err(DataError::Missing {
+                dir: dir.into(),
+                name,
+            });
         };
         let file = File::open(&path).map_err(|source| io("open", &path, source))?;
         let file = BufReader::new(file);
@@ -154,7 +199,10 @@ impl Table {
             Some("xz") => Box::new(lzma_rust2::XzReader::new(file, true)),
             _ => Box::new(file),
         };
-        Ok(Self { path, reader: csv::Reader::from_reader(bytes) })
+        Ok(Self {
+            path,
+            reader: csv::Reader::from_reader(bytes),
+        })
     }
 
     /// Calls `take` with the number, from 0, and the `columns` of every row; says how many there were.
@@ -164,16 +212,34 @@ impl Table {
         mut take: impl FnMut(u32, &Row<'_>) -> Result<()>,
     ) -> Result<u32> {
         let path = &self.path;
-        let header = self.reader.headers().map_err(|error| row_error(path, error))?;
+        let header = self
+            .reader
+            .headers()
+            .map_err(|error| row_error(path, error))?;
         let place = |column: &&'static str| {
             let place = header.iter().position(|name| name == *column);
-            place.ok_or_else(|| DataError::Column { path: path.clone(), column })
+            place.ok_or_else(|| DataError::Column {
+                path: path.clone(),
+                column,
+            })
         };
         let places = columns.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut record = StringRecord::new();
         let mut number = 0;
-        while self.reader.read_record(&mut record).map_err(|error| row_error(path, error))? {
-            take(number, &Row { path, columns, places: &places, record: &record })?;
+        while self
+            .reader
+            .read_record(&mut record)
+            .map_err(|error| row_error(path, error))?
+        {
+            take(
+                number,
+                &Row {
+                    path,
+                    columns,
+                    places: &places,
+                    record: &record,
+                },
+            )?;
             number += 1;
         }
         Ok(number)
@@ -184,11 +250,26 @@ fn row_error(path: &Path, error: csv::Error) -> DataError {
     let path = path.to_owned();
     let line = error.position().map_or(1, csv::Position::line);
     match *error.kind() {
-        csv::ErrorKind::Io(_) => DataError::Io { verb: "read", path, source: error.into() },
-        csv::ErrorKind::UnequalLengths { expected_len: expected, len: found, .. } => {
-            DataError::Width { path, line, expected, found }
-        }
-        _ => DataError::Row { path, line, source: error },
+        csv::ErrorKind::Io(_) => DataError::Io {
+            verb: "read",
+            path,
+            source: error.into(),
+        },
+        csv::ErrorKind::UnequalLengths {
+            expected_len: expected,
+            len: found,
+            ..
+        } => DataError::Width {
+            path,
+            line,
+            expected,
+            found,
+        },
+        _ => DataError::Row {
+            path,
+            line,
+            source: error,
+        },
     }
 }
 
@@ -215,7 +296,9 @@ impl Row<'_> {
     }
 
     fn number<T: std::str::FromStr>(&self, index: usize, expected: &'static str) -> Result<T> {
-        self.cell(index).parse().map_err(|_| self.bad(index, expected))
+        self.cell(index)
+            .parse()
+            .map_err(|_| self.bad(index, expected))
     }
 
     fn optional<T: std::str::FromStr>(
@@ -223,12 +306,20 @@ impl Row<'_> {
         index: usize,
         expected: &'static str,
     ) -> Result<Option<T>> {
-        if self.is_missing(index) { Ok(None) } else { self.number(index, expected).map(Some) }
+        if self.is_missing(index) {
+            Ok(None)
+        } else {
+            self.number(index, expected).map(Some)
+        }
     }
 
     fn bounded(&self, index: usize, max: u8, expected: &'static str) -> Result<u8> {
         let number = self.number(index, expected)?;
-        if number <= max { Ok(number) } else { Err(self.bad(index, expected)) }
+        if number <= max {
+            Ok(number)
+        } else {
+            Err(self.bad(index, expected))
+        }
     }
 
     fn hour(&self, index: usize) -> Result<u8> {
@@ -236,11 +327,11 @@ impl Row<'_> {
     }
 
     /// Year, month and day are the first columns of every question that has a day.
-    fn day(&self) -> Result<Day> {
+    fn day(&self) -> Result<Date> {
         let year = self.number(0, "a year")?;
         let month = self.bounded(1, 12, "a month, 1 to 12")?;
         let day = self.bounded(2, 31, "a day, 1 to 31")?;
-        Ok(Day { year, month, day })
+        Ok(Date { year, month, day })
     }
 
     fn bad(&self, index: usize, expected: &'static str) -> DataError {

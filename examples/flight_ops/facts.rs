@@ -12,7 +12,8 @@ pub struct Code([u8; 6]);
 
 impl Code {
     pub fn new(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.len() <= 6 && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits =
+            !text.is_empty() && text.len() <= 6 && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| {
             let mut code = [0; 6];
             code[..text.len()].copy_from_slice(text.as_bytes());
@@ -36,19 +37,19 @@ impl fmt::Debug for Code {
 
 /// A day of the calendar, in its order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Day {
+pub struct Date {
     pub year: u16,
     pub month: u8,
     pub day: u8,
 }
 
-impl fmt::Display for Day {
+impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
 }
 
-impl fmt::Debug for Day {
+impl fmt::Debug for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -67,7 +68,7 @@ pub struct Plane {
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Weather {
     pub origin: Code,
-    pub day: Day,
+    pub day: Date,
     pub hour: u8,
     pub visibility: Option<f64>,
     pub wind_speed: Option<f64>,
@@ -81,7 +82,7 @@ pub struct Flight {
     pub tailnum: Option<Code>,
     pub origin: Code,
     pub destination: Code,
-    pub day: Day,
+    pub day: Date,
     pub hour: u8,
     /// Minutes after midnight.
     pub scheduled: u16,
@@ -95,7 +96,7 @@ pub struct Flight {
 /// Nothing more comes for a day.
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct DayClosed {
-    pub day: Day,
+    pub day: Date,
 }
 
 // ---- What its rules derive. ----
@@ -103,7 +104,7 @@ pub struct DayClosed {
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct GroundStop {
     pub origin: Code,
-    pub day: Day,
+    pub day: Date,
     pub hour: u8,
 }
 
@@ -122,29 +123,39 @@ pub struct CarrierLate {
     pub flight: u32,
     pub carrier: Code,
     pub origin: Code,
-    pub day: Day,
+    pub day: Date,
 }
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Meltdown {
     pub carrier: Code,
     pub origin: Code,
-    pub day: Day,
+    pub day: Date,
 }
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Stranded {
     pub origin: Code,
-    pub day: Day,
+    pub day: Date,
 }
 
 // ---- What it tells. ----
 
 #[derive(Effect, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Alert {
-    KnockOn { previous: u32, next: u32 },
-    Meltdown { day: Day, carrier: Code, origin: Code },
-    Stranded { day: Day, origin: Code },
+    KnockOn {
+        previous: u32,
+        next: u32,
+    },
+    Meltdown {
+        day: Date,
+        carrier: Code,
+        origin: Code,
+    },
+    Stranded {
+        day: Date,
+        origin: Code,
+    },
 }
 
 /// The line of the alerts file.
@@ -152,7 +163,11 @@ impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KnockOn { previous, next } => write!(f, "knock_on,{previous},{next}"),
-            Self::Meltdown { day, carrier, origin } => {
+            Self::Meltdown {
+                day,
+                carrier,
+                origin,
+            } => {
                 write!(f, "meltdown,{day},{carrier},{origin}")
             }
             Self::Stranded { day, origin } => write!(f, "stranded,{day},{origin}"),
@@ -165,7 +180,7 @@ impl fmt::Display for Alert {
 /// The step up to which the session has taken everything in.
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Cursor {
-    pub day: Day,
+    pub day: Date,
     /// 0 to 24, and one more once the day is closed.
     pub hour: u8,
 }

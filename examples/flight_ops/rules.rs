@@ -3,7 +3,7 @@
 use steadfast::prelude::*;
 
 use crate::facts::{
-    Alert, CarrierLate, Code, Cursor, Day, DayClosed, Flight, GroundStop, Late, Meltdown, Plane,
+    Alert, CarrierLate, Code, Cursor, Date, DayClosed, Flight, GroundStop, Late, Meltdown, Plane,
     Stranded, Tally, Weather, WeatherLate,
 };
 
@@ -14,7 +14,11 @@ fn ground_stop(
         || w.wind_speed.is_some_and(|mph| mph >= 30.0))]
     w: &Weather,
 ) -> GroundStop {
-    GroundStop { origin: w.origin, day: w.day, hour: w.hour }
+    GroundStop {
+        origin: w.origin,
+        day: w.day,
+        hour: w.hour,
+    }
 }
 
 #[rule(salience = 80, logical)]
@@ -40,7 +44,12 @@ fn carrier_late(
     #[when(f.id == l.flight)] f: &Flight,
     #[not(g.origin == f.origin && g.day == f.day && g.hour == f.hour)] g: Absent<GroundStop>,
 ) -> CarrierLate {
-    CarrierLate { flight: f.id, carrier: f.carrier, origin: f.origin, day: f.day }
+    CarrierLate {
+        flight: f.id,
+        carrier: f.carrier,
+        origin: f.origin,
+        day: f.day,
+    }
 }
 
 /// Ten late departures of one carrier at one airport on one day are no bad luck any more.
@@ -48,11 +57,15 @@ fn carrier_late(
 fn meltdown(
     #[group_by(l.carrier, l.origin, l.day)]
     #[aggregate(count())]
-    g: &Group<CarrierLate, (Code, Code, Day), (u64,)>,
+    g: &Group<CarrierLate, (Code, Code, Date), (u64,)>,
     #[having(g.0 >= 10)] _h: Having,
 ) -> Meltdown {
     let (carrier, origin, day) = g.key;
-    Meltdown { carrier, origin, day }
+    Meltdown {
+        carrier,
+        origin,
+        day,
+    }
 }
 
 /// A thousand seats that did not leave an airport on a day need hotel beds.
@@ -62,7 +75,7 @@ fn stranded(
     #[each(p: Plane, Some(p.tailnum) == f.tailnum)]
     #[group_by(f.origin, f.day)]
     #[aggregate(sum(p.seats))]
-    g: &Group<(Flight, Plane), (Code, Day), (u64,)>,
+    g: &Group<(Flight, Plane), (Code, Date), (u64,)>,
     #[having(g.0 >= 1000)] _h: Having,
 ) -> Stranded {
     let (origin, day) = g.key;
@@ -84,19 +97,29 @@ fn knock_on(
     between: Absent<Flight>,
     cx: &mut Then,
 ) -> RuleResult {
-    cx.emit(Alert::KnockOn { previous: previous.id, next: next.id })?;
+    cx.emit(Alert::KnockOn {
+        previous: previous.id,
+        next: next.id,
+    })?;
     Ok(())
 }
 
 #[rule]
 fn alert_meltdown(m: &Meltdown, cx: &mut Then) -> RuleResult {
-    cx.emit(Alert::Meltdown { day: m.day, carrier: m.carrier, origin: m.origin })?;
+    cx.emit(Alert::Meltdown {
+        day: m.day,
+        carrier: m.carrier,
+        origin: m.origin,
+    })?;
     Ok(())
 }
 
 #[rule]
 fn alert_stranded(s: &Stranded, cx: &mut Then) -> RuleResult {
-    cx.emit(Alert::Stranded { day: s.day, origin: s.origin })?;
+    cx.emit(Alert::Stranded {
+        day: s.day,
+        origin: s.origin,
+    })?;
     Ok(())
 }
 
@@ -106,9 +129,17 @@ fn alert_stranded(s: &Stranded, cx: &mut Then) -> RuleResult {
 fn close_day(closed: Ref<DayClosed>, cx: &mut Then) -> RuleResult {
     let day = closed.day;
     let flights = cx.query::<Flight>();
-    let flights: Vec<_> = flights.iter().filter(|f| f.day == day).map(Ref::handle).collect();
+    let flights: Vec<_> = flights
+        .iter()
+        .filter(|f| f.day == day)
+        .map(Ref::handle)
+        .collect();
     let weather = cx.query::<Weather>();
-    let weather: Vec<_> = weather.iter().filter(|w| w.day == day).map(Ref::handle).collect();
+    let weather: Vec<_> = weather
+        .iter()
+        .filter(|w| w.day == day)
+        .map(Ref::handle)
+        .collect();
     for flight in flights {
         cx.delete(flight)?;
     }
@@ -124,5 +155,5 @@ ruleset!(
     pub flight_ops = 1:
         ground_stop, late, weather_late, carrier_late,
         meltdown, stranded, knock_on, alert_meltdown, alert_stranded, close_day;
-    facts: Cursor, Tally
+    facts: WeatherLate, Cursor, Tally
 );
