@@ -1,0 +1,10 @@
+//! The whole product through its public face: sessions in memory and on disk.
+//!
+//! One binary. `semantics` has a test for each numbered statement of `docs/semantics.md`,
+//! `durability` crashes sessions everywhere, `errors` provokes each error of `docs/errors.md`.
+
+#![expect(clippy::unwrap_used, reason = "what tests share is test code, too")]
+
+mod durability;
+mod semantics;
+mod support;

@@ -1,0 +1,10 @@
+//! The semantics of rules, one test for each numbered statement of `docs/semantics.md`.
+
+mod absence;
+mod changes;
+mod firing;
+mod groups;
+mod order;
+mod refraction;
+mod session;
+mod truth;

@@ -1,0 +1,278 @@
+//! S79 to S91: truth maintenance.
+
+use steadfast::prelude::*;
+use steadfast::{ChangeError, Error};
+
+use crate::support::{fire, memory, said, say};
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Payment {
+    order: u64,
+    amount: i64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Suspicious {
+    order: u64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Hold {
+    order: u64,
+}
+
+#[rule(logical)]
+fn suspicious(#[when(p.amount > 1000)] p: &Payment) -> Suspicious {
+    say(format!("suspicious {}", p.order));
+    Suspicious { order: p.order }
+}
+
+#[rule(logical)]
+fn hold(s: &Suspicious) -> Hold {
+    say(format!("hold {}", s.order));
+    Hold { order: s.order }
+}
+
+ruleset!(suspicion = 1: suspicious; facts: Hold);
+ruleset!(chain = 1: suspicious, hold);
+
+fn pay(session: &mut Session, order: u64, amount: i64) -> Handle<Payment> {
+    session.insert(Payment { order, amount }).unwrap()
+}
+
+fn suspects(session: &mut Session) -> Vec<Handle<Suspicious>> {
+    session.query::<Suspicious>().unwrap().iter().map(Ref::handle).collect()
+}
+
+#[test]
+fn s79_a_derived_fact_lives_as_long_as_a_match_supports_it() {
+    let mut session = memory(suspicion());
+    let payment = pay(&mut session, 1, 5000);
+    fire(&mut session);
+    assert_eq!(suspects(&mut session).len(), 1);
+    session.update(payment, |p| p.amount = 10).unwrap();
+    assert!(suspects(&mut session).is_empty());
+    assert!(said().is_empty(), "nothing fires for the end of a match");
+}
+
+#[test]
+fn s80_equal_derived_facts_are_one_fact_with_two_supports() {
+    let mut session = memory(suspicion());
+    let one = pay(&mut session, 7, 5000);
+    let two = pay(&mut session, 7, 6000);
+    assert_eq!(fire(&mut session), ["suspicious 7", "suspicious 7"]);
+    let facts = suspects(&mut session);
+    assert_eq!(facts.len(), 1);
+    session.delete(one).unwrap();
+    assert_eq!(suspects(&mut session), facts);
+    session.delete(two).unwrap();
+    assert!(suspects(&mut session).is_empty());
+}
+
+#[test]
+fn s81_one_match_supports_an_equal_fact_once() {
+    #[rule]
+    fn twice(p: &Payment, cx: &mut Then) -> RuleResult {
+        let first = cx.insert_logical(Suspicious { order: p.order })?;
+        let second = cx.insert_logical(Suspicious { order: p.order })?;
+        assert_eq!(first, second);
+        Ok(())
+    }
+    ruleset!(doubling = 1: twice; facts: Suspicious);
+    let mut session = memory(doubling());
+    let payment = pay(&mut session, 1, 5);
+    session.fire_all().unwrap();
+    assert_eq!(suspects(&mut session).len(), 1);
+    session.delete(payment).unwrap();
+    assert!(suspects(&mut session).is_empty());
+}
+
+#[test]
+fn s82_stating_a_derived_fact_keeps_its_handle_and_outlives_its_supports() {
+    let mut session = memory(suspicion());
+    let payment = pay(&mut session, 1, 5000);
+    fire(&mut session);
+    let derived = suspects(&mut session)[0];
+    assert_eq!(session.insert(Suspicious { order: 1 }).unwrap(), derived);
+    session.delete(payment).unwrap();
+    assert_eq!(suspects(&mut session), [derived]);
+}
+
+#[test]
+fn s83_deleting_a_stated_fact_leaves_it_derived_while_a_match_supports_it() {
+    let mut session = memory(suspicion());
+    let stated = session.insert(Suspicious { order: 1 }).unwrap();
+    let payment = pay(&mut session, 1, 5000);
+    fire(&mut session);
+    assert!(session.delete(stated).unwrap());
+    assert_eq!(suspects(&mut session), [stated]);
+    session.delete(payment).unwrap();
+    assert!(suspects(&mut session).is_empty());
+}
+
+#[test]
+fn s84_deriving_what_is_stated_makes_no_second_fact() {
+    let mut session = memory(suspicion());
+    let stated = session.insert(Suspicious { order: 1 }).unwrap();
+    session.insert(Suspicious { order: 1 }).unwrap();
+    pay(&mut session, 1, 5000);
+    fire(&mut session);
+    assert_eq!(session.query::<Suspicious>().unwrap().len(), 2);
+    // The oldest of the stated ones took the support.
+    session.delete(stated).unwrap();
+    assert_eq!(suspects(&mut session).len(), 2);
+}
+
+#[test]
+fn s85_a_derived_fact_that_is_deleted_comes_back_with_a_new_trigger_only() {
+    let mut session = memory(suspicion());
+    let payment = pay(&mut session, 1, 5000);
+    fire(&mut session);
+    let derived = suspects(&mut session)[0];
+    assert!(session.delete(derived).unwrap());
+    assert!(fire(&mut session).is_empty());
+    assert!(suspects(&mut session).is_empty());
+    session.update(payment, |p| p.amount = 6000).unwrap();
+    assert_eq!(fire(&mut session), ["suspicious 1"]);
+    assert_eq!(suspects(&mut session).len(), 1);
+}
+
+#[test]
+fn s87_a_derived_fact_cannot_be_changed_until_it_is_stated() {
+    let mut session = memory(suspicion());
+    pay(&mut session, 1, 5000);
+    fire(&mut session);
+    let derived = suspects(&mut session)[0];
+    let error = session.update(derived, |s| s.order = 2).unwrap_err();
+    assert!(matches!(error, Error::Change(ChangeError::JustifiedModify { .. })), "{error:?}");
+    session.insert(Suspicious { order: 1 }).unwrap();
+    session.update(derived, |s| s.order = 2).unwrap();
+}
+
+#[test]
+fn s88_supports_that_a_match_does_not_issue_again_are_withdrawn_after_it_fired_again() {
+    #[rule]
+    fn some(#[watch(amount)] p: &Payment, cx: &mut Then) -> RuleResult {
+        say(format!("{} pays {}", p.order, p.amount));
+        cx.insert_logical(Suspicious { order: p.order })?;
+        if p.amount > 1000 {
+            cx.insert_logical(Hold { order: p.order })?;
+        }
+        Ok(())
+    }
+    #[rule]
+    fn seen(s: &Suspicious) {
+        say(format!("seen {}", s.order));
+    }
+    ruleset!(some_of_them = 1: some, seen; facts: Hold);
+    let mut session = memory(some_of_them());
+    let payment = pay(&mut session, 1, 5000);
+    assert_eq!(fire(&mut session), ["1 pays 5000", "seen 1"]);
+    let kept = suspects(&mut session);
+    session.update(payment, |p| p.amount = 10).unwrap();
+    // Not before it fires: until then the match supports what it did.
+    assert_eq!(session.query::<Hold>().unwrap().len(), 1);
+    assert_eq!(fire(&mut session), ["1 pays 10"], "what is issued again is not news");
+    assert_eq!(suspects(&mut session), kept);
+    assert!(session.query::<Hold>().unwrap().is_empty());
+}
+
+#[test]
+fn s90_a_consequence_that_fails_leaves_the_supports_as_they_were() {
+    #[rule]
+    fn fragile(#[watch(amount)] p: &Payment, cx: &mut Then) -> RuleResult {
+        if p.amount < 0 {
+            cx.insert_logical(Hold { order: p.order })?;
+            return Err(RuleError::new("negative"));
+        }
+        cx.insert_logical(Suspicious { order: p.order })?;
+        Ok(())
+    }
+    ruleset!(fragility = 1: fragile; facts: Suspicious, Hold);
+    let mut session = memory(fragility());
+    let payment = pay(&mut session, 1, 5);
+    session.fire_all().unwrap();
+    session.update(payment, |p| p.amount = -5).unwrap();
+    session.fire_all().unwrap_err();
+    assert_eq!(suspects(&mut session).len(), 1);
+    assert!(session.query::<Hold>().unwrap().is_empty());
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Link(u64);
+
+#[test]
+fn s91_a_long_chain_of_supports_falls_in_one_evaluation() {
+    #[rule(logical)]
+    fn next(#[when(l.0 < 2000)] l: &Link) -> Link {
+        Link(l.0 + 1)
+    }
+    ruleset!(chain = 1: next);
+    let mut session = memory(chain());
+    let first = session.insert(Link(0)).unwrap();
+    session.fire_all().unwrap();
+    assert_eq!(session.query::<Link>().unwrap().len(), 2001);
+    session.delete(first).unwrap();
+    session.flush().unwrap();
+    assert_eq!(session.fact_count(), 0);
+}
+
+#[test]
+fn s91_cascades_go_by_rule_and_fact_and_end_before_anything_fires() {
+    #[rule(salience = -1)]
+    fn calm(p: &Payment, #[not(h.order == p.order)] h: Absent<Hold>) {
+        say(format!("{} is free", p.order));
+    }
+    ruleset!(releasing = 1: suspicious, hold, calm);
+    let mut session = memory(releasing());
+    let payment = pay(&mut session, 1, 5000);
+    assert_eq!(fire(&mut session), ["suspicious 1", "hold 1"]);
+    // Two links deep: the hold goes in the evaluation in which the suspicion ends.
+    session.update(payment, |p| p.amount = 10).unwrap();
+    assert_eq!(fire(&mut session), ["1 is free"]);
+    assert_eq!(session.fact_count(), 1);
+}
+
+#[test]
+fn supports_of_a_chain_are_derived_link_by_link() {
+    let mut session = memory(chain());
+    pay(&mut session, 1, 5000);
+    assert_eq!(fire(&mut session), ["suspicious 1", "hold 1"]);
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Flag {
+    order: u64,
+}
+
+/// Derives a hold and ends its own match: the hold is there in the first round of the flush and gone
+/// in the second.
+#[rule(salience = 10)]
+fn flash(f: Ref<Flag>, cx: &mut Then) -> RuleResult {
+    say(format!("flash {}", f.order));
+    cx.insert_logical(Hold { order: f.order })?;
+    cx.delete(f)?;
+    Ok(())
+}
+
+#[test]
+fn a_match_that_a_later_round_of_a_flush_brings_back_was_updated_or_is_new_if_it_lost_supports() {
+    #[rule]
+    fn free(p: &Payment, #[not(h.order == p.order)] h: Absent<Hold>) {
+        say(format!("free {}", p.order));
+    }
+    #[rule(logical)]
+    fn mark(p: &Payment, #[not(h.order == p.order)] h: Absent<Hold>) -> Suspicious {
+        say(format!("mark {}", p.order));
+        Suspicious { order: p.order }
+    }
+    ruleset!(flashes = 1: flash, free, mark);
+    let mut session = memory(flashes());
+    pay(&mut session, 1, 5);
+    assert_eq!(fire(&mut session), ["free 1", "mark 1"]);
+    let marked = suspects(&mut session);
+    session.insert(Flag { order: 1 }).unwrap();
+    // What only `mark` supported went with the first round, so it has to be derived anew.
+    assert_eq!(fire(&mut session), ["flash 1", "mark 1"]);
+    assert_ne!(suspects(&mut session), marked);
+}
