@@ -136,6 +136,7 @@ impl DurableBuilder {
     /// [`Error::Open`] if the journal is held by another process, damaged, of a newer format, or not
     /// a journal; [`Error::Recover`] if its records do not fit the ruleset's types or the ruleset
     /// changed; [`Error::Rules`] for an invalid ruleset. Nothing was changed then.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over a fresh ruleset")]
     pub fn open(self, ruleset: Ruleset) -> Result<Session> {
         ruleset.check().map_err(Error::Rules)?;
         let mut options = Options::new()
@@ -171,14 +172,11 @@ impl DurableBuilder {
             quarantined_bytes: opened.quarantined_bytes(),
         };
         let id = SessionId::from_bytes(*journal.session().as_bytes());
-        let (engine, outbox, commit) = match recovered {
-            Some(Recovered { engine, image, .. }) => {
-                (engine, Outbox::restore(&image), image.commit())
-            }
-            None => {
-                let engine = Engine::new(&ruleset, id, &mut recorder).map_err(Error::Rules)?;
-                (engine, Outbox::default(), CommitSeq::new(0))
-            }
+        let (engine, outbox, commit) = if let Some(Recovered { engine, image, .. }) = recovered {
+            (engine, Outbox::restore(&image), image.commit())
+        } else {
+            let engine = Engine::new(&ruleset, id, &mut recorder).map_err(Error::Rules)?;
+            (engine, Outbox::default(), CommitSeq::new(0))
         };
         let writer = Writer {
             journal,

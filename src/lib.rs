@@ -21,7 +21,9 @@ pub use steadfast_engine_core::{
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};
 pub use steadfast_replay::{Phase, Progress, RecoverError};
-pub use steadfast_wm::{CommitSeq, Digest, EffectKey, FactHandle, MatchId, SessionId};
+pub use steadfast_wm::{
+    CommitSeq, Counters, Digest, EffectKey, FactHandle, MatchId, Member, RuleTag, Seq, SessionId,
+};
 
 /// What the macros' expansions name; not part of the public interface.
 #[doc(hidden)]

@@ -72,6 +72,7 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Rules`] for an invalid ruleset.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over a fresh ruleset")]
     pub fn memory(ruleset: Ruleset) -> Result<Self> {
         let mut id = [0; 16];
         let number = MEMORY_SESSIONS.fetch_add(1, Ordering::Relaxed);
@@ -434,6 +435,7 @@ impl Session {
 
     /// A copy in memory that shares nothing which can be written: for what-if questions. Handles of
     /// this session are good in it; its effects stay in it.
+    #[must_use]
     pub fn fork(&self) -> Self {
         let (outbox, recorder) = (Outbox::default(), Recorder::default());
         Self::assemble(self.engine.clone(), outbox, self.commit, recorder, None)

@@ -73,7 +73,7 @@ pub(crate) fn spread(code: u64) -> u64 {
 
 /// Hashes with fixed constants: the same in every process.
 #[derive(Debug, Default)]
-pub struct CodeHasher(u64);
+pub(crate) struct CodeHasher(u64);
 
 impl Hasher for CodeHasher {
     fn finish(&self) -> u64 {
@@ -134,42 +134,36 @@ pub trait OrderedKey {
 
 const SIGN: u64 = 1 << 63;
 
-macro_rules! exact_keys {
+macro_rules! signed_keys {
     ($($int:ty),*) => {
         $(
             impl ExactKey for $int {
                 #[inline]
-                #[expect(clippy::cast_lossless, clippy::cast_sign_loss, reason = "two's complement is one-to-one")]
                 fn code(&self) -> u64 {
-                    *self as u64
+                    i64::from(*self).cast_unsigned()
                 }
             }
-        )*
-    };
-}
-exact_keys!(u8, u16, u32, u64, i8, i16, i32, i64);
-
-macro_rules! ordered_keys {
-    ($($int:ty => $wide:ty, $flip:expr;)*) => {
-        $(
             impl OrderedKey for $int {
+                /// With the sign bit flipped the unsigned order is the signed one.
                 #[inline]
-                #[expect(clippy::cast_sign_loss, clippy::allow_attributes, reason = "the flipped sign bit keeps the order")]
-                #[allow(trivial_numeric_casts, reason = "one macro for signed and unsigned")]
                 fn order(&self) -> u64 {
-                    (<$wide>::from(*self) as u64) ^ $flip
+                    i64::from(*self).cast_unsigned() ^ SIGN
                 }
             }
         )*
     };
 }
-ordered_keys! {
-    i8 => i64, SIGN; i16 => i64, SIGN; i32 => i64, SIGN; i64 => i64, SIGN;
-}
+signed_keys!(i8, i16, i32, i64);
 
-macro_rules! unsigned_ordered_keys {
+macro_rules! unsigned_keys {
     ($($int:ty),*) => {
         $(
+            impl ExactKey for $int {
+                #[inline]
+                fn code(&self) -> u64 {
+                    u64::from(*self)
+                }
+            }
             impl OrderedKey for $int {
                 #[inline]
                 fn order(&self) -> u64 {
@@ -179,7 +173,7 @@ macro_rules! unsigned_ordered_keys {
         )*
     };
 }
-unsigned_ordered_keys!(u8, u16, u32, u64);
+unsigned_keys!(u8, u16, u32, u64);
 
 impl ExactKey for bool {
     fn code(&self) -> u64 {
@@ -281,7 +275,7 @@ mod tests {
 
     #[test]
     fn integers_are_exact_and_strings_are_hashed() {
-        assert_eq!(probed(|codes| (&Probe(&-1_i32)).push_code(codes)), (u64::MAX, true));
+        assert_eq!(probed(|codes| Probe(&-1_i32).push_code(codes)), (u64::MAX, true));
         let (owned, exact) = probed(|codes| (&Probe(&String::from("EWR"))).push_code(codes));
         let (borrowed, _) = probed(|codes| (&Probe(&"EWR")).push_code(codes));
         assert!(!exact);
@@ -300,7 +294,7 @@ mod tests {
     fn types_without_an_order_share_one() {
         let mut orders = Vec::new();
         (&Probe(&"b")).push_order(&mut orders);
-        (&Probe(&7_u8)).push_order(&mut orders);
+        Probe(&7_u8).push_order(&mut orders);
         assert_eq!(orders, [0, 7]);
     }
 }

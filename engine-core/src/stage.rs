@@ -7,12 +7,12 @@ use std::fmt;
 use steadfast_wm::FactHandle;
 
 use crate::chains::NONE;
-use crate::error::{ChangeError, RuleError, RuleResult};
+use crate::error::{ChangeError, RuleResult};
 use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 use crate::store::Store;
 use crate::then::Ref;
 
-pub(crate) use drafts::{Draft, Drafts, Mark, Named};
+pub(crate) use drafts::{Draft, Drafts, Mark, Named, Staged};
 
 use crate::globals::Globals;
 use drafts::encode;
@@ -182,6 +182,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     ///
     /// [`ChangeError::Unserializable`].
+    #[expect(clippy::needless_pass_by_value, reason = "an effect leaves the consequence")]
     pub fn emit<E: Effect>(&mut self, effect: E) -> Result<(), ChangeError> {
         let bytes = encode(E::TOPIC, &effect)?;
         let effect = Named { name: E::TOPIC, version: E::VERSION, bytes };
@@ -194,6 +195,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     ///
     /// [`ChangeError::Unserializable`].
+    #[expect(clippy::needless_pass_by_value, reason = "a global is given away")]
     pub fn set_global<G: Global>(&mut self, global: G) -> Result<(), ChangeError> {
         let bytes = encode(G::NAME, &global)?;
         let global = Named { name: G::NAME, version: G::VERSION, bytes };
@@ -245,7 +247,7 @@ impl<'a> Stage<'a> {
         self.drafts.mark()
     }
 
-    pub(crate) fn drop_after(&mut self, mark: Mark) {
+    pub(crate) fn drop_after(&mut self, mark: &Mark) {
         self.drafts.drop_after(mark);
     }
 
@@ -264,9 +266,9 @@ impl<'a> Stage<'a> {
             return Err(ChangeError::WrongSession { handle: fact, kind, found, own });
         }
         match self.drafts.value::<T>(fact) {
-            Some(Some(value)) => return Ok(value),
-            Some(None) => return Err(ChangeError::StaleHandle { handle: fact, kind }),
-            None => {}
+            Staged::Value(value) => return Ok(value),
+            Staged::Gone => return Err(ChangeError::StaleHandle { handle: fact, kind }),
+            Staged::Nothing => {}
         }
         let place = self.store.locate(fact);
         let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
@@ -308,7 +310,7 @@ impl<'a> Stage<'a> {
         let candidates = columns.with_key(code).map(|slot| columns.handle(slot));
         let equal = candidates.filter(|&handle| {
             // The staged value decides if there is one; it was looked at above.
-            self.drafts.value::<T>(handle).is_none()
+            matches!(self.drafts.value::<T>(handle), Staged::Nothing)
                 && (self.store.locate(handle))
                     .and_then(|place| self.store.value::<T>(place))
                     .is_some_and(|other| other.same_key(fact))

@@ -10,7 +10,7 @@ use crate::rows::Rows;
 use crate::stage::Stage;
 use crate::store::Store;
 
-pub use crate::error::{RuleError, RuleResult};
+pub(crate) use crate::error::{RuleError, RuleResult};
 
 /// A fact of the current match together with its handle.
 ///
@@ -153,7 +153,7 @@ impl<'a> Then<'a> {
         let mark = self.stage.mark();
         let result = body(self);
         if result.is_err() {
-            self.stage.drop_after(mark);
+            self.stage.drop_after(&mark);
         }
         result
     }

@@ -118,12 +118,12 @@ impl Supports {
             let prev = support.prev_of_fact;
             self.supports.change(scope, support.next_of_fact, |next| next.prev_of_fact = prev);
         }
-        if support.prev_of_fact != NONE {
-            let next = support.next_of_fact;
-            self.supports.change(scope, support.prev_of_fact, |prev| prev.next_of_fact = next);
-        } else {
+        if support.prev_of_fact == NONE {
             let kind = store.kind_mut(support.place.kind);
             kind.first_support.set(scope, support.place.slot, support.next_of_fact);
+        } else {
+            let next = support.next_of_fact;
+            self.supports.change(scope, support.prev_of_fact, |prev| prev.next_of_fact = next);
         }
         self.free.push(scope, at);
     }

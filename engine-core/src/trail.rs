@@ -26,13 +26,11 @@ impl Scope {
     }
 
     /// The scope inside this one.
-    #[cfg(test)]
     pub(crate) fn inner(self) -> Self {
         Self(self.0 + 1)
     }
 
     /// The scope around this one.
-    #[cfg(test)]
     pub(crate) fn outer(self) -> Self {
         Self(self.0 - 1)
     }
@@ -304,8 +302,7 @@ impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
     pub(crate) fn range<R: RangeBounds<K>>(&self, range: R) -> impl Iterator<Item = (&K, &V)> {
         // `BTreeMap::range` panics on an inverted range; here it is just empty.
         let empty = match (range.start_bound(), range.end_bound()) {
-            (Bound::Included(start), Bound::Included(end)) => start > end,
-            (Bound::Included(start), Bound::Excluded(end)) => start > end,
+            (Bound::Included(start), Bound::Included(end) | Bound::Excluded(end)) => start > end,
             _ => false,
         };
         (!empty).then(|| self.map.range(range)).into_iter().flatten()

@@ -62,7 +62,7 @@ impl Engine {
         if !wanted {
             return Ok(());
         }
-        for draft in &drafts.drafts {
+        for draft in &drafts.list {
             let start = bytes.len();
             if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft {
                 let arena = drafts.arenas[*kind as usize].as_ref().expect("drafts have arenas");
@@ -88,7 +88,7 @@ impl Engine {
         let mut applied = Applied::default();
         let mut supported = Vec::new();
         self.make_room(drafts);
-        let list = std::mem::take(&mut drafts.drafts);
+        let list = std::mem::take(&mut drafts.list);
         for (at, draft) in list.iter().enumerate() {
             // Without somebody who wants records nothing is serialized.
             let value = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
@@ -120,7 +120,7 @@ impl Engine {
                 Draft::Halt => applied.halt = true,
             }
         }
-        drafts.drafts = list;
+        drafts.list = list;
         let mut counters = *self.counters.get();
         counters.next_handle = drafts.next_handle;
         counters.random = drafts.random;

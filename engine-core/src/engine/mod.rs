@@ -6,7 +6,6 @@ mod digest;
 mod fire;
 mod flush;
 mod restore;
-#[cfg(test)]
 mod scope;
 
 use std::fmt;

@@ -73,7 +73,7 @@ pub struct FactImage<'a> {
 }
 
 /// One operation that was staged and not yet flushed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum StagedImage<'a> {
     /// An insertion.
     Insert(FactImage<'a>),
@@ -245,7 +245,7 @@ impl Restoring {
 
     /// Gives the pending matches that the current rules do not have.
     fn restore_pending(&mut self, identities: &Identities) -> Result<Vec<MatchId>, RestoreError> {
-        let mut found: BTreeMap<usize, Vec<(Seq, &[Member], u32)>> = BTreeMap::new();
+        let mut found: BTreeMap<usize, Vec<Found<'_>>> = BTreeMap::new();
         let mut dropped = Vec::new();
         for (id, trigger) in &self.pending {
             match find(identities, id) {
@@ -364,6 +364,9 @@ impl Restoring {
     }
 }
 
+/// A pending match in the order in which it is queued.
+type Found<'a> = (Seq, &'a [Member], u32);
+
 type Identities = BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)>;
 
 fn find<'a>(identities: &'a Identities, id: &MatchId) -> Option<(usize, &'a [Member], u32)> {
@@ -390,9 +393,10 @@ fn birth_of(fact: &FactImage<'_>) -> Birth {
 fn tags_for(ruleset: &Ruleset, manifest: &RulesetManifest) -> Vec<RuleTag> {
     let mut next = manifest.rules.iter().map(|rule| rule.tag.get() + 1).max().unwrap_or(0);
     let tag_of = |path: &str| manifest.rules.iter().find(|old| old.path == path);
-    let tags = ruleset.rules().iter().map(|rule| match tag_of(&rule.path) {
-        Some(old) => old.tag,
-        None => {
+    let tags = ruleset.rules().iter().map(|rule| {
+        if let Some(old) = tag_of(&rule.path) {
+            old.tag
+        } else {
             next += 1;
             RuleTag::new(next - 1)
         }

@@ -1,10 +1,48 @@
-//! Scopes: marks to which the whole state can be put back. Transactions are built on them; here they
-//! prove that every write of state is trailed.
+//! Scopes: marks to which the whole state can be put back. Transactions are built on them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Engine;
 use crate::trail::{Scope, Trailed};
 
 impl Engine {
+    /// Does what `body` does, then undoes all of it: facts, agenda, truth maintenance, counters.
+    ///
+    /// What `body` gives back is all that remains. The cost is proportional to what it changes, never
+    /// to the size of the session. An engine that fails inside stays failed: an evaluation that stopped
+    /// in its middle leaves more behind than its state.
+    ///
+    /// # Panics
+    ///
+    /// If `body` panics; everything is undone then, too.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # extern crate steadfast_engine_core as steadfast;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use steadfast_engine_core::{Discard, Engine};
+    /// # use steadfast_macros::{Fact, ruleset};
+    /// #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+    /// struct Order { id: u64 }
+    /// ruleset!(shop = 1: ; facts: Order);
+    ///
+    /// let mut engine = Engine::new(&shop(), Default::default(), &mut Discard)?;
+    /// let before = engine.digest();
+    /// let count = engine.what_if(|engine| {
+    ///     engine.stage(&mut Discard, |stage| stage.insert(Order { id: 1 }))?;
+    ///     Ok::<_, steadfast_engine_core::ChangeError>(engine.fact_count())
+    /// })?;
+    /// assert_eq!((count, engine.fact_count(), engine.digest()), (1, 0, before));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn what_if<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        let scope = self.open_scope();
+        let result = catch_unwind(AssertUnwindSafe(|| body(self)));
+        self.undo_scope(scope);
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
     /// Opens a scope inside the current one.
     pub(crate) fn open_scope(&mut self) -> Scope {
         self.scope = self.scope.inner();

@@ -325,6 +325,10 @@ impl RuleBuilder {
     }
 
     /// As [`RuleBuilder::key`], for integers and the like, whose codes need no second look.
+    ///
+    /// # Panics
+    ///
+    /// If no pattern precedes it.
     pub fn exact_key<T: Fact, U: Fact, K: ExactKey + Hash + Eq + 'static>(
         &mut self,
         text: &str,

@@ -87,7 +87,7 @@ pub struct RangeJoin {
 }
 
 /// The conditions on the facts of one pattern.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Conditions {
     /// Conditions on the inner fact alone.
     pub alpha: Vec<Test>,
@@ -100,7 +100,7 @@ pub struct Conditions {
 }
 
 /// One fact pattern.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Pattern {
     /// Name of its variable, for explanations.
     pub variable: String,
@@ -124,7 +124,7 @@ impl Pattern {
 }
 
 /// A group or an accumulate: a value over all tuples of its elements.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct GroupPattern {
     /// Name of its variable, for explanations.
     pub variable: String,
@@ -260,6 +260,18 @@ impl fmt::Debug for Part {
                 group.having.iter().try_for_each(|test| write!(f, " having {}", test.text))
             }
         }
+    }
+}
+
+impl fmt::Debug for KeyJoin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.test.fmt(f)
+    }
+}
+
+impl fmt::Debug for RangeJoin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.test.fmt(f)
     }
 }
 

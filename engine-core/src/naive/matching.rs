@@ -194,7 +194,7 @@ pub(super) fn match_rule(
                 });
             }
             Part::Group(group) => {
-                partials = group_by((at, place), group, partials, &mut sources, store, groups);
+                partials = group_by((at, place), group, &partials, &mut sources, store, groups);
             }
         }
     }
@@ -234,7 +234,7 @@ fn with(members: &[Member], member: Member) -> Vec<Member> {
 fn group_by(
     at: (usize, usize),
     group: &GroupPattern,
-    partials: Vec<Partial>,
+    partials: &[Partial],
     sources: &mut Sources,
     store: &Store,
     groups: &mut Groups,
@@ -242,7 +242,7 @@ fn group_by(
     let mut grouping = group.spec.create();
     let mut tuple = 0;
     let mut found: Vec<(u32, u32, Vec<Vec<FactHandle>>)> = Vec::new();
-    for (outer, partial) in (0..).zip(&partials) {
+    for (outer, partial) in (0..).zip(partials) {
         if !grouping.keyed() {
             found.push((grouping.open(SCOPE, outer), outer, Vec::new()));
         }

@@ -104,7 +104,7 @@ impl Naive {
     fn apply(&mut self, drafts: &mut Drafts, by: Option<&Id>) {
         let issuer = by.map(|(rule, _)| RuleTag::new(u32::try_from(*rule).unwrap()));
         let mut issued = BTreeSet::new();
-        for draft in std::mem::take(&mut drafts.drafts) {
+        for draft in std::mem::take(&mut drafts.list) {
             match draft {
                 Draft::Insert { kind, handle, at, stated } => {
                     let slot = self.store.kind_mut(kind).next_slot(SCOPE);
@@ -362,7 +362,7 @@ impl Naive {
         let consequence = &self.rules[id.0].consequence;
         let result = catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then)));
         match result {
-            Ok(Ok(())) => Ok(drafts.drafts.iter().any(|draft| matches!(draft, Draft::Halt))),
+            Ok(Ok(())) => Ok(drafts.list.iter().any(|draft| matches!(draft, Draft::Halt))),
             _ => Err(()),
         }
     }

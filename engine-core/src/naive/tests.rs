@@ -56,7 +56,7 @@ fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
                 let mut trace = Trace::default();
                 let before = naive.trace.len();
                 let options = FireOptions { limit: Some(limit) };
-                let _ = engine.fire(options, &mut trace);
+                drop(engine.fire(options, &mut trace));
                 naive.fire(limit);
                 let fired: Vec<Id> = trace.0.iter().map(id_of).collect();
                 let expected: Vec<Id> =
@@ -92,6 +92,7 @@ fn quiet() {
     });
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long to test is not what the engine does")]
 fn cases(default: u32) -> ProptestConfig {
     let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig { cases: cases.unwrap_or(default), ..ProptestConfig::default() }

@@ -42,8 +42,11 @@ pub(crate) struct Group {
     /// Scratch of the current flush: members that entered, left or changed.
     moves: Vec<Move>,
     triggers: Option<BTreeMap<u32, Seq>>,
-    gone: Option<BTreeMap<(Vec<Member>, Vec<u8>), u32>>,
+    gone: Option<BTreeMap<Identity, u32>>,
 }
+
+/// Members of the outer tuple, and the key.
+type Identity = (Vec<Member>, Vec<u8>);
 
 /// A member tuple enters or leaves a context; one that changes does both.
 #[derive(Clone, Copy)]
@@ -338,7 +341,7 @@ impl Group {
         found.unwrap_or(context)
     }
 
-    fn identity(&self, cx: &TriggerContext<'_>, context: u32) -> (Vec<Member>, Vec<u8>) {
+    fn identity(&self, cx: &TriggerContext<'_>, context: u32) -> Identity {
         let mut key = Vec::new();
         self.grouping.key_bytes(context, &mut key);
         ((cx.identity)(self.grouping.outer(context)), key)

@@ -43,7 +43,6 @@ pub(crate) struct Buffers {
     /// Candidate pairs of left token and right entry.
     pub(crate) pairs: Vec<(u32, u32)>,
     pub(crate) existing: Vec<(u32, u32)>,
-    pub(crate) list: Vec<u32>,
 }
 
 /// What a node sees of the world while it works.

@@ -17,8 +17,6 @@ mod right;
 mod tokens;
 
 pub(crate) use compile::compile;
-pub(crate) use group::Group;
 pub(crate) use join::Buffers;
-pub(crate) use net::{Flush, Net, Node, Touch};
-pub(crate) use plan::{Answers, Plan, Source, Sources, alone};
-pub(crate) use tokens::Tokens;
+pub(crate) use net::{Flush, Net, Node};
+pub(crate) use plan::{Source, alone};

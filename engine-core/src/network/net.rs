@@ -97,10 +97,6 @@ impl Net {
         &self.levels.last().expect("rules have parts").tokens
     }
 
-    pub(crate) fn terminal_mut(&mut self) -> &mut Tokens {
-        &mut self.levels.last_mut().expect("rules have parts").tokens
-    }
-
     /// Sources of the positions of complete matches.
     pub(crate) fn positions(&self) -> &[Source] {
         &self.levels.last().expect("rules have parts").own

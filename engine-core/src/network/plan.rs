@@ -68,7 +68,8 @@ impl Plan {
         let conditions = &self.conditions;
         !conditions.ranges.is_empty()
             || !conditions.residual.is_empty()
-            || (!conditions.keys.is_empty() && !(exact && conditions.keys.len() == 1))
+            || conditions.keys.len() > 1
+            || (conditions.keys.len() == 1 && !exact)
     }
 
     /// The tests that a candidate from the index has to pass.

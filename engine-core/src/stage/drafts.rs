@@ -1,8 +1,7 @@
 //! The buffer behind a stage: drafted operations in order, and their values by type.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use steadfast_wm::FactHandle;
@@ -10,7 +9,7 @@ use steadfast_wm::codec::v1::append_postcard;
 
 use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask};
-use crate::key::{CodeHasher, code_of};
+use crate::key::code_of;
 use crate::store::{AnyArena, Arena, FactType, Place, Store};
 
 /// One drafted operation.
@@ -58,6 +57,16 @@ pub(crate) struct Named {
 
 const _: () = assert!(size_of::<Draft>() <= 32, "bulk loads have one per fact");
 
+/// What is staged for a fact of type `T`.
+pub(crate) enum Staged<'a, T> {
+    /// Nothing: the store decides.
+    Nothing,
+    /// This value.
+    Value(&'a T),
+    /// Its deletion, or a value of another type.
+    Gone,
+}
+
 /// Place in the buffer to which it can be cut back.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark {
@@ -70,10 +79,10 @@ pub(crate) struct Mark {
 /// From this many drafts on, the latest draft of a fact is found through a map.
 const SCAN_MAX: usize = 16;
 
-/// An index of the first `indexed` drafts.
+/// An index of the first `indexed` drafts: by fact the latest of them.
 #[derive(Default)]
 struct Latest {
-    by_fact: HashMap<FactHandle, u32, BuildHasherDefault<CodeHasher>>,
+    by_fact: BTreeMap<FactHandle, u32>,
     indexed: usize,
 }
 
@@ -86,8 +95,8 @@ impl Latest {
     }
 
     fn find(&mut self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
-        for at in self.indexed..drafts.len() {
-            if let Some(handle) = subject(&drafts[at]) {
+        for (at, draft) in drafts.iter().enumerate().skip(self.indexed) {
+            if let Some(handle) = subject(draft) {
                 let at = u32::try_from(at).expect("fewer than 2³² drafts");
                 self.by_fact.insert(handle, at);
             }
@@ -100,7 +109,7 @@ impl Latest {
 /// Drafted operations in order, their values by kind, and the counters as they would be after them.
 #[derive(Default)]
 pub(crate) struct Drafts {
-    pub(crate) drafts: Vec<Draft>,
+    pub(crate) list: Vec<Draft>,
     pub(crate) arenas: Vec<Option<Box<dyn AnyArena>>>,
     lengths: Vec<usize>,
     /// By fact its latest draft with a value or its deletion; for lookup only, built when asked.
@@ -129,7 +138,7 @@ impl Drafts {
     /// How many inserts of each kind there are, so that columns can make room at once.
     pub(crate) fn inserts_by_kind(&self) -> Vec<u32> {
         let mut counts = vec![0; self.arenas.len()];
-        for draft in &self.drafts {
+        for draft in &self.list {
             if let Draft::Insert { kind, .. } = draft {
                 counts[*kind as usize] += 1;
             }
@@ -139,7 +148,7 @@ impl Drafts {
 
     /// Empties the buffer and takes over the session's counters.
     pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
-        self.drafts.clear();
+        self.list.clear();
         self.arenas.iter_mut().flatten().for_each(|arena| arena.clear());
         self.lengths.iter_mut().for_each(|length| *length = 0);
         self.latest.get_mut().clear();
@@ -151,12 +160,12 @@ impl Drafts {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.drafts.len()
+        self.list.len()
     }
 
     pub(crate) fn push(&mut self, draft: Draft) {
         self.beliefs += usize::from(concerns_belief(&draft));
-        self.drafts.push(draft);
+        self.list.push(draft);
     }
 
     /// The kind of a type, with an arena for it; `None` if the ruleset does not know the type.
@@ -214,21 +223,21 @@ impl Drafts {
     }
 
     fn latest(&self, handle: FactHandle) -> Option<&Draft> {
-        if self.drafts.len() > SCAN_MAX {
-            let at = self.latest.borrow_mut().find(&self.drafts, handle);
-            return at.map(|at| &self.drafts[at as usize]);
+        if self.list.len() > SCAN_MAX {
+            let at = self.latest.borrow_mut().find(&self.list, handle);
+            return at.map(|at| &self.list[at as usize]);
         }
-        self.drafts.iter().rev().find(|draft| subject(draft) == Some(handle))
+        self.list.iter().rev().find(|draft| subject(draft) == Some(handle))
     }
 
-    /// The staged value of a fact: none if nothing is staged, an inner none if it is deleted or of
-    /// another type.
-    pub(crate) fn value<T: Fact>(&self, handle: FactHandle) -> Option<Option<&T>> {
-        match self.latest(handle)? {
-            Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } => {
-                Some(self.peek(*kind, *at))
+    /// What is staged for a fact.
+    pub(crate) fn value<T: Fact>(&self, handle: FactHandle) -> Staged<'_, T> {
+        match self.latest(handle) {
+            None => Staged::Nothing,
+            Some(Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. }) => {
+                self.peek(*kind, *at).map_or(Staged::Gone, Staged::Value)
             }
-            _ => Some(None),
+            Some(_) => Staged::Gone,
         }
     }
 
@@ -237,7 +246,7 @@ impl Drafts {
         if self.beliefs == 0 {
             return (handle.get() >= self.base_handle).then_some(true);
         }
-        self.drafts.iter().rev().find_map(|draft| match draft {
+        self.list.iter().rev().find_map(|draft| match draft {
             Draft::State { handle: of } if *of == handle => Some(true),
             Draft::Unstate { handle: of } if *of == handle => Some(false),
             Draft::Insert { handle: of, stated, .. } if *of == handle => Some(*stated),
@@ -248,19 +257,23 @@ impl Drafts {
     pub(crate) fn supports(&self, handle: FactHandle) -> bool {
         let supports =
             |draft: &Draft| matches!(draft, Draft::Support { handle: of } if *of == handle);
-        self.beliefs > 0 && self.drafts.iter().any(supports)
+        self.beliefs > 0 && self.list.iter().any(supports)
     }
 
     pub(crate) fn with_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
         let staged = self.keyed.get(&(kind, fact.key_code()?))?.iter().copied();
         let same = |value: &T| value.same_key(fact);
-        staged.filter(|&handle| self.value::<T>(handle).flatten().is_some_and(same)).min()
+        let holds = |handle: &FactHandle| match self.value::<T>(*handle) {
+            Staged::Value(value) => same(value),
+            Staged::Nothing | Staged::Gone => false,
+        };
+        staged.filter(holds).min()
     }
 
     /// Whether the drafts derive facts of this kind.
     pub(crate) fn derives(&self, kind: u32) -> bool {
         self.beliefs > 0
-            && self.drafts.iter().any(|draft| {
+            && self.list.iter().any(|draft| {
                 matches!(draft, Draft::Insert { kind: of, stated: false, .. } if *of == kind)
             })
     }
@@ -324,7 +337,7 @@ impl Drafts {
         &self,
         kind: u32,
     ) -> impl Iterator<Item = (FactHandle, &dyn AnyArena, u32)> + '_ {
-        self.drafts.iter().filter_map(move |draft| match draft {
+        self.list.iter().filter_map(move |draft| match draft {
             Draft::Insert { kind: of, handle, at, .. }
             | Draft::Update { kind: of, handle, at, .. }
                 if *of == kind && self.is_latest(*handle, draft) =>
@@ -345,7 +358,7 @@ impl Drafts {
         let Some(kind) = store.kind_of::<T>() else { return Vec::new() };
         let mut handles: Vec<FactHandle> =
             store.in_order(kind).into_iter().map(|(handle, _)| handle).collect();
-        handles.extend(self.drafts.iter().filter_map(|draft| match draft {
+        handles.extend(self.list.iter().filter_map(|draft| match draft {
             Draft::Insert { kind: of, handle, .. } if *of == kind => Some(*handle),
             _ => None,
         }));
@@ -353,7 +366,7 @@ impl Drafts {
     }
 
     pub(crate) fn global(&self, name: &str) -> Option<(u32, &[u8])> {
-        self.drafts.iter().rev().find_map(|draft| match draft {
+        self.list.iter().rev().find_map(|draft| match draft {
             Draft::SetGlobal(global) if global.name == name => {
                 Some((global.version, &*global.bytes))
             }
@@ -361,7 +374,7 @@ impl Drafts {
         })
     }
 
-    /// SplitMix64: one addition of state, so that its state is one number.
+    /// `SplitMix64`: one addition of state, so that its state is one number.
     pub(crate) fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
@@ -372,16 +385,16 @@ impl Drafts {
 
     pub(crate) fn mark(&self) -> Mark {
         Mark {
-            drafts: self.drafts.len(),
+            drafts: self.list.len(),
             arenas: self.lengths.clone(),
             next_handle: self.next_handle,
             random: self.random,
         }
     }
 
-    pub(crate) fn drop_after(&mut self, mark: Mark) {
-        self.drafts.truncate(mark.drafts);
-        self.beliefs = self.drafts.iter().filter(|draft| concerns_belief(draft)).count();
+    pub(crate) fn drop_after(&mut self, mark: &Mark) {
+        self.list.truncate(mark.drafts);
+        self.beliefs = self.list.iter().filter(|draft| concerns_belief(draft)).count();
         for (at, arena) in self.arenas.iter_mut().enumerate() {
             let length = mark.arenas.get(at).copied().unwrap_or(0);
             self.lengths[at] = length;

@@ -75,7 +75,6 @@ impl<T: Fact> AnyArena for Arena<T> {
 /// A table behind its type.
 pub(crate) trait AnyTable: Trailed + Send {
     fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
     fn clone_box(&self) -> Box<dyn AnyTable>;
     /// Appends the postcard bytes of a value.
     fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
@@ -98,7 +97,6 @@ pub(crate) trait AnyTable: Trailed + Send {
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32;
     fn drop_before(&mut self, scope: Scope);
     fn key_code(&self, slot: u32) -> Option<u64>;
-    fn same_key(&self, slot: u32, other: u32) -> bool;
 }
 
 impl<T: Fact> Default for Table<T> {
@@ -125,10 +123,6 @@ fn take_from<T: Fact>(arena: &mut dyn AnyArena, at: u32) -> T {
 
 impl<T: Fact> AnyTable for Table<T> {
     fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
 
@@ -186,9 +180,5 @@ impl<T: Fact> AnyTable for Table<T> {
 
     fn key_code(&self, slot: u32) -> Option<u64> {
         self.value(slot).key_code()
-    }
-
-    fn same_key(&self, slot: u32, other: u32) -> bool {
-        self.value(slot).same_key(self.value(other))
     }
 }

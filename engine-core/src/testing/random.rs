@@ -13,7 +13,10 @@ macro_rules! facts {
     ($($name:ident { $($field:ident $at:tt),* })*) => {
         $(
             #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-            pub struct $name { $(pub $field: i64),* }
+            #[doc = "A fact with a key `k`, a value `v` and a weight `w` that no condition reads."]
+            pub struct $name {
+                $(#[doc = "A small number."] pub $field: i64),*
+            }
             impl Fact for $name {
                 const NAME: &'static str = stringify!($name);
                 const VERSION: u32 = 1;
@@ -37,7 +40,7 @@ facts! {
     L { k 0, v 1, w 2 }
 }
 
-pub trait Row3: Fact {
+pub(super) trait Row3: Fact {
     fn make(k: i64, v: i64) -> Self;
     fn k(&self) -> i64;
     fn v(&self) -> i64;
@@ -57,15 +60,19 @@ macro_rules! rows {
 }
 rows!(A B L);
 
+/// The fact types of the random worlds.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
+    /// A user's fact.
     A,
+    /// Another one.
     B,
+    /// What rules derive, and users state now and then.
     L,
 }
 
 #[derive(Clone, Debug)]
-pub struct Conditions {
+pub(super) struct Conditions {
     alpha: Option<i64>,
     /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
     key: u8,
@@ -74,7 +81,7 @@ pub struct Conditions {
 }
 
 #[derive(Clone, Debug)]
-pub enum PartSpec {
+pub(super) enum PartSpec {
     Each(Kind, Conditions),
     Not(Kind, Conditions),
     Exists(Kind, Conditions),
@@ -84,7 +91,7 @@ pub enum PartSpec {
 
 /// What a consequence does with its first fact, if it has one.
 #[derive(Clone, Copy, Debug)]
-pub enum Action {
+pub(super) enum Action {
     Nothing,
     Bump,
     Rekey,
@@ -100,6 +107,7 @@ pub enum Action {
     Halt,
 }
 
+/// A rule to be built.
 #[derive(Clone, Debug)]
 pub struct RuleSpec {
     salience: i32,
@@ -108,17 +116,24 @@ pub struct RuleSpec {
     action: Action,
 }
 
+/// One operation on a session.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
+    /// Inserts a fact with this key and value.
     Insert(Kind, i64, i64),
+    /// Sets a field of one of the facts there are.
     Update(Kind, usize, u8, i64),
+    /// Touches one of the facts there are.
     Touch(Kind, usize),
+    /// Deletes one of the facts there are.
     Delete(Kind, usize),
+    /// Matches what is staged.
     Flush,
+    /// Fires at most so many matches.
     Fire(u64),
 }
 
-pub fn kind() -> impl Strategy<Value = Kind> {
+pub(super) fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![4 => Just(Kind::A), 3 => Just(Kind::B), 2 => Just(Kind::L)]
 }
 
@@ -150,6 +165,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
+/// One to three rules of one to three parts.
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let parts = prop::collection::vec(part(), 1..4);
     let rule = (-1..3_i32, any::<bool>(), parts, action())
@@ -157,6 +173,7 @@ pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     prop::collection::vec(rule, 1..4)
 }
 
+/// Up to fifteen operations.
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (kind(), 0..3_i64, 0..4_i64).prop_map(|(kind, k, v)| Step::Insert(kind, k, v)),
@@ -170,6 +187,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..16)
 }
 
+/// The ruleset that specs stand for.
 pub fn ruleset(specs: &[RuleSpec]) -> Ruleset {
     let rules = specs.iter().enumerate().map(|(at, spec)| rule(at, spec));
     let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>();
@@ -369,7 +387,7 @@ fn close<T: Row3>(
             group.0 > 2
         }),
         2 => {
-            closed!((Min::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2)
+            closed!((Min::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2);
         }
         3 => closed!(
             (Max::<i64, Option<i64>>::default(),),
@@ -422,10 +440,8 @@ fn act_alone(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
             cx.insert_logical(L::make(0, 0))?;
             cx.insert_logical(L::make(2, 0))?;
         }
-        Action::Insert => {
-            if cx.query::<B>().len() < 3 {
-                cx.insert(B::make(2, 2))?;
-            }
+        Action::Insert if cx.query::<B>().len() < 3 => {
+            cx.insert(B::make(2, 2))?;
         }
         Action::Fail => return Err(RuleError::new("no")),
         Action::Halt => cx.halt(),
@@ -449,22 +465,22 @@ pub fn stage(step: Step, stage: &mut Stage<'_>) {
         Step::Update(Kind::B, at, field, value) => update::<B>(stage, at, field, value),
         Step::Update(Kind::L, at, field, value) => update::<L>(stage, at, field, value),
         Step::Touch(Kind::A, at) => {
-            with(stage, at, |stage, fact: Handle<A>| drop(stage.touch(fact)))
+            with(stage, at, |stage, fact: Handle<A>| drop(stage.touch(fact)));
         }
         Step::Touch(Kind::B, at) => {
-            with(stage, at, |stage, fact: Handle<B>| drop(stage.touch(fact)))
+            with(stage, at, |stage, fact: Handle<B>| drop(stage.touch(fact)));
         }
         Step::Touch(Kind::L, at) => {
-            with(stage, at, |stage, fact: Handle<L>| drop(stage.touch(fact)))
+            with(stage, at, |stage, fact: Handle<L>| drop(stage.touch(fact)));
         }
         Step::Delete(Kind::A, at) => {
-            with(stage, at, |stage, fact: Handle<A>| drop(stage.delete(fact)))
+            with(stage, at, |stage, fact: Handle<A>| drop(stage.delete(fact)));
         }
         Step::Delete(Kind::B, at) => {
-            with(stage, at, |stage, fact: Handle<B>| drop(stage.delete(fact)))
+            with(stage, at, |stage, fact: Handle<B>| drop(stage.delete(fact)));
         }
         Step::Delete(Kind::L, at) => {
-            with(stage, at, |stage, fact: Handle<L>| drop(stage.delete(fact)))
+            with(stage, at, |stage, fact: Handle<L>| drop(stage.delete(fact)));
         }
         Step::Flush | Step::Fire(_) => {}
     }
