@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share is test code, too")]
 
+mod child;
 mod durability;
 mod semantics;
 mod support;

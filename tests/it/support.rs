@@ -54,6 +54,11 @@ impl Disk {
         Self { dir: dir.expect("a temporary directory") }
     }
 
+    /// On a real disk.
+    pub(crate) fn real() -> Self {
+        Self { dir: TempDir::new().expect("a temporary directory") }
+    }
+
     /// The session's directory; the session makes it.
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("session")

@@ -6,14 +6,16 @@
 mod corners;
 mod facts;
 mod firing;
+mod killed;
 mod restart;
+mod torn;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use steadfast::prelude::*;
-use steadfast::{CommitSeq, Digest, MatchId, Ruleset};
+use steadfast::{CommitSeq, Digest, MatchId, Ruleset, Seq};
 
 use crate::support::{Disk, said};
 
@@ -85,7 +87,7 @@ fn step(
 #[derive(PartialEq, Debug)]
 struct Sight {
     digest: Digest,
-    pending: Vec<(MatchId, steadfast_wm::Seq)>,
+    pending: Vec<(MatchId, Seq)>,
     facts: u64,
     commit: CommitSeq,
     now: i64,
