@@ -4,10 +4,11 @@ use std::sync::PoisonError;
 
 use crate::background::Wake;
 use crate::batch::{Batch, End, Part};
-use crate::error::{AppendError, Poisoned};
+use crate::error::{AppendError, CommitError, Poisoned};
 use crate::frame::Kind;
 use crate::ids::{Lsn, Position};
 use crate::manifest::Manifest;
+use crate::options::Level;
 use crate::segment::SEGMENT_HEADER;
 use crate::shared::{Guard, Shared};
 use crate::spare::{Need, Spare};
@@ -46,6 +47,24 @@ struct Role {
 
 impl Shared {
     pub(crate) fn append(&self, batch: &Batch, end: End) -> Result<Appended, AppendError> {
+        let (writer, appended) = self.append_locked(batch, end)?;
+        if let Sink::Queue { bytes, .. } = &writer.active.sink
+            && bytes.len() > QUEUE_BYTES_MAX
+        {
+            drop(self.drain(writer));
+        }
+        Ok(appended)
+    }
+
+    /// Appends and waits, without letting go of the lock in between.
+    pub(crate) fn commit(&self, batch: &Batch, level: Level) -> Result<Appended, CommitError> {
+        self.use_level(level);
+        let (writer, appended) = self.append_locked(batch, End::SafePoint)?;
+        self.wait_locked(writer, appended.position, level.into())?;
+        Ok(appended)
+    }
+
+    fn append_locked(&self, batch: &Batch, end: End) -> Result<(Guard<'_>, Appended), AppendError> {
         if batch.fits_one_frame(self.payload_bytes_max) {
             let part = Part::new(batch.payload(), batch.record_count());
             return self.append_parts(&[part], end);
@@ -59,12 +78,17 @@ impl Shared {
         self.append_parts(&parts, end)
     }
 
-    fn append_parts(&self, parts: &[Part<'_>], end: End) -> Result<Appended, AppendError> {
+    fn append_parts(
+        &self,
+        parts: &[Part<'_>],
+        end: End,
+    ) -> Result<(Guard<'_>, Appended), AppendError> {
         let mut writer = self.lock();
         Self::writable(&writer)?;
         let is_empty = parts.iter().all(|part| part.records == 0);
         if is_empty && (end == End::Batch || !writer.root_open()) {
-            return Ok(appended(&writer)); // Nothing to say: nothing is written.
+            let nowhere = appended(&writer); // Nothing to say: nothing is written.
+            return Ok((writer, nowhere));
         }
         let mut room = Vec::new();
         if parts.len() > 1 || !writer.active.fits(parts[0].payload.len()) {
@@ -85,9 +109,9 @@ impl Shared {
         for unused in room {
             self.spares.give_back(unused);
         }
+        self.after_append(&mut writer);
         let appended = appended(&writer);
-        self.after_append(writer);
-        Ok(appended)
+        Ok((writer, appended))
     }
 
     /// Places one part, in the next segment if the active one has no room.
@@ -193,7 +217,7 @@ impl Shared {
             }
             Err(error) => return Err(self.fail(&mut writer, error).into()),
         }
-        writer.stored = writer.end;
+        writer.written = writer.end;
         self.published.update(&writer);
         Ok(())
     }
@@ -209,7 +233,7 @@ impl Shared {
     }
 
     /// What follows an append and needs no hurry.
-    fn after_append(&self, mut writer: Guard<'_>) {
+    fn after_append(&self, writer: &mut Writer) {
         let active = &mut writer.active;
         if !active.next_requested && active.offset > active.bytes / 4 {
             active.next_requested = true;
@@ -227,11 +251,6 @@ impl Shared {
         }
         if !writer.watched {
             writer.watched = self.wake_watcher(Wake::Watch);
-        }
-        if let Sink::Queue { bytes, .. } = &writer.active.sink
-            && bytes.len() > QUEUE_BYTES_MAX
-        {
-            drop(self.drain(writer));
         }
     }
 }

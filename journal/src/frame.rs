@@ -75,15 +75,23 @@ impl Salt {
         Self(crc32c::crc32c(&salt.to_le_bytes()))
     }
 
+    /// The seeds of the frame with `lsn` whose header is at a file offset.
+    fn seeds(self, offset: u64, lsn: u64) -> Seeds {
+        let header = crc32c::crc32c_append(self.0, &offset.to_le_bytes());
+        Seeds { header, payload: crc32c::crc32c_append(header, &lsn.to_le_bytes()) }
+    }
+
     /// Seed of the header at a file offset.
     fn header_seed(self, offset: u64) -> u32 {
         crc32c::crc32c_append(self.0, &offset.to_le_bytes())
     }
+}
 
-    /// Seed of the payload of the frame with `lsn` whose header is at a file offset.
-    fn payload_seed(self, offset: u64, lsn: u64) -> u32 {
-        crc32c::crc32c_append(self.header_seed(offset), &lsn.to_le_bytes())
-    }
+/// What a frame's two checksums begin with.
+#[derive(Clone, Copy, Debug)]
+struct Seeds {
+    header: u32,
+    payload: u32,
 }
 
 /// The fields of a frame's header, without its own checksum.
@@ -125,7 +133,8 @@ pub(crate) struct Place {
 /// Encodes the header of a frame; returns its bytes and its checksum, the next frame's `prev_crc`.
 pub(crate) fn encode(content: &Content, place: &Place) -> ([u8; HEADER_BYTES], u32) {
     let mut bytes = [0; HEADER_BYTES];
-    let payload_crc = content.payload_plain_crc ^ place.salt.payload_seed(place.offset, place.lsn);
+    let seeds = place.salt.seeds(place.offset, place.lsn);
+    let payload_crc = content.payload_plain_crc ^ seeds.payload;
     let flags = if content.more_follows { FLAG_MORE_FOLLOWS } else { 0 };
     put(&mut bytes, 4, &[content.kind.code(), flags]);
     put(&mut bytes, 6, &content.records.to_le_bytes());
@@ -135,13 +144,13 @@ pub(crate) fn encode(content: &Content, place: &Place) -> ([u8; HEADER_BYTES], u
     put(&mut bytes, 24, &place.prev_crc.to_le_bytes());
     let back = place.durable.map_or(NO_CLAIM, |durable| durable_back(place.position, durable));
     put(&mut bytes, 28, &back.to_le_bytes());
-    let crc = header_crc(&bytes, place.salt, place.offset);
+    let crc = header_crc(&bytes, seeds.header);
     put(&mut bytes, 0, &crc.to_le_bytes());
     (bytes, crc)
 }
 
-fn header_crc(bytes: &[u8; HEADER_BYTES], salt: Salt, offset: u64) -> u32 {
-    crc32c::crc32c_append(salt.header_seed(offset), &bytes[4..])
+fn header_crc(bytes: &[u8; HEADER_BYTES], seed: u32) -> u32 {
+    crc32c::crc32c_append(seed, &bytes[4..])
 }
 
 /// The distance of `durable` behind `position` in 8-byte units; a distance that does not fit makes
@@ -168,7 +177,7 @@ impl Header {
         if bytes[4] == 0 {
             return None;
         }
-        let crc = header_crc(bytes, salt, offset);
+        let crc = header_crc(bytes, salt.header_seed(offset));
         if crc != u32_at(bytes, 0) {
             return None;
         }
@@ -214,7 +223,7 @@ impl Header {
 
     /// Whether a payload with this unseeded checksum belongs to the frame at `offset`.
     pub(crate) fn payload_matches(&self, plain_crc: u32, salt: Salt, offset: u64) -> bool {
-        plain_crc ^ salt.payload_seed(offset, self.lsn) == self.payload_crc
+        plain_crc ^ salt.seeds(offset, self.lsn).payload == self.payload_crc
     }
 
     /// The position that was durable when the frame at `position` was built, if it claims one.

@@ -3,10 +3,12 @@
 //! Syncing goes in rounds. The first waiter who finds no round in flight leads one: it writes what
 //! is queued, notes how far the journal then reaches, and syncs without holding the lock. Whoever
 //! waits for a position inside the round sleeps until its end; the others sleep for the next round,
-//! and at the end of a round one of them is woken to lead it. Nobody else is woken in vain.
+//! and at the end of a round one of them is woken to lead it. Nobody else is woken in vain, and who
+//! is woken with its work done does not take the lock again.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::error::{At as _, IoError, WaitError};
 use crate::ids::Position;
@@ -63,7 +65,17 @@ impl Shared {
         {
             return Ok(done);
         }
-        let mut writer = self.lock();
+        self.wait_locked(self.lock(), position, want)
+    }
+
+    /// Waits, given the lock.
+    pub(crate) fn wait_locked<'a>(
+        &'a self,
+        mut writer: Guard<'a>,
+        position: Position,
+        want: Want,
+    ) -> Result<Durable, WaitError> {
+        let (wanted, done) = (position.get(), Durable { position });
         if wanted > writer.end.position {
             let appended = Position::new(writer.end.position);
             return Err(WaitError::NotAppended { position, appended });
@@ -76,8 +88,8 @@ impl Shared {
                 return Err(poison.clone().into());
             }
             let reached = match want {
-                Want::Stored => writer.stored.position.max(writer.durable),
-                Want::Durable if self.bugs.acknowledge_early => writer.stored.position,
+                Want::Stored => writer.stored().position.max(writer.durable),
+                Want::Durable if self.bugs.acknowledge_early => writer.stored().position,
                 Want::Durable => writer.durable,
                 Want::Slot => writer.slotted,
             };
@@ -85,44 +97,74 @@ impl Shared {
                 self.hand_over(&writer);
                 return Ok(done);
             }
-            writer = self.advance(writer, wanted, want);
+            match self.advance(writer, wanted, want) {
+                Some(locked) => writer = locked,
+                None => return Ok(done),
+            }
         }
     }
 
-    /// Does the next piece of work for a waiter, or sleeps until somebody has done it.
-    fn advance<'a>(&'a self, mut writer: Guard<'a>, wanted: u64, want: Want) -> Guard<'a> {
+    /// Does the next piece of work for a waiter, or sleeps until somebody has done it. Returns without
+    /// the lock if the round that it slept for has brought what it wants.
+    fn advance<'a>(&'a self, writer: Guard<'a>, wanted: u64, want: Want) -> Option<Guard<'a>> {
         if want == Want::Stored {
-            return self.drain(writer);
+            return Some(self.drain(writer));
         }
-        let Some(target) = writer.sync.target else {
-            return self.lead(writer);
-        };
-        let round = writer.sync.round + u64::from(wanted > target);
-        let parity = usize::from(round % 2 == 1);
-        writer.sync.waiting[parity] += 1;
-        let mut writer = self.rounds[parity].wait(writer).unwrap_or_else(PoisonError::into_inner);
-        writer.sync.waiting[parity] -= 1;
-        writer
+        if let Some(target) = writer.sync.target {
+            let round = writer.sync.round + u64::from(wanted > target);
+            self.sleep(writer, round);
+        } else {
+            self.lead(writer);
+        }
+        let durable = self.published.durable.load(Ordering::Acquire);
+        if want == Want::Durable && durable >= wanted && !self.is_poisoned() {
+            return None;
+        }
+        Some(self.lock())
+    }
+
+    /// Sleeps until a round has ended, or needs a leader, or everybody is woken.
+    fn sleep(&self, mut writer: Guard<'_>, round: u64) {
+        writer.sync.waiting[parity(round)].push(std::thread::current());
+        let alarms = self.published.alarms.load(Ordering::Acquire);
+        drop(writer);
+        // Whoever wakes a sleeper has changed one of these before, and a wake-up that comes before
+        // the sleep is kept for it: none is lost.
+        let ended = || self.published.rounds.load(Ordering::Acquire) > round;
+        let must_lead = || self.published.leaderless.load(Ordering::Acquire) == round;
+        let alarmed = || self.published.alarms.load(Ordering::Acquire) != alarms;
+        while !ended() && !must_lead() && !alarmed() {
+            std::thread::park();
+        }
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.published.poisoned.load(Ordering::Acquire)
     }
 
     /// Wakes a waiter to lead if nobody does and somebody waits: a waiter whose work was done by a
     /// roll goes away without leading the round that it was woken for.
     fn hand_over(&self, writer: &Writer) {
         if writer.sync.target.is_none() {
-            let parity = usize::from(writer.sync.round % 2 == 1);
-            if writer.sync.waiting[parity] > 0 {
-                self.rounds[parity].notify_one();
+            let round = writer.sync.round;
+            // It stays in the list: if another thread leads first, it sleeps on to the round's end.
+            if let Some(waiter) = writer.sync.waiting[parity(round)].last() {
+                self.published.leaderless.store(round, Ordering::Release);
+                waiter.unpark();
             }
         }
     }
 
     /// Leads one round.
-    fn lead<'a>(&'a self, mut writer: Guard<'a>) -> Guard<'a> {
-        writer.sync.target = Some(writer.end.position);
+    fn lead<'a>(&'a self, mut writer: Guard<'a>) {
+        // Whoever comes while the round is being prepared belongs to it.
+        writer.sync.target = Some(u64::MAX);
+        self.published.leaderless.store(u64::MAX, Ordering::Release);
         let rescue = Rescue { shared: self, armed: true };
+        writer = self.gather(writer);
         writer = self.drain(writer);
         if writer.poison.is_none() {
-            let mark = writer.stored;
+            let mark = writer.stored();
             writer.sync.target = Some(mark.position);
             if self.bugs.slot_before_sync && self.write_slot(mark).is_ok() {
                 writer.slotted = mark.position;
@@ -130,7 +172,30 @@ impl Shared {
             writer = self.sync_round(writer, mark);
         }
         rescue.disarm();
-        self.end_round(&mut writer);
+        self.end_round(writer);
+    }
+
+    /// Waits a little for the threads that the last round has released: with them on board, one sync
+    /// serves everybody, else two groups take turns and each waits for the other's.
+    fn gather<'a>(&'a self, mut writer: Guard<'a>) -> Guard<'a> {
+        let parity = parity(writer.sync.round);
+        let expected = writer.sync.expected;
+        let complete = |writer: &Writer| writer.sync.waiting[parity].len() >= expected;
+        if complete(&writer) {
+            return writer;
+        }
+        let limit = writer.sync.patience.limit();
+        if limit.is_zero() {
+            return writer;
+        }
+        let start = Instant::now();
+        while !complete(&writer) && writer.poison.is_none() && start.elapsed() < limit {
+            drop(writer);
+            std::thread::yield_now();
+            writer = self.lock();
+        }
+        let they_came = complete(&writer);
+        writer.sync.patience.learn(they_came);
         writer
     }
 
@@ -173,13 +238,21 @@ impl Shared {
     }
 
     /// Ends the round in flight and hands over to the next one.
-    fn end_round(&self, writer: &mut Writer) {
-        let parity = usize::from(writer.sync.round % 2 == 1);
+    fn end_round(&self, mut writer: Guard<'_>) {
+        // Two lists take turns, so that nobody is woken under the lock and nothing is allocated.
+        let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.sync.expected = writer.sync.waiting.iter().map(Vec::len).sum();
+        let parity = parity(writer.sync.round);
+        std::mem::swap(&mut writer.sync.waiting[parity], &mut *released);
         writer.sync.target = None;
         writer.sync.round += 1;
-        self.rounds[parity].notify_all();
+        self.published.rounds.store(writer.sync.round, Ordering::Release);
+        self.hand_over(&writer);
+        drop(writer);
+        for waiter in released.drain(..) {
+            waiter.unpark();
+        }
         self.roles.notify_all();
-        self.hand_over(writer);
     }
 
     fn make_durable(&self, writer: &mut Writer, mark: Mark) {
@@ -209,7 +282,7 @@ impl Shared {
             return writer;
         };
         if bytes.is_empty() {
-            writer.stored = mark;
+            writer.written = mark;
             self.published.update(&writer);
             return writer;
         }
@@ -222,7 +295,7 @@ impl Shared {
         writer.writing = false;
         match written.at("write", &writer.active.path) {
             Ok(()) => {
-                writer.stored = mark;
+                writer.written = mark;
                 self.published.update(&writer);
             }
             Err(error) => {
@@ -236,6 +309,11 @@ impl Shared {
         self.roles.notify_all();
         writer
     }
+}
+
+/// Which of the two lists a round's waiters are in.
+fn parity(round: u64) -> usize {
+    usize::from(round % 2 == 1)
 }
 
 /// Poisons the journal if a leader goes away in the middle of its round, so that nobody waits for

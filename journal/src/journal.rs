@@ -20,6 +20,7 @@ use crate::reader::{From, Reader, Source};
 use crate::shared::Shared;
 use crate::spare::Filler;
 use crate::truncate::Truncated;
+use crate::writer::Sink;
 
 /// A journal that is open for writing.
 ///
@@ -173,9 +174,7 @@ impl Journal {
     /// [`CommitError::Append`] if nothing was appended; [`CommitError::Wait`] if the group was
     /// appended and not acknowledged.
     pub fn commit(&self, batch: &Batch, level: Level) -> Result<Appended, CommitError> {
-        let appended = self.append(batch, End::SafePoint)?;
-        self.wait(appended.position, level)?;
-        Ok(appended)
+        self.shared.commit(batch, level)
     }
 
     /// The level of commits that do not name one.
@@ -283,6 +282,7 @@ impl Journal {
             filler.stop(&self.shared.spares);
         }
         let closed = self.shared.close();
+        self.shared.unmap();
         drop(ownership);
         closed
     }
@@ -296,6 +296,14 @@ impl Drop for Journal {
 }
 
 impl Shared {
+    /// Gives up the writable map, which readers would else keep: the next open could not drop what
+    /// the page cache holds behind it.
+    fn unmap(&self) {
+        let mut writer = self.lock();
+        writer.written = writer.stored();
+        writer.active.sink = Sink::Queue { bytes: Vec::new(), at: 0, other: Vec::new() };
+    }
+
     fn close(&self) -> Result<(), CloseError> {
         let end = {
             let mut writer = self.lock();

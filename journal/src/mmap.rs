@@ -109,6 +109,9 @@ const STREAM_BYTES: usize = 64 << 10;
 /// So many bytes ahead: one call instead of a page fault for each page.
 const AHEAD_BYTES: usize = 256 << 10;
 
+/// Fewer bytes than this are not taken out of the page table before a sync.
+const RELEASE_BYTES: usize = 2 * PAGE_BYTES;
+
 /// A writable map of a whole segment.
 #[derive(Debug)]
 pub(crate) struct FileWriteMap {
@@ -134,10 +137,11 @@ impl FileWriteMap {
     fn look_ahead(&mut self, offset: usize, len: usize) {
         let end = offset + len;
         let synced = *self.synced.get_or_insert(offset);
-        if end <= self.ready || end < synced + STREAM_BYTES {
+        let streams = end >= synced + STREAM_BYTES;
+        if end <= self.ready || (!streams && len < 2 * PAGE_BYTES) {
             return;
         }
-        let to = (end + AHEAD_BYTES).min(self.map.len());
+        let to = if streams { end + AHEAD_BYTES } else { end }.min(self.map.len());
         let from = self.ready.max(offset - offset % PAGE_BYTES);
         self.ready = to;
         #[cfg(target_os = "linux")]
@@ -193,6 +197,9 @@ impl WriteMap for FileWriteMap {
             return;
         }
         (self.synced, self.ready) = (Some(to), 0);
+        if to - from < RELEASE_BYTES {
+            return; // A call for a page or two costs more than it saves.
+        }
         // SAFETY: the map is a shared map of a file, so its content stays in the page cache and
         // comes back at the next access; no reference into this map exists, only the pointers of
         // `store` and `publish`, which this exclusive borrow keeps out.

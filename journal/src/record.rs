@@ -118,14 +118,27 @@ fn encode_varint(mut number: u32, out: &mut [u8; VARINT_BYTES_MAX]) -> usize {
 }
 
 /// Appends a record's envelope and payload to `out`. `payload` has at most `u32::MAX` bytes.
+#[inline]
 pub(crate) fn put(tag: u32, version: u32, payload: &[u8], out: &mut Vec<u8>) {
     let len = u32::try_from(payload.len()).expect("the batch has checked the record's length");
+    if tag | version | len < 0x80
+        && let [Ok(tag), Ok(version), Ok(len)] = [tag, version, len].map(u8::try_from)
+    {
+        // The common case: each number takes one byte.
+        out.reserve(3 + payload.len());
+        out.extend_from_slice(&[tag, version, len]);
+    } else {
+        put_head(tag, version, len, out);
+    }
+    out.extend_from_slice(payload);
+}
+
+fn put_head(tag: u32, version: u32, len: u32, out: &mut Vec<u8>) {
     let mut number = [0; VARINT_BYTES_MAX];
     for field in [tag, version, len] {
         let bytes = encode_varint(field, &mut number);
         out.extend_from_slice(&number[..bytes]);
     }
-    out.extend_from_slice(payload);
 }
 
 /// Takes the record at `start` apart; returns it and the offset behind it.

@@ -353,17 +353,27 @@ impl<'a, 'p> Walk<'a, 'p> {
         if self.subject.same_incarnation && rest.frames > 0 && !self.subject.bugs.ignore_claims {
             return Err(self.corrupt_at(path, CorruptReason::HoleWithoutPowerLoss, lsn, &rest));
         }
+        let clean_end = rest.is_zero && (!self.subject.direct || self.cache_agrees(entry, path)?);
         Ok(Checkup {
             end: self.at,
             safe: self.safe,
             safe_lsn: self.safe_lsn,
-            clean_end: rest.is_zero,
+            clean_end,
             written_end: rest.written_end,
             ends_with_seal: self.ends_with_seal,
             durable: self.durable,
             skipped_frames: self.skipped_frames,
             slot: self.slot,
         })
+    }
+
+    /// Whether the page cache, too, shows zeros behind the end. After a failed sync it may keep what
+    /// never reached the disk as long as somebody maps the file; frames must not go next to that.
+    fn cache_agrees(&self, entry: &SegmentEntry, path: &Path) -> Result<bool, OpenError> {
+        let cached = self.subject.storage.open(path, Access::Read).at("open", path)?;
+        let mut window = Window::new(cached, entry.physical_bytes);
+        let zero = rest::is_zero(&mut window, self.at.offset, entry.physical_bytes);
+        Ok(zero.at("read", path)?)
     }
 
     /// The answer for a journal without a segment that takes frames.

@@ -138,7 +138,7 @@ impl Shared {
         debug_assert!(!writer.writing, "the caller has waited for the queue");
         match self.try_roll(writer, spare, continues_group) {
             Ok(()) => {
-                self.wake_all();
+                self.wake_all(writer);
                 Ok(())
             }
             Err(error) => Err(self.fail(writer, error)),

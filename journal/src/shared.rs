@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use crate::background::Wake;
@@ -42,8 +43,8 @@ pub(crate) struct Shared {
     pub(crate) payload_bytes_max: usize,
     pub(crate) bugs: Bugs,
     pub(crate) writer: Mutex<Writer>,
-    /// Where threads wait for even and odd rounds of syncing.
-    pub(crate) rounds: [Condvar; 2],
+    /// Whom the end of a round releases; empty in between.
+    pub(crate) released: Mutex<Vec<Thread>>,
     /// Where threads wait for the queue to be written.
     pub(crate) roles: Condvar,
     pub(crate) published: Published,
@@ -81,13 +82,15 @@ impl Shared {
     pub(crate) fn fail(&self, writer: &mut Writer, cause: IoError) -> Poisoned {
         let poison = writer.poison.get_or_insert_with(|| Poisoned::new(cause)).clone();
         self.published.poisoned.store(true, Ordering::Release);
-        self.wake_all();
+        self.wake_all(writer);
         poison
     }
 
-    pub(crate) fn wake_all(&self) {
-        for round in &self.rounds {
-            round.notify_all();
+    /// Wakes everybody, to look again.
+    pub(crate) fn wake_all(&self, writer: &mut Writer) {
+        self.published.alarms.fetch_add(1, Ordering::AcqRel);
+        for waiter in writer.sync.waiting.iter_mut().flat_map(|waiting| waiting.drain(..)) {
+            waiter.unpark();
         }
         self.roles.notify_all();
     }

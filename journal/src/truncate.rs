@@ -61,7 +61,7 @@ impl Shared {
         };
         match self.try_truncate(&mut writer, &safe, &spare) {
             Ok(quarantined) => {
-                self.wake_all();
+                self.wake_all(&mut writer);
                 Ok(Truncated { next: Position::new(writer.end.position), quarantined })
             }
             Err(error) => Err(self.fail(&mut writer, error).into()),
@@ -87,7 +87,7 @@ impl Shared {
         let position = begin.first_position;
         let mark = Mark { position, lsn: begin.first_lsn - 1, safe: position };
         writer.active = active;
-        (writer.end, writer.stored, writer.durable) = (mark, mark, position);
+        (writer.end, writer.written, writer.durable) = (mark, mark, position);
         writer.prev_crc = begin.prev_crc;
         self.published.generation.store(writer.manifest.generation, Ordering::Release);
         self.publish_durable(writer, position);

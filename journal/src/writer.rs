@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
 
 use crate::batch::{End, Part};
 use crate::error::Poisoned;
@@ -83,6 +85,48 @@ pub(crate) fn segment_bytes_for(payload_len: usize) -> u64 {
     crate::bytes::round_up(bytes, 4096)
 }
 
+/// How long a leader waits for those whose sync has just ended, so that one sync serves them all
+/// instead of every other one. Learns whether they come.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    /// Rounds since waiting was given up.
+    given_up: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { limit: Self::LONGEST, given_up: 0 }
+    }
+}
+
+impl Patience {
+    /// About one sync of a fast disk: waiting longer cannot pay.
+    const LONGEST: Duration = Duration::from_micros(100);
+    const SHORTEST: Duration = Duration::from_micros(6);
+    /// After so many rounds, waiting is tried again.
+    const RETRY: u32 = 64;
+
+    /// How long the next leader waits.
+    pub(crate) fn limit(&mut self) -> Duration {
+        if self.limit >= Self::SHORTEST {
+            return self.limit;
+        }
+        self.given_up += 1;
+        if self.given_up < Self::RETRY {
+            return Duration::ZERO;
+        }
+        self.given_up = 0;
+        self.limit = 4 * Self::SHORTEST;
+        self.limit
+    }
+
+    /// Learns from one round.
+    pub(crate) fn learn(&mut self, they_came: bool) {
+        self.limit = if they_came { (self.limit * 2).min(Self::LONGEST) } else { self.limit / 2 };
+    }
+}
+
 /// Group commit: who syncs, and for whom. See `group.rs`.
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
@@ -90,8 +134,12 @@ pub(crate) struct Sync {
     pub(crate) round: u64,
     /// Up to where the round in flight makes the journal durable.
     pub(crate) target: Option<u64>,
-    /// How many threads wait for even and odd rounds.
-    pub(crate) waiting: [usize; 2],
+    /// Who waits for even and odd rounds.
+    pub(crate) waiting: [Vec<Thread>; 2],
+    /// How many threads waited when the last round ended: so many may soon wait again.
+    pub(crate) expected: usize,
+    /// How long a leader waits for them.
+    pub(crate) patience: Patience,
     /// The furthest position for which somebody wants a durable slot.
     pub(crate) slot_wanted: u64,
 }
@@ -103,8 +151,8 @@ pub(crate) struct Writer {
     pub(crate) manifest: Manifest,
     /// The end of everything appended.
     pub(crate) end: Mark,
-    /// The end of what is in the page cache.
-    pub(crate) stored: Mark,
+    /// The end of what was written from the queue; see [`stored`](Writer::stored).
+    pub(crate) written: Mark,
     /// The end of what is durable.
     pub(crate) durable: u64,
     /// The end of what a durable slot covers.
@@ -180,14 +228,20 @@ impl Writer {
         self.end.safe != self.end.position
     }
 
+    /// The end of what is in the page cache. Through a map, that is everything.
+    #[inline]
+    pub(crate) fn stored(&self) -> Mark {
+        match self.active.sink {
+            Sink::Map(_) => self.end,
+            Sink::Queue { .. } => self.written,
+        }
+    }
+
     /// Notes the end of a group.
     #[inline]
     pub(crate) fn end_group(&mut self, end: End) {
         if end == End::SafePoint {
             self.end.safe = self.end.position;
-        }
-        if matches!(self.active.sink, Sink::Map(_)) {
-            self.stored = self.end;
         }
     }
 }
@@ -203,6 +257,12 @@ pub(crate) struct Published {
     pub(crate) trimmed: AtomicU64,
     /// Generation of the manifest.
     pub(crate) generation: AtomicU64,
+    /// How many rounds of syncing have ended.
+    pub(crate) rounds: AtomicU64,
+    /// How often everybody was woken out of turn.
+    pub(crate) alarms: AtomicU64,
+    /// A round that somebody must lead who sleeps for it; the maximum for none.
+    pub(crate) leaderless: AtomicU64,
     pub(crate) poisoned: AtomicBool,
 }
 
@@ -211,6 +271,6 @@ impl Published {
     #[inline]
     pub(crate) fn update(&self, writer: &Writer) {
         self.appended.store(writer.end.position, Ordering::Release);
-        self.readable.store(writer.stored.position, Ordering::Release);
+        self.readable.store(writer.stored().position, Ordering::Release);
     }
 }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use steadfast_journal::SEGMENT_BYTES_DEFAULT;
+
 use crate::Plan;
 use crate::contender::Contender;
 use crate::ours::Ours;
@@ -20,7 +22,7 @@ pub(crate) fn one_thread(plan: &Plan, print: &mut dyn FnMut(Row)) -> Result<(), 
     for (size, record_bytes) in [(100, 100), (1000, 100), (4000, 100), (16_000, 1000)] {
         let dir = plan.dir.join(format!("durable-1-{size}"));
         std::fs::create_dir_all(&dir)?;
-        let ours = Ours::new(plan, &dir.join("ours"))?;
+        let ours = Ours::new(plan, &dir.join("ours"), SEGMENT_BYTES_DEFAULT)?;
         let mut raw = Raw::new(&dir.join("raw"), FILE_BYTES)?;
         let group = Group::new(&dir.join("group"), FILE_BYTES)?;
         let count = (size / record_bytes) as u64;
@@ -85,7 +87,7 @@ pub(crate) fn many_threads(
     let time = Duration::from_millis(time);
     let dir = plan.dir.join(format!("durable-{threads}"));
     std::fs::create_dir_all(&dir)?;
-    let ours = Ours::new(plan, &dir.join("ours"))?;
+    let ours = Ours::new(plan, &dir.join("ours"), SEGMENT_BYTES_DEFAULT)?;
     let mut counts = vec![0; threads];
     let mut figures = [Vec::new(), Vec::new()];
     for round in 0..rounds {

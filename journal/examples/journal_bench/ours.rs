@@ -14,16 +14,17 @@ thread_local! {
     static BATCH: RefCell<Batch> = RefCell::new(Batch::with_capacity(64 << 10));
 }
 
-/// The journal with its default options.
+/// The journal.
 pub(crate) struct Ours {
     pub(crate) journal: Journal,
 }
 
 impl Ours {
-    pub(crate) fn new(plan: &Plan, dir: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(plan: &Plan, dir: &Path, segment_bytes: u64) -> Result<Self, Box<dyn Error>> {
+        let options = Options::new().segment_bytes(segment_bytes);
         let options = match plan.mode {
-            Some(mode) => Options::new().write_mode(mode),
-            None => Options::new(),
+            Some(mode) => options.write_mode(mode),
+            None => options,
         };
         let (journal, _) = Journal::open(dir, options)?;
         Ok(Self { journal })

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use steadfast_journal::{From, Level};
+use steadfast_journal::{From, Level, SEGMENT_BYTES_DEFAULT};
 
 use crate::Plan;
 use crate::contender::Contender;
@@ -14,6 +14,9 @@ use crate::row::{Row, median};
 
 /// Records of the short runs.
 const RECORDS: u64 = 1_000_000;
+/// The reference has one file, made ahead of the measurement; so has the journal in this row. The
+/// sustained row has segments of the default size, made while it runs.
+const FILE_BYTES: u64 = 256 << 20;
 /// Records that are made at once, outside the measured time.
 const CHUNK: u64 = 10_000;
 
@@ -24,10 +27,9 @@ pub(crate) fn run(plan: &Plan, print: &mut dyn FnMut(Row)) -> Result<(), Box<dyn
     for round in 0..rounds {
         let dir = plan.dir.join(format!("process-{round}"));
         std::fs::create_dir_all(&dir)?;
-        let group = Group::new(&dir.join("group"), 192 << 20)?;
-        let ours = Ours::new(plan, &dir.join("ours"))?;
-        // The reference's file is made ahead of the measurement as well.
-        ours.journal.reserve(192 << 20)?;
+        let group = Group::new(&dir.join("group"), FILE_BYTES)?;
+        let ours = Ours::new(plan, &dir.join("ours"), FILE_BYTES)?;
+        ours.journal.reserve(FILE_BYTES - (1 << 20))?;
         for turn in 0..2 {
             if (round + turn) % 2 == 0 {
                 figures[0].push(process_ours(&ours, RECORDS)?);
@@ -81,7 +83,7 @@ pub(crate) fn run(plan: &Plan, print: &mut dyn FnMut(Row)) -> Result<(), Box<dyn
 fn sustained(plan: &Plan, print: &mut dyn FnMut(Row)) -> Result<(), Box<dyn Error>> {
     let records = (4_u64 << 30) / RECORD_BYTES as u64;
     let dir = plan.dir.join("sustained");
-    let ours = Ours::new(plan, &dir)?;
+    let ours = Ours::new(plan, &dir, SEGMENT_BYTES_DEFAULT)?;
     let rate = process_ours(&ours, records)?;
     let mut checker = Checker::new(1);
     ours.read_back(&mut |record| checker.see(record))?;

@@ -177,6 +177,7 @@ impl Opening {
         let (dir, mode, bugs) = (self.dir.clone(), self.write_mode, self.bugs);
         let writer = self.into_writer(active);
         let published = Published::default();
+        published.leaderless.store(u64::MAX, Ordering::Relaxed);
         published.update(&writer);
         published.durable.store(writer.durable, Ordering::Relaxed);
         published.safe.store(writer.end.safe, Ordering::Relaxed);
@@ -192,7 +193,7 @@ impl Opening {
             payload_bytes_max: payload_bytes_max(options.segment_bytes),
             bugs,
             writer: Mutex::new(writer),
-            rounds: [Condvar::new(), Condvar::new()],
+            released: Mutex::default(),
             roles: Condvar::new(),
             published,
             spares: Arc::new(spares),
@@ -219,7 +220,7 @@ impl Opening {
         Writer {
             active,
             end,
-            stored: end,
+            written: end,
             durable: position,
             slotted: self.checkup.slot.position,
             prev_crc: kept.prev_crc,

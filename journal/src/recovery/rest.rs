@@ -66,6 +66,19 @@ pub(crate) fn scan(
     Ok(rest)
 }
 
+/// Whether a range is there and zero.
+pub(crate) fn is_zero(window: &mut Window, from: u64, to: u64) -> io::Result<bool> {
+    let mut offset = from;
+    while offset < to {
+        let step = size(to - offset).min(BLOCK);
+        if *window.bytes(offset, step)? != ZEROS[..step] {
+            return Ok(false);
+        }
+        offset += step as u64;
+    }
+    Ok(true)
+}
+
 /// A valid frame whose sequence number is plausible: its end and its claim.
 fn frame_at(
     window: &mut Window,

@@ -228,8 +228,11 @@ impl StorageFile for OpenFile {
     }
 
     fn drop_cache(&self) -> io::Result<()> {
-        rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?;
-        Ok(())
+        match rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed) {
+            // A file system without a cache to drop has nothing to forget.
+            Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn map_write(&self, len: u64, _permit: MapPermit) -> io::Result<Box<dyn WriteMap>> {
