@@ -29,21 +29,12 @@ pub enum AlertsError {
          file, or the session that it belongs to",
         path.display()
     )]
-    Foreign {
-        path: PathBuf,
-        found: String,
-        own: SessionId,
-    },
+    Foreign { path: PathBuf, found: String, own: SessionId },
     #[error(
         "the alerts file `{}` has two lines under the key {key}: `{first}` and `{second}`",
         path.display()
     )]
-    Contradiction {
-        path: PathBuf,
-        key: String,
-        first: String,
-        second: String,
-    },
+    Contradiction { path: PathBuf, key: String, first: String, second: String },
 }
 
 impl AlertsError {
@@ -67,13 +58,7 @@ impl AlertsFile {
     ///
     /// Only the holder of the session may do this.
     pub fn open(path: &Path, session: SessionId) -> Result<Self> {
-        let io = |verb| {
-            move |source| AlertsError::Io {
-                verb,
-                path: path.into(),
-                source,
-            }
-        };
+        let io = |verb| move |source| AlertsError::Io { verb, path: path.into(), source };
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         let mut file = options.open(path).map_err(io("open"))?;
@@ -84,34 +69,22 @@ impl AlertsFile {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0)).map_err(io("read"))?;
         file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = bytes
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         if let Some(found) = foreign_session(&bytes[..whole], session) {
-            return Err(AlertsError::Foreign {
-                path: path.into(),
-                found,
-                own: session,
-            });
+            return Err(AlertsError::Foreign { path: path.into(), found, own: session });
         }
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(io("cut"))?;
         }
         file.sync_all().map_err(io("sync"))?;
         sync_name(path).map_err(io("sync the directory of"))?;
-        Ok(Self {
-            path: path.into(),
-            file,
-        })
+        Ok(Self { path: path.into(), file })
     }
 
     /// Appends a line and syncs it.
     pub fn append(&mut self, key: EffectKey, alert: &Alert) -> Result<()> {
         let line = format!("{key},{alert}\n");
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(self.io("write"))?;
+        self.file.write_all(line.as_bytes()).map_err(self.io("write"))?;
         self.file.sync_data().map_err(self.io("sync"))
     }
 
@@ -131,41 +104,27 @@ impl AlertsFile {
                 });
             }
         }
-        Ok(Alerts::new(
-            lines.into_values().map(str::to_owned).collect(),
-        ))
+        Ok(Alerts::new(lines.into_values().map(str::to_owned).collect()))
     }
 
     fn io(&self, verb: &'static str) -> impl Fn(io::Error) -> AlertsError {
         let path = self.path.clone();
-        move |source| AlertsError::Io {
-            verb,
-            path: path.clone(),
-            source,
-        }
+        move |source| AlertsError::Io { verb, path: path.clone(), source }
     }
 }
 
 /// A new file's name is on the disk once its directory is synced.
 fn sync_name(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = parent.unwrap_or(Path::new("."));
     // Elsewhere a directory cannot be opened, and needs not be.
-    if cfg!(unix) {
-        File::open(directory)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// The session of the first line that is not `own`'s.
 fn foreign_session(lines: &[u8], own: SessionId) -> Option<String> {
     let own = format!("{own}/");
-    let mut lines = lines
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let mut lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let foreign = lines.find(|line| !line.starts_with(own.as_bytes()))?;
     let found = foreign.split(|&byte| byte == b'/').next()?;
     Some(String::from_utf8_lossy(found).into_owned())
@@ -186,10 +145,7 @@ impl Alerts {
     }
 
     pub fn count_of(&self, kind: &str) -> u64 {
-        let of_kind = self
-            .0
-            .iter()
-            .filter(|line| line.split(',').next() == Some(kind));
+        let of_kind = self.0.iter().filter(|line| line.split(',').next() == Some(kind));
         of_kind.count() as u64
     }
 

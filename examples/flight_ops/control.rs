@@ -39,9 +39,7 @@ impl Place {
     }
 
     fn alerts(&self) -> PathBuf {
-        self.alerts
-            .clone()
-            .unwrap_or_else(|| self.session.join("alerts.csv"))
+        self.alerts.clone().unwrap_or_else(|| self.session.join("alerts.csv"))
     }
 }
 
@@ -94,10 +92,7 @@ impl<'a> Control<'a> {
         let mut session = open_session(place, sync)?;
         let mut alerts = AlertsFile::open(&place.alerts(), session.id())?;
         settle(&mut session, &mut alerts)?;
-        let found = (
-            first::<Cursor>(&mut session)?,
-            first::<Tally>(&mut session)?,
-        );
+        let found = (first::<Cursor>(&mut session)?, first::<Tally>(&mut session)?);
         let (cursor, tally) = if let (Some(cursor), Some(tally)) = found {
             (cursor, tally)
         } else {
@@ -105,18 +100,8 @@ impl<'a> Control<'a> {
             settle(&mut session, &mut alerts)?;
             begun
         };
-        let recovery = session
-            .recovery()
-            .filter(|found| !found.created)
-            .map(|_| start.elapsed());
-        Ok(Self {
-            data,
-            session,
-            alerts,
-            cursor,
-            tally,
-            recovery,
-        })
+        let recovery = session.recovery().filter(|found| !found.created).map(|_| start.elapsed());
+        Ok(Self { data, session, alerts, cursor, tally, recovery })
     }
 
     /// Goes on from where the session stands to the end of the data.
@@ -139,10 +124,7 @@ impl<'a> Control<'a> {
                     self.advance(day, hour, hours)?;
                 }
                 settle(&mut self.session, &mut self.alerts)?;
-                watch(Message::Step {
-                    day,
-                    done: self.done(),
-                })?;
+                watch(Message::Step { day, done: self.done() })?;
             }
         }
         let figures = Figures::new(&self.tally(), &self.alerts.read_back()?);
@@ -194,10 +176,7 @@ impl<'a> Control<'a> {
 fn open_session(place: &Place, sync: Sync) -> Result<Session> {
     let start = Instant::now();
     loop {
-        match Session::durable(place.journal())
-            .sync(sync)
-            .open(flight_ops())
-        {
+        match Session::durable(place.journal()).sync(sync).open(flight_ops()) {
             Err(error) if error.code() == "SF0005" && start.elapsed() < PATIENCE => {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -225,19 +204,13 @@ fn first<T: Fact>(session: &mut Session) -> Result<Option<Handle<T>>> {
 
 /// The first transaction of a session: the aircraft, and the first hour of the first day.
 fn begin(session: &mut Session, data: &Data) -> Result<(Handle<Cursor>, Handle<Tally>)> {
-    let (&day, hours) = data
-        .days
-        .first_key_value()
-        .expect("flights without rows are refused");
+    let (&day, hours) = data.days.first_key_value().expect("flights without rows are refused");
     let begun = session.transact(|tx| {
         for plane in &data.planes {
             tx.insert(plane.clone())?;
         }
         stage_hour(tx, 0, hours)?;
-        Ok((
-            tx.insert(Cursor { day, hour: 0 })?,
-            tx.insert(Tally::default())?,
-        ))
+        Ok((tx.insert(Cursor { day, hour: 0 })?, tx.insert(Tally::default())?))
     })?;
     Ok(begun)
 }

@@ -40,12 +40,7 @@ pub enum DataError {
     #[error("{}, line 1: there is no column `{column}`", path.display())]
     Column { path: PathBuf, column: &'static str },
     #[error("{}, line {line}: expected {expected} columns, found {found}", path.display())]
-    Width {
-        path: PathBuf,
-        line: u64,
-        expected: u64,
-        found: u64,
-    },
+    Width { path: PathBuf, line: u64, expected: u64, found: u64 },
     #[error(
         "{}, line {line}, column {column} (`{name}`): expected {expected}, found `{found}`",
         path.display()
@@ -71,9 +66,9 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// Whether something is not there or not readable, rather than wrong.
+    /// Whether something is not there or cannot be opened, rather than wrong.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Missing { .. })
+        matches!(self, Self::Missing { .. } | Self::Io { verb: "open" | "read the directory", .. })
     }
 }
 
@@ -102,17 +97,15 @@ impl Data {
         })?;
         let mut planes = Vec::new();
         Table::open(dir, "planes")?.each(&PLANE, |_, row| {
-            planes.push(Plane {
-                tailnum: row.code(0)?,
-                seats: row.number(1, "a number of seats")?,
-            });
+            planes
+                .push(Plane { tailnum: row.code(0)?, seats: row.number(1, "a number of seats")? });
             Ok(())
         })?;
         Ok(Self { planes, days })
     }
 }
 
-const FLIGHT: [&str; 13] = [
+const FLIGHT: [&str; 12] = [
     "year",
     "month",
     "day",
@@ -125,7 +118,6 @@ const FLIGHT: [&str; 13] = [
     "tailnum",
     "origin",
     "dest",
-    "sched_dep_time",
 ];
 
 fn flight(id: u32, row: &Row<'_>) -> Result<Flight> {
@@ -133,11 +125,7 @@ fn flight(id: u32, row: &Row<'_>) -> Result<Flight> {
     Ok(Flight {
         id,
         carrier: row.code(8)?,
-        tailnum: if row.is_missing(9) {
-            None
-        } else {
-            Some(row.code(9)?)
-        },
+        tailnum: if row.is_missing(9) { None } else { Some(row.code(9)?) },
         origin: row.code(10)?,
         destination: row.code(11)?,
         day: row.day()?,
@@ -149,15 +137,7 @@ fn flight(id: u32, row: &Row<'_>) -> Result<Flight> {
     })
 }
 
-const WEATHER: [&str; 7] = [
-    "year",
-    "month",
-    "day",
-    "hour",
-    "origin",
-    "visib",
-    "wind_speed",
-];
+const WEATHER: [&str; 7] = ["year", "month", "day", "hour", "origin", "visib", "wind_speed"];
 
 fn weather(row: &Row<'_>) -> Result<Weather> {
     Ok(Weather {
@@ -179,18 +159,11 @@ struct Table {
 
 impl Table {
     fn open(dir: &Path, name: &'static str) -> Result<Self> {
-        let io = |verb, path: &Path, source| DataError::Io {
-            verb,
-            path: path.into(),
-            source,
-        };
+        let io = |verb, path: &Path, source| DataError::Io { verb, path: path.into(), source };
         std::fs::read_dir(dir).map_err(|source| io("read the directory", dir, source))?;
         let paths = ["csv", "csv.gz", "csv.xz"].map(|kind| dir.join(format!("{name}.{kind}")));
         let Some(path) = paths.into_iter().find(|path| path.exists()) else {
-            return Err(DataError::Missing {
-                dir: dir.into(),
-                name,
-            });
+            return Err(DataError::Missing { dir: dir.into(), name });
         };
         let file = File::open(&path).map_err(|source| io("open", &path, source))?;
         let file = BufReader::new(file);
@@ -199,10 +172,7 @@ impl Table {
             Some("xz") => Box::new(lzma_rust2::XzReader::new(file, true)),
             _ => Box::new(file),
         };
-        Ok(Self {
-            path,
-            reader: csv::Reader::from_reader(bytes),
-        })
+        Ok(Self { path, reader: csv::Reader::from_reader(bytes) })
     }
 
     /// Calls `take` with the number, from 0, and the `columns` of every row; says how many there were.
@@ -212,34 +182,16 @@ impl Table {
         mut take: impl FnMut(u32, &Row<'_>) -> Result<()>,
     ) -> Result<u32> {
         let path = &self.path;
-        let header = self
-            .reader
-            .headers()
-            .map_err(|error| row_error(path, error))?;
+        let header = self.reader.headers().map_err(|error| row_error(path, error))?;
         let place = |column: &&'static str| {
             let place = header.iter().position(|name| name == *column);
-            place.ok_or_else(|| DataError::Column {
-                path: path.clone(),
-                column,
-            })
+            place.ok_or_else(|| DataError::Column { path: path.clone(), column })
         };
         let places = columns.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut record = StringRecord::new();
         let mut number = 0;
-        while self
-            .reader
-            .read_record(&mut record)
-            .map_err(|error| row_error(path, error))?
-        {
-            take(
-                number,
-                &Row {
-                    path,
-                    columns,
-                    places: &places,
-                    record: &record,
-                },
-            )?;
+        while self.reader.read_record(&mut record).map_err(|error| row_error(path, error))? {
+            take(number, &Row { path, columns, places: &places, record: &record })?;
             number += 1;
         }
         Ok(number)
@@ -250,26 +202,11 @@ fn row_error(path: &Path, error: csv::Error) -> DataError {
     let path = path.to_owned();
     let line = error.position().map_or(1, csv::Position::line);
     match *error.kind() {
-        csv::ErrorKind::Io(_) => DataError::Io {
-            verb: "read",
-            path,
-            source: error.into(),
-        },
-        csv::ErrorKind::UnequalLengths {
-            expected_len: expected,
-            len: found,
-            ..
-        } => DataError::Width {
-            path,
-            line,
-            expected,
-            found,
-        },
-        _ => DataError::Row {
-            path,
-            line,
-            source: error,
-        },
+        csv::ErrorKind::Io(_) => DataError::Io { verb: "read", path, source: error.into() },
+        csv::ErrorKind::UnequalLengths { expected_len: expected, len: found, .. } => {
+            DataError::Width { path, line, expected, found }
+        }
+        _ => DataError::Row { path, line, source: error },
     }
 }
 
@@ -296,9 +233,7 @@ impl Row<'_> {
     }
 
     fn number<T: std::str::FromStr>(&self, index: usize, expected: &'static str) -> Result<T> {
-        self.cell(index)
-            .parse()
-            .map_err(|_| self.bad(index, expected))
+        self.cell(index).parse().map_err(|_| self.bad(index, expected))
     }
 
     fn optional<T: std::str::FromStr>(
@@ -306,20 +241,12 @@ impl Row<'_> {
         index: usize,
         expected: &'static str,
     ) -> Result<Option<T>> {
-        if self.is_missing(index) {
-            Ok(None)
-        } else {
-            self.number(index, expected).map(Some)
-        }
+        if self.is_missing(index) { Ok(None) } else { self.number(index, expected).map(Some) }
     }
 
     fn bounded(&self, index: usize, max: u8, expected: &'static str) -> Result<u8> {
         let number = self.number(index, expected)?;
-        if number <= max {
-            Ok(number)
-        } else {
-            Err(self.bad(index, expected))
-        }
+        if number <= max { Ok(number) } else { Err(self.bad(index, expected)) }
     }
 
     fn hour(&self, index: usize) -> Result<u8> {

@@ -143,19 +143,9 @@ pub struct Stranded {
 
 #[derive(Effect, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Alert {
-    KnockOn {
-        previous: u32,
-        next: u32,
-    },
-    Meltdown {
-        day: Date,
-        carrier: Code,
-        origin: Code,
-    },
-    Stranded {
-        day: Date,
-        origin: Code,
-    },
+    KnockOn { previous: u32, next: u32 },
+    Meltdown { day: Date, carrier: Code, origin: Code },
+    Stranded { day: Date, origin: Code },
 }
 
 /// The line of the alerts file.
@@ -163,11 +153,7 @@ impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KnockOn { previous, next } => write!(f, "knock_on,{previous},{next}"),
-            Self::Meltdown {
-                day,
-                carrier,
-                origin,
-            } => {
+            Self::Meltdown { day, carrier, origin } => {
                 write!(f, "meltdown,{day},{carrier},{origin}")
             }
             Self::Stranded { day, origin } => write!(f, "stranded,{day},{origin}"),

@@ -51,10 +51,9 @@ impl Failure {
             Self::Alerts(error) if error.is_open() => 3,
             Self::Session(error) if is_open(error) => 3,
             Self::Io { .. } => 3,
-            Self::ChildFailed { status } => status
-                .code()
-                .and_then(|code| u8::try_from(code).ok())
-                .unwrap_or(2),
+            Self::ChildFailed { status } => {
+                status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)
+            }
             _ => 2,
         }
     }

@@ -13,14 +13,8 @@
 //!   crash repeats one.
 //! - `supervisor.rs`: kills and restarts; `data.rs`, `options.rs`, `report.rs`, `failure.rs`: the rest.
 
-#![expect(
-    unreachable_pub,
-    reason = "the modules are written as those of a library would be"
-)]
-#![expect(
-    clippy::print_stderr,
-    reason = "a program tells its user what went wrong"
-)]
+#![expect(unreachable_pub, reason = "the modules are written as those of a library would be")]
+#![expect(clippy::print_stderr, reason = "a program tells its user what went wrong")]
 
 mod alerts;
 mod control;
@@ -61,37 +55,24 @@ fn run(options: &Options) -> Result<()> {
     let mut temporary = None;
     let session = match options.session() {
         Some(session) => session,
-        None => temporary
-            .insert(temporary_session()?)
-            .path()
-            .join("session"),
+        None => temporary.insert(temporary_session()?).path().join("session"),
     };
-    let place = Place {
-        session,
-        alerts: options.alerts.clone(),
-    };
+    let place = Place { session, alerts: options.alerts.clone() };
     let mut outcome = Outcome::begin(options);
     if options.kills == 0 {
         supervisor::run_here(options, &place, &mut outcome)?;
     } else {
         supervisor::run_killed(options, &place, &mut outcome)?;
     }
-    report::print(&if options.json {
-        outcome.json()
-    } else {
-        outcome.table()
-    })?;
+    report::print(&if options.json { outcome.json() } else { outcome.table() })?;
     outcome.verdict()
 }
 
 /// A directory that goes with the process, unless that is killed.
 fn temporary_session() -> Result<tempfile::TempDir> {
-    tempfile::Builder::new()
-        .prefix("flight_ops-")
-        .tempdir()
-        .map_err(|source| Failure::Io {
-            verb: "make a directory in",
-            path: std::env::temp_dir(),
-            source,
-        })
+    tempfile::Builder::new().prefix("flight_ops-").tempdir().map_err(|source| Failure::Io {
+        verb: "make a directory in",
+        path: std::env::temp_dir(),
+        source,
+    })
 }

@@ -75,10 +75,7 @@ impl Figures {
             ("late by the weather", self.weather_late),
             ("late by the carrier", self.carrier_late),
             ("meltdown alerts", self.meltdown_alerts),
-            (
-                "meltdowns standing at the close of the day",
-                self.meltdowns_standing,
-            ),
+            ("meltdowns standing at the close of the day", self.meltdowns_standing),
             ("knock-on alerts", self.knock_on),
             ("stranded alerts", self.stranded),
             ("alerts", self.alerts),
@@ -135,12 +132,7 @@ impl Outcome {
 
     pub fn take(&mut self, message: Message) {
         match message {
-            Message::Ready {
-                recovery,
-                flights,
-                done,
-                total,
-            } => {
+            Message::Ready { recovery, flights, done, total } => {
                 self.begun.get_or_insert((Instant::now(), flights));
                 self.recoveries.extend(recovery);
                 self.bar.set_length(total);
@@ -151,9 +143,7 @@ impl Outcome {
                 self.bar.set_position(done);
             }
             Message::Finished(figures) => {
-                self.elapsed = self
-                    .begun
-                    .map_or(Duration::ZERO, |(begun, _)| begun.elapsed());
+                self.elapsed = self.begun.map_or(Duration::ZERO, |(begun, _)| begun.elapsed());
                 self.bar.finish_and_clear();
                 self.figures = Some(figures);
             }
@@ -167,11 +157,7 @@ impl Outcome {
     /// Whether the run gave what its data must give.
     pub fn verdict(&self) -> Result<()> {
         let differs = self.expected.is_some() && self.expected != self.figures;
-        if differs {
-            Err(Failure::Differs)
-        } else {
-            Ok(())
-        }
+        if differs { Err(Failure::Differs) } else { Ok(()) }
     }
 
     pub fn json(&self) -> String {
@@ -197,11 +183,7 @@ impl Outcome {
             return String::new();
         };
         let mut text = format!("{:42} {:>10}", "", "this run");
-        text += if self.expected.is_some() {
-            "    January\n"
-        } else {
-            "\n"
-        };
+        text += if self.expected.is_some() { "    January\n" } else { "\n" };
         let expected = self.expected.as_ref().map(Figures::rows);
         for (row, (name, figure)) in figures.rows().into_iter().enumerate() {
             let _infallible = write!(text, "{name:42} {:>10}", grouped(figure));
@@ -234,10 +216,8 @@ impl Outcome {
         if !self.recoveries.is_empty() {
             let (mean, max) = self.recovery_ms();
             let count = self.recoveries.len();
-            let _infallible = write!(
-                text,
-                "; {count} recoveries: mean {mean:.1} ms, max {max:.1} ms"
-            );
+            let _infallible =
+                write!(text, "; {count} recoveries: mean {mean:.1} ms, max {max:.1} ms");
         }
         text + "\n"
     }
@@ -279,7 +259,5 @@ fn grouped(number: u64) -> String {
 }
 
 pub fn print(text: &str) -> Result<()> {
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(Failure::Output)
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
 }

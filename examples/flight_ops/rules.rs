@@ -14,11 +14,7 @@ fn ground_stop(
         || w.wind_speed.is_some_and(|mph| mph >= 30.0))]
     w: &Weather,
 ) -> GroundStop {
-    GroundStop {
-        origin: w.origin,
-        day: w.day,
-        hour: w.hour,
-    }
+    GroundStop { origin: w.origin, day: w.day, hour: w.hour }
 }
 
 #[rule(salience = 80, logical)]
@@ -44,12 +40,7 @@ fn carrier_late(
     #[when(f.id == l.flight)] f: &Flight,
     #[not(g.origin == f.origin && g.day == f.day && g.hour == f.hour)] g: Absent<GroundStop>,
 ) -> CarrierLate {
-    CarrierLate {
-        flight: f.id,
-        carrier: f.carrier,
-        origin: f.origin,
-        day: f.day,
-    }
+    CarrierLate { flight: f.id, carrier: f.carrier, origin: f.origin, day: f.day }
 }
 
 /// Ten late departures of one carrier at one airport on one day are no bad luck any more.
@@ -61,11 +52,7 @@ fn meltdown(
     #[having(g.0 >= 10)] _h: Having,
 ) -> Meltdown {
     let (carrier, origin, day) = g.key;
-    Meltdown {
-        carrier,
-        origin,
-        day,
-    }
+    Meltdown { carrier, origin, day }
 }
 
 /// A thousand seats that did not leave an airport on a day need hotel beds.
@@ -97,29 +84,19 @@ fn knock_on(
     between: Absent<Flight>,
     cx: &mut Then,
 ) -> RuleResult {
-    cx.emit(Alert::KnockOn {
-        previous: previous.id,
-        next: next.id,
-    })?;
+    cx.emit(Alert::KnockOn { previous: previous.id, next: next.id })?;
     Ok(())
 }
 
 #[rule]
 fn alert_meltdown(m: &Meltdown, cx: &mut Then) -> RuleResult {
-    cx.emit(Alert::Meltdown {
-        day: m.day,
-        carrier: m.carrier,
-        origin: m.origin,
-    })?;
+    cx.emit(Alert::Meltdown { day: m.day, carrier: m.carrier, origin: m.origin })?;
     Ok(())
 }
 
 #[rule]
 fn alert_stranded(s: &Stranded, cx: &mut Then) -> RuleResult {
-    cx.emit(Alert::Stranded {
-        day: s.day,
-        origin: s.origin,
-    })?;
+    cx.emit(Alert::Stranded { day: s.day, origin: s.origin })?;
     Ok(())
 }
 
@@ -129,17 +106,9 @@ fn alert_stranded(s: &Stranded, cx: &mut Then) -> RuleResult {
 fn close_day(closed: Ref<DayClosed>, cx: &mut Then) -> RuleResult {
     let day = closed.day;
     let flights = cx.query::<Flight>();
-    let flights: Vec<_> = flights
-        .iter()
-        .filter(|f| f.day == day)
-        .map(Ref::handle)
-        .collect();
+    let flights: Vec<_> = flights.iter().filter(|f| f.day == day).map(Ref::handle).collect();
     let weather = cx.query::<Weather>();
-    let weather: Vec<_> = weather
-        .iter()
-        .filter(|w| w.day == day)
-        .map(Ref::handle)
-        .collect();
+    let weather: Vec<_> = weather.iter().filter(|w| w.day == day).map(Ref::handle).collect();
     for flight in flights {
         cx.delete(flight)?;
     }

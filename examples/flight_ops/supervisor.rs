@@ -30,13 +30,8 @@ pub fn run_here(options: &Options, place: &Place, outcome: &mut Outcome) -> Resu
 pub fn work(options: &Options) -> Result<()> {
     exit_with_parent();
     let data = Data::read(&options.data())?;
-    let session = options
-        .session()
-        .ok_or_else(|| Failure::Usage("--session".to_owned()))?;
-    let place = Place {
-        session,
-        alerts: options.alerts.clone(),
-    };
+    let session = options.session().ok_or_else(|| Failure::Usage("--session".to_owned()))?;
+    let place = Place { session, alerts: options.alerts.clone() };
     let control = Control::open(&data, &place, options.sync)?;
     control.run(&mut |message| {
         let line = serde_json::to_string(&message).expect("a message is plain data");
@@ -55,11 +50,7 @@ fn exit_with_parent() {
 
 /// Runs in a child process that is killed as often as was asked for and started again.
 pub fn run_killed(options: &Options, place: &Place, outcome: &mut Outcome) -> Result<()> {
-    let mut kills = Kills {
-        rng: Rng::with_seed(options.seed),
-        left: options.kills,
-        plan: None,
-    };
+    let mut kills = Kills { rng: Rng::with_seed(options.seed), left: options.kills, plan: None };
     loop {
         let mut life = Life::start(place)?;
         if life.watch(&mut kills, outcome)? {
@@ -105,10 +96,7 @@ struct Life {
 
 impl Life {
     fn start(place: &Place) -> Result<Self> {
-        let io = |source| Failure::Child {
-            verb: "start",
-            source,
-        };
+        let io = |source| Failure::Child { verb: "start", source };
         let mut command = Command::new(std::env::current_exe().map_err(io)?);
         // The same options; what comes later counts.
         command.args(std::env::args_os().skip(1)).arg("--worker");
@@ -117,12 +105,7 @@ impl Life {
         let mut child = command.spawn().map_err(io)?;
         let stdout = child.stdout.take().expect("it was asked for");
         let messages = BufReader::new(stdout);
-        Ok(Self {
-            child,
-            messages,
-            ready: Instant::now(),
-            steps: 0,
-        })
+        Ok(Self { child, messages, ready: Instant::now(), steps: 0 })
     }
 
     /// Follows the child to its end; says whether it finished the work.
@@ -152,10 +135,8 @@ impl Life {
             }
             outcome.take(message);
         }
-        let status = self.child.wait().map_err(|source| Failure::Child {
-            verb: "await",
-            source,
-        })?;
+        let status =
+            self.child.wait().map_err(|source| Failure::Child { verb: "await", source })?;
         match (status.success(), killed) {
             (true, _) if finished => Ok(true),
             (false, true) => Ok(false),
@@ -166,10 +147,7 @@ impl Life {
     fn read(&mut self, line: &mut String) -> Result<bool> {
         line.clear();
         let read = self.messages.read_line(line);
-        Ok(read.map_err(|source| Failure::Child {
-            verb: "read from",
-            source,
-        })? > 0)
+        Ok(read.map_err(|source| Failure::Child { verb: "read from", source })? > 0)
     }
 
     /// Kills the child, which goes on meanwhile, within the next two steps or so.
@@ -177,10 +155,7 @@ impl Life {
         let step = self.ready.elapsed() / self.steps.max(1);
         thread::sleep(step.mul_f64(2.0 * rng.f64()));
         // SIGKILL: the child has no say in it.
-        self.child.kill().map_err(|source| Failure::Child {
-            verb: "kill",
-            source,
-        })
+        self.child.kill().map_err(|source| Failure::Child { verb: "kill", source })
     }
 }
 
