@@ -278,6 +278,15 @@ impl RuleBuilder {
         part.having.push(test);
     }
 
+    /// Makes the last pattern's fact another one than every earlier fact of the match of its type.
+    ///
+    /// # Panics
+    ///
+    /// If no pattern precedes it.
+    pub fn distinct(&mut self) {
+        self.last_pattern().distinct = true;
+    }
+
     /// Adds a condition on one variable of the last part.
     pub fn when<T: Fact>(
         &mut self,

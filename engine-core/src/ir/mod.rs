@@ -108,6 +108,8 @@ pub struct Pattern {
     pub fact: FactType,
     /// Its conditions.
     pub conditions: Conditions,
+    /// Whether its fact is another one than every earlier fact of the match of the same type.
+    pub distinct: bool,
     /// Fields whose updates re-arm matches beside those that conditions read.
     pub watch: FieldMask,
     /// Fields whose updates do not re-arm matches although conditions may read them.
@@ -119,7 +121,7 @@ impl Pattern {
     pub fn new(variable: impl Into<String>, fact: FactType) -> Self {
         let (watch, ignore) = (FieldMask::NONE, FieldMask::NONE);
         let conditions = Conditions::default();
-        Self { variable: variable.into(), fact, conditions, watch, ignore }
+        Self { variable: variable.into(), fact, conditions, distinct: false, watch, ignore }
     }
 }
 
@@ -232,6 +234,9 @@ impl fmt::Debug for RuleDef {
 
 fn write_pattern(f: &mut fmt::Formatter<'_>, word: &str, pattern: &Pattern) -> fmt::Result {
     write!(f, "{word} {}: {}", pattern.variable, pattern.fact.name())?;
+    if pattern.distinct {
+        f.write_str(" distinct")?;
+    }
     let conditions = &pattern.conditions;
     let texts = (conditions.alpha.iter().map(|test| &test.text))
         .chain(conditions.keys.iter().map(|key| &key.test.text))

@@ -30,6 +30,15 @@ enum Source {
 pub(super) struct Sources(Vec<Source>);
 
 impl Sources {
+    /// Whether a row holds the fact in this slot of this kind.
+    fn holds(&self, kind: u32, inner: &Store, slot: u32, row: &[u32], store: &Store) -> bool {
+        let fact = inner.kind(kind).handle(slot);
+        row.iter().zip(&self.0).any(|(&at, source)| {
+            matches!(source, Source::Facts(of) if *of == kind)
+                && store.kind(kind).handle(at) == fact
+        })
+    }
+
     pub(super) fn kinds(&self) -> Vec<crate::network::Source> {
         let kinds = self.0.iter().map(|source| match source {
             Source::Facts(kind) => crate::network::Source::Facts(*kind),
@@ -117,6 +126,9 @@ fn fits(
     inner: &Store,
     left: (&Sources, &[u32], &Store),
 ) -> bool {
+    if pattern.distinct && left.0.holds(kind, inner, slot, left.1, left.2) {
+        return false;
+    }
     let alone = [inner.source(kind)];
     if !passes(pattern.conditions.alpha.iter(), &alone, &[slot]) {
         return false;

@@ -345,10 +345,11 @@ impl Block {
             let turn = self.turns[at as usize];
             let now = self.is_current(cx.store, turn).then_some(turn.slot);
             let goes_now = now.is_some_and(|slot| {
-                self.right.index.codes(turn.entry).0 == code && self.goes(cx, left, token, slot)
+                self.right.index.codes(turn.entry).0 == code
+                    && self.goes(cx, left, token, (slot, slot))
             });
-            let went = turn.start == Some(code)
-                && self.goes(cx, left, token, slot_at_start(cx.store, &self.plan, turn.slot));
+            let before = slot_at_start(cx.store, &self.plan, turn.slot);
+            let went = turn.start == Some(code) && self.goes(cx, left, token, (turn.slot, before));
             if went != self.exists && goes_now == self.exists && went != goes_now {
                 trigger = trigger.max(cx.store.touched(
                     cx.ops,
@@ -381,10 +382,20 @@ impl Block {
         by_code
     }
 
-    /// Whether a fact (now, or as it was before the flush) goes with a left token of the same code.
-    fn goes(&self, cx: &mut Context<'_>, left: &Tokens, token: u32, slot: u32) -> bool {
+    /// Whether a fact goes with a left token of the same code.
+    /// `slot` is where its value is looked up: its own, or that of its value before the flush.
+    fn goes(
+        &self,
+        cx: &mut Context<'_>,
+        left: &Tokens,
+        token: u32,
+        (fact, slot): (u32, u32),
+    ) -> bool {
         if !self.plan.verifies(self.exact) {
             return true;
+        }
+        if !self.plan.differs(left.row(token), fact) {
+            return false;
         }
         let mut row = left.row(token).to_vec();
         row.push(slot);

@@ -42,7 +42,11 @@ impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
     fn plan(&self, pattern: &Pattern, part: &Part) -> Arc<Plan> {
         let reads = self.reads_of(pattern, part);
         let conditions = pattern.conditions.clone();
-        Arc::new(Plan { kind: (self.kind_of)(pattern), reads, conditions })
+        let kind = (self.kind_of)(pattern);
+        let same = |source: &Source| matches!(source, Source::Facts(of) if *of == kind);
+        let positions = self.positions.iter().enumerate().filter(|(_, source)| same(source));
+        let differs_from = positions.map(|(at, _)| at).filter(|_| pattern.distinct).collect();
+        Arc::new(Plan { kind, reads, conditions, differs_from })
     }
 
     /// Fields of a pattern whose updates touch its matches: those that conditions read of its

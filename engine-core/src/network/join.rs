@@ -101,6 +101,7 @@ impl Context<'_> {
         if pairs.is_empty() || !plan.verifies(exact) {
             return;
         }
+        pairs.retain(|&(token, entry)| plan.differs(left.row(token), right.slot(entry)));
         slots.clear();
         for &(token, entry) in pairs.iter() {
             slots.extend_from_slice(left.row(token));

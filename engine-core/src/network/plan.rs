@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     /// Fields whose updates touch the matches of this pattern.
     pub(crate) reads: FieldMask,
     pub(crate) conditions: Conditions,
+    /// Positions of the tuple whose facts it must differ from.
+    pub(crate) differs_from: Vec<usize>,
 }
 
 impl Plan {
@@ -66,10 +68,16 @@ impl Plan {
     /// Whether a candidate from the index still has to pass a test.
     pub(crate) fn verifies(&self, exact: bool) -> bool {
         let conditions = &self.conditions;
-        !conditions.ranges.is_empty()
+        !self.differs_from.is_empty()
+            || !conditions.ranges.is_empty()
             || !conditions.residual.is_empty()
             || conditions.keys.len() > 1
             || (conditions.keys.len() == 1 && !exact)
+    }
+
+    /// Whether a fact is none of those of the tuple that it must differ from.
+    pub(crate) fn differs(&self, row: &[u32], slot: u32) -> bool {
+        self.differs_from.iter().all(|&position| row[position] != slot)
     }
 
     /// The tests that a candidate from the index has to pass.

@@ -78,6 +78,7 @@ pub(super) struct Conditions {
     key: u8,
     range: Option<bool>,
     residual: bool,
+    distinct: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -140,8 +141,10 @@ pub(super) fn kind() -> impl Strategy<Value = Kind> {
 fn conditions() -> impl Strategy<Value = Conditions> {
     let alpha = prop::option::weighted(0.4, 0..3_i64);
     let range = prop::option::weighted(0.2, any::<bool>());
-    (alpha, 0..3_u8, range, prop::bool::weighted(0.15))
-        .prop_map(|(alpha, key, range, residual)| Conditions { alpha, key, range, residual })
+    let rare = || prop::bool::weighted(0.15);
+    (alpha, 0..3_u8, range, rare(), rare()).prop_map(|(alpha, key, range, residual, distinct)| {
+        Conditions { alpha, key, range, residual, distinct }
+    })
 }
 
 fn part() -> impl Strategy<Value = PartSpec> {
@@ -210,6 +213,9 @@ fn constrain<T: Row3>(
 ) {
     if let Some(bound) = when.alpha {
         builder.when(var, &format!("v >= {bound}"), &["v"], move |fact| fact.v() >= bound);
+    }
+    if when.distinct {
+        builder.distinct();
     }
     match last {
         Some(Last::A(outer)) => join(builder, var, when, outer),

@@ -123,7 +123,8 @@ impl Walk {
         }
         let unindexed = unindexed.filter(|_| param.attributes.cross.is_none());
         let (variable, watch) = (variable.clone(), param.attributes.watch);
-        Ok(FactPattern { variable, conditions, watch, unindexed })
+        let distinct = param.attributes.distinct.is_some();
+        Ok(FactPattern { variable, conditions, watch, distinct, unindexed })
     }
 
     /// Whether more than one tuple may stand before the next pattern.

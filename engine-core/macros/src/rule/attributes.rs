@@ -10,8 +10,18 @@ use super::param::Kind;
 use super::watch::Watch;
 
 /// The attributes that this crate gives a meaning to; they are taken off the function.
-const NAMES: [&str; 9] =
-    ["when", "not", "exists", "having", "watch", "group_by", "aggregate", "each", "cross"];
+const NAMES: [&str; 10] = [
+    "when",
+    "not",
+    "exists",
+    "having",
+    "watch",
+    "group_by",
+    "aggregate",
+    "each",
+    "cross",
+    "distinct",
+];
 
 /// Whether an attribute is one of ours.
 pub(crate) fn is_ours(attribute: &Attribute) -> bool {
@@ -33,6 +43,8 @@ pub(crate) struct Attributes {
     pub(crate) each: Vec<Element>,
     /// Whether a join without a key is meant.
     pub(crate) cross: Option<Span>,
+    /// Whether the fact is another one than every earlier one of its type.
+    pub(crate) distinct: Option<Span>,
 }
 
 /// `sum(l.quantity)`
@@ -74,6 +86,10 @@ impl Attributes {
             "cross" => {
                 attribute.meta.require_path_only()?;
                 once(&mut self.cross, attribute, attribute.path().span())?;
+            }
+            "distinct" => {
+                attribute.meta.require_path_only()?;
+                once(&mut self.distinct, attribute, attribute.path().span())?;
             }
             "group_by" => {
                 let keys =
@@ -118,9 +134,9 @@ fn condition(attribute: &Attribute) -> Result<Expr> {
 
 fn fits(name: &str, kind: &Kind) -> bool {
     match kind {
-        Kind::Fact { .. } => matches!(name, "when" | "watch" | "cross"),
-        Kind::Absent { .. } => name == "not",
-        Kind::Exists { .. } => name == "exists",
+        Kind::Fact { .. } => matches!(name, "when" | "watch" | "cross" | "distinct"),
+        Kind::Absent { .. } => matches!(name, "not" | "distinct"),
+        Kind::Exists { .. } => matches!(name, "exists" | "distinct"),
         Kind::Group(_) => matches!(name, "when" | "group_by" | "aggregate" | "each" | "cross"),
         Kind::Having => name == "having",
         Kind::Then => false,
@@ -129,9 +145,9 @@ fn fits(name: &str, kind: &Kind) -> bool {
 
 fn hint(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Fact { .. } => "it takes `#[when(…)]`, `#[watch(…)]` and `#[cross]`",
-        Kind::Absent { .. } => "it takes `#[not(…)]`",
-        Kind::Exists { .. } => "it takes `#[exists(…)]`",
+        Kind::Fact { .. } => "it takes `#[when(…)]`, `#[watch(…)]`, `#[distinct]` and `#[cross]`",
+        Kind::Absent { .. } => "it takes `#[not(…)]` and `#[distinct]`",
+        Kind::Exists { .. } => "it takes `#[exists(…)]` and `#[distinct]`",
         Kind::Group(_) => {
             "it takes `#[group_by(…)]`, `#[aggregate(…)]`, `#[each(…)]` and `#[when(…)]`"
         }

@@ -61,6 +61,9 @@ fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
     digester.word(&pattern.variable.name.to_string());
     digester.tokens(pattern.variable.ty.to_token_stream());
     all(digester, &pattern.conditions);
+    if pattern.distinct {
+        digester.word("distinct");
+    }
     let watch = pattern.watch.as_ref().map(super::watch::Watch::words).unwrap_or_default();
     digester.count(watch.len());
     for word in &watch {

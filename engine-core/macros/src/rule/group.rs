@@ -197,5 +197,6 @@ fn element_pattern(
     }
     let unindexed = !may_be_unindexed && !is_indexed(&classified);
     let unindexed = unindexed.then(|| variable.name.span());
-    Ok(FactPattern { variable, conditions: classified, watch: None, unindexed })
+    let (watch, distinct) = (None, false);
+    Ok(FactPattern { variable, conditions: classified, watch, distinct, unindexed })
 }

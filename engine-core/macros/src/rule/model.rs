@@ -44,6 +44,8 @@ pub(crate) struct FactPattern {
     pub(crate) variable: Variable,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) watch: Option<Watch>,
+    /// Whether its fact is another one than every earlier one of its type.
+    pub(crate) distinct: bool,
     /// Where to warn that it joins without any index.
     pub(crate) unindexed: Option<Span>,
 }

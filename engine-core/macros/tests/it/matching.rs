@@ -130,6 +130,36 @@ fn nothing_at_all(_none: Absent<Line>) -> Found {
     Found::new("nothing_at_all", &[])
 }
 
+#[rule(logical)]
+fn twins(
+    a: &Order,
+    #[distinct]
+    #[when(b.customer == a.customer)]
+    b: &Order,
+) -> Found {
+    Found::new("twins", &numbers(&[a.id, b.id]))
+}
+
+#[rule(logical)]
+fn alone(
+    a: &Order,
+    #[distinct]
+    #[not(b.customer == a.customer)]
+    b: Absent<Order>,
+) -> Found {
+    Found::new("alone", &numbers(&[a.id]))
+}
+
+#[test]
+fn distinct_patterns_hold_other_facts() {
+    let matches = found(vec![twins::definition(), alone::definition()], |stage| {
+        insert(stage, [Order::new(1, 7, 0), Order::new(2, 7, 0), Order::new(3, 8, 0)]);
+    });
+    let rows: Vec<_> = matches.iter().map(|(name, ids)| (name.as_str(), ids.as_slice())).collect();
+    let expected: [(&str, &[i64]); 3] = [("twins", &[1, 2]), ("twins", &[2, 1]), ("alone", &[3])];
+    assert_eq!(rows, expected);
+}
+
 #[test]
 fn negation_and_existence_hold() {
     let rules = vec![unpaid::definition(), touched::definition(), nothing_at_all::definition()];

@@ -14,7 +14,7 @@ use crate::tokens::text_of;
 
 /// A `Pattern`.
 pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStream {
-    let FactPattern { variable, conditions, watch, unindexed } = fact;
+    let FactPattern { variable, conditions, watch, distinct, unindexed } = fact;
     let (ty, name) = (&variable.ty, variable.name.unraw().to_string());
     checks.extend(watch.as_ref().map(|watch| watch.check(ty)));
     checks.extend(unindexed.map(|span| warn_unindexed(&name, span)));
@@ -45,6 +45,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
                 ranges: ::std::vec![#(#ranges),*],
                 residual: ::std::vec![#(#residual),*],
             },
+            distinct: #distinct,
             watch: #watch,
             ignore: #ignore,
         }
