@@ -180,7 +180,7 @@ pub enum EvaluateError {
         message: String,
     },
     /// An accumulate has no result.
-    #[error("rule `{rule}`: {source}; the session takes no more work")]
+    #[error("an accumulate of rule `{rule}` has no result; the session takes no more work")]
     Aggregate {
         /// Path of the rule.
         rule: String,
