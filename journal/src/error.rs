@@ -358,9 +358,6 @@ pub enum AppendError {
         /// The limit.
         max: usize,
     },
-    /// The journal is being closed.
-    #[error("the journal is closed")]
-    Closed,
     /// The journal stopped for good.
     #[error(transparent)]
     Poisoned(#[from] Poisoned),
@@ -411,9 +408,6 @@ pub enum TruncateError {
         /// Bytes that a new segment needs.
         needed: u64,
     },
-    /// The journal is being closed.
-    #[error("the journal is closed")]
-    Closed,
     /// Reading the journal failed. Nothing was changed.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -305,11 +305,7 @@ impl Shared {
     }
 
     fn close(&self) -> Result<(), CloseError> {
-        let end = {
-            let mut writer = self.lock();
-            writer.closed = true;
-            writer.end.position
-        };
+        let end = self.lock().end.position;
         let synced = self.wait(Position::new(end), Want::Durable);
         let mut writer = self.lock();
         while writer.writing || writer.sync.target.is_some() {

@@ -256,6 +256,9 @@ impl Reader {
         let back = same || index.is_some_and(|index| self.enter(index).is_ok());
         self.spent = !back;
         self.at = at;
+        if let Some(current) = &mut self.current {
+            current.bytes.forget();
+        }
     }
 
     /// Verifies the frames of the next group; returns its place, and its payload if it is in one

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::background::Wake;
 use crate::durable_slot::DurableSlots;
-use crate::error::{AppendError, IoError, Poisoned};
+use crate::error::{IoError, Poisoned};
 use crate::files::Dir;
 use crate::ids::Uuid;
 use crate::options::{Level, WriteMode};
@@ -95,14 +95,8 @@ impl Shared {
         self.roles.notify_all();
     }
 
-    /// Refuses what would change a journal that is closed or has failed.
-    pub(crate) fn writable(writer: &Writer) -> Result<(), AppendError> {
-        if let Some(poison) = &writer.poison {
-            return Err(poison.clone().into());
-        }
-        if writer.closed {
-            return Err(AppendError::Closed);
-        }
-        Ok(())
+    /// Refuses what would change a journal that has failed.
+    pub(crate) fn writable(writer: &Writer) -> Result<(), Poisoned> {
+        writer.poison.clone().map_or(Ok(()), Err)
     }
 }

@@ -7,11 +7,13 @@
 //! flushes are injected by the number of the I/O call.
 
 mod choose;
+mod conformance;
 mod disk;
 mod node;
 mod sim;
 
 pub use choose::{Chooser, Exhaustive, Fixed, Seeded};
+pub use conformance::check_storage;
 pub use disk::{Fault, SimDisk};
 
 use crate::shared::Bugs;

@@ -44,9 +44,6 @@ impl Shared {
         if let Some(poison) = &writer.poison {
             return Err(poison.clone().into());
         }
-        if writer.closed {
-            return Err(TruncateError::Closed);
-        }
         if safe.position == writer.end.position {
             return Ok(Truncated { next: position, quarantined: Vec::new() });
         }

@@ -165,7 +165,6 @@ pub(crate) struct Writer {
     pub(crate) sync_early_at: u64,
     /// Whether the background thread watches for idleness.
     pub(crate) watched: bool,
-    pub(crate) closed: bool,
     pub(crate) poison: Option<Poisoned>,
 }
 

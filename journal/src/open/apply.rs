@@ -228,7 +228,6 @@ impl Opening {
             sync: Sync::default(),
             sync_early_at: position,
             watched: false,
-            closed: false,
             poison: None,
             manifest: self.manifest,
         }

@@ -109,6 +109,13 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
+    /// Forgets what was read ahead: it may be the reading that went wrong.
+    pub(crate) fn forget(&mut self) {
+        if let Self::Buffer { len, .. } = self {
+            *len = 0;
+        }
+    }
+
     /// The bytes from `offset`, `wanted` of them; `None` if they reach past `end`, the end of what
     /// never changes, or past the end of the file.
     #[inline]

@@ -50,7 +50,11 @@ pub(super) struct State {
     boot: u64,
     pub(super) medium: Medium,
     pub(super) maps: bool,
-    pub(super) locks: BTreeSet<PathBuf>,
+    pub(super) cache_pinned: bool,
+    pub(super) file_syncs: u64,
+    pub(super) dir_syncs: u64,
+    /// Locked files and what their holders call themselves.
+    pub(super) locks: BTreeMap<PathBuf, String>,
     pub(super) random: Seeded,
     id: u64,
 }
@@ -118,7 +122,10 @@ impl SimDisk {
             boot: 1,
             medium: Medium::InPlace,
             maps: true,
-            locks: BTreeSet::new(),
+            cache_pinned: false,
+            file_syncs: 0,
+            dir_syncs: 0,
+            locks: BTreeMap::new(),
             random: Seeded::new(seed),
             id: NEXT_DISK.fetch_add(1, Ordering::Relaxed),
         };
@@ -208,6 +215,19 @@ impl SimDisk {
     /// Chooses what kind of file system the disk pretends to have.
     pub fn set_medium(&self, medium: Medium) {
         self.state().medium = medium;
+    }
+
+    /// Chooses whether the cache keeps what it was asked to drop, as it does of files that somebody
+    /// maps.
+    pub fn set_cache_pinned(&self, pinned: bool) {
+        self.state().cache_pinned = pinned;
+    }
+
+    /// How many syncs of files and of directories there were.
+    #[must_use]
+    pub fn syncs(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.file_syncs, state.dir_syncs)
     }
 
     /// Chooses whether files can be mapped.

@@ -83,6 +83,7 @@ impl Storage for SimDisk {
             Some(fault) => return Err(State::error_of(fault)),
             None => {}
         }
+        state.dir_syncs += 1;
         state.dirs.get_mut(dir).ok_or_else(not_found)?.sync();
         state.collect_garbage();
         state.changed();
@@ -92,9 +93,10 @@ impl Storage for SimDisk {
     fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn Lock>, LockError> {
         let mut state = self.state();
         state.plain_call(self.process()).map_err(LockError::Io)?;
-        if !state.locks.insert(path.to_path_buf()) {
-            return Err(LockError::Held { holder: Some(holder.to_owned()) });
+        if let Some(holder) = state.locks.get(path) {
+            return Err(LockError::Held { holder: Some(holder.clone()) });
         }
+        state.locks.insert(path.to_path_buf(), holder.to_owned());
         state.create(path).map_err(LockError::Io)?;
         state.changed();
         Ok(Box::new(SimLock { disk: self.clone(), path: path.to_path_buf() }))
@@ -188,6 +190,7 @@ impl StorageFile for SimFile {
         let mut state = self.disk.state();
         let fault = state.call(self.disk.process())?;
         let mut chooser = Seeded::new(state.calls);
+        state.file_syncs += 1;
         let node = state.nodes.entry(self.node).or_default();
         match fault {
             Some(Fault::LostSync) => {}
@@ -205,7 +208,9 @@ impl StorageFile for SimFile {
     fn drop_cache(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         state.plain_call(self.disk.process())?;
-        state.nodes.entry(self.node).or_default().drop_cache();
+        if !state.cache_pinned {
+            state.nodes.entry(self.node).or_default().drop_cache();
+        }
         Ok(())
     }
 

@@ -320,6 +320,16 @@ fn both_copies_of_a_segment_header_are_needed_to_lose_it() {
     }
 }
 
+#[test]
+fn an_intact_journal_that_ends_too_early_is_named() {
+    // The manifest of before the roll, beside a slot from after it.
+    let base = Base::new(setup(), STEPS);
+    let disk = base.disk.fork();
+    let previous = base.disk.content(Path::new(DIR).join("MANIFEST.prev"));
+    disk.plant(Path::new(DIR).join("MANIFEST"), &previous);
+    assert_eq!(refusal(&base, &disk).reason, CorruptReason::EndMissing);
+}
+
 /// The damage that opening reports.
 fn refusal(base: &Base, disk: &SimDisk) -> Corrupt {
     match base.setup.open(disk) {

@@ -7,7 +7,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use steadfast_journal::testing::{Fixed, SimDisk};
 use steadfast_journal::{
-    End, From, Journal, Level, MalformedRecord, NewerFormat, OpenError, ReadError, WriteMode,
+    CorruptReason, End, From, Journal, Level, MalformedRecord, NewerFormat, OpenError, ReadError,
+    WriteMode,
 };
 
 use crate::common::{append, batch, payloads, read_all};
@@ -283,12 +284,7 @@ fn an_unfinished_group_of_several_frames_is_cut_whole() {
 fn with_format(change: impl Fn(&mut [u8])) -> [SimDisk; 2] {
     let (disk, _) = two_groups();
     let other = disk.fork();
-    disk.damage(path("MANIFEST"), |bytes| {
-        change(bytes);
-        let trail = u32_at(bytes, 4) as usize - 12;
-        let crc = crc32c::crc32c(&bytes[..trail]);
-        put32(bytes, trail, crc);
-    });
+    change_manifest(&disk, &change);
     other.damage(path(SEGMENT), |bytes| {
         for copy in [0, 3584] {
             let copy = &mut bytes[copy..copy + 128];
@@ -328,6 +324,64 @@ fn newer_versions_and_unknown_features_are_named() {
     let setup = Setup::new(WriteMode::Map);
     let inspection = Journal::inspect(DIR, setup.options(&manifest)).expect("may be read");
     assert_eq!(inspection.safe_point().map(|safe| safe.lsn.get()), Some(2));
+}
+
+/// Makes the manifest claim that everything before a position was durable.
+fn claim(disk: &SimDisk, position: u64) {
+    change_manifest(disk, |bytes| bytes[80..88].copy_from_slice(&position.to_le_bytes()));
+}
+
+/// Changes the manifest and makes its checksum fit.
+fn change_manifest(disk: &SimDisk, change: impl Fn(&mut [u8])) {
+    disk.damage(path("MANIFEST"), |bytes| {
+        change(bytes);
+        let trail = u32_at(bytes, 4) as usize - 12;
+        let crc = crc32c::crc32c(&bytes[..trail]);
+        put32(bytes, trail, crc);
+    });
+}
+
+fn reason(disk: &SimDisk) -> CorruptReason {
+    match open(disk) {
+        Err(OpenError::Corrupt(corrupt)) => corrupt.reason,
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn each_kind_of_damage_has_its_reason() {
+    type Case = (fn(&mut Frame), CorruptReason);
+    let cases: [Case; 4] = [
+        (|frame| frame.payload_len = 1 << 20, CorruptReason::Length),
+        (|frame| frame.payload_len = 7, CorruptReason::Payload),
+        (|frame| frame.lsn = 4, CorruptReason::Sequence),
+        (|frame| frame.prev_crc ^= 1, CorruptReason::Chain),
+    ];
+    for (change, expected) in cases {
+        let disk = with_third(change);
+        claim(&disk, 89);
+        assert_eq!(reason(&disk), expected);
+    }
+    let (disk, _) = two_groups();
+    claim(&disk, 96);
+    assert_eq!(reason(&disk), CorruptReason::FrameHeader);
+    // A segment that is sealed in the middle of a frame, or behind another frame than its last.
+    for (bytes, position, lsn) in [(4096 + 80, 80, 2), (4096 + 40, 40, 2), (4096 + 88, 88, 2_u64)] {
+        let (disk, _) = two_groups();
+        change_manifest(&disk, |manifest| {
+            let entry = &mut manifest[128..128 + 96];
+            entry[34] |= 1;
+            entry[40..48].copy_from_slice(&u64::to_le_bytes(bytes));
+            entry[48..56].copy_from_slice(&lsn.to_le_bytes());
+            entry[56..64].copy_from_slice(&u64::to_le_bytes(position));
+        });
+        let found = reason(&disk);
+        let expected = match bytes {
+            4176 => CorruptReason::Length,
+            _ => CorruptReason::SealedLength,
+        };
+        assert_eq!(found, expected, "sealed at {bytes}");
+    }
 }
 
 proptest! {
