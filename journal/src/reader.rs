@@ -1,21 +1,23 @@
 //! Reading groups back, in order, verified again.
 
+mod boundary;
+mod current;
 mod source;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::batch::End;
-use crate::bytes::size;
 use crate::error::{At as _, Corrupt, CorruptReason, IoError, ReadError};
 use crate::frame::{HEADER_BYTES, Header, Kind, Salt};
 use crate::ids::{Lsn, Position};
 use crate::manifest::SegmentEntry;
 use crate::record::{self, Records};
-use crate::recovery::{Boundary, check_format, known_kind, read_header};
+use crate::recovery::{check_format, known_kind, read_header};
 use crate::segment::SEGMENT_HEADER;
 
-use source::Bytes;
+pub(crate) use boundary::find_safe_point;
+use current::{At, Current, Payload};
 pub(crate) use source::Source;
 
 /// Where reading begins.
@@ -108,31 +110,6 @@ pub struct Reader {
     spent: bool,
     /// The frames of a group that spans several.
     assembled: Vec<u8>,
-}
-
-/// The segment that is being read.
-#[derive(Debug)]
-struct Current {
-    index: usize,
-    path: PathBuf,
-    bytes: Bytes,
-    salt: Salt,
-}
-
-/// The next frame.
-#[derive(Clone, Copy, Debug, Default)]
-struct At {
-    offset: u64,
-    position: u64,
-    next_lsn: u64,
-    prev_crc: u32,
-}
-
-/// A frame's payload in the current segment.
-#[derive(Clone, Copy, Debug)]
-struct Payload {
-    offset: u64,
-    len: usize,
 }
 
 impl Reader {
@@ -416,73 +393,6 @@ impl Reader {
             prev_crc: crc,
         };
         Ok((header, payload))
-    }
-}
-
-/// The boundary behind the safe point that ends at `position`, or the begin of the journal.
-pub(crate) fn find_safe_point(
-    source: &Source,
-    position: Position,
-) -> Result<Option<Boundary>, ReadError> {
-    // The group that ends there begins at least a header before.
-    let before = Position::new(position.get().saturating_sub(1));
-    let mut reader = match Reader::new(source.clone(), From::Position(before)) {
-        Ok(reader) => reader,
-        Err(ReadError::Gone { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let boundary = |reader: &Reader| Boundary {
-        segment: reader.current().index,
-        offset: reader.at.offset,
-        position: reader.at.position,
-        last_lsn: reader.at.next_lsn - 1,
-        prev_crc: reader.at.prev_crc,
-    };
-    if reader.current().index == 0 && reader.at.position == position.get() {
-        return Ok(Some(boundary(&reader)));
-    }
-    while let Some((place, _)) = reader.locate()? {
-        if place.end >= position.get() {
-            let found = place.end == position.get() && place.meaning == End::SafePoint;
-            return Ok(found.then(|| boundary(&reader)));
-        }
-    }
-    Ok(None)
-}
-
-/// A frame as its header describes it, or what is wrong with it.
-type Verified = Result<(Header, u32, Payload), (CorruptReason, Option<Lsn>)>;
-
-impl Current {
-    /// Verifies the frame at `at`, which ends at or before the file offset `end`.
-    fn frame(&mut self, at: &At, end: u64) -> io::Result<Verified> {
-        let salt = self.salt;
-        let head = self.bytes.get(at.offset, HEADER_BYTES, end)?;
-        let head = head.and_then(|bytes| <&[u8; HEADER_BYTES]>::try_from(bytes).ok());
-        let Some((header, crc)) = head.and_then(|bytes| Header::decode(bytes, salt, at.offset))
-        else {
-            return Ok(Err((CorruptReason::FrameHeader, None)));
-        };
-        let fail = |reason| Ok(Err((reason, Some(Lsn::new(header.lsn)))));
-        if header.total_len() > end - at.offset {
-            return fail(CorruptReason::Length);
-        }
-        let payload = Payload {
-            offset: at.offset + HEADER_BYTES as u64,
-            len: size(u64::from(header.payload_len)),
-        };
-        let bytes = self.bytes.get(payload.offset, payload.len, end)?;
-        let plain = bytes.map(crc32c::crc32c);
-        if !plain.is_some_and(|plain| header.payload_matches(plain, salt, at.offset)) {
-            return fail(CorruptReason::Payload);
-        }
-        if header.lsn != at.next_lsn {
-            return fail(CorruptReason::Sequence);
-        }
-        if header.prev_crc != at.prev_crc {
-            return fail(CorruptReason::Chain);
-        }
-        Ok(Ok((header, crc, payload)))
     }
 }
 

@@ -2,85 +2,31 @@
 //!
 //! Implements `docs/format.md#recovery`. The numbers in comments are the points of that rule.
 
+mod checkup;
+mod header;
 mod rest;
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::durable_slot::{self, Claims, Slot};
-use crate::error::{At as _, Corrupt, CorruptReason, IoError, NewerFormat, OpenError};
-use crate::frame::{Header, Kind, Salt};
+use crate::error::{At as _, Corrupt, CorruptReason, IoError, OpenError};
+use crate::frame::{Kind, Salt};
 use crate::ids::{Lsn, Position};
-use crate::manifest::{Manifest, SealEntry, SegmentEntry};
+use crate::manifest::{SealEntry, SegmentEntry};
 use crate::options::{Progress, ProgressFn};
-use crate::segment::{
-    COPY_BYTES, COPY_OFFSETS, FORMAT_MAJOR, Format, SEGMENT_HEADER, SegmentHeader, Unusable,
-};
-use crate::shared::Bugs;
-use crate::storage::{Access, Storage, StorageFile};
+use crate::segment::{SEGMENT_HEADER, SegmentHeader};
+use crate::storage::{Access, StorageFile};
 use crate::window::{Checked, Window};
 
+pub(crate) use checkup::{Boundary, Checkup, Subject};
+pub(crate) use header::{check_format, known_kind, read_header};
 use rest::Rest;
 
 /// How often progress is reported, in bytes.
 const PROGRESS_BYTES: u64 = 1 << 20;
-
-/// A boundary between frames.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Boundary {
-    /// Index of the segment in the manifest.
-    pub(crate) segment: usize,
-    /// File offset in that segment.
-    pub(crate) offset: u64,
-    pub(crate) position: u64,
-    /// The last sequence number used before the boundary.
-    pub(crate) last_lsn: u64,
-    /// That frame's header checksum.
-    pub(crate) prev_crc: u32,
-}
-
-/// The answer of the check: the journal may be opened.
-#[derive(Clone, Debug)]
-pub(crate) struct Checkup {
-    /// P: the end of the valid frames.
-    pub(crate) end: Boundary,
-    /// S: the end of the last complete safe point, and of frames without records behind it.
-    pub(crate) safe: Boundary,
-    /// The last frame of the last complete safe point; 0 if there is none.
-    pub(crate) safe_lsn: u64,
-    /// Whether nothing follows the end.
-    pub(crate) clean_end: bool,
-    /// File offset in the last segment behind everything that is not zero.
-    pub(crate) written_end: u64,
-    /// Whether the last segment ends with a seal that the manifest does not know yet.
-    pub(crate) ends_with_seal: bool,
-    /// D: everything before this was durable.
-    pub(crate) durable: u64,
-    /// Frames without records that this version skipped.
-    pub(crate) skipped_frames: u64,
-    pub(crate) slot: Slot,
-}
-
-impl Checkup {
-    /// Whether what follows the last safe point must be cut off.
-    pub(crate) fn needs_cut(&self) -> bool {
-        !self.clean_end || self.safe.position != self.end.position
-    }
-}
-
-/// What the check needs to know.
-pub(crate) struct Subject<'a> {
-    pub(crate) storage: &'a dyn Storage,
-    pub(crate) dir: &'a Path,
-    pub(crate) manifest: &'a Manifest,
-    /// Read unsealed segments from the medium instead of the cache.
-    pub(crate) direct: bool,
-    /// Page cache cannot have been lost since the journal was opened last (7.).
-    pub(crate) same_incarnation: bool,
-    pub(crate) bugs: Bugs,
-}
 
 /// Checks the journal.
 pub(crate) fn check(
@@ -444,71 +390,4 @@ impl<'a, 'p> Walk<'a, 'p> {
             bytes_after: entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes),
         }))
     }
-}
-
-/// The header of a segment: the first of its two copies that holds.
-pub(crate) fn read_header(file: &dyn StorageFile) -> io::Result<Option<SegmentHeader>> {
-    // One aligned block, so that files that pass by the cache can be read as well.
-    let mut window = AlignedBlock::new();
-    let block = window.read(file)?;
-    for offset in COPY_OFFSETS {
-        let at = crate::bytes::size(offset);
-        let Some(copy) = block.get(at..at + COPY_BYTES) else {
-            continue;
-        };
-        let copy = <&[u8; COPY_BYTES]>::try_from(copy).expect("the range has that length");
-        if let Some(header) = SegmentHeader::decode(copy) {
-            return Ok(Some(header));
-        }
-    }
-    Ok(None)
-}
-
-/// The first 4096 bytes of a file at an aligned address.
-struct AlignedBlock {
-    bytes: Vec<u8>,
-    shift: usize,
-}
-
-impl AlignedBlock {
-    const LEN: usize = 4096;
-
-    fn new() -> Self {
-        let bytes = vec![0; 2 * Self::LEN];
-        let shift = bytes.as_ptr().align_offset(Self::LEN);
-        Self { bytes, shift }
-    }
-
-    fn read(&mut self, file: &dyn StorageFile) -> io::Result<&[u8]> {
-        let block = &mut self.bytes[self.shift..self.shift + Self::LEN];
-        let count = file.read_at(block, 0)?;
-        Ok(&block[..count])
-    }
-}
-
-/// Refuses files that only a newer version reads.
-pub(crate) fn check_format(format: &Format, path: &Path) -> Result<(), NewerFormat> {
-    let (file, major, minor) = (PathBuf::from(path), format.major, format.minor);
-    match format.check() {
-        Ok(()) => Ok(()),
-        Err(Unusable::Major) => {
-            Err(NewerFormat::Major { file, major, minor, supported: FORMAT_MAJOR })
-        }
-        Err(Unusable::Incompat(bits)) => Err(NewerFormat::Incompat { file, major, minor, bits }),
-    }
-}
-
-/// Refuses frames that only a newer version reads; those marked as skippable pass.
-pub(crate) fn known_kind(header: &Header, offset: u64, path: &Path) -> Result<Kind, NewerFormat> {
-    let unknown = || NewerFormat::Frame {
-        file: PathBuf::from(path),
-        offset,
-        kind: header.kind_code,
-        flags: header.flags,
-    };
-    let kind = header.kind().map_err(|_| unknown())?;
-    if kind != Kind::Skippable && header.unknown_flags() != 0 {
-        return Err(unknown());
-    }
-    Ok(kind)
 }

@@ -11,6 +11,7 @@ mod conformance;
 mod disk;
 mod node;
 mod sim;
+mod state;
 
 pub use choose::{Chooser, Exhaustive, Fixed, Seeded};
 pub use conformance::check_storage;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Seeded;
-use super::disk::{Fault, SimDisk, State, not_found};
+use super::disk::{Fault, SimDisk};
 use super::node::Node;
+use super::state::{State, not_found};
 use crate::mmap::{MapPermit, ReadMap, WriteMap};
 use crate::storage::{
     Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile,

@@ -1,0 +1,38 @@
+//! Finding the boundary behind a safe point.
+
+use super::{From, Reader, Source};
+use crate::batch::End;
+use crate::error::ReadError;
+use crate::ids::Position;
+use crate::recovery::Boundary;
+
+/// The boundary behind the safe point that ends at `position`, or the begin of the journal.
+pub(crate) fn find_safe_point(
+    source: &Source,
+    position: Position,
+) -> Result<Option<Boundary>, ReadError> {
+    // The group that ends there begins at least a header before.
+    let before = Position::new(position.get().saturating_sub(1));
+    let mut reader = match Reader::new(source.clone(), From::Position(before)) {
+        Ok(reader) => reader,
+        Err(ReadError::Gone { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let boundary = |reader: &Reader| Boundary {
+        segment: reader.current().index,
+        offset: reader.at.offset,
+        position: reader.at.position,
+        last_lsn: reader.at.next_lsn - 1,
+        prev_crc: reader.at.prev_crc,
+    };
+    if reader.current().index == 0 && reader.at.position == position.get() {
+        return Ok(Some(boundary(&reader)));
+    }
+    while let Some((place, _)) = reader.locate()? {
+        if place.end >= position.get() {
+            let found = place.end == position.get() && place.meaning == End::SafePoint;
+            return Ok(found.then(|| boundary(&reader)));
+        }
+    }
+    Ok(None)
+}
