@@ -16,8 +16,6 @@ mod rows;
 mod sink;
 mod stage;
 mod store;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 mod then;
 mod tms;
 mod trail;

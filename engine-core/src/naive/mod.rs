@@ -6,7 +6,12 @@
 //! consequences stage their changes; not the matching, the agenda, or truth maintenance.
 
 mod matching;
+#[expect(unreachable_pub, reason = "shared with the tests of crates above")]
+mod random;
 mod tests;
+
+/// What the strategies call the engine.
+use crate as api;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
+use super::random::{RuleSpec, Step, rules, ruleset, stage, steps};
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, FireOptions};
 use crate::sink::{ActionSink, Discard};
-use crate::testing::{RuleSpec, Step, rules, ruleset, stage, steps};
 
 /// Remembers what fired.
 #[derive(Default)]

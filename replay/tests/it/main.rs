@@ -2,4 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod crashes;
+#[path = "../../../engine-core/src/naive/random.rs"]
+#[expect(unreachable_pub, reason = "shared with the engine's own tests")]
+mod random;
 mod recovered;
+
+/// What the strategies call the engine.
+use steadfast_engine_core as api;

@@ -7,12 +7,13 @@
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use steadfast_engine_core::testing::{RuleSpec, Step, rules, ruleset, stage, steps};
 use steadfast_engine_core::{ActionSink, ChangeError, Engine, FireOptions, RulesPolicy};
 use steadfast_replay::rebuild;
 use steadfast_snapshotter::Image;
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
+
+use crate::random::{RuleSpec, Step, rules, ruleset, stage, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 
@@ -134,7 +135,7 @@ fn crash(
 }
 
 /// Panics of consequences are part of the game; their messages are not.
-fn quiet() {
+pub(crate) fn quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let default = std::panic::take_hook();
@@ -146,13 +147,13 @@ fn quiet() {
     });
 }
 
-fn cases() -> ProptestConfig {
+pub(crate) fn cases(default: u32) -> ProptestConfig {
     let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: cases.unwrap_or(3_000), ..ProptestConfig::default() }
+    ProptestConfig { cases: cases.unwrap_or(default), ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(3_000))]
 
     #[test]
     fn recovered_is_uninterrupted(

@@ -1,13 +1,18 @@
-//! The strategies: small worlds in which joins, blockers, groups and derived facts collide often.
+//! Random rulesets and operations: small worlds in which joins, blockers, groups and derived facts
+//! collide often.
+//!
+//! Crates above this one include this file in their tests: `super::api` is the engine's interface,
+//! whatever it is called there.
 
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Average, Collect, Count, Max, Min, Sum};
-use crate::fact::{Fact, FieldMask, Handle, ReadError, read_current};
-use crate::ir::{Comparison, OnError, RuleBuilder, RuleDef, Ruleset, Var};
-use crate::stage::Stage;
-use crate::then::{Ref, RuleError, Then};
+use super::api::__macro::read_current;
+use super::api::ir::{Comparison, OnError, RuleBuilder, RuleDef, Ruleset, Var};
+use super::api::{
+    Average, ChangeError, Collect, Count, Fact, FieldMask, Handle, Max, Min, ReadError, Ref,
+    RuleError, Stage, Sum, Then,
+};
 
 macro_rules! facts {
     ($($name:ident { $($field:ident $at:tt),* })*) => {
@@ -457,7 +462,7 @@ fn act_alone(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
 }
 
 /// Derived facts refuse to be changed; the rule does not care.
-fn swallow(result: Result<(), crate::ChangeError>) {
+fn swallow(result: Result<(), ChangeError>) {
     drop(result);
 }
 
