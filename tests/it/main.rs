@@ -7,5 +7,8 @@
 
 mod child;
 mod durability;
+mod effects;
+mod errors;
 mod semantics;
 mod support;
+mod transact;

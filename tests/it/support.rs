@@ -91,7 +91,7 @@ pub(crate) fn durable(path: &Path) -> steadfast::DurableBuilder {
 
 /// Copies a session's directory. Files that only wait to become segments are nothing that a crash
 /// must leave.
-fn copy_files(from: &Path, to: &Path) {
+pub(crate) fn copy_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("an entry");

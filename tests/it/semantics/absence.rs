@@ -165,13 +165,48 @@ fn s63_a_type_joined_with_itself_pairs_a_fact_with_itself_unless_told_otherwise(
     fn couples(a: &Room, #[when(a.name < b.name)] b: &Room) {
         say(format!("{}{}", a.name, b.name));
     }
+    #[rule]
+    fn another(
+        a: &Room,
+        #[cross]
+        #[distinct]
+        b: &Room,
+    ) {
+        say(format!("{}{}", a.name, b.name));
+    }
     ruleset!(all = 1: pairs);
     ruleset!(different = 1: couples);
-    for (rules, expected) in [(all(), vec!["aa", "ab", "ba", "bb"]), (different(), vec!["ab"])] {
+    ruleset!(others = 1: another);
+    let cases = [
+        (all(), vec!["aa", "ab", "ba", "bb"]),
+        (different(), vec!["ab"]),
+        (others(), vec!["ab", "ba"]),
+    ];
+    for (rules, expected) in cases {
         let mut session = memory(rules);
         for name in ["a", "b"] {
             session.insert(Room { name: name.to_owned() }).unwrap();
         }
         assert_eq!(fire(&mut session), expected);
     }
+}
+
+#[test]
+fn s63_distinct_keeps_an_absence_apart_from_the_facts_of_its_match() {
+    #[rule]
+    fn alone(
+        r: &Room,
+        #[not(other.name == r.name)]
+        #[distinct]
+        other: Absent<Room>,
+    ) {
+        say(format!("only one {}", r.name));
+    }
+    ruleset!(solitude = 1: alone);
+    let mut session = memory(solitude());
+    hall(&mut session);
+    assert_eq!(fire(&mut session), ["only one hall"]);
+    hall(&mut session);
+    session.insert(Room { name: "attic".to_owned() }).unwrap();
+    assert_eq!(fire(&mut session), ["only one attic"]);
 }
