@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -17,6 +17,12 @@ use crate::facts::Alert;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AlertsError {
+    #[error("failed to open the alerts file `{}`", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("failed to {verb} the alerts file `{}`", path.display())]
     Io {
         verb: &'static str,
@@ -37,13 +43,6 @@ pub enum AlertsError {
     Contradiction { path: PathBuf, key: String, first: String, second: String },
 }
 
-impl AlertsError {
-    /// Whether the file cannot be opened, rather than written.
-    pub fn is_open(&self) -> bool {
-        matches!(self, Self::Io { verb: "open", .. } | Self::Foreign { .. })
-    }
-}
-
 type Result<T, E = AlertsError> = std::result::Result<T, E>;
 
 #[derive(Debug)]
@@ -58,27 +57,20 @@ impl AlertsFile {
     ///
     /// Only the holder of the session may do this.
     pub fn open(path: &Path, session: SessionId) -> Result<Self> {
-        let io = |verb| move |source| AlertsError::Io { verb, path: path.into(), source };
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        let mut file = options.open(path).map_err(io("open"))?;
-        if !file.metadata().map_err(io("open"))?.is_file() {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-            return Err(io("open")(source));
-        }
+        let file = open(path).map_err(|source| AlertsError::Open { path: path.into(), source })?;
+        let mut alerts = Self { path: path.into(), file };
         let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0)).map_err(io("read"))?;
-        file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        if let Some(found) = foreign_session(&bytes[..whole], session) {
+        alerts.file.read_to_end(&mut bytes).map_err(alerts.io("read"))?;
+        if let Some(found) = foreign_session(&bytes, session) {
             return Err(AlertsError::Foreign { path: path.into(), found, own: session });
         }
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         if whole < bytes.len() {
-            file.set_len(whole as u64).map_err(io("cut"))?;
+            alerts.file.set_len(whole as u64).map_err(alerts.io("cut"))?;
         }
-        file.sync_all().map_err(io("sync"))?;
-        sync_name(path).map_err(io("sync the directory of"))?;
-        Ok(Self { path: path.into(), file })
+        alerts.file.sync_all().map_err(alerts.io("sync"))?;
+        sync_name(path).map_err(alerts.io("sync the directory of"))?;
+        Ok(alerts)
     }
 
     /// Appends a line and syncs it.
@@ -113,6 +105,15 @@ impl AlertsFile {
     }
 }
 
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
 /// A new file's name is on the disk once its directory is synced.
 fn sync_name(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -121,13 +122,20 @@ fn sync_name(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// The session of the first line that is not `own`'s.
-fn foreign_session(lines: &[u8], own: SessionId) -> Option<String> {
-    let own = format!("{own}/");
-    let mut lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let foreign = lines.find(|line| !line.starts_with(own.as_bytes()))?;
+/// The session of the first line that is not `own`'s, also of an unfinished one: a file that this
+/// program has not written is left as it is.
+fn foreign_session(bytes: &[u8], own: SessionId) -> Option<String> {
+    let own = format!("{own}/").into_bytes();
+    // A power cut can leave the length of a line without its bytes.
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+    let bytes = &bytes[..end];
+    let is_own = |line: &&[u8]| {
+        let session = &line[..line.len().min(own.len())];
+        own.starts_with(session)
+    };
+    let foreign = bytes.split(|&byte| byte == b'\n').find(|line| !is_own(line))?;
     let found = foreign.split(|&byte| byte == b'/').next()?;
-    Some(String::from_utf8_lossy(found).into_owned())
+    Some(String::from_utf8_lossy(found).chars().take(40).collect())
 }
 
 /// What was told to the outside, every alert once.

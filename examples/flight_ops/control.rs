@@ -229,7 +229,7 @@ fn stage_hour(tx: &mut Stage<'_>, hour: u8, hours: &[Hour; 24]) -> Result<(), Ch
     Ok(())
 }
 
-/// What the table says of the day that is about to close: nothing else is in the session.
+/// The day's part of the table, before it closes: the session holds no flights of any other day.
 fn count(session: &mut Session) -> Result<Tally> {
     let flights = session.query::<Flight>()?;
     let cancelled = flights.iter().filter(|flight| flight.cancelled).count() as u64;

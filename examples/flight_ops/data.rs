@@ -28,9 +28,14 @@ pub struct Data {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("failed to {verb} `{}`", path.display())]
-    Io {
-        verb: &'static str,
+    #[error("failed to open `{}`", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("failed to read `{}`", path.display())]
+    Read {
         path: PathBuf,
         #[source]
         source: io::Error,
@@ -63,13 +68,6 @@ pub enum DataError {
     },
     #[error("{} has no rows", path.display())]
     Empty { path: PathBuf },
-}
-
-impl DataError {
-    /// Whether something is not there or cannot be opened, rather than wrong.
-    pub fn is_open(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Io { verb: "open" | "read the directory", .. })
-    }
 }
 
 type Result<T, E = DataError> = std::result::Result<T, E>;
@@ -159,13 +157,13 @@ struct Table {
 
 impl Table {
     fn open(dir: &Path, name: &'static str) -> Result<Self> {
-        let io = |verb, path: &Path, source| DataError::Io { verb, path: path.into(), source };
-        std::fs::read_dir(dir).map_err(|source| io("read the directory", dir, source))?;
+        let open = |path: &Path, source| DataError::Open { path: path.into(), source };
+        std::fs::read_dir(dir).map_err(|source| open(dir, source))?;
         let paths = ["csv", "csv.gz", "csv.xz"].map(|kind| dir.join(format!("{name}.{kind}")));
         let Some(path) = paths.into_iter().find(|path| path.exists()) else {
             return Err(DataError::Missing { dir: dir.into(), name });
         };
-        let file = File::open(&path).map_err(|source| io("open", &path, source))?;
+        let file = File::open(&path).map_err(|source| open(&path, source))?;
         let file = BufReader::new(file);
         let bytes: Box<dyn Read> = match path.extension().and_then(|kind| kind.to_str()) {
             Some("gz") => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
@@ -202,7 +200,7 @@ fn row_error(path: &Path, error: csv::Error) -> DataError {
     let path = path.to_owned();
     let line = error.position().map_or(1, csv::Position::line);
     match *error.kind() {
-        csv::ErrorKind::Io(_) => DataError::Io { verb: "read", path, source: error.into() },
+        csv::ErrorKind::Io(_) => DataError::Read { path, source: error.into() },
         csv::ErrorKind::UnequalLengths { expected_len: expected, len: found, .. } => {
             DataError::Width { path, line, expected, found }
         }

@@ -47,10 +47,10 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 1,
-            Self::Data(error) if error.is_open() => 3,
-            Self::Alerts(error) if error.is_open() => 3,
+            Self::Data(DataError::Open { .. } | DataError::Missing { .. })
+            | Self::Alerts(AlertsError::Open { .. } | AlertsError::Foreign { .. })
+            | Self::Io { .. } => 3,
             Self::Session(error) if is_open(error) => 3,
-            Self::Io { .. } => 3,
             Self::ChildFailed { status } => {
                 status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)
             }

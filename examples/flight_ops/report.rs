@@ -1,6 +1,6 @@
 //! What a run came to: as a table, or as JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
@@ -207,10 +207,10 @@ impl Outcome {
     /// Rates, crashes and recoveries.
     fn story(&self, figures: &Figures) -> String {
         let mut text = format!(
-            "{} flights in {:.1} s: {:.0} flights/s\n{} crashes survived",
+            "{} flights in {:.1} s: {} flights/s\n{} crashes survived",
             grouped(self.taken(figures)),
             self.elapsed.as_secs_f64(),
-            self.rate(figures),
+            grouped(format!("{:.0}", self.rate(figures))),
             self.kills,
         );
         if !self.recoveries.is_empty() {
@@ -245,8 +245,8 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// A number with a comma between thousands.
-fn grouped(number: u64) -> String {
+/// A whole number with a comma between thousands.
+fn grouped(number: impl Display) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

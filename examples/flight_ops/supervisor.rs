@@ -30,7 +30,8 @@ pub fn run_here(options: &Options, place: &Place, outcome: &mut Outcome) -> Resu
 pub fn work(options: &Options) -> Result<()> {
     exit_with_parent();
     let data = Data::read(&options.data())?;
-    let session = options.session().ok_or_else(|| Failure::Usage("--session".to_owned()))?;
+    let session =
+        options.session().ok_or_else(|| Failure::Usage("a worker needs --session".to_owned()))?;
     let place = Place { session, alerts: options.alerts.clone() };
     let control = Control::open(&data, &place, options.sync)?;
     control.run(&mut |message| {
@@ -114,9 +115,8 @@ impl Life {
         let mut finished = false;
         let mut line = String::new();
         while self.read(&mut line)? {
-            // A kill may cut the last line short.
             let Ok(message) = serde_json::from_str(&line) else {
-                break;
+                continue; // The last line, which a kill has cut short.
             };
             match &message {
                 Message::Ready { done, total, .. } => {

@@ -84,7 +84,7 @@ fn missing_data_cannot_be_opened() {
     let world = World::new();
     let (code, said) = world.refused(&["--data", "no/such/directory"]);
     assert_eq!(code, 3, "{said}");
-    assert!(said.contains("failed to read the directory `no/such/directory`"), "{said}");
+    assert!(said.contains("failed to open `no/such/directory`"), "{said}");
 
     let data = world.tiny_data();
     fs::remove_file(data.join("weather.csv")).expect("removed");
@@ -193,4 +193,11 @@ fn alerts_of_another_session_are_not_mixed_with() {
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("is of another session"), "{said}");
     assert_eq!(fs::read(&alerts).expect("the alerts"), before);
+
+    // A file that is something else altogether is not taken for a line that a kill cut short.
+    fs::write(&alerts, "my diary").expect("written");
+    let (code, said) = one.refused(&[]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("is of another session, my diary"), "{said}");
+    assert_eq!(fs::read(&alerts).expect("the diary"), b"my diary");
 }
