@@ -2,7 +2,7 @@
 //!
 //! Rules are ranked once, by salience and declared order. Within a rule matches fire by trigger,
 //! then by members. Triggers of a flush are above those of all flushes before it, so that a rule's
-//! queue is kept in order by appending each flush's matches sorted.
+//! queue is kept in order by appending each flush's matches sorted (INV-42).
 
 use steadfast_wm::{MatchId, Seq};
 
@@ -83,6 +83,10 @@ impl Terminal {
             self.pending.set(scope, *self.pending.get() + 1);
         }
         let place = self.queue.len();
+        debug_assert!(
+            place == 0 || self.queue.get(place - 1).trigger <= trigger,
+            "INV-42: triggers of a flush are above those of all flushes before it"
+        );
         self.queue.push(scope, Queued { trigger, token });
         self.states.set(scope, token, MatchState { trigger, place, dirty: true, ..old });
         if !old.dirty {

@@ -1,7 +1,7 @@
 //! A multimap from 64-bit codes to small numbers: the one index structure of the engine.
 //!
 //! Open addressing from codes to the head of a doubly linked chain through columns. It is for
-//! lookup only: neither the order of the table nor that of a chain is ever observable.
+//! lookup only: neither the order of the table nor that of a chain is ever observable (INV-40).
 
 use crate::key::spread;
 use crate::trail::{Column, Scope, trailed};

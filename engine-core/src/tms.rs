@@ -1,4 +1,4 @@
-//! Truth maintenance: which matches support which facts.
+//! Truth maintenance: which matches support which facts (INV-48).
 
 use crate::agenda::Terminal;
 use crate::chains::NONE;

@@ -1,4 +1,4 @@
-//! Trailed state: every write of session state goes through these containers.
+//! Trailed state: every write of session state goes through these containers (INV-46).
 //!
 //! A container keeps, while a [`Scope`] is open, a log of the before-images of its own cells. Undoing
 //! replays that log backwards; the containers are independent of each other, so the order between

@@ -80,7 +80,7 @@ pub enum RebuildError {
     Restore(#[from] RestoreError),
 }
 
-/// Recovers a session from its journal; `None` if the journal holds no record yet.
+/// Recovers a session from its journal (INV-71, INV-72); `None` if the journal holds no record yet.
 ///
 /// What a changed ruleset does is reported to `sink`; without a change `sink` sees nothing.
 ///

@@ -112,7 +112,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Folds one record in.
+    /// Folds one record in. There is no record that it passes over (INV-62).
     ///
     /// # Errors
     ///

@@ -18,7 +18,8 @@ pub(crate) use grouping::{Grouping, Member};
 /// # Contract
 ///
 /// The implementor ensures that `leave` with the same arguments exactly undoes `enter`, whatever
-/// entered and left in between, so that the output depends on the members alone and never drifts.
+/// entered and left in between, so that the output depends on the members alone and never drifts
+/// (INV-49).
 pub trait Aggregate: Clone + Send + Sync + 'static {
     /// What one member contributes.
     type Input: Clone + Send + 'static;

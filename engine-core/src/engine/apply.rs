@@ -170,6 +170,7 @@ impl Engine {
         value: &[u8],
         sink: &mut dyn ActionSink,
     ) {
+        debug_assert!(self.store.locate(handle).is_none(), "INV-41: a handle is given once");
         let seq = self.next_seq();
         let clock = *self.clock.get();
         let scope = self.scope;

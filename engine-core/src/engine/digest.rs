@@ -11,7 +11,7 @@ impl Engine {
     /// statedness; staged operations; the pending set with its keys; justifications; values of
     /// groups; globals; clock; counters.
     ///
-    /// It never flushes. Slots, capacities, dormant matches' history and commit numbers are not in it,
+    /// It never flushes (INV-44). Slots, capacities, dormant matches' history and commit numbers are not in it,
     /// so that an engine that was restored, forked or rolled back has the digest of one that was not.
     pub fn digest(&self) -> Digest {
         let mut digester = Digester::new();

@@ -168,7 +168,8 @@ impl Engine {
         let stage = Stage::new(&self.store, &self.globals, drafts, self.fingerprint, clock);
         let mut then = Then::new(stage);
         let consequence = &self.infos[firing.rule].consequence;
-        // After a panic nothing that the consequence touched is used: its changes are only drafts.
+        // INV-47: after an error or a panic nothing that the consequence touched is used, since its
+        // changes are only drafts.
         match catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then))) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::Error(error)),
@@ -176,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// The match is used up; what its consequence changed is matched.
+    /// The match is used up (INV-43: for this trigger); what its consequence changed is matched.
     fn close_firing(
         &mut self,
         firing: &Firing,

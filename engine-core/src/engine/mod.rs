@@ -381,6 +381,7 @@ impl Engine {
         Some(rows.collect())
     }
 
+    /// INV-41: every operation has a number of its own, above all before it.
     pub(crate) fn next_seq(&mut self) -> Seq {
         let mut counters = *self.counters.get();
         let seq = Seq::new(counters.next_seq);

@@ -1,4 +1,4 @@
-//! Rebuilding an engine from what was journaled. Nothing fires, nothing is evaluated anew: matches
+//! Rebuilding an engine from what was journaled (INV-60). Nothing fires, nothing is evaluated anew: matches
 //! that the image holds as pending are pending, all others dormant.
 
 use std::collections::{BTreeMap, BTreeSet};

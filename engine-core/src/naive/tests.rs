@@ -1,5 +1,8 @@
 //! The engine against the oracle: the same firings in the same order, the same facts, pending matches
 //! and justifications, after every step.
+//!
+//! INV-40, INV-42, INV-43, INV-48: the oracle has no indexes, no queues, no refraction marks and no
+//! counts, only the words of the semantics.
 
 use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
@@ -114,7 +117,7 @@ fn step_engine(engine: &mut Engine, step: Step) -> Vec<MatchId> {
     trace.0
 }
 
-/// Rolls work back and redoes it: the digest and the whole future are those of a fork at the mark.
+/// INV-46: rolls work back and redoes it: the digest and the whole future are those of a fork at the mark.
 fn roll_back(specs: &[RuleSpec], steps: &[Step], at: usize) -> Result<(), TestCaseError> {
     let session = SessionId::from_bytes([3; 16]);
     let mut engine = Engine::new(&ruleset(specs), session, &mut Discard).unwrap();

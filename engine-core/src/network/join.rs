@@ -169,6 +169,7 @@ impl Join {
         }
     }
 
+    /// Finds the tokens of a fact by links; no condition is evaluated (INV-45).
     fn delete_right(&mut self, scope: Scope, entry: u32, out: &mut Tokens) {
         self.right.index.unlink(scope, entry);
         let mut token = *self.right.heads.get(entry);

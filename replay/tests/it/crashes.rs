@@ -1,6 +1,6 @@
 //! Sessions on a simulated disk that loses its power, or their process, in the middle of any I/O call.
 //!
-//! Laws L1 and L2: what comes back is the state of one commit, none that was acknowledged is missing,
+//! Laws L1 and L2 (INV-71, INV-72): what comes back is the state of one commit, none that was acknowledged is missing,
 //! none that was never appended is there, and the future from it is the one that it always had. A
 //! second crash, during recovery, changes nothing.
 

@@ -1,6 +1,9 @@
 //! Random rulesets, random histories, a crash after any commit: the rebuilt session has the digest of
 //! the uninterrupted one, and its whole future, including what it journals from then on.
 //!
+//! INV-41: handles and numbers go on where they were. INV-60: consequences, some of which panic, do
+//! not run meanwhile.
+//!
 //! The records go through their bytes and the fold, as on disk; where bytes end is the journal's
 //! part and tested there.
 

@@ -80,6 +80,7 @@ fn staged_operations_stay_verbatim_until_evaluated() {
     check("+1=a e 1=b +2=x -2", "f#1=a 3 staged");
 }
 
+/// INV-62: what cannot happen at its place is an error.
 #[test]
 fn contradictions_are_errors() {
     check("-7", "error: deletion of fact f#7, which does not exist");

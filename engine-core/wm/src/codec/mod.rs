@@ -5,7 +5,7 @@
 
 pub mod v1;
 
-/// Why bytes are not a record.
+/// Why bytes are not a record. Decoding is total (INV-63): there is no other outcome.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {

@@ -1,4 +1,4 @@
-//! Every kind round-trips; every cut and every flipped bit gives a record or an error, never a panic.
+//! INV-63: every kind round-trips; every cut and every flipped bit gives a record or an error, never a panic.
 
 use super::*;
 use crate::{
