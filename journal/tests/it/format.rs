@@ -7,8 +7,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use steadfast_journal::testing::{Fixed, SimDisk};
 use steadfast_journal::{
-    CorruptReason, End, From, Journal, Level, MalformedRecord, NewerFormat, OpenError, ReadError,
-    WriteMode,
+    CorruptReason, End, Found, From, Journal, Level, MalformedRecord, NewerFormat, OpenError,
+    ReadError, WriteMode,
 };
 
 use crate::common::{append, batch, payloads, read_all};
@@ -275,9 +275,13 @@ fn records_that_lie_are_errors_with_an_offset() {
 
 #[test]
 fn an_unfinished_group_of_several_frames_is_cut_whole() {
-    let disk = with_third(|frame| frame.flags = 0x02);
-    let journal = open(&disk).expect("a torn tail");
-    assert_eq!(read_all(&journal).len(), 2);
+    for kind in [1, 2] {
+        let disk = with_third(|frame| (frame.kind, frame.flags) = (kind, 0x02));
+        let setup = Setup::new(WriteMode::Map);
+        let (journal, opened) = Journal::open(DIR, setup.options(&disk)).expect("a torn tail");
+        assert_eq!((opened.found, opened.quarantined_bytes()), (Found::Cut, 40));
+        assert_eq!(read_all(&journal).len(), 2);
+    }
 }
 
 /// Changes a field of a manifest or segment header and makes its checksum fit.

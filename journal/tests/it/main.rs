@@ -8,6 +8,7 @@ mod faults;
 mod format;
 mod golden;
 mod histories;
+mod hooked;
 mod model;
 mod process;
 mod recovery;

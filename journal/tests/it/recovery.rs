@@ -109,12 +109,45 @@ fn a_root_that_spans_segments_is_cut_at_its_begin() {
     drop(journal);
     let (journal, opened) = Journal::open(DIR, setup().options(&disk)).expect("sound");
     assert_eq!(opened.quarantined.len(), 2, "{:?}", opened.quarantined);
+    for range in &opened.quarantined {
+        assert!(range.file.starts_with("/journal/quarantine"), "{range:?}");
+        assert!(!disk.content(&range.file).is_empty(), "{range:?}");
+    }
     assert_eq!(payloads(&read_all(&journal)), [b"kept"]);
     assert!(journal.positions().appended > end);
     append(&journal, b"next");
     drop(journal);
     let journal = setup().open(&disk).expect("sound");
     assert_eq!(payloads(&read_all(&journal)), [&b"kept"[..], b"next"]);
+}
+
+#[test]
+fn a_roll_that_was_interrupted_behind_its_seal_is_completed() {
+    let mut completed = 0;
+    for changes in 0..200 {
+        let disk = SimDisk::new(1);
+        let journal = setup().open(&disk).expect("a new journal");
+        append(&journal, b"before");
+        disk.crash_after(changes);
+        drop(journal.roll());
+        let died = disk.has_crashed();
+        let disk = disk.kill();
+        drop(journal);
+        let (journal, opened) = Journal::open(DIR, setup().options(&disk)).expect("sound");
+        // Nothing was torn off at any point but between the parts of the seal itself.
+        if opened.found == Found::Cut {
+            assert!(opened.quarantined_bytes() <= 32, "{opened:?}");
+        } else {
+            completed += 1;
+        }
+        append(&journal, b"behind");
+        assert_eq!(payloads(&read_all(&journal)), [&b"before"[..], b"behind"]);
+        if !died {
+            assert!(completed > 20, "{completed}");
+            return;
+        }
+    }
+    panic!("a roll has an end");
 }
 
 #[test]

@@ -1,20 +1,15 @@
 //! Many threads on one journal: order, acknowledgements, hand-over, and a leader that panics.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use steadfast_journal::storage::{
-    Access, DirEntry, FileStorage, Incarnation, Lock, LockError, MapPermit, Medium, ReadMap,
-    Storage, StorageFile, WriteMap,
-};
-use steadfast_journal::testing::{Chooser, Seeded, SimDisk};
+use steadfast_journal::testing::{Chooser, Fixed, Seeded, SimDisk};
 use steadfast_journal::{
     Batch, End, From, Journal, Level, Options, Position, WaitError, WriteMode,
 };
 
 use crate::common::{append, open, payloads, read_all, small};
+use crate::hooked::{Hooked, Moment};
 
 const MODES: [WriteMode; 2] = [WriteMode::Map, WriteMode::Pwrite];
 
@@ -191,100 +186,90 @@ fn truncation_takes_only_the_end_of_a_safe_point() {
     assert_eq!(payloads(&read_all(&open(dir.path(), small()))), [b"again"]);
 }
 
-/// Files whose sync panics once.
-#[derive(Debug)]
-struct Panicking {
-    files: FileStorage,
-    armed: Arc<AtomicBool>,
+/// A journal whose storage calls back.
+fn hooked(mode: WriteMode) -> (Arc<Journal>, Hooked, SimDisk) {
+    let disk = SimDisk::new(1);
+    let storage = Hooked::new(Arc::new(disk.clone()));
+    let options = small().write_mode(mode).storage(Arc::new(storage.clone())).without_background();
+    let journal = Journal::open("/journal", options).expect("a new journal").0;
+    (Arc::new(journal), storage, disk)
 }
 
-#[derive(Debug)]
-struct PanickingFile {
-    file: Arc<dyn StorageFile>,
-    armed: Arc<AtomicBool>,
-}
-
-impl Storage for Panicking {
-    fn identity(&self, dir: &Path) -> io::Result<PathBuf> {
-        self.files.identity(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.create_dir(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.files.list(dir)
-    }
-    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {
-        let file = self.files.open(path, access)?;
-        Ok(Arc::new(PanickingFile { file, armed: self.armed.clone() }))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn Lock>, LockError> {
-        self.files.lock(path, holder)
-    }
-    fn medium(&self, dir: &Path) -> io::Result<Medium> {
-        self.files.medium(dir)
-    }
-    fn incarnation(&self) -> io::Result<Incarnation> {
-        self.files.incarnation()
-    }
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.files.random(bytes)
-    }
-}
-
-impl StorageFile for PanickingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(bytes, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        assert!(!self.armed.swap(false, Ordering::AcqRel), "a panic on purpose");
-        self.file.sync()
-    }
-    fn drop_cache(&self) -> io::Result<()> {
-        self.file.drop_cache()
-    }
-    fn map_write(&self, len: u64, permit: MapPermit) -> io::Result<Box<dyn WriteMap>> {
-        self.file.map_write(len, permit)
-    }
-    fn map_read(&self, len: u64, permit: MapPermit) -> io::Result<Arc<dyn ReadMap>> {
-        self.file.map_read(len, permit)
+#[test]
+fn what_is_appended_during_a_sync_is_not_durable_after_it() {
+    for mode in MODES {
+        for moment in [Moment::BeforeSync, Moment::AfterSync] {
+            let (journal, storage, disk) = hooked(mode);
+            let first = append(&journal, b"first");
+            let (during, seen) = (Arc::clone(&journal), Arc::new(AtomicU64::new(0)));
+            let noted = Arc::clone(&seen);
+            storage.arm(moment, move || {
+                // Nothing is acknowledged while the sync is on its way.
+                assert_eq!(during.positions().durable, Position::START);
+                noted.store(append(&during, b"during").position.get(), Ordering::Release);
+            });
+            journal.wait_durable(first.position).expect("durable");
+            let during = Position::new(seen.load(Ordering::Acquire));
+            assert!(journal.positions().durable < during, "{:?}", journal.positions());
+            assert_eq!(journal.positions().durable, first.position);
+            let cut = disk.power_cut(&mut Fixed::Nothing);
+            let options = small().write_mode(mode).storage(Arc::new(cut)).without_background();
+            let after = Journal::open("/journal", options).expect("sound").0;
+            assert_eq!(payloads(&read_all(&after))[0], b"first");
+            journal.wait_durable(during).expect("durable");
+            assert_eq!(journal.positions().durable, during);
+        }
     }
 }
 
 #[test]
-fn a_leader_that_panics_leaves_nobody_waiting() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let armed = Arc::new(AtomicBool::new(false));
-    let storage = Panicking { files: FileStorage::new(), armed: armed.clone() };
-    let options = small().storage(Arc::new(storage)).without_background();
-    let journal = open(dir.path(), options);
-    let appended: Vec<_> = (0..8_u8).map(|n| append(&journal, &[n])).collect();
-    armed.store(true, Ordering::Release);
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let wait = |position| {
-            let journal = &journal;
-            scope.spawn(move || journal.wait_durable(position))
-        };
-        let waiters: Vec<_> = appended.iter().map(|place| wait(place.position)).collect();
-        waiters.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+fn nobody_is_told_that_a_group_is_stored_while_it_is_being_written() {
+    let (journal, storage, _) = hooked(WriteMode::Pwrite);
+    let first = append(&journal, b"first");
+    let written = Arc::new(AtomicBool::new(false));
+    let (second, done) = (Arc::clone(&journal), Arc::clone(&written));
+    let (sender, waiter) = crossbeam_channel::bounded(1);
+    storage.arm(Moment::BeforeWrite, move || {
+        let done = Arc::clone(&done);
+        let told_in_time = Arc::clone(&done);
+        let waiting = std::thread::spawn(move || {
+            second.wait(first.position, Level::Process).expect("stored");
+            told_in_time.load(Ordering::Acquire)
+        });
+        // Time enough for a wait that does not wait.
+        for _ in 0..1000 {
+            std::thread::yield_now();
+        }
+        done.store(true, Ordering::Release);
+        sender.send(waiting).expect("the test waits for it");
     });
-    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "one led");
-    for result in results.into_iter().flatten() {
-        assert!(matches!(result, Err(WaitError::Poisoned(_))), "{result:?}");
+    journal.wait(first.position, Level::Process).expect("stored");
+    let waiting = waiter.recv().expect("the hook was called");
+    assert!(waiting.join().expect("no panic"), "told before the write");
+}
+
+#[test]
+fn a_leader_that_panics_leaves_nobody_waiting() {
+    for (mode, moment) in [
+        (WriteMode::Map, Moment::BeforeSync),
+        (WriteMode::Pwrite, Moment::BeforeWrite),
+        (WriteMode::Pwrite, Moment::AfterSync),
+    ] {
+        let (journal, storage, _) = hooked(mode);
+        let appended: Vec<_> = (0..8_u8).map(|n| append(&journal, &[n])).collect();
+        storage.arm(moment, || panic!("a panic on purpose"));
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let wait = |position| {
+                let journal = &journal;
+                scope.spawn(move || journal.wait_durable(position))
+            };
+            let waiters: Vec<_> = appended.iter().map(|place| wait(place.position)).collect();
+            waiters.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        assert!(!storage.is_armed());
+        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1, "one led");
+        for result in results.into_iter().flatten() {
+            assert!(matches!(result, Err(WaitError::Poisoned(_))), "{result:?}");
+        }
     }
 }
