@@ -124,5 +124,5 @@ ruleset!(
     pub flight_ops = 1:
         ground_stop, late, weather_late, carrier_late,
         meltdown, stranded, knock_on, alert_meltdown, alert_stranded, close_day;
-    facts: WeatherLate, Cursor, Tally
+    facts: Cursor, Tally
 );
