@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests share is test code, too")]
 
 mod child;
+mod documents;
 mod durability;
 mod effects;
 mod errors;

@@ -159,12 +159,6 @@ fn sf0007_a_manifest_that_is_damaged_or_gone_is_never_taken_for_an_empty_session
     assert_eq!(files(&gone.path()), before);
 }
 
-/// The checksum of the manifest: CRC-32C, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
-}
-
 /// Writes a 16-bit field of the manifest, as a newer version would.
 fn rewrite_manifest(disk: &Disk, at: usize, value: u16) {
     let file = disk.path().join("MANIFEST");
@@ -172,7 +166,7 @@ fn rewrite_manifest(disk: &Disk, at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
     let length = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
     let trailer = usize::try_from(length).unwrap() - 12;
-    let crc = crc32c(&bytes[..trailer]);
+    let crc = crc32c::crc32c(&bytes[..trailer]);
     bytes[trailer..trailer + 4].copy_from_slice(&crc.to_le_bytes());
     fs::write(file, bytes).unwrap();
 }
