@@ -150,7 +150,7 @@ fn damaged_segment_is_refused_and_left_as_it_is() {
 #[test]
 fn journal_of_a_newer_format_is_refused_and_left_as_it_is() {
     let world = World::new();
-    world.run(&[]);
+    world.run_tiny(&[]);
     let path = world.journal().join("MANIFEST");
     let mut manifest = fs::read(&path).expect("the manifest");
     let content = u32::from_le_bytes(manifest[4..8].try_into().expect("4 bytes")) as usize;
@@ -186,7 +186,7 @@ fn fact_type_of_a_later_version_is_refused_and_left_as_it_is() {
 #[test]
 fn alerts_of_another_session_are_not_mixed_with() {
     let (one, other) = (World::new(), World::new());
-    one.run(&[]);
+    one.run_tiny(&[]);
     let alerts = one.alerts_path();
     let before = fs::read(&alerts).expect("the alerts");
     let (code, said) = other.refused(&["--alerts", alerts.to_str().expect("a plain path")]);

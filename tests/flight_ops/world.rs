@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,6 +64,13 @@ impl World {
         (output.status.code().expect("an exit code"), stderr(&output))
     }
 
+    /// Runs to the end of a small set of data.
+    pub(crate) fn run_tiny(&self, options: &[&str]) -> Value {
+        let data = self.tiny_data();
+        let data = ["--data", data.to_str().expect("a plain path")];
+        self.run(&[&data, options].concat())
+    }
+
     pub(crate) fn alerts(&self) -> Alerts {
         Alerts::read(&self.alerts_path())
     }
@@ -90,6 +98,16 @@ EWR,2013,2,1,5,NA,10
 EWR,2013,2,1,11,31.5,NA
 ";
 const PLANES: &str = "tailnum,seats\nN14228,149\n";
+
+/// January's alerts of an uninterrupted run.
+pub(crate) fn calm_alerts() -> &'static [String] {
+    static LINES: OnceLock<Vec<String>> = OnceLock::new();
+    LINES.get_or_init(|| {
+        let world = World::new();
+        world.run(&[]);
+        world.alerts().lines
+    })
+}
 
 /// The example, which every plain `cargo test` builds beside its tests.
 pub(crate) fn program() -> Command {
