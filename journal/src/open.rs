@@ -218,7 +218,11 @@ fn check_session(path: &Path, manifest: &Manifest, options: &Options) -> Result<
 
 /// Makes durable what a killed process left in the page cache, and drops what the cache holds, so
 /// that what is read next is what is on the disk (6.).
+///
+/// The directory is part of it: a manifest that was renamed and whose directory was never synced
+/// could vanish in a power cut that keeps a segment made after it.
 fn sync_unsealed(dir: &Dir, manifest: &Manifest) -> Result<(), OpenError> {
+    dir.sync()?;
     for entry in manifest.segments.iter().filter(|entry| entry.seal.is_none()) {
         let path = dir.file(&entry.name());
         let file = match dir.storage.open(&path, Access::Write) {

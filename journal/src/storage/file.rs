@@ -121,7 +121,7 @@ impl Storage for FileStorage {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(format!("{holder}\n").as_bytes()));
         note.map_err(LockError::Io)?;
-        Ok(Box::new(FileLock { _file: file }))
+        Ok(Box::new(FileLock { file }))
     }
 
     fn medium(&self, dir: &Path) -> io::Result<Medium> {
@@ -171,7 +171,16 @@ fn parse_boot_id(text: &str) -> Option<Incarnation> {
 /// Keeps the kernel's lock; it goes with the handle, or with the process.
 #[derive(Debug)]
 struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FileLock {
+    /// Closing the descriptor alone would leave the lock to a child that was forked meanwhile and has
+    /// not yet executed its program: it holds a duplicate.
+    fn drop(&mut self) {
+        // A lock that cannot be given back goes with the process.
+        drop(self.file.unlock());
+    }
 }
 
 impl Lock for FileLock {}

@@ -1,8 +1,12 @@
 //! Crashes: after every I/O call of a run, with subsets of what was not synced, also in recovery.
 
-use steadfast_journal::WriteMode;
-use steadfast_journal::testing::{Exhaustive, Fixed, Seeded, SimDisk};
+use std::path::Path;
+use std::sync::Arc;
 
+use steadfast_journal::testing::{Exhaustive, Fixed, Seeded, SimDisk};
+use steadfast_journal::{Journal, WriteMode};
+
+use crate::common::small;
 use crate::world::{Crash, Setup, Violation, World};
 
 /// Power cuts that are tried at one point of a run if there are too many to try all.
@@ -120,6 +124,32 @@ fn recovery_that_is_interrupted_twice_still_ends_right() {
     for mode in [WriteMode::Map, WriteMode::Pwrite] {
         for (seed, steps) in ["asab", "asaBba", "asrabb", "sasnatba", "abBrba"].iter().enumerate() {
             check_recovery(Setup::new(mode), steps, seed as u64);
+        }
+    }
+}
+
+/// A process that is killed while it makes a journal leaves a directory that was never synced. The
+/// next one finds the manifest in the page cache, goes on behind it, and loses its power: a segment
+/// that survived without the manifest before it was refused as "no manifest".
+#[test]
+fn making_a_journal_survives_a_kill_and_then_a_power_cut() {
+    let open = |disk: &SimDisk| {
+        let options = small().storage(Arc::new(disk.clone())).without_background();
+        Journal::open(Path::new("/journal"), options)
+    };
+    for killed_after in 0..24 {
+        for cut_after in 0..24 {
+            for seed in 0..8 {
+                let disk = SimDisk::new(7);
+                disk.crash_after(killed_after);
+                drop(open(&disk));
+                let disk = disk.kill();
+                disk.crash_after(cut_after);
+                drop(open(&disk));
+                let disk = disk.power_cut(&mut Seeded::new(seed));
+                let opened = open(&disk);
+                assert!(opened.is_ok(), "{killed_after} {cut_after} {seed}: {opened:?}");
+            }
         }
     }
 }
