@@ -98,5 +98,9 @@ fn run(plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
     if plan.wants("process") || plan.wants("scan") || plan.wants("bytes") {
         process::run(plan, &mut print)?;
     }
+    // Only on request: it explains the row above on a loaded machine.
+    if plan.works.iter().any(|work| work == "process-cpu") {
+        process::cpu(plan, &mut print)?;
+    }
     Ok(())
 }

@@ -20,6 +20,54 @@ const FILE_BYTES: u64 = 256 << 20;
 /// Records that are made at once, outside the measured time.
 const CHUNK: u64 = 10_000;
 
+/// Nanoseconds that this thread has spent on a processor: what a loaded machine does not distort.
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|field| field.parse().ok()).unwrap_or_default()
+}
+
+/// Processor time of the appending thread for each record, at level `Process`.
+pub(crate) fn cpu(plan: &Plan, print: &mut dyn FnMut(Row)) -> Result<(), Box<dyn Error>> {
+    let mut figures = [Vec::new(), Vec::new()];
+    for round in 0..if plan.quick { 5 } else { 9 } {
+        let dir = plan.dir.join(format!("cpu-{round}"));
+        std::fs::create_dir_all(&dir)?;
+        let group = Group::new(&dir.join("group"), FILE_BYTES)?;
+        let ours = Ours::new(plan, &dir.join("ours"), FILE_BYTES)?;
+        ours.journal.reserve(FILE_BYTES - (1 << 20))?;
+        let batch = records::make(0, 0, BATCH_RECORDS as u64, RECORD_BYTES);
+        let batches = RECORDS / BATCH_RECORDS as u64;
+        let start = cpu_ns();
+        for _ in 0..batches {
+            ours.commit(&batch, RECORD_BYTES, Level::Process)?;
+        }
+        let middle = cpu_ns();
+        for _ in 0..batches {
+            group.append_buffered(&batch);
+        }
+        group.flush();
+        let end = cpu_ns();
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        {
+            figures[0].push((middle - start) as f64 / RECORDS as f64);
+            figures[1].push((end - middle) as f64 / RECORDS as f64);
+        }
+        drop(ours);
+        std::fs::remove_dir_all(&dir)?;
+    }
+    let [mut ours, mut theirs] = figures;
+    print(Row {
+        work: "process-cpu".to_owned(),
+        size: RECORDS,
+        ours: median(&mut ours),
+        theirs: median(&mut theirs),
+        against: "ref-group",
+        unit: "ns per record",
+        higher_is_better: false,
+    });
+    Ok(())
+}
+
 pub(crate) fn run(plan: &Plan, print: &mut dyn FnMut(Row)) -> Result<(), Box<dyn Error>> {
     let rounds = if plan.quick { 5 } else { 9 };
     let mut figures = [const { Vec::new() }; 4];

@@ -190,13 +190,14 @@ impl StorageFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let fault = state.call(self.disk.process())?;
-        let mut chooser = Seeded::new(state.calls);
+        // A sync that works draws no numbers, so that faults change nothing before them.
+        let seed = fault.map_or(0, |_| state.random.next());
         state.file_syncs += 1;
         let node = state.nodes.entry(self.node).or_default();
         match fault {
             Some(Fault::LostSync) => {}
             Some(fault) => {
-                node.fail_sync(&mut chooser);
+                node.fail_sync(&mut Seeded::new(seed));
                 state.changed();
                 return Err(State::error_of(fault));
             }
