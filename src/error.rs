@@ -117,7 +117,7 @@ impl Error {
                 "nothing was changed; restore a copy, or look at the damage before you decide"
             }
             "SF0008" => "open it with the version that wrote it, or a newer one",
-            "SF0009" => "free space and call again; the session goes on without reopening",
+            "SF0009" => "free space and try again; nothing that was acknowledged is lost",
             "SF0010" | "SF0013" | "SF0014" => {
                 "reopen the session: it comes back at its last safe point"
             }
@@ -158,6 +158,7 @@ fn open_code(error: &OpenError) -> &'static str {
         | OpenError::Corrupt(_) => "SF0007",
         OpenError::NewerFormat(_) => "SF0008",
         OpenError::Stopped { .. } => "SF0016",
+        OpenError::Io(error) if error.is_out_of_space() => "SF0009",
         OpenError::Io(_) => "SF0010",
         _ => "SF0006",
     }
