@@ -304,3 +304,15 @@ fn doing_nothing_writes_nothing() {
     session.update(one, |_| {}).unwrap();
     assert_eq!(session.last_commit(), commit);
 }
+
+#[test]
+fn opening_says_what_it_found() {
+    let disk = Disk::new();
+    let found = |session: &Session| {
+        let recovery = session.recovery().unwrap();
+        (recovery.created, recovery.records > 0, recovery.cut, recovery.quarantined_bytes)
+    };
+    assert_eq!(found(&disk.open(sizes())), (true, false, false, 0));
+    assert_eq!(found(&disk.open(sizes())), (false, true, false, 0));
+    assert_eq!(memory(sizes()).recovery(), None);
+}

@@ -16,12 +16,22 @@ struct Page {
     text: String,
 }
 
+/// Emitted with each page.
+#[derive(Effect, Debug, Serialize, Deserialize)]
+struct Printed {
+    number: u64,
+}
+
 ruleset!(pages = 1: ; facts: Page);
 
 /// Inserts pages of a kilobyte until one is refused; gives how many there are then, and why.
 fn fill(session: &mut Session) -> (u64, Error) {
     for number in 1.. {
-        if let Err(error) = session.insert(Page { number, text: "x".repeat(1000) }) {
+        let printed = session.transact(|stage| {
+            stage.insert(Page { number, text: "x".repeat(1000) })?;
+            Ok(stage.emit(Printed { number })?)
+        });
+        if let Err(error) = printed {
             return (number, error);
         }
     }
@@ -83,6 +93,7 @@ fn on_the_small_disk(dir: &Path) {
         session.insert(Page { number: 0, text: String::new() }).map(drop).unwrap_err(),
         session.fire_all().map(drop).unwrap_err(),
         session.query::<Page>().map(drop).unwrap_err(),
+        session.effects::<Printed>().map(drop).unwrap_err(),
     ] {
         assert_eq!(error.code(), "SF0009");
     }
@@ -94,6 +105,8 @@ fn on_the_small_disk(dir: &Path) {
 
     fs::remove_file(ballast).unwrap();
     session.insert(Page { number: 0, text: String::new() }).unwrap();
+    let effects = session.effects::<Printed>().unwrap();
+    assert_eq!(effects.last().unwrap().number, number, "its commit is durable now");
     let digest = session.digest();
     session.close().unwrap();
     let session = durable(&session_dir).open(pages()).unwrap();

@@ -2,6 +2,7 @@
 //! what is left afterwards. `docs/errors.md` has a section for each code.
 
 mod journal;
+mod large;
 mod limits;
 mod rules;
 mod types;

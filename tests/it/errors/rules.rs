@@ -290,3 +290,31 @@ fn a_change_of_rules_back_and_forth_ends_where_it_began() {
     assert_eq!(fire(&mut session), ["big 4"]);
     let _: Digest = session.digest();
 }
+
+#[test]
+fn queries_and_further_fact_types_are_no_change_of_the_rules() {
+    #[query]
+    fn all(o: &Order) -> u64 {
+        o.id
+    }
+    #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+    struct Note(String);
+    let disk = session();
+    let digest = disk.open(old()).digest();
+    let mut session =
+        disk.open(old().query(<all as steadfast::ir::Query>::definition()).fact::<Note>());
+    assert_eq!(session.digest(), digest);
+    assert_eq!(session.rows::<all>().unwrap(), [1, 2, 3, 4]);
+    session.insert(Note("new".to_owned())).unwrap();
+    assert_eq!(fire(&mut session), ["big 4"]);
+}
+
+#[test]
+fn a_session_that_was_never_evaluated_takes_other_rules_like_its_first() {
+    for policy in [RulesPolicy::Reevaluate, RulesPolicy::KeepFired] {
+        let disk = Disk::new();
+        disk.open(old()).insert(Order { id: 1, amount: 70 }).unwrap();
+        let mut session = changed(&disk, other_conditions, policy);
+        assert_eq!(fire(&mut session), ["big 1", "small 1"], "{policy:?}");
+    }
+}

@@ -136,6 +136,20 @@ fn an_upcaster_reads_what_older_builds_wrote() {
 }
 
 #[test]
+fn a_type_keeps_its_facts_under_another_name_in_the_program() {
+    #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+    #[fact(rename = "Order")]
+    struct PurchaseOrder {
+        number: u64,
+        cents: i64,
+    }
+    let (disk, fact) = session_of_the_old_build();
+    let session = disk.open(Ruleset::new("shop", 1).fact::<PurchaseOrder>().fact::<Customer>());
+    let order = session.handle::<PurchaseOrder>(fact).unwrap();
+    assert_eq!(session.get(order), Some(&PurchaseOrder { number: 1, cents: 500 }));
+}
+
+#[test]
 fn sf0011_a_fact_of_a_type_that_the_ruleset_does_not_name_is_refused_at_once() {
     let disk = Disk::new();
     let mut session = memory(Ruleset::new("shop", 1));
