@@ -7,6 +7,7 @@ mod corners;
 mod facts;
 mod firing;
 mod killed;
+mod mixed;
 mod restart;
 mod torn;
 

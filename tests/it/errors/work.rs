@@ -174,6 +174,36 @@ fn sf0013_and_sf0014_a_condition_that_panics_stops_the_session_until_it_is_reope
     assert_eq!(fire(&mut session), ["fine 3", "total 10"]);
 }
 
+thread_local!(static IN_A_MOOD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+
+fn moody(order: &Order) -> bool {
+    assert!(!IN_A_MOOD.get(), "not today");
+    order.amount > 0
+}
+
+#[rule]
+fn mood(#[when(moody(o))] o: &Order) {
+    say(format!("fine {}", o.id));
+}
+
+#[test]
+fn sf0013_a_condition_that_panics_while_the_session_is_restored_opens_nothing() {
+    ruleset!(moods = 1: mood);
+    let disk = Disk::new();
+    let mut session = disk.open(moods());
+    session.insert(Order { id: 1, amount: 5 }).unwrap();
+    assert_eq!(fire(&mut session), ["fine 1"]);
+    let digest = session.digest();
+    drop(session);
+    IN_A_MOOD.set(true);
+    let expected = "error SF0013: the session could not be recovered
+  a condition panicked: not today; the session takes no more work
+  help: reopen the session: it comes back at its last safe point";
+    assert_eq!(report(&disk.try_open(moods()).unwrap_err(), &disk), expected);
+    IN_A_MOOD.set(false);
+    assert_eq!(disk.open(moods()).digest(), digest);
+}
+
 #[test]
 fn sf0013_a_sum_that_does_not_fit_is_an_error_and_never_a_wrapped_number() {
     let disk = Disk::new();
