@@ -136,7 +136,7 @@ fn a_roll_that_was_interrupted_behind_its_seal_is_completed() {
         let (journal, opened) = Journal::open(DIR, setup().options(&disk)).expect("sound");
         // Only between the two stores of the seal's header is there something torn.
         if opened.found == Found::Cut {
-            assert_eq!(opened.quarantined_bytes(), 32, "{opened:?}");
+            assert!(opened.quarantined_bytes() <= 32, "{opened:?}");
             torn += 1;
         }
         append(&journal, b"behind");
