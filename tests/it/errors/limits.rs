@@ -71,7 +71,7 @@ fn sf0009_a_full_disk_refuses_work_until_there_is_space_and_then_goes_on() {
     };
     let mut child = Child::run(command, NAME, &dir, "");
     let expected = "error SF0009: the disk is full: 65536 bytes are needed
-  help: free space and call again; the session goes on without reopening";
+  help: free space and try again; nothing that was acknowledged is lost";
     assert_eq!(child.hear().unwrap().replace('|', "\n"), expected);
     assert_eq!(child.hear().as_deref(), Some("everything is there"));
     assert!(child.end().success());
@@ -98,6 +98,8 @@ fn on_the_small_disk(dir: &Path) {
         assert_eq!(error.code(), "SF0009");
     }
     assert_eq!(session.digest(), digest);
+    let another = durable(&dir.join("another")).open(pages()).unwrap_err();
+    assert_eq!(another.code(), "SF0009", "there is no space to begin another session either");
     // It is not durable: a crash now would lose it, and nothing else.
     let crashed = Disk::new();
     copy_files(&session_dir, &crashed.path());
