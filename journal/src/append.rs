@@ -20,8 +20,8 @@ pub const GROUP_BYTES_MAX: usize = 1 << 30;
 /// The queue is written by the appending thread when it is longer than this.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 
-/// After so many bytes without a sync, the background thread syncs.
-const SYNC_EARLY_BYTES: u64 = 8 << 20;
+/// Fewer bytes than this are not worth a sync ahead of the roll.
+const SYNC_EARLY_BYTES: u64 = 4 << 20;
 
 /// Segments grow by this factor up to `segment_bytes`.
 const GROWTH: u64 = 8;
@@ -240,12 +240,13 @@ impl Shared {
             let need = self.need(&writer.manifest, writer.active.bytes, 0);
             self.spares.request_ahead(need);
         }
-        if writer.end.position >= writer.sync_early_at {
-            // Level `Process` streams: what is synced now need not be synced by the next roll,
-            // while everybody waits. A level that syncs anyway moves the durable position along.
-            let behind = writer.end.position - writer.durable;
-            writer.sync_early_at = writer.end.position + SYNC_EARLY_BYTES;
-            if behind >= SYNC_EARLY_BYTES {
+        if writer.active.offset >= writer.active.sync_early_at {
+            // Level `Process` streams: what is synced now need not be synced by the next roll, while
+            // everybody waits. Half of what is left each time, so that little is left for the roll.
+            let active = &mut writer.active;
+            let step = ((active.bytes - active.offset) / 2).max(SYNC_EARLY_BYTES);
+            active.sync_early_at = active.offset + step;
+            if writer.end.position - writer.durable >= SYNC_EARLY_BYTES {
                 self.wake_watcher(Wake::Sync);
             }
         }

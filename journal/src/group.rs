@@ -290,7 +290,9 @@ impl Shared {
         let file = writer.active.file.clone();
         writer.writing = true;
         drop(writer);
+        let rescue = Rescue { shared: self, armed: true };
         let written = file.write_at(&full, at);
+        rescue.disarm();
         let mut writer = self.lock();
         writer.writing = false;
         match written.at("write", &writer.active.path) {
@@ -316,8 +318,8 @@ fn parity(round: u64) -> usize {
     usize::from(round % 2 == 1)
 }
 
-/// Poisons the journal if a leader goes away in the middle of its round, so that nobody waits for
-/// it for ever.
+/// Poisons the journal if a thread goes away while it syncs or writes for others, so that nobody
+/// waits for it for ever.
 struct Rescue<'a> {
     shared: &'a Shared,
     armed: bool,
@@ -332,7 +334,7 @@ impl Rescue<'_> {
 impl Drop for Rescue<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let error = std::io::Error::other("the syncing thread panicked");
+            let error = std::io::Error::other("the thread at work panicked");
             let mut writer = self.shared.lock();
             self.shared.fail(&mut writer, IoError::new("sync", &self.shared.dir.path, error));
             writer.sync.target = None;

@@ -96,6 +96,7 @@ impl SegmentMaker<'_> {
             offset,
             bytes,
             sync_announced: offset,
+            sync_early_at: offset.max(bytes / 2),
             next_requested: false,
         })
     }

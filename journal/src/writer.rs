@@ -55,6 +55,8 @@ pub(crate) struct Active {
     pub(crate) bytes: u64,
     /// Up to here the map knows of a sync.
     pub(crate) sync_announced: u64,
+    /// Where the background thread is asked to sync ahead of the next roll.
+    pub(crate) sync_early_at: u64,
     /// Whether the next segment was asked for.
     pub(crate) next_requested: bool,
 }
@@ -161,8 +163,6 @@ pub(crate) struct Writer {
     /// Whether a thread writes the queue.
     pub(crate) writing: bool,
     pub(crate) sync: Sync,
-    /// Where the background thread is asked to sync ahead of the next roll.
-    pub(crate) sync_early_at: u64,
     /// Whether the background thread watches for idleness.
     pub(crate) watched: bool,
     pub(crate) poison: Option<Poisoned>,

@@ -226,7 +226,6 @@ impl Opening {
             prev_crc: kept.prev_crc,
             writing: false,
             sync: Sync::default(),
-            sync_early_at: position,
             watched: false,
             poison: None,
             manifest: self.manifest,

@@ -249,6 +249,20 @@ fn nobody_is_told_that_a_group_is_stored_while_it_is_being_written() {
 }
 
 #[test]
+fn a_writer_that_panics_leaves_nobody_waiting() {
+    let (journal, storage, _) = hooked(WriteMode::Pwrite);
+    let first = append(&journal, b"first");
+    storage.arm(Moment::BeforeWrite, || panic!("a panic on purpose"));
+    let writer = Arc::clone(&journal);
+    let writer = std::thread::spawn(move || writer.wait(first.position, Level::Process));
+    assert!(writer.join().is_err());
+    for level in [Level::Process, Level::Batch] {
+        let refused = journal.wait(first.position, level);
+        assert!(matches!(refused, Err(WaitError::Poisoned(_))), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_leader_that_panics_leaves_nobody_waiting() {
     for (mode, moment) in [
         (WriteMode::Map, Moment::BeforeSync),
