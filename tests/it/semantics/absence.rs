@@ -120,6 +120,29 @@ fn s56_exists_is_one_match_however_many_facts_there_are() {
 }
 
 #[test]
+fn s54_s56_what_unblocks_and_what_supports_decides_the_order() {
+    ruleset!(both = 1: quiet, alarm);
+    let mut session = memory(both());
+    for name in ["attic", "hall"] {
+        session.insert(Room { name: name.to_owned() }).unwrap();
+    }
+    let smoke_in = |session: &mut Session, room: &str| {
+        session.insert(Smoke { room: room.to_owned(), percent: 50 }).unwrap()
+    };
+    // Of two rooms, the younger one is on fire first.
+    let hall = smoke_in(&mut session, "hall");
+    let attic = smoke_in(&mut session, "attic");
+    assert_eq!(fire(&mut session), ["hall is on fire", "attic is on fire"]);
+    // The last operation that was needed counts, not the first one.
+    let more = smoke_in(&mut session, "attic");
+    session.flush().unwrap();
+    for gone in [attic, hall, more] {
+        session.delete(gone).unwrap();
+    }
+    assert_eq!(fire(&mut session), ["hall is quiet", "attic is quiet"]);
+}
+
+#[test]
 fn s57_an_update_of_what_still_blocks_or_supports_fires_nothing() {
     ruleset!(both = 1: quiet, alarm);
     let mut session = memory(both());
