@@ -128,6 +128,39 @@ fn recovery_that_is_interrupted_twice_still_ends_right() {
     }
 }
 
+/// Kills a run after each of its changes, stops the next recovery after some of its own, then cuts
+/// the power: what the second process found in the page cache of the first is not durable.
+#[test]
+fn a_kill_then_a_stopped_recovery_then_a_power_cut_lose_nothing() {
+    for mode in [WriteMode::Map, WriteMode::Pwrite] {
+        for steps in ["asbasrabsnwta", "Bsabxap", "asrasbkas"] {
+            let setup = Setup::new(mode);
+            let mut chooser = Seeded::new(9);
+            for changes in 0.. {
+                let mut world = run_until(setup, steps, changes).expect("no crash yet");
+                let died = world.disk.has_crashed();
+                let required = world.end_process(&mut Crash::Kill);
+                let durable = world.required_after_power_cut();
+                for stopped in (changes % 5..70).step_by(5) {
+                    let mut second = world.branch(world.disk.fork());
+                    second.disk.crash_after(stopped);
+                    second.start(required).expect("a dead process claims nothing");
+                    if !second.disk.has_crashed() {
+                        break;
+                    }
+                    let mut third = second.branch(second.disk.power_cut(&mut chooser));
+                    third.start(durable).unwrap_or_else(|violation| {
+                        panic!("{mode:?} {steps}, {changes} and {stopped}: {violation}")
+                    });
+                }
+                if !died {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// A process that is killed while it makes a journal leaves a directory that was never synced. The
 /// next one finds the manifest in the page cache, goes on behind it, and loses its power: a segment
 /// that survived without the manifest before it was refused as "no manifest".

@@ -256,6 +256,11 @@ impl World {
         self.acked_kill = self.acked_power;
     }
 
+    /// How much must survive if the power is cut before the journal was opened again.
+    pub(crate) const fn required_after_power_cut(&self) -> usize {
+        self.acked_power
+    }
+
     /// Ends the process; returns how much must survive.
     pub(crate) fn end_process(&mut self, crash: &mut Crash<'_>) -> usize {
         let (disk, required) = match crash {
