@@ -156,7 +156,11 @@ impl DurableBuilder {
             Some(callback) => callback(progress),
             None => ControlFlow::Continue(()),
         };
-        let mut recorder = Recorder { batch: Some(Batch::new()), ..Recorder::default() };
+        let mut recorder = Recorder {
+            batch: Some(Batch::new()),
+            record_bytes_max: journal.record_bytes_max(),
+            ..Recorder::default()
+        };
         let recovered = steadfast_replay::recover(
             &journal,
             &ruleset,

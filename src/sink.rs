@@ -10,11 +10,16 @@ use crate::outbox::Emitted;
 /// From this many bytes on a run of firings is cut into several commits.
 const COMMIT_BYTES: usize = 4 << 20;
 
+/// What a record has beside its value, at most: envelope, handle, numbers, names of topics.
+const ENVELOPE_BYTES: usize = 512;
+
 /// The records of the commit that is being built.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     /// The journal's batch; none for a session in memory.
     pub(crate) batch: Option<Batch>,
+    /// Bytes of the longest record that the journal takes.
+    pub(crate) record_bytes_max: usize,
     pub(crate) effects: Vec<Emitted>,
     /// The first record that the batch refused.
     pub(crate) refused: Option<BatchError>,
@@ -41,6 +46,10 @@ impl ActionSink for Recorder {
 
     fn wants_records(&self) -> bool {
         self.batch.is_some()
+    }
+
+    fn value_bytes_max(&self) -> usize {
+        self.batch.as_ref().map_or(usize::MAX, |_| self.record_bytes_max.saturating_sub(ENVELOPE_BYTES))
     }
 
     fn wants_commit(&self) -> bool {

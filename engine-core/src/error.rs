@@ -74,6 +74,16 @@ pub enum ChangeError {
         /// What the serializer says.
         detail: String,
     },
+    /// The value is longer than can be journaled: split it, or open the session with larger segments.
+    #[error("a value of type `{kind}` takes {bytes} bytes, at most {max} can be journaled")]
+    TooLong {
+        /// Name of the type.
+        kind: &'static str,
+        /// Bytes of the value.
+        bytes: usize,
+        /// Bytes of the longest value that is taken.
+        max: usize,
+    },
     /// The clock would go back.
     #[error("the clock is at {now} ms and cannot go back to {requested} ms")]
     ClockBackwards {

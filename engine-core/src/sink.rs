@@ -13,6 +13,12 @@ pub trait ActionSink {
     /// Takes one record; its bytes are borrowed for the call only.
     fn record(&mut self, record: &Record<'_>);
 
+    /// Bytes of the longest value of a fact, an effect or a global that can be kept; longer ones are
+    /// refused before anything is applied.
+    fn value_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether a run of firings should stop after the current one, for a commit.
     fn wants_commit(&self) -> bool {
         false

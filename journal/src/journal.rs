@@ -189,6 +189,12 @@ impl Journal {
         self.shared.mode
     }
 
+    /// Bytes of the longest record, its envelope included, that a segment of this journal can hold.
+    #[must_use]
+    pub fn record_bytes_max(&self) -> usize {
+        self.shared.payload_bytes_max.min(crate::RECORD_BYTES_MAX)
+    }
+
     /// The journal's own name.
     #[must_use]
     pub fn uuid(&self) -> Uuid {

@@ -5,7 +5,7 @@
 #![expect(clippy::print_stderr, reason = "measuring programs tell people on stderr what is wrong")]
 
 #[path = "../../../examples/flight_ops/data.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the example")]
+#[expect(unreachable_pub, reason = "shared with the example")]
 mod data;
 #[path = "../../../examples/flight_ops/facts.rs"]
 #[expect(unreachable_pub, reason = "shared with the example")]

@@ -38,7 +38,7 @@ impl Engine {
     ) -> Result<Applied, ChangeError> {
         let mut bytes = std::mem::take(&mut self.scratch.bytes);
         let mut ranges = std::mem::take(&mut self.scratch.ranges);
-        let encoded = self.encode_values(drafts, sink.wants_records(), &mut bytes, &mut ranges);
+        let encoded = self.encode_values(drafts, sink, &mut bytes, &mut ranges);
         let applied = encoded.map(|()| {
             let by = firing
                 .filter(|_| sink.wants_records())
@@ -53,15 +53,16 @@ impl Engine {
     fn encode_values(
         &self,
         drafts: &Drafts,
-        wanted: bool,
+        sink: &dyn ActionSink,
         bytes: &mut Vec<u8>,
         ranges: &mut Vec<Range<usize>>,
     ) -> Result<(), ChangeError> {
         bytes.clear();
         ranges.clear();
-        if !wanted {
+        if !sink.wants_records() {
             return Ok(());
         }
+        let max = sink.value_bytes_max();
         for draft in &drafts.list {
             let start = bytes.len();
             if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft {
@@ -70,6 +71,16 @@ impl Engine {
                     kind: self.store.kind(*kind).fact.name(),
                     detail: error.to_string(),
                 })?;
+            }
+            let (length, kind) = match draft {
+                Draft::Insert { kind, .. } | Draft::Update { kind, .. } => {
+                    (bytes.len() - start, self.store.kind(*kind).fact.name())
+                }
+                Draft::Emit(named) | Draft::SetGlobal(named) => (named.bytes.len(), named.name),
+                _ => (0, ""),
+            };
+            if length > max {
+                return Err(ChangeError::TooLong { kind, bytes: length, max });
             }
             ranges.push(start..bytes.len());
         }
