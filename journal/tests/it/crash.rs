@@ -1,7 +1,7 @@
 //! Crashes: after every I/O call of a run, with subsets of what was not synced, also in recovery.
 
-use steadfast_journal::testing::{Exhaustive, Fixed, Seeded, SimDisk};
 use steadfast_journal::WriteMode;
+use steadfast_journal::testing::{Exhaustive, Fixed, Seeded, SimDisk};
 
 use crate::world::{Crash, Setup, Violation, World};
 
