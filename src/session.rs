@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use steadfast_engine_core::ir::{Query, Ruleset};
 use steadfast_engine_core::{
-    ChangeError, Effect, Engine, Fact, FireOptions, Global, Handle, ReadError, Ref, Stage,
+    ChangeError, Effect, Engine, Fact, FireOptions, Global, Handle, Pending, ReadError, Ref, Stage,
 };
-use steadfast_wm::{CommitSeq, Digest, EffectKey, MatchId, Record, SafePoint, Seq, SessionId};
+use steadfast_wm::{CommitSeq, Digest, EffectKey, Record, SafePoint, SessionId};
 
 use crate::durable::{DurableBuilder, Recovery, Writer};
 use crate::error::{Error, Result};
@@ -364,8 +364,8 @@ impl Session {
         self.engine.fact_count()
     }
 
-    /// All pending matches in firing order, as of the last flush, with their triggers.
-    pub fn pending(&self) -> Vec<(MatchId, Seq)> {
+    /// All pending matches in firing order, as of the last flush.
+    pub fn pending(&self) -> Vec<Pending> {
         self.engine.pending()
     }
 

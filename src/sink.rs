@@ -49,7 +49,9 @@ impl ActionSink for Recorder {
     }
 
     fn value_bytes_max(&self) -> usize {
-        self.batch.as_ref().map_or(usize::MAX, |_| self.record_bytes_max.saturating_sub(ENVELOPE_BYTES))
+        self.batch
+            .as_ref()
+            .map_or(usize::MAX, |_| self.record_bytes_max.saturating_sub(ENVELOPE_BYTES))
     }
 
     fn wants_commit(&self) -> bool {

@@ -20,6 +20,7 @@ mod then;
 mod tms;
 mod trail;
 
+pub use agenda::Pending;
 pub use aggregate::{
     Aggregate, AggregateError, Average, Collect, Count, Extreme, Group, GroupSpec, GroupTable, Max,
     Mean, Min, Sum, Summand,
@@ -47,7 +48,7 @@ pub mod __macro {
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
         Absent, Comparison, Conditions, Exists, GroupPattern, Having, KeyJoin, OnError, Part,
-        Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Test,
+        Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience, Test,
     };
     pub use crate::key::{Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of};
     pub use crate::rows::Rows;

@@ -144,8 +144,8 @@ pub fn rebuild(
     for (name, version, bytes) in image.globals() {
         restoring.global(name.to_owned(), version, bytes);
     }
-    for (id, _, trigger) in image.pending() {
-        restoring.pending(id.clone(), trigger);
+    for (id, salience, trigger) in image.pending() {
+        restoring.pending(id.clone(), salience, trigger);
     }
     for (handle, by) in image.justifications() {
         restoring.justification(handle, by.clone());

@@ -37,7 +37,7 @@ pub(crate) fn fire(session: &mut Session) -> Vec<String> {
 /// The pending matches in firing order.
 pub(crate) fn pending(session: &mut Session) -> Vec<MatchId> {
     session.flush().expect("conditions that work");
-    session.pending().into_iter().map(|(id, _)| id).collect()
+    session.pending().into_iter().map(|pending| pending.id).collect()
 }
 
 /// A directory for one session, gone with the test.

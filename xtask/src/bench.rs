@@ -56,11 +56,7 @@ const BENCHES: &[Bench] = &[
         about: "the main example: in memory, journaled, recovered",
         run: run_program,
     },
-    Bench {
-        name: "join",
-        about: "joins against rule engines",
-        run: rules_peers::run,
-    },
+    Bench { name: "join", about: "joins against rule engines", run: rules_peers::run },
     Bench {
         name: "journal",
         about: "the journal against logs and stores",
@@ -71,10 +67,8 @@ const BENCHES: &[Bench] = &[
 /// Runs one bench, or all; writes the results under target/bench/.
 pub(crate) fn run(workspace: &Workspace, name: &str, quick: bool) -> Result<()> {
     let effort = if quick { Effort::Quick } else { Effort::Full };
-    let benches: Vec<_> = BENCHES
-        .iter()
-        .filter(|bench| name == "all" || bench.name == name)
-        .collect();
+    let benches: Vec<_> =
+        BENCHES.iter().filter(|bench| name == "all" || bench.name == name).collect();
     if benches.is_empty() {
         let names: Vec<_> = BENCHES.iter().map(|bench| bench.name).collect();
         bail!("no bench `{name}`; there are: {}, all", names.join(", "));
@@ -99,14 +93,7 @@ fn run_one(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<()> {
     measured.group_by_work();
     let machine = machine::Machine::this(workspace);
     let commit = machine::commit(workspace)?;
-    report::write(
-        &workspace.root,
-        bench.name,
-        effort,
-        &machine,
-        &commit,
-        &measured,
-    )?;
+    report::write(&workspace.root, bench.name, effort, &machine, &commit, &measured)?;
     println!("{}: {:.0} s", bench.name, start.elapsed().as_secs_f64());
     // The table is complete and written; wrong answers are still a failure.
     if !measured.refused.is_empty() {

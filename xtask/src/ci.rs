@@ -20,34 +20,17 @@ struct Job {
 }
 
 const fn job(name: &'static str, about: &'static str, run: fn(&Workspace) -> Result<()>) -> Job {
-    Job {
-        name,
-        about,
-        by_default: true,
-        run,
-    }
+    Job { name, about, by_default: true, run }
 }
 
 /// In the order in which a mistake is cheapest to find.
 const JOBS: &[Job] = &[
     job("fmt", "the sources are formatted", fmt),
-    job(
-        "tidy",
-        "layers, sizes, invariants, manifests, wording",
-        tidy::run,
-    ),
+    job("tidy", "layers, sizes, invariants, manifests, wording", tidy::run),
     job("xtask", "the checks find what is planted for them", xtask),
-    job(
-        "clippy",
-        "no warning in any target under any feature",
-        clippy,
-    ),
+    job("clippy", "no warning in any target under any feature", clippy),
     job("doc", "the documentation builds without a warning", doc),
-    job(
-        "examples",
-        "every example builds, the quick ones run",
-        examples::run,
-    ),
+    job("examples", "every example builds, the quick ones run", examples::run),
     job("bench-build", "the measuring programs build", bench_build),
     Job {
         name: "msrv",
@@ -59,21 +42,8 @@ const JOBS: &[Job] = &[
 
 /// Prints the jobs.
 pub(crate) fn list() {
-    for Job {
-        name,
-        about,
-        by_default,
-        ..
-    } in JOBS
-    {
-        println!(
-            "{name:<12} {about}{}",
-            if *by_default {
-                ""
-            } else {
-                " (only when named)"
-            }
-        );
+    for Job { name, about, by_default, .. } in JOBS {
+        println!("{name:<12} {about}{}", if *by_default { "" } else { " (only when named)" });
     }
 }
 
@@ -83,15 +53,9 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
         list();
         return Ok(());
     }
-    let jobs: Vec<_> = JOBS
-        .iter()
-        .filter(|job| name.map_or(job.by_default, |name| job.name == name))
-        .collect();
-    ensure!(
-        !jobs.is_empty(),
-        "no job `{}`; `cargo xtask list` shows them",
-        name.unwrap_or("")
-    );
+    let jobs: Vec<_> =
+        JOBS.iter().filter(|job| name.map_or(job.by_default, |name| job.name == name)).collect();
+    ensure!(!jobs.is_empty(), "no job `{}`; `cargo xtask list` shows them", name.unwrap_or(""));
     let mut results = Vec::new();
     for job in &jobs {
         println!("== {}: {}", job.name, job.about);
@@ -104,10 +68,7 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     }
     let failed = summarize(&results);
     if !failed.is_empty() {
-        bail!(
-            "ci: failed: {}; `cargo xtask ci JOB` repeats one",
-            failed.join(", ")
-        );
+        bail!("ci: failed: {}; `cargo xtask ci JOB` repeats one", failed.join(", "));
     }
     println!("ci: ok");
     Ok(())
@@ -120,11 +81,7 @@ fn summarize(results: &[(&'static str, Duration, bool)]) -> Vec<&'static str> {
         let state = if *ok { "ok" } else { "FAILED" };
         println!("{name:<12} {:>7.1} s  {state}", time.as_secs_f64());
     }
-    results
-        .iter()
-        .filter(|(_, _, ok)| !ok)
-        .map(|(name, ..)| *name)
-        .collect()
+    results.iter().filter(|(_, _, ok)| !ok).map(|(name, ..)| *name).collect()
 }
 
 fn fmt(workspace: &Workspace) -> Result<()> {
@@ -133,61 +90,30 @@ fn fmt(workspace: &Workspace) -> Result<()> {
 }
 
 fn xtask(workspace: &Workspace) -> Result<()> {
-    run_command(
-        workspace
-            .cargo()
-            .args(["test", "--locked", "--quiet", "--package", "xtask"]),
-    )
+    run_command(workspace.cargo().args(["test", "--locked", "--quiet", "--package", "xtask"]))
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {
-    let args = [
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-    ];
+    let args = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features"];
     run_command(workspace.cargo().args(args).args(["--", "-D", "warnings"]))
 }
 
 fn doc(workspace: &Workspace) -> Result<()> {
-    let args = [
-        "doc",
-        "--locked",
-        "--workspace",
-        "--no-deps",
-        "--all-features",
-    ];
-    run_command(
-        workspace
-            .cargo()
-            .args(args)
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )
+    let args = ["doc", "--locked", "--workspace", "--no-deps", "--all-features"];
+    run_command(workspace.cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn bench_build(workspace: &Workspace) -> Result<()> {
-    let args = [
-        "build",
-        "--locked",
-        "--package",
-        "steadfast-benches",
-        "--all-targets",
-    ];
+    let args = ["build", "--locked", "--package", "steadfast-benches", "--all-targets"];
     run_command(workspace.cargo().args(args))
 }
 
 fn msrv(workspace: &Workspace) -> Result<()> {
     let metadata = workspace.metadata()?;
-    let promised = metadata
-        .default_members()
-        .find_map(|package| package.rust_version.clone());
+    let promised = metadata.default_members().find_map(|package| package.rust_version.clone());
     let promised = promised.context("no library has a `rust-version`")?;
     let mut command = Command::new("rustup");
-    command
-        .current_dir(&workspace.root)
-        .args(["run", "--install", &promised, "cargo", "check"]);
+    command.current_dir(&workspace.root).args(["run", "--install", &promised, "cargo", "check"]);
     // Each compiler keeps its own artifacts, so that they do not throw out each other's.
     let target = format!("target/msrv-{promised}");
     run_command(command.args(["--locked", "--all-features", "--target-dir", &target]))
@@ -210,20 +136,13 @@ mod tests {
     fn unknown_job_is_an_error_that_says_where_to_look() {
         let workspace = Workspace::find().expect("tests run inside the repository");
         let error = run(&workspace, Some("nothing")).expect_err("there is no such job");
-        assert_eq!(
-            error.to_string(),
-            "no job `nothing`; `cargo xtask list` shows them"
-        );
+        assert_eq!(error.to_string(), "no job `nothing`; `cargo xtask list` shows them");
     }
 
     #[test]
     fn summary_names_the_jobs_that_failed() {
         let second = Duration::from_secs(1);
-        let failed = summarize(&[
-            ("a", second, true),
-            ("b", second, false),
-            ("c", second, false),
-        ]);
+        let failed = summarize(&[("a", second, true), ("b", second, false), ("c", second, false)]);
         assert_eq!(failed, ["b", "c"]);
     }
 }

@@ -25,25 +25,13 @@ impl Finding {
         why: &'static str,
         fix: &'static str,
     ) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            why,
-            fix,
-        }
+        Self { path: path.to_owned(), line, what: what.into(), why, fix }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            what,
-            why,
-            fix,
-        } = self;
+        let Self { path, line, what, why, fix } = self;
         write!(f, "{path}:{line}: {what}; {why}; fix: {fix}")
     }
 }
@@ -55,9 +43,6 @@ mod tests {
     #[test]
     fn finding_prints_where_what_why_and_how() {
         let finding = Finding::new("a/b.rs", 7, "a `todo!`", "it panics", "write it");
-        assert_eq!(
-            finding.to_string(),
-            "a/b.rs:7: a `todo!`; it panics; fix: write it"
-        );
+        assert_eq!(finding.to_string(), "a/b.rs:7: a `todo!`; it panics; fix: write it");
     }
 }

@@ -18,19 +18,12 @@ pub(crate) struct Lexed {
 
 /// Splits `text`.
 pub(crate) fn lex(text: &str) -> Lexed {
-    let mut lexer = Lexer {
-        rest: text,
-        lexed: Lexed::default(),
-        previous: ' ',
-    };
+    let mut lexer = Lexer { rest: text, lexed: Lexed::default(), previous: ' ' };
     while let Some(c) = lexer.rest.chars().next() {
         lexer.step(c);
     }
     let test_lines = test_lines(&lexer.lexed.code);
-    Lexed {
-        test_lines,
-        ..lexer.lexed
-    }
+    Lexed { test_lines, ..lexer.lexed }
 }
 
 struct Lexer<'a> {
@@ -71,12 +64,8 @@ impl Lexer<'_> {
         let (taken, rest) = self.rest.split_at(bytes);
         for c in taken.chars() {
             let blank = if c == '\n' { c } else { ' ' };
-            self.lexed
-                .code
-                .push(if part == Part::Code { c } else { blank });
-            self.lexed
-                .comments
-                .push(if part == Part::Comment { c } else { blank });
+            self.lexed.code.push(if part == Part::Code { c } else { blank });
+            self.lexed.comments.push(if part == Part::Comment { c } else { blank });
         }
         if part != Part::Code {
             self.previous = ' ';
@@ -109,18 +98,14 @@ fn block_comment_bytes(text: &str) -> usize {
 /// Length of a raw string literal (`r"…"`, `br#"…"#`, `cr"…"`) at the start of `text`.
 fn raw_string_bytes(text: &str) -> Option<usize> {
     let prefix = ["r", "br", "cr"].into_iter().find(|prefix| {
-        text.strip_prefix(prefix)
-            .is_some_and(|rest| rest.starts_with(['"', '#']))
+        text.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['"', '#']))
     })?;
     let rest = &text[prefix.len()..];
     let hashes = rest.len() - rest.trim_start_matches('#').len();
     let body = rest[hashes..].strip_prefix('"')?; // otherwise a raw identifier
     let close = format!("\"{}", "#".repeat(hashes));
     let start = prefix.len() + hashes + 1;
-    Some(
-        body.find(&close)
-            .map_or(text.len(), |end| start + end + close.len()),
-    )
+    Some(body.find(&close).map_or(text.len(), |end| start + end + close.len()))
 }
 
 fn quoted_bytes(text: &str) -> usize {
@@ -197,21 +182,13 @@ mod tests {
 
     #[test]
     fn literals_are_no_code_and_no_comment() {
-        check(
-            r#"a("// no", "\" x", b"y", '"', '\'', b'\\');"#,
-            "a( , , b , , , b );",
-            "",
-        );
+        check(r#"a("// no", "\" x", b"y", '"', '\'', b'\\');"#, "a( , , b , , , b );", "");
         check("a(r#\"x \" // y\"#, br\"z\\\");", "a( , );", "");
     }
 
     #[test]
     fn lifetime_is_no_character() {
-        check(
-            "fn f<'a>(x: &'a str) {} // 'b",
-            "fn f<'a>(x: &'a str) {}",
-            "// 'b",
-        );
+        check("fn f<'a>(x: &'a str) {} // 'b", "fn f<'a>(x: &'a str) {}", "// 'b");
     }
 
     #[test]

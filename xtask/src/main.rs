@@ -5,10 +5,7 @@
 //! of the sources.
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
-#![expect(
-    clippy::print_stderr,
-    reason = "progress and notes go to stderr, so stdout can be piped"
-)]
+#![expect(clippy::print_stderr, reason = "progress and notes go to stderr, so stdout can be piped")]
 
 mod bench;
 mod ci;

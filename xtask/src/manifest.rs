@@ -31,23 +31,13 @@ pub(crate) fn entries(text: &str) -> Vec<Entry> {
             open_brackets += bracket_balance(code);
         } else if code.is_empty() {
             // A blank line ends a comment's reach.
-            above = if comment.is_empty() {
-                String::new()
-            } else {
-                above + comment
-            };
+            above = if comment.is_empty() { String::new() } else { above + comment };
         } else if let Some(head) = code.strip_prefix('[') {
             head.trim_matches(['[', ']']).clone_into(&mut table);
             if let Some((parent, name)) = dependency_table(&table) {
                 let comment = std::mem::take(&mut above) + comment;
                 let (table, key) = (parent.to_owned(), name.to_owned());
-                entries.push(Entry {
-                    table,
-                    key,
-                    value: String::new(),
-                    line: i + 1,
-                    comment,
-                });
+                entries.push(Entry { table, key, value: String::new(), line: i + 1, comment });
             }
             above.clear();
         } else if let Some((key, value)) = code.split_once('=') {
@@ -55,13 +45,7 @@ pub(crate) fn entries(text: &str) -> Vec<Entry> {
             let comment = std::mem::take(&mut above) + comment;
             let value = value.trim().to_owned();
             open_brackets = bracket_balance(&value);
-            entries.push(Entry {
-                table: table.clone(),
-                key,
-                value,
-                line: i + 1,
-                comment,
-            });
+            entries.push(Entry { table: table.clone(), key, value, line: i + 1, comment });
         }
     }
     entries
@@ -69,18 +53,13 @@ pub(crate) fn entries(text: &str) -> Vec<Entry> {
 
 /// `dependencies.serde` is the table of one dependency.
 fn dependency_table(table: &str) -> Option<(&str, &str)> {
-    table
-        .rsplit_once('.')
-        .filter(|(parent, _)| is_dependency_table(parent))
+    table.rsplit_once('.').filter(|(parent, _)| is_dependency_table(parent))
 }
 
 /// Whether the entries of `table` are dependencies.
 pub(crate) fn is_dependency_table(table: &str) -> bool {
     let last = table.rsplit('.').next().unwrap_or(table);
-    matches!(
-        last,
-        "dependencies" | "dev-dependencies" | "build-dependencies"
-    )
+    matches!(last, "dependencies" | "dev-dependencies" | "build-dependencies")
 }
 
 /// The strings of an array value such as `["MIT", "ISC"]`.

@@ -46,23 +46,17 @@ pub(crate) struct Target {
 impl Metadata {
     /// The packages of this repository.
     pub(crate) fn ours(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_members.contains(&package.id))
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
     }
 
     /// The packages that a plain `cargo test` covers.
     pub(crate) fn default_members(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_default_members.contains(&package.id))
+        self.packages.iter().filter(|package| self.workspace_default_members.contains(&package.id))
     }
 
     /// The packages of others that the lock file holds.
     pub(crate) fn theirs(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| !self.workspace_members.contains(&package.id))
+        self.packages.iter().filter(|package| !self.workspace_members.contains(&package.id))
     }
 }
 
@@ -70,9 +64,6 @@ impl Package {
     /// Path of the manifest from `root`, with `/`.
     pub(crate) fn manifest(&self, root: &Path) -> String {
         let path = Path::new(&self.manifest_path);
-        path.strip_prefix(root)
-            .unwrap_or(path)
-            .to_string_lossy()
-            .replace('\\', "/")
+        path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
     }
 }

@@ -45,24 +45,11 @@ const SWEEPS: &[Sweep] = &[
 ];
 
 pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
-    let sweeps: Vec<_> = SWEEPS
-        .iter()
-        .filter(|s| name.is_none_or(|name| s.name == name))
-        .collect();
+    let sweeps: Vec<_> = SWEEPS.iter().filter(|s| name.is_none_or(|name| s.name == name)).collect();
     let names = || SWEEPS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
-    ensure!(
-        !sweeps.is_empty(),
-        "no sweep `{}`; there are: {}",
-        name.unwrap_or(""),
-        names()
-    );
+    ensure!(!sweeps.is_empty(), "no sweep `{}`; there are: {}", name.unwrap_or(""), names());
     let mut failed = Vec::new();
-    for Sweep {
-        name,
-        package,
-        about,
-    } in sweeps
-    {
+    for Sweep { name, package, about } in sweeps {
         println!("== {name}: {about}");
         let start = Instant::now();
         let args = ["test", "--locked", "--release", "--package", package];

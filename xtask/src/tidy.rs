@@ -29,14 +29,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         bail!("tidy has {} findings", findings.len());
     }
     if workspace::is_installed("cargo-deny") {
-        let checks = [
-            "deny",
-            "--all-features",
-            "check",
-            "bans",
-            "licenses",
-            "sources",
-        ];
+        let checks = ["deny", "--all-features", "check", "bans", "licenses", "sources"];
         workspace::run(workspace.cargo().args(checks))?;
     }
     if workspace::is_installed("typos") {

@@ -53,21 +53,11 @@ impl Tree {
     /// Reads what git tracks and what it would track, leaving out ignored files and data.
     pub(crate) fn read(root: &Path) -> Result<Self> {
         let output = Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(root)
             .output()
             .context("failed to run git ls-files")?;
-        ensure!(
-            output.status.success(),
-            "git ls-files failed: {}",
-            output.status
-        );
+        ensure!(output.status.success(), "git ls-files failed: {}", output.status);
         let names = String::from_utf8(output.stdout).context("git lists a name that is no text")?;
         let mut files = Vec::new();
         for name in names.split('\0').filter(|name| is_text(name)) {
@@ -88,12 +78,7 @@ impl Tree {
     /// A planted repository.
     #[cfg(test)]
     pub(crate) fn planted(files: &[(&str, &str)]) -> Self {
-        Self {
-            files: files
-                .iter()
-                .map(|(path, text)| File::new(path, (*text).into()))
-                .collect(),
-        }
+        Self { files: files.iter().map(|(path, text)| File::new(path, (*text).into())).collect() }
     }
 
     pub(crate) fn rust(&self) -> impl Iterator<Item = &File> {
@@ -107,16 +92,8 @@ impl Tree {
 
 impl File {
     fn new(path: &str, text: String) -> Self {
-        let lexed = if extension(path) == Some("rs") {
-            lex(&text)
-        } else {
-            Lexed::default()
-        };
-        Self {
-            path: path.to_owned(),
-            text,
-            lexed,
-        }
+        let lexed = if extension(path) == Some("rs") { lex(&text) } else { Lexed::default() };
+        Self { path: path.to_owned(), text, lexed }
     }
 
     pub(crate) fn has_extension(&self, extension: &str) -> bool {
@@ -139,30 +116,17 @@ impl File {
 
     /// Whether line `line` (from 1) belongs to a test.
     pub(crate) fn is_test_line(&self, line: usize) -> bool {
-        self.is_test()
-            || self
-                .lexed
-                .test_lines
-                .iter()
-                .any(|range| range.contains(&line))
+        self.is_test() || self.lexed.test_lines.iter().any(|range| range.contains(&line))
     }
 
     /// Lines of code with comments and the insides of literals blanked, numbered from 1.
     pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.lexed
-            .code
-            .lines()
-            .enumerate()
-            .map(|(i, line)| (i + 1, line))
+        self.lexed.code.lines().enumerate().map(|(i, line)| (i + 1, line))
     }
 
     /// Lines with everything but comments blanked, numbered from 1.
     pub(crate) fn comment_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.lexed
-            .comments
-            .lines()
-            .enumerate()
-            .map(|(i, line)| (i + 1, line))
+        self.lexed.comments.lines().enumerate().map(|(i, line)| (i + 1, line))
     }
 
     /// Lines as written, numbered from 1.
@@ -201,13 +165,7 @@ mod tests {
 
     #[test]
     fn text_files_are_known_by_extension_or_name() {
-        for path in [
-            "a/b.rs",
-            "Cargo.lock",
-            "LICENSE-MIT",
-            ".ci/run",
-            "x/.gitignore",
-        ] {
+        for path in ["a/b.rs", "Cargo.lock", "LICENSE-MIT", ".ci/run", "x/.gitignore"] {
             assert!(is_text(path), "{path}");
         }
         for path in ["a/flights.csv", "golden/v1/seg.jnl", "logo.png"] {

@@ -21,17 +21,9 @@ impl Workspace {
     pub(crate) fn find() -> Result<Self> {
         let manifest = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = manifest
-            .parent()
-            .context("the manifest of xtask has no parent directory")?;
-        ensure!(
-            root.join("Cargo.toml").is_file(),
-            "no Cargo.toml in {}",
-            root.display()
-        );
-        Ok(Self {
-            root: root.to_owned(),
-        })
+        let root = manifest.parent().context("the manifest of xtask has no parent directory")?;
+        ensure!(root.join("Cargo.toml").is_file(), "no Cargo.toml in {}", root.display());
+        Ok(Self { root: root.to_owned() })
     }
 
     /// `cargo`, to be run at the root.
@@ -42,10 +34,7 @@ impl Workspace {
     }
 
     pub(crate) fn metadata(&self) -> Result<Metadata> {
-        let text = output(
-            self.cargo()
-                .args(["metadata", "--format-version", "1", "--locked"]),
-        )?;
+        let text = output(self.cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
         serde_json::from_str(&text).context("cargo metadata answers in an unknown shape")
     }
 
@@ -58,9 +47,7 @@ impl Workspace {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = display(command);
     eprintln!("$ {line}");
-    let status = command
-        .status()
-        .with_context(|| format!("failed to start `{line}`"))?;
+    let status = command.status().with_context(|| format!("failed to start `{line}`"))?;
     ensure!(status.success(), "`{line}`: {status}");
     Ok(())
 }
@@ -68,15 +55,9 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs `command` and returns what it prints on stdout.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = display(command);
-    let output = command
-        .output()
-        .with_context(|| format!("failed to start `{line}`"))?;
+    let output = command.output().with_context(|| format!("failed to start `{line}`"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "`{line}`: {}\n{stderr}",
-        output.status
-    );
+    ensure!(output.status.success(), "`{line}`: {}\n{stderr}", output.status);
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` prints no text"))
 }
 
@@ -116,15 +97,9 @@ fn is_file(dir: &Path, program: &str, end: &str) -> bool {
 /// The command as one would type it.
 pub(crate) fn display(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let program = program
-        .file_name()
-        .unwrap_or(command.get_program())
-        .to_string_lossy();
+    let program = program.file_name().unwrap_or(command.get_program()).to_string_lossy();
     let args = command.get_args().map(|arg| arg.to_string_lossy());
-    std::iter::once(program)
-        .chain(args)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(program).chain(args).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -141,10 +116,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn program_that_hangs_is_killed() {
-        let mut child = Command::new("sleep")
-            .arg("1000")
-            .spawn()
-            .expect("sleep is there");
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep is there");
         let error = wait_within(&mut child, Duration::ZERO).expect_err("it sleeps longer");
         assert_eq!(error.to_string(), "still ran after 0 s");
     }

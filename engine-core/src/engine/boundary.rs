@@ -1,8 +1,11 @@
 //! Commit boundaries: what the journal must hold beside the operations themselves.
 
-use steadfast_wm::{CommitSeq, MatchId, Record, RuleManifest, RulesetManifest, SafePoint};
+use std::cmp::Reverse;
+
+use steadfast_wm::{CommitSeq, Record, RuleManifest, RulesetManifest, SafePoint};
 
 use super::Engine;
+use crate::agenda::{Pending, Queued};
 use crate::ir::Ruleset;
 use crate::sink::ActionSink;
 
@@ -27,8 +30,7 @@ impl Engine {
             for token in change.left {
                 sink.record(&Record::Withdrawn { by: self.match_id(rule, token) });
             }
-            let salience = self.infos[rule].salience;
-            for (token, trigger) in change.entered {
+            for Queued { token, salience, trigger } in change.entered {
                 let by = self.match_id(rule, token);
                 sink.record(&Record::Pending { by, salience, trigger });
             }
@@ -42,17 +44,16 @@ impl Engine {
         *self.effects.get()
     }
 
-    /// All pending matches in firing order with their triggers.
-    pub fn pending(&self) -> Vec<(MatchId, steadfast_wm::Seq)> {
+    /// All pending matches in firing order.
+    pub fn pending(&self) -> Vec<Pending> {
         let mut pending = Vec::new();
-        for &rule in self.ranks.in_order() {
-            let terminal = &self.rules[rule as usize].terminal;
-            pending.extend(
-                terminal
-                    .in_order()
-                    .map(|(token, trigger)| (self.match_id(rule as usize, token), trigger)),
-            );
+        for (at, rule) in self.rules.iter().enumerate() {
+            pending.extend(rule.terminal.in_order().map(|Queued { token, salience, trigger }| {
+                Pending { id: self.match_id(at, token), salience, trigger }
+            }));
         }
+        // Stable: of equal salience the earlier rule first, and within a rule as queued.
+        pending.sort_by_key(|pending| Reverse(pending.salience));
         pending
     }
 

@@ -3,6 +3,7 @@
 use steadfast_wm::{Digest, Digester, FactHandle, MatchId, Member};
 
 use super::Engine;
+use crate::agenda::Pending;
 use crate::network::Node;
 use crate::store::{Change, Place};
 
@@ -83,8 +84,9 @@ impl Engine {
 
     fn digest_pending(&self, digester: &mut Digester) {
         digester.section("pending");
-        for (id, trigger) in self.pending() {
+        for Pending { id, salience, trigger } in self.pending() {
             digest_match(digester, &id);
+            digester.bytes(&salience.to_le_bytes());
             digester.number(trigger.get());
         }
     }

@@ -11,7 +11,7 @@ use crate::error::{EvaluateError, Failure, FireError};
 use crate::ir::OnError;
 use crate::sink::ActionSink;
 use crate::stage::Stage;
-use crate::then::{Row, Then};
+use crate::then::Then;
 
 /// How far a run of firings may go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,24 +153,16 @@ impl Engine {
         firing: &Firing,
         drafts: &mut crate::stage::Drafts,
     ) -> Result<(), Failure> {
-        let state = &self.rules[firing.rule];
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
-        let sources = state.net.sources(&self.store);
-        let slots = state.net.terminal().row(firing.token);
-        let row = Row::new(
-            sources.as_slice(),
-            slots,
-            (&self.store, state.net.positions()),
-            self.fingerprint,
-        );
         let clock = *self.clock.get();
         let stage = Stage::new(&self.store, &self.globals, drafts, self.fingerprint, clock);
         let mut then = Then::new(stage);
         let consequence = &self.infos[firing.rule].consequence;
         // INV-47: after an error or a panic nothing that the consequence touched is used, since its
         // changes are only drafts.
-        match catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then))) {
+        let run = || self.with_row(firing.rule, firing.token, |row| consequence(row, &mut then));
+        match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::Error(error)),
             Err(panic) => Err(Failure::Panic(panic_message(panic.as_ref()))),
@@ -187,8 +179,8 @@ impl Engine {
         let issuer = Some(self.infos[firing.rule].tag);
         let state = &mut self.rules[firing.rule];
         state.terminal.dequeue(self.scope, firing.token);
-        let active = state.terminal.has_pending();
-        self.ranks.set_active(u32::try_from(firing.rule).expect("few rules"), active);
+        let best = state.terminal.best_salience();
+        self.ranks.set(u32::try_from(firing.rule).expect("few rules"), best);
         let mut counters = *self.counters.get();
         counters.firings += 1;
         self.counters.set(self.scope, counters);

@@ -11,6 +11,7 @@ use super::{Engine, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::fact::FieldMask;
+use crate::ir::Salience;
 use crate::network::{Flush, alone};
 use crate::rows::Rows;
 use crate::sink::ActionSink;
@@ -415,13 +416,22 @@ impl Engine {
         let net = &rule.net;
         let members: &dyn Fn(u32) -> Vec<Member> = &|token| net.members(&self.store, token);
         queued.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1))));
-        for (trigger, token) in queued {
-            rule.terminal.enqueue(self.scope, token, trigger);
-        }
-        let active = rule.terminal.has_pending();
-        self.ranks.set_active(u32::try_from(at).expect("few rules"), active);
+        self.enqueue(at, queued);
         touched.clear();
         self.scratch.matches[at].touched = touched;
+    }
+
+    /// Makes matches of one rule pending, given in the order of triggers and members.
+    pub(super) fn enqueue(&mut self, at: usize, matches: impl IntoIterator<Item = (u64, u32)>) {
+        for (trigger, token) in matches {
+            let salience = match &self.infos[at].salience {
+                Salience::Fixed(salience) => *salience,
+                Salience::Of { evaluate, .. } => self.with_row(at, token, |row| evaluate(row)),
+            };
+            self.rules[at].terminal.enqueue(self.scope, token, trigger, salience);
+        }
+        let best = self.rules[at].terminal.best_salience();
+        self.ranks.set(u32::try_from(at).expect("few rules"), best);
     }
 }
 

@@ -21,13 +21,13 @@ use crate::agenda::{Ranks, Terminal};
 use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
-use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError};
+use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience};
 use crate::network::alpha::{Alpha, Input};
 use crate::network::{Buffers, Net, Node, compile};
 use crate::sink::ActionSink;
 use crate::stage::{Drafts, Stage};
 use crate::store::{Op, Store};
-use crate::then::Ref;
+use crate::then::{Ref, Row};
 use crate::tms::Supports;
 use crate::trail::{Cell, Column, Scope, trailed};
 
@@ -47,7 +47,7 @@ trailed!(RuleState { net, terminal, planted });
 pub(crate) struct RuleInfo {
     pub(crate) path: String,
     pub(crate) tag: RuleTag,
-    pub(crate) salience: i32,
+    pub(crate) salience: Salience,
     pub(crate) on_error: OnError,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
@@ -160,7 +160,11 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Self {
         let counters = Counters { next_handle: 1, next_seq: 1, firings: 0, random: 0 };
-        let saliences: Vec<i32> = ruleset.rules().iter().map(|rule| rule.salience).collect();
+        let saliences = ruleset.rules().iter().map(|rule| match rule.salience {
+            Salience::Fixed(salience) => Some(salience),
+            Salience::Of { .. } => None,
+        });
+        let saliences: Vec<Option<i32>> = saliences.collect();
         let mut engine = Self {
             scope: Scope::NONE,
             session,
@@ -225,13 +229,13 @@ impl Engine {
         }
         self.rules.push(RuleState {
             net,
-            terminal: Terminal::default(),
+            terminal: Terminal::new(matches!(rule.salience, Salience::Of { .. })),
             planted: Cell::new(false),
         });
         self.infos.push(RuleInfo {
             path: rule.path.clone(),
             tag,
-            salience: rule.salience,
+            salience: rule.salience.clone(),
             on_error: rule.on_error,
             consequence: rule.consequence.clone(),
             is_query,
@@ -371,14 +375,21 @@ impl Engine {
         let mut matches: Vec<(Vec<Member>, u32)> =
             rule.net.terminal().live().map(|token| (self.members(at, token), token)).collect();
         matches.sort_unstable();
-        let sources = rule.net.sources(&self.store);
-        let rows = matches.into_iter().map(|(_, token)| {
-            let slots = rule.net.terminal().row(token);
-            let positions = (&self.store, rule.net.positions());
-            let row = crate::then::Row::new(sources.as_slice(), slots, positions, self.fingerprint);
-            Q::output(&row)
-        });
-        Some(rows.collect())
+        Some(matches.into_iter().map(|(_, token)| self.with_row(at, token, Q::output)).collect())
+    }
+
+    /// Shows a match to code of the user.
+    pub(crate) fn with_row<R>(
+        &self,
+        rule: usize,
+        token: u32,
+        look: impl FnOnce(&Row<'_>) -> R,
+    ) -> R {
+        let net = &self.rules[rule].net;
+        let sources = net.sources(&self.store);
+        let positions = (&self.store, net.positions());
+        let slots = net.terminal().row(token);
+        look(&Row::new(sources.as_slice(), slots, positions, self.fingerprint))
     }
 
     /// INV-41: every operation has a number of its own, above all before it.

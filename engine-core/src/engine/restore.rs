@@ -11,9 +11,10 @@ use steadfast_wm::{
 };
 
 use super::Engine;
+use crate::agenda::Pending;
 use crate::error::{EvaluateError, RestoreError};
 use crate::fact::FieldMask;
-use crate::ir::Ruleset;
+use crate::ir::{Ruleset, Salience};
 use crate::sink::{ActionSink, Discard};
 use crate::store::{Birth, Place};
 use crate::tms::{NO_RULE, start_believing};
@@ -118,7 +119,7 @@ pub struct Restoring {
     ruleset: Ruleset,
     options: RestoreOptions,
     unknown: BTreeMap<TypeTag, u64>,
-    pending: Vec<(MatchId, Seq)>,
+    pending: Vec<Pending>,
     justifications: Vec<(FactHandle, MatchId)>,
 }
 
@@ -181,8 +182,8 @@ impl Restoring {
     }
 
     /// Says that a match is pending.
-    pub fn pending(&mut self, id: MatchId, trigger: Seq) {
-        self.pending.push((id, trigger));
+    pub fn pending(&mut self, id: MatchId, salience: i32, trigger: Seq) {
+        self.pending.push(Pending { id, salience, trigger });
     }
 
     /// Says that a match supports a fact.
@@ -228,7 +229,7 @@ impl Restoring {
 
     /// Tokens of the rules that pending matches and justifications name, by identity.
     fn identities(&self) -> BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)> {
-        let pending = self.pending.iter().map(|(id, _)| id.rule);
+        let pending = self.pending.iter().map(|pending| pending.id.rule);
         let named: BTreeSet<RuleTag> =
             pending.chain(self.justifications.iter().map(|(_, id)| id.rule)).collect();
         let engine = &self.engine;
@@ -247,10 +248,10 @@ impl Restoring {
     fn restore_pending(&mut self, identities: &Identities) -> Result<Vec<MatchId>, RestoreError> {
         let mut found: BTreeMap<usize, Vec<Found<'_>>> = BTreeMap::new();
         let mut dropped = Vec::new();
-        for (id, trigger) in &self.pending {
+        for Pending { id, salience, trigger } in &self.pending {
             match find(identities, id) {
                 Some((rule, members, token)) => {
-                    found.entry(rule).or_default().push((*trigger, members, token));
+                    found.entry(rule).or_default().push((*trigger, members, (token, *salience)));
                 }
                 None if self.is_unchanged(id.rule) => {
                     return Err(inconsistent(format!("pending match {id:?} does not match")));
@@ -262,12 +263,17 @@ impl Restoring {
         for (rule, mut matches) in found {
             matches.sort_unstable();
             let terminal = &mut engine.rules[rule].terminal;
-            for (trigger, _, token) in matches {
-                terminal.enqueue(engine.scope, token, trigger.get());
+            for (trigger, _, (token, journaled)) in matches {
+                // INV-60: a salience of the match's own is the journaled one.
+                let salience = match &engine.infos[rule].salience {
+                    Salience::Fixed(salience) => *salience,
+                    Salience::Of { .. } => journaled,
+                };
+                terminal.enqueue(engine.scope, token, trigger.get(), salience);
             }
             terminal.mark_journaled(engine.scope);
-            let active = terminal.has_pending();
-            engine.ranks.set_active(u32::try_from(rule).expect("few rules"), active);
+            let best = terminal.best_salience();
+            engine.ranks.set(u32::try_from(rule).expect("few rules"), best);
         }
         Ok(dropped)
     }
@@ -350,7 +356,8 @@ impl Restoring {
                 }
             };
             if rearm {
-                engine.rearm_all(at, seq);
+                let armed = catch_unwind(AssertUnwindSafe(|| engine.rearm_all(at, seq)));
+                armed.map_err(|panic| condition_panicked(panic.as_ref()))?;
             }
         }
         for (handle, id, support) in orphans {
@@ -365,7 +372,7 @@ impl Restoring {
 }
 
 /// A pending match in the order in which it is queued.
-type Found<'a> = (Seq, &'a [Member], u32);
+type Found<'a> = (Seq, &'a [Member], (u32, i32));
 
 type Identities = BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)>;
 
@@ -483,12 +490,7 @@ impl Engine {
             .map(|token| (self.members(rule, token), token))
             .collect();
         matches.sort_unstable();
-        let terminal = &mut self.rules[rule].terminal;
-        for (_, token) in matches {
-            terminal.enqueue(self.scope, token, trigger.get());
-        }
-        let active = terminal.has_pending();
-        self.ranks.set_active(u32::try_from(rule).expect("few rules"), active);
+        self.enqueue(rule, matches.into_iter().map(|(_, token)| (trigger.get(), token)));
     }
 
     /// Stages an operation again under its own number.

@@ -55,7 +55,7 @@ impl Engine {
         self.scope = scope.outer();
         for (at, rule) in (0..).zip(&self.rules) {
             if !self.infos[at as usize].is_query {
-                self.ranks.set_active(at, rule.terminal.has_pending());
+                self.ranks.set(at, rule.terminal.best_salience());
             }
         }
         if !self.scope.is_open() {

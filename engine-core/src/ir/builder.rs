@@ -15,7 +15,7 @@ use crate::aggregate::{Aggregate, Group, GroupSpec};
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
     Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, OnError, OrderFn, Part, Pattern,
-    RangeJoin, RuleDef, Test, TestFn,
+    RangeJoin, RuleDef, Salience, Test, TestFn,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -107,7 +107,7 @@ impl<G: 'static> GroupVar<G> {
 #[derive(Debug)]
 pub struct RuleBuilder {
     path: String,
-    salience: i32,
+    salience: Salience,
     on_error: OnError,
     parts: Vec<Part>,
     makes: Vec<FactType>,
@@ -125,7 +125,7 @@ impl RuleBuilder {
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
-            salience: 0,
+            salience: Salience::Fixed(0),
             on_error: OnError::Abort,
             parts: Vec::new(),
             makes: Vec::new(),
@@ -136,7 +136,21 @@ impl RuleBuilder {
     /// Sets the salience; 0 without.
     #[must_use]
     pub fn salience(mut self, salience: i32) -> Self {
-        self.salience = salience;
+        self.salience = Salience::Fixed(salience);
+        self
+    }
+
+    /// Gives each match a salience of its own.
+    ///
+    /// It is computed when a flush makes the match pending, and again with each new trigger; the fields
+    /// that it reads re-arm nothing by themselves. It must not panic: that stops the session.
+    #[must_use]
+    pub fn salience_of(
+        mut self,
+        text: &str,
+        salience: impl Fn(&Row<'_>) -> i32 + Send + Sync + 'static,
+    ) -> Self {
+        self.salience = Salience::Of { text: text.to_owned(), evaluate: Arc::new(salience) };
         self
     }
 
@@ -410,7 +424,7 @@ impl RuleBuilder {
         self,
         consequence: impl Fn(&Row<'_>, &mut Then<'_>) -> RuleResult + Send + Sync + 'static,
     ) -> RuleDef {
-        let text = format!("{:?} {}", self.parts, self.salience);
+        let text = format!("{:?} {:?}", self.parts, self.salience);
         let consequence: ConsequenceFn = Arc::new(consequence);
         RuleDef {
             conditions_digest: Digest::of(text.as_bytes()),

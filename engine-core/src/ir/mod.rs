@@ -36,6 +36,8 @@ pub type TestFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<bool>) + Send + Sync>;
 pub type KeyFn = Arc<dyn Fn(&Rows<'_>, &mut Codes) + Send + Sync>;
 /// Computes the order code of each row of a batch.
 pub type OrderFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<u64>) + Send + Sync>;
+/// Computes the salience of a match.
+pub type SalienceFn = Arc<dyn Fn(&Row<'_>) -> i32 + Send + Sync>;
 /// What a rule does when it fires.
 pub type ConsequenceFn = Arc<dyn Fn(&Row<'_>, &mut Then<'_>) -> RuleResult + Send + Sync>;
 
@@ -167,13 +169,36 @@ pub enum OnError {
     Skip,
 }
 
+/// How early the matches of a rule fire: those of higher salience first.
+#[derive(Clone)]
+pub enum Salience {
+    /// The same for all matches.
+    Fixed(i32),
+    /// One for each match: computed when a flush makes it pending, and again with each new trigger.
+    Of {
+        /// The expression as written.
+        text: String,
+        /// The expression itself.
+        evaluate: SalienceFn,
+    },
+}
+
+impl fmt::Debug for Salience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(salience) => salience.fmt(f),
+            Self::Of { text, .. } => f.write_str(text),
+        }
+    }
+}
+
 /// A rule.
 #[derive(Clone)]
 pub struct RuleDef {
     /// Its path: unique in a ruleset, stable over versions.
     pub path: String,
-    /// Rules of higher salience fire first.
-    pub salience: i32,
+    /// How early its matches fire.
+    pub salience: Salience,
     /// What a failing consequence means.
     pub on_error: OnError,
     /// Its left-hand side.
@@ -227,7 +252,7 @@ impl RuleDef {
 
 impl fmt::Debug for RuleDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {} (salience {})", self.path, self.salience)?;
+        write!(f, "rule {} (salience {:?})", self.path, self.salience)?;
         self.parts.iter().try_for_each(|part| write!(f, "\n  {part:?}"))
     }
 }

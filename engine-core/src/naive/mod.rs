@@ -20,7 +20,7 @@ use steadfast_wm::{FactHandle, Member, RuleTag, Seq};
 
 use crate::fact::FieldMask;
 use crate::globals::Globals;
-use crate::ir::{OnError, RuleDef, Ruleset};
+use crate::ir::{OnError, RuleDef, Ruleset, Salience};
 use crate::stage::{Draft, Drafts, Stage};
 use crate::store::{Birth, Change, Place, Store};
 use crate::then::{Row, Then};
@@ -53,7 +53,8 @@ pub(super) struct Naive {
     evaluated: bool,
     matches: BTreeMap<Id, Matched>,
     groups: Groups,
-    pub(super) pending: BTreeMap<Id, u64>,
+    /// With salience and trigger.
+    pub(super) pending: BTreeMap<Id, (i32, u64)>,
     pub(super) supports: BTreeMap<FactHandle, BTreeSet<Id>>,
     /// What fired: rule, members, trigger.
     pub(super) trace: Vec<(Id, u64)>,
@@ -247,10 +248,9 @@ impl Naive {
             let created = !self.matches.contains_key(id) || lost.contains(id);
             let (rearm, any) = self.touch(id, matched, &groups);
             let fallback = if self.evaluated { self.next_seq - 1 } else { 1 };
-            if created {
-                self.pending.insert(id.clone(), any.unwrap_or(fallback));
-            } else if rearm {
-                self.pending.insert(id.clone(), any.unwrap());
+            if created || rearm {
+                let salience = self.salience(id.0, matched);
+                self.pending.insert(id.clone(), (salience, any.unwrap_or(fallback)));
             }
         }
         self.matches = matches;
@@ -328,10 +328,10 @@ impl Naive {
     pub(super) fn fire(&mut self, limit: u64) {
         self.flush();
         for _ in 0..limit {
-            let order = |(id, trigger): &(&Id, &u64)| {
-                (std::cmp::Reverse(self.rules[id.0].salience), id.0, **trigger, id.1.clone())
+            let order = |(id, (salience, trigger)): &(&Id, &(i32, u64))| {
+                (std::cmp::Reverse(*salience), id.0, *trigger, id.1.clone())
             };
-            let Some((id, trigger)) = self.pending.iter().min_by_key(order) else { break };
+            let Some((id, (_, trigger))) = self.pending.iter().min_by_key(order) else { break };
             let (id, trigger) = (id.clone(), *trigger);
             let mut drafts = std::mem::take(&mut self.drafts);
             let outcome = self.consequence(&id, &mut drafts);
@@ -351,6 +351,17 @@ impl Naive {
             self.flush();
             if halt {
                 break;
+            }
+        }
+    }
+
+    fn salience(&self, rule: usize, matched: &Matched) -> i32 {
+        match &self.rules[rule].salience {
+            Salience::Fixed(salience) => *salience,
+            Salience::Of { evaluate, .. } => {
+                let sources = matched.sources.resolve(&self.store);
+                let kinds = matched.sources.kinds();
+                evaluate(&Row::new(&sources, &matched.row, (&self.store, &kinds), 7))
             }
         }
     }

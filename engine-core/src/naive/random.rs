@@ -116,7 +116,8 @@ pub(super) enum Action {
 /// A rule to be built.
 #[derive(Clone, Debug)]
 pub struct RuleSpec {
-    salience: i32,
+    /// None is one for each match: the value of its first fact.
+    salience: Option<i32>,
     skip: bool,
     parts: Vec<PartSpec>,
     action: Action,
@@ -176,7 +177,8 @@ fn action() -> impl Strategy<Value = Action> {
 /// One to three rules of one to three parts.
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let parts = prop::collection::vec(part(), 1..4);
-    let rule = (-1..3_i32, any::<bool>(), parts, action())
+    let salience = prop::option::weighted(0.7, -1..3_i32);
+    let rule = (salience, any::<bool>(), parts, action())
         .prop_map(|(salience, skip, parts, action)| RuleSpec { salience, skip, parts, action });
     prop::collection::vec(rule, 1..4)
 }
@@ -208,6 +210,17 @@ enum Last {
     A(Var<A>),
     B(Var<B>),
     L(Var<L>),
+}
+
+impl Last {
+    fn v(self, row: &super::api::Row<'_>) -> i32 {
+        let value = match self {
+            Self::A(var) => var.of(row).v,
+            Self::B(var) => var.of(row).v,
+            Self::L(var) => var.of(row).v,
+        };
+        i32::try_from(value).expect("a few values")
+    }
 }
 
 fn constrain<T: Row3>(
@@ -259,8 +272,7 @@ fn join<T: Row3, U: Row3>(
 
 fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
     let on_error = if spec.skip { OnError::Skip } else { OnError::Abort };
-    let mut builder =
-        RuleBuilder::new(format!("random::r{at}")).salience(spec.salience).on_error(on_error);
+    let mut builder = RuleBuilder::new(format!("random::r{at}")).on_error(on_error);
     let mut last = None;
     let mut first = None;
     for part in &spec.parts {
@@ -303,6 +315,11 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
             }
         }
     }
+    let builder = match (spec.salience, first) {
+        (Some(salience), _) => builder.salience(salience),
+        (None, Some(first)) => builder.salience_of("v", move |row| first.v(row)),
+        (None, None) => builder,
+    };
     let action = spec.action;
     builder.then(move |row, cx| match first {
         Some(Last::A(var)) => act(action, var.reference(row), cx),

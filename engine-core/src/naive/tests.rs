@@ -30,8 +30,11 @@ fn id_of(id: &MatchId) -> Id {
 
 fn same(engine: &Engine, naive: &Naive) -> Result<(), TestCaseError> {
     prop_assert_eq!(facts_of(&engine.store), naive.facts(), "facts");
-    let pending: std::collections::BTreeMap<Id, u64> =
-        engine.pending().iter().map(|(id, seq)| (id_of(id), seq.get())).collect();
+    let pending: std::collections::BTreeMap<Id, (i32, u64)> = engine
+        .pending()
+        .iter()
+        .map(|it| (id_of(&it.id), (it.salience, it.trigger.get())))
+        .collect();
     prop_assert_eq!(&pending, &naive.pending, "pending");
     let supports: Vec<(u64, Id)> =
         engine.justifications().iter().map(|(fact, id)| (fact.get(), id_of(id))).collect();

@@ -139,3 +139,48 @@ fn what_was_skipped_is_used_up_and_what_is_drawn_by_chance_is_drawn_alike() {
         ],
     );
 }
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Ticket {
+    id: u64,
+    urgency: i32,
+    open: bool,
+}
+
+fn ticket(id: u64, urgency: i32) -> Ticket {
+    Ticket { id, urgency, open: true }
+}
+
+#[rule(salience = t.urgency)]
+fn work(#[when(t.open)] t: &Ticket) {
+    say(format!("work {} {}", t.id, t.urgency));
+}
+
+#[rule(salience = 5)]
+fn look(t: &Ticket) {
+    say(format!("look {}", t.id));
+}
+
+ruleset!(tickets = 1: work, look);
+
+/// The urgency of a pending match is the one that it had when it became pending, which its facts do
+/// not tell any more: only the journal does.
+#[test]
+fn saliences_of_matches_are_kept() {
+    survives(
+        tickets,
+        &[
+            step("tickets", |w| w.insert("a", ticket(1, 9)), []),
+            step("tickets", |w| w.insert("b", ticket(2, 5)), []),
+            step("tickets", |w| w.insert("c", ticket(3, 7)), []),
+            step("fire", |w| w.fire_some(1), ["work 1 9"]),
+            step("less urgent", |w| w.update("c", |t: &mut Ticket| t.urgency = 0), []),
+            step("more urgent", |w| w.update("b", |t: &mut Ticket| t.urgency = 8), []),
+            step("flush", World::flush, []),
+            step("fire", |w| w.fire_some(1), ["work 3 0"]),
+            step("still as urgent as it was", |w| w.fire_some(2), ["work 2 8", "look 1"]),
+            step("touched", |w| w.session.touch(w.held::<Ticket>("a")).unwrap(), []),
+            step("fire", World::fire, ["work 1 9", "look 2", "look 3", "look 1"]),
+        ],
+    );
+}

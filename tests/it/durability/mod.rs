@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use steadfast::prelude::*;
-use steadfast::{CommitSeq, Digest, MatchId, Ruleset, Seq};
+use steadfast::{CommitSeq, Digest, Pending, Ruleset};
 
 use crate::support::{Disk, said};
 
@@ -88,7 +88,7 @@ fn step(
 #[derive(PartialEq, Debug)]
 struct Sight {
     digest: Digest,
-    pending: Vec<(MatchId, Seq)>,
+    pending: Vec<Pending>,
     facts: u64,
     commit: CommitSeq,
     now: i64,

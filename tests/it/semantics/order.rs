@@ -128,6 +128,90 @@ fn s05_the_least_salience_is_legal_and_fires_last() {
 }
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Call {
+    id: u64,
+    floor: i32,
+    from: String,
+}
+
+fn call(id: u64, floor: i32, from: &str) -> Call {
+    Call { id, floor, from: from.to_owned() }
+}
+
+const LOBBY: i32 = 2;
+
+/// The salience reads `floor`, which no condition reads.
+#[rule(salience = 10 - c.floor)]
+fn serve(#[when(c.from != "nobody")] c: &Call) {
+    say(format!("serve {} at {}", c.id, c.floor));
+}
+
+#[rule(salience = LOBBY + 5)]
+fn greet(c: &Call) {
+    say(format!("greet {}", c.id));
+}
+
+/// By how many of one caller there are.
+#[rule(salience = i32::try_from(g.0).unwrap_or(i32::MAX))]
+fn crowd(
+    #[group_by(c.from.clone())]
+    #[aggregate(count())]
+    g: Group<Call, String, (u64,)>,
+) {
+    say(format!("crowd {} of {}", g.0, g.key));
+}
+
+ruleset!(lifts = 1: crowd, serve, greet);
+
+#[test]
+fn s06_a_match_may_have_a_salience_of_its_own() {
+    let mut session = memory(lifts());
+    for call in [call(1, 8, "ann"), call(2, 3, "bob"), call(3, 0, "ann"), call(4, 8, "bob")] {
+        session.insert(call).unwrap();
+    }
+    let expected = [
+        "serve 3 at 0", // 10
+        "serve 2 at 3", // 7, and an earlier rule than `greet`
+        "greet 1",
+        "greet 2",
+        "greet 3",
+        "greet 4",
+        // 2: an earlier rule goes first; its matches by trigger: the highest number of a member.
+        "crowd 2 of ann",
+        "crowd 2 of bob",
+        "serve 1 at 8",
+        "serve 4 at 8",
+    ];
+    assert_eq!(fire(&mut session), expected);
+}
+
+#[test]
+fn s06_it_is_computed_anew_with_each_trigger_and_not_between_them() {
+    let mut session = memory(lifts());
+    let first = session.insert(call(1, 8, "ann")).unwrap();
+    session.insert(call(2, 7, "bob")).unwrap();
+    let serve = |session: &mut Session| {
+        let all = fire(session).into_iter();
+        all.filter(|said| said.starts_with("serve")).collect::<Vec<_>>()
+    };
+    session.flush().unwrap();
+    // Nothing that counts for the rule: the match keeps its trigger and its salience.
+    session.update(first, |call| call.floor = 0).unwrap();
+    session.flush().unwrap();
+    let saliences = |session: &Session| {
+        let pending = session.pending().into_iter();
+        pending.map(|pending| pending.salience).collect::<Vec<_>>()
+    };
+    assert_eq!(saliences(&session), [7, 7, 3, 2, 1, 1]);
+    assert_eq!(serve(&mut session.fork()), ["serve 2 at 7", "serve 1 at 0"]);
+    // Something that counts: now the salience is that of the floor.
+    session.update(first, |call| call.from = "eve".to_owned()).unwrap();
+    session.flush().unwrap();
+    assert_eq!(saliences(&session), [10, 7, 7, 3, 1, 1]);
+    assert_eq!(serve(&mut session), ["serve 1 at 0", "serve 2 at 7"]);
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Alarm {
     id: u64,
 }

@@ -30,11 +30,7 @@ struct Peer {
 }
 
 const fn peer(name: &'static str, quick: bool, comparable: bool) -> Peer {
-    Peer {
-        name,
-        quick,
-        comparable,
-    }
+    Peer { name, quick, comparable }
 }
 
 const PEERS: &[Peer] = &[
@@ -69,24 +65,12 @@ const WORKS: &[Work] = &[
     durable("durable-1", "sync batch/s", "sync p50/p99 us"),
     durable("durable-8", "group8 batch/s", "group8 p50/p99 us"),
     durable("durable-32", "group32 batch/s", "group32 p50/p99 us"),
-    Work {
-        name: "process",
-        rate: "nosync rec/s",
-        latency: None,
-    },
-    Work {
-        name: "scan",
-        rate: "scan rec/s (first/best)",
-        latency: None,
-    },
+    Work { name: "process", rate: "nosync rec/s", latency: None },
+    Work { name: "scan", rate: "scan rec/s (first/best)", latency: None },
 ];
 
 const fn durable(name: &'static str, rate: &'static str, latency: &'static str) -> Work {
-    Work {
-        name,
-        rate,
-        latency: Some(latency),
-    }
+    Work { name, rate, latency: Some(latency) }
 }
 
 /// Work, peer, and the ratio that we want against it.
@@ -113,9 +97,7 @@ pub(crate) fn run(workspace: &Workspace, _bench: &Bench, effort: Effort) -> Resu
         || {
             let dir = data.join("ours");
             fs::create_dir_all(&dir)?;
-            let dir = dir
-                .to_str()
-                .context("the path of the repository is no text")?;
+            let dir = dir.to_str().context("the path of the repository is no text")?;
             let mut args = vec!["--dir", dir];
             args.extend(effort.is_quick().then_some("--quick"));
             program.run(&args)
@@ -138,17 +120,11 @@ struct Contenders {
 
 impl Contenders {
     fn find(home: &Path, data: &Path, effort: Effort) -> Self {
-        let mut contenders = Self {
-            binary: None,
-            data: data.join("peers"),
-            effort,
-            notes: Vec::new(),
-        };
+        let mut contenders =
+            Self { binary: None, data: data.join("peers"), effort, notes: Vec::new() };
         let binary = home.join("target/release/peers");
         if !binary.is_file() && home.join("Cargo.toml").is_file() && !effort.is_quick() {
-            contenders
-                .notes
-                .extend(build(home).err().map(|error| format!("{error:#}")));
+            contenders.notes.extend(build(home).err().map(|error| format!("{error:#}")));
         }
         if binary.is_file() {
             contenders.binary = Some(binary);
@@ -157,9 +133,7 @@ impl Contenders {
                         `cargo build --release` in its directory does, a full run tries";
             contenders.notes.push(note.to_owned());
         } else {
-            contenders
-                .notes
-                .push(peers::how_to_install("logs and stores", home));
+            contenders.notes.push(peers::how_to_install("logs and stores", home));
         }
         contenders
     }
@@ -167,39 +141,23 @@ impl Contenders {
     fn names(&self) -> impl Iterator<Item = &'static str> {
         let quick = self.effort.is_quick();
         let there = self.binary.is_some();
-        PEERS
-            .iter()
-            .filter(move |peer| there && (peer.quick || !quick))
-            .map(|peer| peer.name)
+        PEERS.iter().filter(move |peer| there && (peer.quick || !quick)).map(|peer| peer.name)
     }
 
     fn run(&self, name: &str) -> Result<Figures> {
         let binary = self.binary.as_ref().context("no program")?;
         fs::create_dir_all(&self.data)?;
-        let (records, seconds) = if self.effort.is_quick() {
-            ("200000", "0.5")
-        } else {
-            ("1000000", "2")
-        };
+        let (records, seconds) =
+            if self.effort.is_quick() { ("200000", "0.5") } else { ("1000000", "2") };
         let mut command = Command::new(binary);
-        command
-            .args(["bench", name])
-            .env("N", records)
-            .env("SECS", seconds);
+        command.args(["bench", name]).env("N", records).env("SECS", seconds);
         command.env("PEERS_DIR", &self.data).stdin(Stdio::null());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let status = wait_within(&mut child, Duration::from_secs(PEER_SECONDS_MAX))
             .with_context(|| display(&command))?;
         // A line or two, less than a pipe holds, so it can be read at the end.
         let mut text = String::new();
-        child
-            .stdout
-            .take()
-            .context("stdout was not piped")?
-            .read_to_string(&mut text)?;
+        child.stdout.take().context("stdout was not piped")?.read_to_string(&mut text)?;
         ensure!(status.success(), "{}: {status}", display(&command));
         figures(&text, name).with_context(|| format!("no figures: {}", text.trim()))
     }
@@ -209,10 +167,7 @@ impl Contenders {
 fn build(home: &Path) -> Result<()> {
     let cargo = || {
         let mut cargo = Command::new("cargo");
-        cargo
-            .args(["build", "--release"])
-            .current_dir(home)
-            .env_remove("CARGO_TARGET_DIR");
+        cargo.args(["build", "--release"]).current_dir(home).env_remove("CARGO_TARGET_DIR");
         cargo
     };
     let others = "okaywal,fjall,redb,sqlite,sled,raftengine,lmdb,commitlog-crate";
@@ -226,24 +181,15 @@ type Figures = BTreeMap<String, Vec<f64>>;
 /// Reads `name | key: 17121k | key: 19909k/19909k | …`.
 fn figures(text: &str, name: &str) -> Option<Figures> {
     let is_line = |line: &&str| {
-        line.strip_prefix(name)
-            .is_some_and(|rest| rest.trim_start().starts_with('|'))
+        line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('|'))
     };
     let line = text.lines().find(is_line)?;
     let values = |text: &str| text.split('/').map(number).collect::<Option<Vec<_>>>();
-    let pairs = line
-        .split(" | ")
-        .skip(1)
-        .filter_map(|part| part.split_once(": "));
+    let pairs = line.split(" | ").skip(1).filter_map(|part| part.split_once(": "));
     // What is no number keeps its key: that a check is there at all tells that it failed.
     Some(
         pairs
-            .map(|(key, text)| {
-                (
-                    key.trim().to_owned(),
-                    values(text.trim()).unwrap_or_default(),
-                )
-            })
+            .map(|(key, text)| (key.trim().to_owned(), values(text.trim()).unwrap_or_default()))
             .collect(),
     )
 }
@@ -308,19 +254,14 @@ fn merge(pairs: &[Pair], theirs: &BTreeMap<&str, Vec<Figures>>) -> Measured {
         measured.push(pair);
     }
     for work in WORKS {
-        let Some(ours) = pairs
-            .iter()
-            .find(|pair| pair.work == work.name && is_mergeable(pair))
+        let Some(ours) = pairs.iter().find(|pair| pair.work == work.name && is_mergeable(pair))
         else {
             continue;
         };
         let mut best: Option<Pair> = None;
         for peer in PEERS {
             let runs = theirs.get(peer.name).map_or(&[][..], Vec::as_slice);
-            if runs
-                .iter()
-                .any(|figures| figures.contains_key("scan CHECK"))
-            {
+            if runs.iter().any(|figures| figures.contains_key("scan CHECK")) {
                 measured.refuse(format!(
                     "{}: its scan does not give back what it was given",
                     peer.name
@@ -358,16 +299,9 @@ fn is_mergeable(pair: &Pair) -> bool {
 }
 
 fn against(ours: &Pair, name: &str, value: f64) -> Pair {
-    let row = TARGETS
-        .iter()
-        .find(|(work, names, _)| *work == ours.work && names.contains(&name));
+    let row = TARGETS.iter().find(|(work, names, _)| *work == ours.work && names.contains(&name));
     let target = row.map(|(_, _, target)| *target);
-    Pair {
-        against: name.to_owned(),
-        theirs: Some(value),
-        target,
-        ..ours.clone()
-    }
+    Pair { against: name.to_owned(), theirs: Some(value), target, ..ours.clone() }
 }
 
 impl Work {

@@ -25,28 +25,17 @@ impl Machine {
     pub(crate) fn this(workspace: &Workspace) -> Self {
         let unknown = || "unknown".to_owned();
         let first_line = |path: &str| {
-            fs::read_to_string(path)
-                .ok()
-                .and_then(|text| text.lines().next().map(str::to_owned))
+            fs::read_to_string(path).ok().and_then(|text| text.lines().next().map(str::to_owned))
         };
         let info = fs::read_to_string("/proc/cpuinfo").map(|text| fields(&text));
         let memory = fs::read_to_string("/proc/meminfo").map(|text| fields(&text));
-        let rustc = output(
-            Command::new("rustc")
-                .arg("--version")
-                .current_dir(&workspace.root),
-        );
+        let rustc = output(Command::new("rustc").arg("--version").current_dir(&workspace.root));
         let os = std::env::consts::OS;
         let kernel = first_line("/proc/sys/kernel/osrelease");
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_mib: memory
-                .ok()
-                .and_then(|fields| mebibytes(fields.get("MemTotal")?)),
-            cpu: info
-                .ok()
-                .and_then(|f| f.get("model name").cloned())
-                .unwrap_or_else(unknown),
+            memory_mib: memory.ok().and_then(|fields| mebibytes(fields.get("MemTotal")?)),
+            cpu: info.ok().and_then(|f| f.get("model name").cloned()).unwrap_or_else(unknown),
             kernel: kernel.map_or_else(|| os.to_owned(), |release| format!("{os} {release}")),
             rustc: rustc.map_or_else(|_| unknown(), |text| text.trim().to_owned()),
             load: first_line("/proc/loadavg").unwrap_or_else(unknown),
@@ -58,9 +47,7 @@ impl Machine {
 fn fields(text: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
-        fields
-            .entry(key.trim().to_owned())
-            .or_insert_with(|| value.trim().to_owned());
+        fields.entry(key.trim().to_owned()).or_insert_with(|| value.trim().to_owned());
     }
     fields
 }
@@ -75,11 +62,7 @@ pub(crate) fn commit(workspace: &Workspace) -> Result<String> {
     let git = |args: &[&str]| output(Command::new("git").args(args).current_dir(&workspace.root));
     let head = git(&["rev-parse", "HEAD"])?;
     let dirty = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Ok(format!(
-        "{}{}",
-        head.trim(),
-        if dirty { "-dirty" } else { "" }
-    ))
+    Ok(format!("{}{}", head.trim(), if dirty { "-dirty" } else { "" }))
 }
 
 #[cfg(test)]

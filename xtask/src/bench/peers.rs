@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The directory that holds the peers: `STEADFAST_PEERS`, or where their setup script puts them.
 pub(crate) fn home() -> PathBuf {
-    std::env::var_os("STEADFAST_PEERS").map_or_else(
-        || std::env::temp_dir().join("steadfast-peers"),
-        PathBuf::from,
-    )
+    std::env::var_os("STEADFAST_PEERS")
+        .map_or_else(|| std::env::temp_dir().join("steadfast-peers"), PathBuf::from)
 }
 
 /// What to tell a reader whose rows are missing.

@@ -41,15 +41,8 @@ fn draw(path: &Path, caption: &str, rows: &[Row]) -> Result<(), Box<dyn std::err
         let x = scale.x(mark);
         let is_even = (mark - 1.0).abs() < f64::EPSILON;
         let color = if is_even { INK } else { GRID };
-        area.draw(&PathElement::new(
-            [(x, TOP - 6), (x, height - BOTTOM)],
-            color,
-        ))?;
-        area.draw(&Text::new(
-            format!("{mark}×"),
-            (x - 8, height - BOTTOM + 6),
-            text(11),
-        ))?;
+        area.draw(&PathElement::new([(x, TOP - 6), (x, height - BOTTOM)], color))?;
+        area.draw(&Text::new(format!("{mark}×"), (x - 8, height - BOTTOM + 6), text(11)))?;
     }
     for (row, i) in rows.iter().zip(0..) {
         let top = TOP + i * (BAR_HEIGHT + 6);
@@ -57,10 +50,7 @@ fn draw(path: &Path, caption: &str, rows: &[Row]) -> Result<(), Box<dyn std::err
         area.draw(&Text::new(label, (12, top + 3), text(12)))?;
         let (from, to) = (scale.x(1.0), scale.x(row.ratio));
         let color = if row.ratio >= 1.0 { BETTER } else { WORSE };
-        let bar = [
-            (from.min(to), top),
-            (from.max(to).max(from.min(to) + 1), top + BAR_HEIGHT),
-        ];
+        let bar = [(from.min(to), top), (from.max(to).max(from.min(to) + 1), top + BAR_HEIGHT)];
         area.draw(&Rectangle::new(bar, color.filled()))?;
         if let Some(target) = row.target {
             let x = scale.x(target);
@@ -83,17 +73,10 @@ struct Scale {
 impl Scale {
     /// Holds all ratios, all targets, and 1.
     fn around(rows: &[Row]) -> Self {
-        let values = || {
-            rows.iter()
-                .flat_map(|row| [Some(row.ratio), row.target])
-                .flatten()
-        };
+        let values = || rows.iter().flat_map(|row| [Some(row.ratio), row.target]).flatten();
         let low = values().fold(0.5, f64::min);
         let high = values().fold(2.0, f64::max);
-        Self {
-            low: low * 0.9,
-            high: high * 1.1,
-        }
+        Self { low: low * 0.9, high: high * 1.1 }
     }
 
     fn marks(&self) -> &'static [f64] {
@@ -103,10 +86,7 @@ impl Scale {
         &MARKS[from..to]
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a pixel; out of range values are clamped"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a pixel; out of range values are clamped")]
     fn x(&self, ratio: f64) -> i32 {
         let share = (ratio / self.low).ln() / (self.high / self.low).ln();
         let width = f64::from(WIDTH - LABEL_WIDTH - VALUE_WIDTH);
@@ -132,10 +112,7 @@ mod tests {
         };
         let scale = Scale::around(&[row(0.02, None), row(3.0, Some(50.0))]);
         let xs = [0.02, 1.0, 3.0, 50.0].map(|ratio| scale.x(ratio));
-        assert!(
-            xs.is_sorted() && xs[0] > LABEL_WIDTH && xs[3] < WIDTH - VALUE_WIDTH,
-            "{xs:?}"
-        );
+        assert!(xs.is_sorted() && xs[0] > LABEL_WIDTH && xs[3] < WIDTH - VALUE_WIDTH, "{xs:?}");
         assert_eq!(scale.marks(), [0.1, 0.5, 1.0, 2.0, 5.0, 10.0]);
     }
 }

@@ -25,36 +25,24 @@ pub(crate) struct Program<'a> {
 impl<'a> Program<'a> {
     /// Binary `name` of `benches/`.
     pub(crate) fn of_benches(workspace: &'a Workspace, name: &'a str) -> Self {
-        Self {
-            workspace,
-            selection: vec!["--package", "steadfast-benches", "--bin", name],
-        }
+        Self { workspace, selection: vec!["--package", "steadfast-benches", "--bin", name] }
     }
 
     /// Example `name` of `package`.
     pub(crate) fn of_example(workspace: &'a Workspace, package: &'a str, name: &'a str) -> Self {
-        Self {
-            workspace,
-            selection: vec!["--package", package, "--example", name],
-        }
+        Self { workspace, selection: vec!["--package", package, "--example", name] }
     }
 
     /// Compiles it, so that no later run pays for that.
     pub(crate) fn build(&self) -> Result<()> {
         let mut cargo = self.workspace.cargo();
-        run_command(
-            cargo
-                .args(["build", "--locked", "--release"])
-                .args(&self.selection),
-        )
+        run_command(cargo.args(["build", "--locked", "--release"]).args(&self.selection))
     }
 
     /// Runs it with `args`.
     pub(crate) fn run(&self, args: &[&str]) -> Result<Vec<Line>> {
         let mut cargo = self.workspace.cargo();
-        cargo
-            .args(["run", "--locked", "--quiet", "--release"])
-            .args(&self.selection);
+        cargo.args(["run", "--locked", "--quiet", "--release"]).args(&self.selection);
         lines_of(cargo.arg("--").args(args).env("GLIBC_TUNABLES", HEAP))
     }
 }

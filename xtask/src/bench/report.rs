@@ -32,33 +32,16 @@ pub(crate) fn write(
 ) -> Result<()> {
     let dir = root.join("target/bench");
     fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
-    let Measured {
-        rows,
-        notes,
-        refused,
-    } = measured;
-    let report = Report {
-        machine,
-        commit,
-        quick: effort.is_quick(),
-        rows,
-        notes,
-        refused,
-    };
+    let Measured { rows, notes, refused } = measured;
+    let report = Report { machine, commit, quick: effort.is_quick(), rows, notes, refused };
     let json = dir.join(format!("{name}.json"));
     fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| format!("failed to write {}", json.display()))?;
     if !rows.is_empty() {
-        let caption = format!(
-            "{name} · {} · {} cores · {commit:.12}",
-            machine.cpu, machine.cores
-        );
+        let caption = format!("{name} · {} · {} cores · {commit:.12}", machine.cpu, machine.cores);
         plot::write(&dir.join(format!("{name}.svg")), &caption, rows)?;
     }
-    println!(
-        "{}, {} cores, {}, {}",
-        machine.cpu, machine.cores, machine.kernel, machine.rustc
-    );
+    println!("{}, {} cores, {}, {}", machine.cpu, machine.cores, machine.kernel, machine.rustc);
     println!("commit {commit}, load {}", machine.load);
     print!("{}", table(rows));
     for note in notes {
@@ -73,9 +56,7 @@ pub(crate) fn write(
 
 /// The rows in columns. A ratio above 1 means that ours is better.
 fn table(rows: &[Row]) -> String {
-    let head = [
-        "work", "size", "against", "ours", "theirs", "unit", "ratio", "target", "",
-    ];
+    let head = ["work", "size", "against", "ours", "theirs", "unit", "ratio", "target", ""];
     let mut lines = vec![head.map(str::to_owned)];
     for row in rows {
         let verdict = match row.is_met() {
@@ -91,24 +72,17 @@ fn table(rows: &[Row]) -> String {
             figure(row.theirs),
             row.unit.clone(),
             format!("{:.2}", row.ratio),
-            row.target
-                .map_or_else(String::new, |target| format!("{target:.2}")),
+            row.target.map_or_else(String::new, |target| format!("{target:.2}")),
             verdict.to_owned(),
         ]);
     }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<_> = (0..head.len())
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
+    let widths: Vec<_> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for line in &lines {
         for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
             let is_text = matches!(column, 0 | 2 | 5 | 8);
-            let cell = if is_text {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            };
+            let cell = if is_text { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
             let _ = write!(text, "{cell}  "); // a String takes everything
         }
         text.truncate(text.trim_end().len());
@@ -146,10 +120,7 @@ mod tests {
 
     #[test]
     fn table_lines_up_and_says_what_is_missed() {
-        let rows = [
-            row("drools-tuned", 4.0, Some(4.0)),
-            row("hand", 0.5, Some(0.625)),
-        ];
+        let rows = [row("drools-tuned", 4.0, Some(4.0)), row("hand", 0.5, Some(0.625))];
         let expected = "\
 work     size  against          ours   theirs  unit  ratio  target
 join3  100000  drools-tuned  0.05000  0.20000  s      4.00    4.00  met
@@ -170,20 +141,8 @@ join3  100000  hand          0.05000  0.02500  s      0.50    0.62  MISSED
             load: "0".into(),
         };
         let rows = vec![row("hand", 0.5, None)];
-        let measured = Measured {
-            rows,
-            notes: vec!["n".into()],
-            refused: Vec::new(),
-        };
-        write(
-            root.path(),
-            "join",
-            Effort::Quick,
-            &machine,
-            "abc",
-            &measured,
-        )
-        .expect("written");
+        let measured = Measured { rows, notes: vec!["n".into()], refused: Vec::new() };
+        write(root.path(), "join", Effort::Quick, &machine, "abc", &measured).expect("written");
         let json = fs::read_to_string(root.path().join("target/bench/join.json")).expect("json");
         let value: serde_json::Value = serde_json::from_str(&json).expect("valid");
         assert_eq!(value["machine"]["cores"], 2);

@@ -60,34 +60,12 @@ pub(crate) struct Row {
 impl Row {
     /// `None` when a figure is no positive number, from which no ratio can be taken.
     pub(crate) fn new(pair: &Pair) -> Option<Self> {
-        let Pair {
-            work,
-            size,
-            against,
-            ours,
-            unit,
-            higher_is_better,
-            target,
-            ..
-        } = pair.clone();
+        let Pair { work, size, against, ours, unit, higher_is_better, target, .. } = pair.clone();
         let theirs = pair.theirs?;
         let measured = |x: f64| x.is_finite() && x > 0.0;
         (measured(ours) && measured(theirs)).then(|| {
-            let ratio = if higher_is_better {
-                ours / theirs
-            } else {
-                theirs / ours
-            };
-            Self {
-                work,
-                size,
-                against,
-                ours,
-                theirs,
-                unit,
-                ratio,
-                target,
-            }
+            let ratio = if higher_is_better { ours / theirs } else { theirs / ours };
+            Self { work, size, against, ours, theirs, unit, ratio, target }
         })
     }
 
@@ -110,11 +88,7 @@ pub(crate) fn median_pairs(runs: &[Pair]) -> Vec<Pair> {
         let same = || runs.iter().filter(|other| is_same(run, other));
         let ours = median(same().map(|pair| pair.ours)).unwrap_or(run.ours);
         let theirs = median(same().filter_map(|pair| pair.theirs));
-        pairs.push(Pair {
-            ours,
-            theirs,
-            ..run.clone()
-        });
+        pairs.push(Pair { ours, theirs, ..run.clone() });
     }
     pairs
 }
@@ -155,16 +129,8 @@ impl Measured {
 
     /// Brings the rows of each work together, works in the order in which they first appear.
     pub(crate) fn group_by_work(&mut self) {
-        let works: Vec<_> = self
-            .rows
-            .iter()
-            .map(|row| (row.work.clone(), row.size))
-            .collect();
-        let first = |row: &Row| {
-            works
-                .iter()
-                .position(|w| (&w.0, w.1) == (&row.work, row.size))
-        };
+        let works: Vec<_> = self.rows.iter().map(|row| (row.work.clone(), row.size)).collect();
+        let first = |row: &Row| works.iter().position(|w| (&w.0, w.1) == (&row.work, row.size));
         self.rows.sort_by_key(first);
     }
 
@@ -180,11 +146,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let upper = *values.get(middle)?;
-    Some(if values.len() % 2 == 1 {
-        upper
-    } else {
-        f64::midpoint(values[middle - 1], upper)
-    })
+    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
 }
 
 #[cfg(test)]
@@ -202,11 +164,7 @@ mod tests {
         let rate = r#"{"work":"scan","size":10,"against":"raw","ours":30,"theirs":10,
             "unit":"1/s","higher_is_better":true,"target":4}"#;
         let measured = Measured::from_lines(vec![line(time), line(rate)]);
-        let found: Vec<_> = measured
-            .rows
-            .iter()
-            .map(|row| (row.ratio, row.is_met()))
-            .collect();
+        let found: Vec<_> = measured.rows.iter().map(|row| (row.ratio, row.is_met())).collect();
         assert_eq!(found, [(1.5, Some(true)), (3.0, Some(false))]);
     }
 
@@ -237,11 +195,8 @@ mod tests {
         let lines = vec![row("b", "x"), row("a", "x"), row("b", "y"), row("a", "y")];
         let mut measured = Measured::from_lines(lines);
         measured.group_by_work();
-        let order: Vec<_> = measured
-            .rows
-            .iter()
-            .map(|r| format!("{}{}", r.work, r.against))
-            .collect();
+        let order: Vec<_> =
+            measured.rows.iter().map(|r| format!("{}{}", r.work, r.against)).collect();
         assert_eq!(order, ["bx", "by", "ax", "ay"]);
     }
 
@@ -257,17 +212,8 @@ mod tests {
             higher_is_better: false,
             target: None,
         };
-        let other = Pair {
-            against: "b".into(),
-            theirs: None,
-            ..pair(5.0, 0.0)
-        };
-        let runs = [
-            pair(1.0, 9.0),
-            other.clone(),
-            pair(3.0, 7.0),
-            pair(2.0, 8.0),
-        ];
+        let other = Pair { against: "b".into(), theirs: None, ..pair(5.0, 0.0) };
+        let runs = [pair(1.0, 9.0), other.clone(), pair(3.0, 7.0), pair(2.0, 8.0)];
         assert_eq!(median_pairs(&runs), [pair(2.0, 8.0), other]);
     }
 

@@ -27,41 +27,21 @@ struct Engine {
 }
 
 const ENGINES: &[Engine] = &[
-    Engine {
-        name: "drools-tuned",
-        artifact: "drools/classes/bench/Run.class",
-    },
-    Engine {
-        name: "clips6.40",
-        artifact: "clips/driver64",
-    },
-    Engine {
-        name: "dd",
-        artifact: "rust-peers/target/release/rust-peers",
-    },
+    Engine { name: "drools-tuned", artifact: "drools/classes/bench/Run.class" },
+    Engine { name: "clips6.40", artifact: "clips/driver64" },
+    Engine { name: "dd", artifact: "rust-peers/target/release/rust-peers" },
     // Hash maps without an engine: the lower bound.
-    Engine {
-        name: "hand",
-        artifact: "rust-peers/target/release/rust-peers",
-    },
+    Engine { name: "hand", artifact: "rust-peers/target/release/rust-peers" },
 ];
 
 /// Workloads, engine, and the ratio that we want against it.
 const TARGETS: &[(&[&str], &str, f64)] = &[
-    (
-        &["alpha10", "alphahash", "join2", "join3"],
-        "drools-tuned",
-        4.0,
-    ),
+    (&["alpha10", "alphahash", "join2", "join3"], "drools-tuned", 4.0),
     (&["join2", "join3"], "clips6.40", 20.0),
     (&["join2", "join3"], "hand", 1.0 / 1.6),
     (&["update"], "drools-tuned", 8.0),
     (&["updjoin", "acc", "groupby"], "drools-tuned", 6.0),
-    (
-        &["updjoinB", "accB", "groupbyB", "not", "exists"],
-        "drools-tuned",
-        5.0,
-    ),
+    (&["updjoinB", "accB", "groupbyB", "not", "exists"], "drools-tuned", 5.0),
     (&["updjoinB"], "dd", 2.0),
     (&["accB", "groupbyB", "not", "exists"], "dd", 1.5),
     (&["tms"], "clips6.40", 4.0),
@@ -73,16 +53,10 @@ const TARGETS: &[(&[&str], &str, f64)] = &[
 pub(crate) fn run(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<Measured> {
     let program = Program::of_benches(workspace, bench.name);
     program.build()?;
-    let harness = Harness {
-        rules: peers::home().join("rules"),
-        effort,
-    };
+    let harness = Harness { rules: peers::home().join("rules"), effort };
     let (engines, notes) = harness.engines();
-    let args: &[&str] = if effort.is_quick() {
-        &["--samples", "3", "--quick"]
-    } else {
-        &["--samples", "5"]
-    };
+    let args: &[&str] =
+        if effort.is_quick() { &["--samples", "3", "--quick"] } else { &["--samples", "5"] };
     let mut measured = interleave(
         || program.run(args),
         |engine, work, size| harness.run(engine, work, size),
@@ -103,10 +77,7 @@ impl Harness {
     /// The engines that are built, and a note for each that is not.
     fn engines(&self) -> (Vec<Engine>, Vec<String>) {
         if !self.rules.join("run.sh").is_file() {
-            return (
-                Vec::new(),
-                vec![peers::how_to_install("rule engines", &self.rules)],
-            );
+            return (Vec::new(), vec![peers::how_to_install("rule engines", &self.rules)]);
         }
         let is_built = |engine: &&Engine| self.rules.join(engine.artifact).exists();
         if !self.effort.is_quick() && !ENGINES.iter().all(|engine| is_built(&engine)) {
@@ -115,10 +86,7 @@ impl Harness {
         }
         let (built, missing): (Vec<_>, Vec<_>) = ENGINES.iter().partition(is_built);
         let note = |engine: &Engine| {
-            format!(
-                "no rows against {}: not built; `rules/run.sh --list` builds it",
-                engine.name
-            )
+            format!("no rows against {}: not built; `rules/run.sh --list` builds it", engine.name)
         };
         (built, missing.iter().map(note).collect())
     }
@@ -126,9 +94,7 @@ impl Harness {
     fn script(&self) -> Command {
         let mut command = Command::new(self.rules.join("run.sh"));
         // It looks for what cargo builds in the directory beside the sources.
-        command
-            .current_dir(&self.rules)
-            .env_remove("CARGO_TARGET_DIR");
+        command.current_dir(&self.rules).env_remove("CARGO_TARGET_DIR");
         if self.effort.is_quick() {
             command.env("WARM", "4").env("REPS", "2").env("LIMIT", "40");
         }
@@ -152,20 +118,11 @@ struct Answer {
 impl Answer {
     /// The line of this workload and engine; `None` without one, an error when it tells of a failure.
     fn find(text: &str, work: &str, engine: &str) -> Option<Result<Self>> {
-        let fields = |line: &str| {
-            line.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
-        let line = text
-            .lines()
-            .map(fields)
-            .find(|f| f.len() > 3 && f[0] == work && f[1] == engine)?;
+        let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let line =
+            text.lines().map(fields).find(|f| f.len() > 3 && f[0] == work && f[1] == engine)?;
         let answer = match (line[3].parse(), line.get(6)) {
-            (Ok(seconds), Some(checksum)) => Ok(Self {
-                seconds,
-                checksum: checksum.clone(),
-            }),
+            (Ok(seconds), Some(checksum)) => Ok(Self { seconds, checksum: checksum.clone() }),
             _ => Err(anyhow::anyhow!("{}", line.join(" "))),
         };
         Some(answer)
@@ -227,20 +184,12 @@ impl Rounds {
     fn add_ours(&mut self, lines: Vec<Line>) {
         for line in lines {
             match line {
-                Line::Sample(Sample {
-                    work,
-                    size,
-                    seconds,
-                    checksum,
-                }) => {
+                Line::Sample(Sample { work, size, seconds, checksum }) => {
                     let key = (work, size);
                     if !self.works.contains(&key) {
                         self.works.push(key.clone());
                     }
-                    self.ours
-                        .entry(key)
-                        .or_default()
-                        .push(Answer { seconds, checksum });
+                    self.ours.entry(key).or_default().push(Answer { seconds, checksum });
                 }
                 Line::Pair(pair) => self.pairs.push(pair),
                 Line::Note(Note { note }) => {
@@ -260,14 +209,8 @@ impl Rounds {
     }
 
     fn merge(self, engines: &[Engine]) -> Measured {
-        let mut measured = Measured {
-            notes: self.notes.into_iter().collect(),
-            ..<_>::default()
-        };
-        for pair in median_pairs(&self.pairs)
-            .iter()
-            .filter(|pair| pair.theirs.is_some())
-        {
+        let mut measured = Measured { notes: self.notes.into_iter().collect(), ..<_>::default() };
+        for pair in median_pairs(&self.pairs).iter().filter(|pair| pair.theirs.is_some()) {
             measured.push(pair);
         }
         for key in &self.works {
@@ -276,18 +219,13 @@ impl Rounds {
             for &Engine { name: engine, .. } in engines {
                 let at = (engine, key.clone());
                 if let Some(failure) = self.failures.get(&at) {
-                    measured
-                        .notes
-                        .push(format!("no row {work} against {engine}: {failure}"));
+                    measured.notes.push(format!("no row {work} against {engine}: {failure}"));
                 }
                 let Some(theirs) = self.theirs.get(&at) else {
                     continue;
                 };
                 let checksums = |answers: &[Answer]| -> BTreeSet<String> {
-                    answers
-                        .iter()
-                        .map(|answer| answer.checksum.clone())
-                        .collect()
+                    answers.iter().map(|answer| answer.checksum.clone()).collect()
                 };
                 let (our_sums, their_sums) = (checksums(ours), checksums(theirs));
                 if our_sums.len() != 1 || our_sums != their_sums {
@@ -315,9 +253,7 @@ impl Rounds {
 }
 
 fn target(work: &str, engine: &str) -> Option<f64> {
-    let row = TARGETS
-        .iter()
-        .find(|(works, name, _)| *name == engine && works.contains(&work));
+    let row = TARGETS.iter().find(|(works, name, _)| *name == engine && works.contains(&work));
     row.map(|(_, _, target)| *target)
 }
 

@@ -11,10 +11,8 @@ use crate::metadata::{Package, Target};
 use crate::workspace::{Workspace, output_shown, wait_within};
 
 /// Examples that are built and not run, each with its reason.
-const NOT_QUICK: &[(&str, &str)] = &[(
-    "journal_bench",
-    "measures; `cargo xtask bench journal` runs it",
-)];
+const NOT_QUICK: &[(&str, &str)] =
+    &[("journal_bench", "measures; `cargo xtask bench journal` runs it")];
 
 /// How long a quick example may take before it counts as hanging.
 const EXAMPLE_SECONDS_MAX: u64 = 180;
@@ -39,11 +37,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let mut built = build(workspace, &["--examples"])?;
     let metadata = workspace.metadata()?;
     for package in metadata.default_members() {
-        for example in package
-            .targets
-            .iter()
-            .filter(|target| needs_features(target))
-        {
+        for example in package.targets.iter().filter(|target| needs_features(target)) {
             built.extend(build_with_features(workspace, package, example)?);
         }
     }
@@ -68,21 +62,13 @@ fn build_with_features(
 ) -> Result<Vec<(String, PathBuf)>> {
     let features = example.required_features.join(",");
     let target = ["--package", &package.name, "--example", &example.name];
-    build(
-        workspace,
-        &[&target[..], &["--features", &features]].concat(),
-    )
+    build(workspace, &[&target[..], &["--features", &features]].concat())
 }
 
 /// Names and executables of the examples that `selection` builds.
 fn build(workspace: &Workspace, selection: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let mut cargo = workspace.cargo();
-    cargo.args([
-        "build",
-        "--locked",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
+    cargo.args(["build", "--locked", "--message-format", "json-render-diagnostics"]);
     executables(&output_shown(cargo.args(selection))?)
 }
 
@@ -104,10 +90,7 @@ fn executables(messages: &str) -> Result<Vec<(String, PathBuf)>> {
 fn run_one(workspace: &Workspace, name: &str, executable: &PathBuf) -> Result<()> {
     println!("$ cargo run --example {name}");
     let mut command = Command::new(executable);
-    let mut child = command
-        .current_dir(&workspace.root)
-        .stdin(Stdio::null())
-        .spawn()?;
+    let mut child = command.current_dir(&workspace.root).stdin(Stdio::null()).spawn()?;
     let status = wait_within(&mut child, Duration::from_secs(EXAMPLE_SECONDS_MAX))
         .with_context(|| format!("example `{name}`"))?;
     ensure!(status.success(), "example `{name}`: {status}");

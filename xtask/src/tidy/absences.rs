@@ -52,13 +52,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
                 let is = |ban: &&&str| path == **ban || path.starts_with(&format!("{ban}::"));
                 if absence.banned.iter().any(|ban| is(&ban)) && !file.is_test_line(line) {
                     let what = format!("`{path}`");
-                    findings.push(Finding::new(
-                        &file.path,
-                        line,
-                        what,
-                        absence.why,
-                        absence.fix,
-                    ));
+                    findings.push(Finding::new(&file.path, line, what, absence.why, absence.fix));
                 }
             }
         }
@@ -91,9 +85,7 @@ fn expand(prefix: &str, rest: &str, line: usize, paths: &mut Vec<(usize, String)
         }
         return;
     }
-    let end = rest
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let path = format!("{prefix}::{}", &rest[..end]);
     match rest[end..].strip_prefix("::") {
         Some(rest) => expand(&path, rest, line, paths),
@@ -129,10 +121,7 @@ mod tests {
     #[track_caller]
     fn check_file(path: &str, text: &str, expected: &[&str]) {
         let findings = check(&Tree::planted(&[(path, text)]));
-        let found: Vec<_> = findings
-            .iter()
-            .map(|f| format!("{}: {}", f.line, f.what))
-            .collect();
+        let found: Vec<_> = findings.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
         assert_eq!(found, expected);
     }
 
@@ -143,11 +132,7 @@ mod tests {
             "engine-core/src/agenda.rs",
             "use std::time::Duration;\nuse std::{fs::File, collections::BTreeMap, \
              time::{self, Instant}};\nfn f() { std::net::TcpStream::connect(x); }\n",
-            &[
-                "2: `std::fs::File`",
-                "2: `std::time::Instant`",
-                "3: `std::net::TcpStream::connect`",
-            ],
+            &["2: `std::fs::File`", "2: `std::time::Instant`", "3: `std::net::TcpStream::connect`"],
         );
     }
 
@@ -180,10 +165,6 @@ mod tests {
     #[test]
     fn other_crates_and_other_words_are_free() {
         check_file("journal/src/segment.rs", "use std::fs::File;", &[]);
-        check_file(
-            "engine-core/src/a.rs",
-            "use my_std::fs; let x = nostd::fs;",
-            &[],
-        );
+        check_file("engine-core/src/a.rs", "use my_std::fs; let x = nostd::fs;", &[]);
     }
 }

@@ -37,13 +37,7 @@ const TOOL_WORDS: &[&str] = &[
 const INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Hosts that configuration may name.
-const HOSTS: &[&str] = &[
-    "github.com",
-    "crates.io",
-    "docs.rs",
-    "doc.rust-lang.org",
-    "spdx.org",
-];
+const HOSTS: &[&str] = &["github.com", "crates.io", "docs.rs", "doc.rust-lang.org", "spdx.org"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -87,9 +81,7 @@ fn check_words(file: &File, n: usize, line: &str) -> Option<Finding> {
 }
 
 fn is_config(file: &File) -> bool {
-    ["toml", "lock", "yml", "yaml", "sh"]
-        .iter()
-        .any(|extension| file.has_extension(extension))
+    ["toml", "lock", "yml", "yaml", "sh"].iter().any(|extension| file.has_extension(extension))
         || file.name() == "run"
 }
 
@@ -97,11 +89,7 @@ fn check_hosts(file: &File, n: usize, line: &str) -> Option<Finding> {
     if !is_config(file) {
         return None;
     }
-    let host = line
-        .split("://")
-        .skip(1)
-        .map(host_of)
-        .find(|host| !HOSTS.contains(host))?;
+    let host = line.split("://").skip(1).map(host_of).find(|host| !HOSTS.contains(host))?;
     Some(Finding::new(
         &file.path,
         n,
@@ -112,10 +100,7 @@ fn check_hosts(file: &File, n: usize, line: &str) -> Option<Finding> {
 }
 
 fn host_of(url_rest: &str) -> &str {
-    url_rest
-        .split(['/', '"', '\'', ' ', ')', '>', ':'])
-        .next()
-        .unwrap_or_default()
+    url_rest.split(['/', '"', '\'', ' ', ')', '>', ':']).next().unwrap_or_default()
 }
 
 fn check_index(file: &File, n: usize, line: &str) -> Option<Finding> {
@@ -124,13 +109,7 @@ fn check_index(file: &File, n: usize, line: &str) -> Option<Finding> {
     foreign.then(|| {
         let what = format!("the source `{source}`");
         let why = "every dependency comes from the index that everybody has";
-        Finding::new(
-            &file.path,
-            n,
-            what,
-            why,
-            "lock again without a replaced source",
-        )
+        Finding::new(&file.path, n, what, why, "lock again without a replaced source")
     })
 }
 
@@ -142,44 +121,25 @@ mod tests {
     #[track_caller]
     fn check_text(path: &str, text: &str, expected: &[&str]) {
         let findings = check(&Tree::planted(&[(path, &text.replace('~', ""))]));
-        let found: Vec<_> = findings
-            .iter()
-            .map(|f| format!("{}: {}", f.line, f.what))
-            .collect();
+        let found: Vec<_> = findings.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
         let expected: Vec<_> = expected.iter().map(|e| e.replace('~', "")).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn path_of_a_machine_is_found() {
-        check_text(
-            "docs/a.md",
-            "see\n`/ho~me/me/x`\n",
-            &["2: the absolute path `/ho~me/…`"],
-        );
-        check_text(
-            "a/src/b.rs",
-            "let p = \"/t~mp/x\";",
-            &["1: the absolute path `/t~mp/…`"],
-        );
+        check_text("docs/a.md", "see\n`/ho~me/me/x`\n", &["2: the absolute path `/ho~me/…`"]);
+        check_text("a/src/b.rs", "let p = \"/t~mp/x\";", &["1: the absolute path `/t~mp/…`"]);
     }
 
     #[test]
     fn part_of_a_longer_path_is_no_path_of_a_machine() {
-        check_text(
-            "docs/a.md",
-            "https://example.org/ho~me/x, target/t~mp/x, $X/t~mp/",
-            &[],
-        );
+        check_text("docs/a.md", "https://example.org/ho~me/x, target/t~mp/x, $X/t~mp/", &[]);
     }
 
     #[test]
     fn words_about_tools_are_found() {
-        check_text(
-            "docs/a.md",
-            "Written by an assis~tant.",
-            &["1: the words `assis~tant`"],
-        );
+        check_text("docs/a.md", "Written by an assis~tant.", &["1: the words `assis~tant`"]);
         check_text("docs/a.md", "The assis~tantship of rules", &[]);
     }
 

@@ -14,10 +14,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
 
 fn check_file(file: &File) -> Option<Finding> {
     let lines = file.lines().count();
-    let source_lines = file
-        .lines()
-        .filter(|&(line, _)| !file.is_test_line(line))
-        .count();
+    let source_lines = file.lines().filter(|&(line, _)| !file.is_test_line(line)).count();
     let (count, max, of) = if source_lines > SOURCE_LINES_MAX {
         (source_lines, SOURCE_LINES_MAX, "code")
     } else if lines > TEST_LINES_MAX {
@@ -54,18 +51,8 @@ mod tests {
     fn source_is_capped_without_its_tests() {
         check_lines("a/src/b.rs", 600, 0, None);
         check_lines("a/src/b.rs", 600, 400, None);
-        check_lines(
-            "a/src/b.rs",
-            601,
-            0,
-            Some("601 lines of code, 600 are allowed"),
-        );
-        check_lines(
-            "examples/b.rs",
-            601,
-            3,
-            Some("601 lines of code, 600 are allowed"),
-        );
+        check_lines("a/src/b.rs", 601, 0, Some("601 lines of code, 600 are allowed"));
+        check_lines("examples/b.rs", 601, 3, Some("601 lines of code, 600 are allowed"));
     }
 
     #[test]
@@ -77,11 +64,6 @@ mod tests {
             0,
             Some("1001 lines of code and tests, 1000 are allowed"),
         );
-        check_lines(
-            "a/src/b.rs",
-            600,
-            401,
-            Some("1001 lines of code and tests, 1000 are allowed"),
-        );
+        check_lines("a/src/b.rs", 600, 401, Some("1001 lines of code and tests, 1000 are allowed"));
     }
 }

@@ -15,12 +15,7 @@ struct Word {
 }
 
 const fn word(text: &'static str, why: &'static str, fix: &'static str) -> Word {
-    Word {
-        text,
-        tests_only: false,
-        why,
-        fix,
-    }
+    Word { text, tests_only: false, why, fix }
 }
 
 const WORDS: &[Word] = &[
@@ -34,16 +29,8 @@ const WORDS: &[Word] = &[
         "it passes on any panic, also on the wrong one",
         "return a typed error, or catch the unwind and check its message",
     ),
-    word(
-        "todo!",
-        "it panics in the hands of a user",
-        "write it, or leave the item out",
-    ),
-    word(
-        "unimplemented!",
-        "it panics in the hands of a user",
-        "write it, or leave the item out",
-    ),
+    word("todo!", "it panics in the hands of a user", "write it, or leave the item out"),
+    word("unimplemented!", "it panics in the hands of a user", "write it, or leave the item out"),
     Word {
         text: "thread::sleep",
         tests_only: true,
@@ -62,10 +49,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         findings.extend(comments.filter_map(|(n, line)| check_marker(&file.path, n, line)));
     }
     for file in tree.files.iter().filter(|file| !file.has_extension("rs")) {
-        findings.extend(
-            file.lines()
-                .filter_map(|(n, line)| check_marker(&file.path, n, line)),
-        );
+        findings.extend(file.lines().filter_map(|(n, line)| check_marker(&file.path, n, line)));
     }
     findings
 }
@@ -73,13 +57,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
 fn check_code(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (n, line) in file.code_lines() {
-        for Word {
-            text: word,
-            tests_only,
-            why,
-            fix,
-        } in WORDS
-        {
+        for Word { text: word, tests_only, why, fix } in WORDS {
             let found = match word.strip_prefix(|c: char| !c.is_alphanumeric()) {
                 Some(_) => line.contains(word),
                 None => has_word(line, word.trim_end_matches('!')) && line.contains(word),
@@ -96,9 +74,7 @@ fn check_unsafe(file: &File) -> Vec<Finding> {
     if file.path == UNSAFE_FILE {
         return Vec::new();
     }
-    let lines = file
-        .code_lines()
-        .filter(|(_, line)| has_word(line, "unsafe"));
+    let lines = file.code_lines().filter(|(_, line)| has_word(line, "unsafe"));
     lines
         .map(|(n, _)| {
             Finding::new(
@@ -115,12 +91,8 @@ fn check_unsafe(file: &File) -> Vec<Finding> {
 /// An example in the documentation compiles, or it is no example.
 fn check_doc_fences(file: &File) -> Vec<Finding> {
     let skipped = |line: &str| {
-        let line = line
-            .trim_start()
-            .trim_start_matches(['/', '!'])
-            .trim_start();
-        line.strip_prefix("```")
-            .is_some_and(|tags| tags.split(',').any(|t| t.trim() == "ignore"))
+        let line = line.trim_start().trim_start_matches(['/', '!']).trim_start();
+        line.strip_prefix("```").is_some_and(|tags| tags.split(',').any(|t| t.trim() == "ignore"))
     };
     let lines = file.comment_lines().filter(|(_, line)| skipped(line));
     lines
@@ -164,10 +136,7 @@ mod tests {
     #[track_caller]
     fn check_text(path: &str, text: &str, expected: &[&str]) {
         let findings = check(&Tree::planted(&[(path, text)]));
-        let found: Vec<_> = findings
-            .iter()
-            .map(|f| format!("{}: {}", f.line, f.what))
-            .collect();
+        let found: Vec<_> = findings.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
         assert_eq!(found, expected);
     }
 
@@ -205,17 +174,9 @@ mod tests {
     /// INV-06
     #[test]
     fn unsafe_outside_its_file_is_found() {
-        check_text(
-            "journal/src/segment.rs",
-            "fn f() { unsafe { g() } }",
-            &["1: `unsafe`"],
-        );
+        check_text("journal/src/segment.rs", "fn f() { unsafe { g() } }", &["1: `unsafe`"]);
         check_text("journal/src/mmap.rs", "fn f() { unsafe { g() } }", &[]);
-        check_text(
-            "journal/src/segment.rs",
-            "#![expect(unsafe_code)] // unsafe",
-            &[],
-        );
+        check_text("journal/src/segment.rs", "#![expect(unsafe_code)] // unsafe", &[]);
     }
 
     #[test]
@@ -236,15 +197,7 @@ mod tests {
             &format!("// {marker}: later\n// {marker}(#12): later\n"),
             &["1: `TODO` without an issue"],
         );
-        check_text(
-            "docs/a.md",
-            &format!("{marker} write\n"),
-            &["1: `TODO` without an issue"],
-        );
-        check_text(
-            "docs/a.md",
-            &format!("no `{marker}` without an issue\n"),
-            &[],
-        );
+        check_text("docs/a.md", &format!("{marker} write\n"), &["1: `TODO` without an issue"]);
+        check_text("docs/a.md", &format!("no `{marker}` without an issue\n"), &[]);
     }
 }

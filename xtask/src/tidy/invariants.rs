@@ -36,36 +36,21 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
                     findings.push(Finding::new(&file.path, n, what, WHY, fix));
                 }
                 if file.has_extension("rs") {
-                    let by = if file.is_test_line(n) {
-                        &mut in_tests
-                    } else {
-                        &mut in_source
-                    };
+                    let by = if file.is_test_line(n) { &mut in_tests } else { &mut in_source };
                     by.insert(id);
                 }
             }
         }
     }
-    for (id, invariant) in invariants
-        .iter()
-        .filter(|(_, invariant)| !invariant.planned)
-    {
+    for (id, invariant) in invariants.iter().filter(|(_, invariant)| !invariant.planned) {
         let mut missing = |cited: &BTreeSet<&str>, by: &str, fix| {
             if !cited.contains(id) {
                 let what = format!("{id} is cited by no {by}");
                 findings.push(Finding::new(DOCUMENT, invariant.line, what, WHY, fix));
             }
         };
-        missing(
-            &in_source,
-            "source",
-            "cite it at the assert or the code that holds it",
-        );
-        missing(
-            &in_tests,
-            "test",
-            "cite it at the test that fails without it",
-        );
+        missing(&in_source, "source", "cite it at the assert or the code that holds it");
+        missing(&in_tests, "test", "cite it at the test that fails without it");
     }
     findings
 }
@@ -77,16 +62,10 @@ fn parse<'a>(document: &'a str, findings: &mut Vec<Finding>) -> BTreeMap<&'a str
         if let Some(heading) = line.strip_prefix("## ") {
             planned = heading.to_lowercase().starts_with("planned");
         }
-        let Some(id) = line
-            .strip_prefix("| ")
-            .and_then(|row| ids(row).into_iter().next())
-        else {
+        let Some(id) = line.strip_prefix("| ").and_then(|row| ids(row).into_iter().next()) else {
             continue;
         };
-        let invariant = Invariant {
-            line: i + 1,
-            planned,
-        };
+        let invariant = Invariant { line: i + 1, planned };
         if line.starts_with(&format!("| {id} "))
             && let Some(first) = invariants.insert(id, invariant)
         {
@@ -118,10 +97,7 @@ mod tests {
     /// Planted text writes `@` for the prefix, so that it does not cite anything itself.
     #[track_caller]
     fn check_files(files: &[(&str, &str)], expected: &[&str]) {
-        let files: Vec<_> = files
-            .iter()
-            .map(|(p, t)| (*p, t.replace('@', "INV-")))
-            .collect();
+        let files: Vec<_> = files.iter().map(|(p, t)| (*p, t.replace('@', "INV-"))).collect();
         let files: Vec<_> = files.iter().map(|(p, t)| (*p, &**t)).collect();
         let findings = check(&Tree::planted(&files));
         let found: Vec<_> = findings
@@ -138,24 +114,15 @@ mod tests {
     fn invariant_with_code_and_test_is_fine() {
         let document = ("docs/invariants.md", "| @01 | Holds. |\n");
         check_files(&[document, SOURCE, TEST], &[]);
-        let inline = (
-            "a/src/c.rs",
-            "// @01\n#[cfg(test)]\nmod tests {\n// @01\n}\n",
-        );
+        let inline = ("a/src/c.rs", "// @01\n#[cfg(test)]\nmod tests {\n// @01\n}\n");
         check_files(&[document, inline], &[]);
     }
 
     #[test]
     fn invariant_without_code_or_test_is_found() {
         let document = ("docs/invariants.md", "# I\n\n| @01 | Holds. |\n");
-        check_files(
-            &[document, TEST],
-            &["docs/invariants.md:3: @01 is cited by no source"],
-        );
-        check_files(
-            &[document, SOURCE],
-            &["docs/invariants.md:3: @01 is cited by no test"],
-        );
+        check_files(&[document, TEST], &["docs/invariants.md:3: @01 is cited by no source"]);
+        check_files(&[document, SOURCE], &["docs/invariants.md:3: @01 is cited by no test"]);
     }
 
     #[test]
@@ -178,10 +145,7 @@ mod tests {
 
     #[test]
     fn id_given_twice_is_found() {
-        let document = (
-            "docs/invariants.md",
-            "| @01 | A. |\n## Planned\n| @01 | B. |\n",
-        );
+        let document = ("docs/invariants.md", "| @01 | A. |\n## Planned\n| @01 | B. |\n");
         check_files(
             &[document, SOURCE, TEST],
             &["docs/invariants.md:3: @01 is given twice, first in line 1"],
@@ -190,10 +154,7 @@ mod tests {
 
     #[test]
     fn mention_in_another_row_gives_no_id() {
-        let document = (
-            "docs/invariants.md",
-            "| @01 | Holds. |\n| note | see @01 |\n",
-        );
+        let document = ("docs/invariants.md", "| @01 | Holds. |\n| note | see @01 |\n");
         check_files(&[document, SOURCE, TEST], &[]);
     }
 }

@@ -23,11 +23,7 @@ const fn layer(
     may_use: &'static [&'static str],
     dev: &'static [&'static str],
 ) -> Layer {
-    Layer {
-        package,
-        may_use,
-        dev,
-    }
+    Layer { package, may_use, dev }
 }
 
 const WM: &str = "steadfast-wm";
@@ -39,17 +35,8 @@ const HA_TRANSPORT: &str = "steadfast-ha-transport";
 const REPLAY: &str = "steadfast-replay";
 const TXN: &str = "steadfast-txn";
 const FACADE: &str = "steadfast";
-const EVERY_LIBRARY: &[&str] = &[
-    WM,
-    MACROS,
-    ENGINE_CORE,
-    JOURNAL,
-    SNAPSHOTTER,
-    HA_TRANSPORT,
-    REPLAY,
-    TXN,
-    FACADE,
-];
+const EVERY_LIBRARY: &[&str] =
+    &[WM, MACROS, ENGINE_CORE, JOURNAL, SNAPSHOTTER, HA_TRANSPORT, REPLAY, TXN, FACADE];
 
 /// Crates that do not exist yet may stand here; a crate that exists must.
 const LAYERS: &[Layer] = &[
@@ -68,10 +55,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 pub(crate) fn check(tree: &Tree, metadata: &Metadata, root: &Path) -> Vec<Finding> {
-    metadata
-        .ours()
-        .flat_map(|package| check_package(tree, package, root))
-        .collect()
+    metadata.ours().flat_map(|package| check_package(tree, package, root)).collect()
 }
 
 fn check_package(tree: &Tree, package: &Package, root: &Path) -> Vec<Finding> {
@@ -93,8 +77,7 @@ fn check_package(tree: &Tree, package: &Package, root: &Path) -> Vec<Finding> {
     forbidden
         .map(|dependency| {
             let line = tree.get(&manifest).and_then(|file| {
-                file.lines()
-                    .find(|(_, line)| find_word(line, &dependency.name) == Some(0))
+                file.lines().find(|(_, line)| find_word(line, &dependency.name) == Some(0))
             });
             let what = format!("`{}` depends on `{}`", package.name, dependency.name);
             let fix = "move what is shared down to a crate that both may use, or define a trait \
@@ -119,10 +102,7 @@ mod tests {
             rust_version: None,
             dependencies: dependencies
                 .iter()
-                .map(|&(name, kind)| Dependency {
-                    name: name.into(),
-                    kind: kind.map(Into::into),
-                })
+                .map(|&(name, kind)| Dependency { name: name.into(), kind: kind.map(Into::into) })
                 .collect(),
             targets: Vec::new(),
             manifest_path: format!("/r/{name}/Cargo.toml"),
@@ -136,10 +116,8 @@ mod tests {
             "[dependencies]\nserde = \"1\"\nsteadfast-wm = \"1\"\n",
         )]);
         let findings = check_package(&tree, &package(name, dependencies), Path::new("/r"));
-        let found: Vec<_> = findings
-            .iter()
-            .map(|f| format!("{}:{}: {}", f.path, f.line, f.what))
-            .collect();
+        let found: Vec<_> =
+            findings.iter().map(|f| format!("{}:{}: {}", f.path, f.line, f.what)).collect();
         assert_eq!(found, expected);
     }
 
@@ -158,14 +136,9 @@ mod tests {
     fn snapshotter_must_not_link_the_engine_even_in_tests() {
         check_edges(
             "steadfast-snapshotter",
-            &[
-                ("steadfast-wm", None),
-                ("steadfast-engine-core", Some("dev")),
-            ],
-            &[
-                "steadfast-snapshotter/Cargo.toml:0: `steadfast-snapshotter` depends on \
-               `steadfast-engine-core`",
-            ],
+            &[("steadfast-wm", None), ("steadfast-engine-core", Some("dev"))],
+            &["steadfast-snapshotter/Cargo.toml:0: `steadfast-snapshotter` depends on \
+               `steadfast-engine-core`"],
         );
     }
 
@@ -184,14 +157,9 @@ mod tests {
     fn transport_knows_the_journal_alone() {
         check_edges(
             "steadfast-ha-transport",
-            &[
-                ("steadfast-journal", None),
-                ("steadfast-replay", Some("dev")),
-            ],
-            &[
-                "steadfast-ha-transport/Cargo.toml:0: `steadfast-ha-transport` depends on \
-               `steadfast-replay`",
-            ],
+            &[("steadfast-journal", None), ("steadfast-replay", Some("dev"))],
+            &["steadfast-ha-transport/Cargo.toml:0: `steadfast-ha-transport` depends on \
+               `steadfast-replay`"],
         );
     }
 
@@ -213,34 +181,20 @@ mod tests {
 
     #[test]
     fn tests_may_use_more_where_the_table_says_so() {
-        check_edges(
-            "steadfast-macros",
-            &[("steadfast-engine-core", Some("dev"))],
-            &[],
-        );
-        check_edges(
-            "steadfast-journal",
-            &[("steadfast-journal", Some("dev"))],
-            &[],
-        );
+        check_edges("steadfast-macros", &[("steadfast-engine-core", Some("dev"))], &[]);
+        check_edges("steadfast-journal", &[("steadfast-journal", Some("dev"))], &[]);
         check_edges(
             "steadfast-macros",
             &[("steadfast-engine-core", None)],
-            &[
-                "steadfast-macros/Cargo.toml:0: `steadfast-macros` depends on \
-               `steadfast-engine-core`",
-            ],
+            &["steadfast-macros/Cargo.toml:0: `steadfast-macros` depends on \
+               `steadfast-engine-core`"],
         );
     }
 
     /// INV-09
     #[test]
     fn facade_may_use_all_and_the_tool_none() {
-        check_edges(
-            "steadfast",
-            &[("steadfast-txn", None), ("steadfast-ha-transport", None)],
-            &[],
-        );
+        check_edges("steadfast", &[("steadfast-txn", None), ("steadfast-ha-transport", None)], &[]);
         check_edges(
             "xtask",
             &[("steadfast-wm", None)],

@@ -10,38 +10,18 @@ use crate::tree::Tree;
 const WHY: &str = "a user of the library takes on the licences of all of it";
 
 pub(crate) fn check(tree: &Tree, metadata: &Metadata) -> Vec<Finding> {
-    let deny = tree
-        .get("deny.toml")
-        .map(|file| entries(&file.text))
-        .unwrap_or_default();
-    let list = deny
-        .iter()
-        .find(|entry| entry.table == "licenses" && entry.key == "allow");
+    let deny = tree.get("deny.toml").map(|file| entries(&file.text)).unwrap_or_default();
+    let list = deny.iter().find(|entry| entry.table == "licenses" && entry.key == "allow");
     let Some(list) = list else {
         let fix = "list the licences that we accept as `allow` under [licenses]";
-        return vec![Finding::new(
-            "deny.toml",
-            0,
-            "no list of licences",
-            WHY,
-            fix,
-        )];
+        return vec![Finding::new("deny.toml", 0, "no list of licences", WHY, fix)];
     };
     let allowed = strings(&list.value);
-    metadata
-        .theirs()
-        .filter_map(|package| check_package(package, &allowed))
-        .collect()
+    metadata.theirs().filter_map(|package| check_package(package, &allowed)).collect()
 }
 
 fn check_package(package: &Package, allowed: &[&str]) -> Option<Finding> {
-    let Package {
-        name,
-        version,
-        license,
-        license_file,
-        ..
-    } = package;
+    let Package { name, version, license, license_file, .. } = package;
     let what = match (license, license_file) {
         (Some(license), _) if is_allowed(license, allowed) => return None,
         (Some(license), _) => format!("{name} {version} is under `{license}`"),
@@ -55,10 +35,7 @@ fn check_package(package: &Package, allowed: &[&str]) -> Option<Finding> {
 /// Whether the SPDX expression can be met with the allowed licences alone.
 fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
     // `MIT/Apache-2.0` is how OR was written before SPDX expressions.
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut tokens = spaced.split_whitespace().peekable();
     let met = any_of(&mut tokens, allowed);
     met && tokens.next().is_none()
@@ -100,12 +77,7 @@ mod tests {
 
     #[track_caller]
     fn check_expression(expression: &str, expected: bool) {
-        let allowed = [
-            "MIT",
-            "Apache-2.0",
-            "Unicode-3.0",
-            "Apache-2.0 WITH LLVM-exception",
-        ];
+        let allowed = ["MIT", "Apache-2.0", "Unicode-3.0", "Apache-2.0 WITH LLVM-exception"];
         assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
     }
 
@@ -147,20 +119,11 @@ mod tests {
         };
         let tree = Tree::planted(&[("deny.toml", "[licenses]\nallow = [\n    \"MIT\",\n]\n")]);
         let what = |license, tree: &Tree| {
-            check(tree, &metadata(license))
-                .into_iter()
-                .map(|f| f.what)
-                .collect::<Vec<_>>()
+            check(tree, &metadata(license)).into_iter().map(|f| f.what).collect::<Vec<_>>()
         };
         assert!(what(Some("MIT"), &tree).is_empty());
-        assert_eq!(
-            what(Some("AGPL-3.0"), &tree),
-            ["x 1.0.0 is under `AGPL-3.0`"]
-        );
+        assert_eq!(what(Some("AGPL-3.0"), &tree), ["x 1.0.0 is under `AGPL-3.0`"]);
         assert_eq!(what(None, &tree), ["x 1.0.0 names no licence"]);
-        assert_eq!(
-            what(Some("MIT"), &Tree::planted(&[])),
-            ["no list of licences"]
-        );
+        assert_eq!(what(Some("MIT"), &Tree::planted(&[])), ["no list of licences"]);
     }
 }

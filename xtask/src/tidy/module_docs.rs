@@ -4,18 +4,11 @@ use crate::finding::Finding;
 use crate::tree::{File, Tree};
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    tree.rust()
-        .filter(|file| file.is_source() && !has_docs(file))
-        .map(finding)
-        .collect()
+    tree.rust().filter(|file| file.is_source() && !has_docs(file)).map(finding).collect()
 }
 
 fn has_docs(file: &File) -> bool {
-    let head = file
-        .text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty());
+    let head = file.text.lines().map(str::trim).find(|line| !line.is_empty());
     head.is_some_and(|line| line.starts_with("//!") || line.starts_with("#![doc"))
 }
 
@@ -35,11 +28,7 @@ mod tests {
 
     #[track_caller]
     fn check_text(path: &str, text: &str, expected: usize) {
-        assert_eq!(
-            check(&Tree::planted(&[(path, text)])).len(),
-            expected,
-            "{text}"
-        );
+        assert_eq!(check(&Tree::planted(&[(path, text)])).len(), expected, "{text}");
     }
 
     #[test]
@@ -52,11 +41,7 @@ mod tests {
     #[test]
     fn documented_source_and_test_files_are_fine() {
         check_text("a/src/b.rs", "\n//! What it is.\nuse x;\n", 0);
-        check_text(
-            "src/lib.rs",
-            "#![doc = include_str!(\"../README.md\")]\n",
-            0,
-        );
+        check_text("src/lib.rs", "#![doc = include_str!(\"../README.md\")]\n", 0);
         check_text("a/tests/it/main.rs", "mod b;\n", 0);
         check_text("a/src/b/tests.rs", "use x;\n", 0);
     }

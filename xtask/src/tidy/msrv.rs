@@ -4,10 +4,7 @@ use crate::finding::Finding;
 use crate::metadata::{Metadata, Package};
 
 pub(crate) fn check(metadata: &Metadata) -> Vec<Finding> {
-    let ours = metadata
-        .ours()
-        .filter_map(|p| p.rust_version.as_deref().and_then(parse))
-        .min();
+    let ours = metadata.ours().filter_map(|p| p.rust_version.as_deref().and_then(parse)).min();
     let Some(ours) = ours else {
         return vec![Finding::new(
             "Cargo.toml",
@@ -17,10 +14,7 @@ pub(crate) fn check(metadata: &Metadata) -> Vec<Finding> {
             "set it in [workspace.package]",
         )];
     };
-    metadata
-        .theirs()
-        .filter_map(|package| check_package(package, ours))
-        .collect()
+    metadata.theirs().filter_map(|package| check_package(package, ours)).collect()
 }
 
 fn check_package(package: &Package, ours: [u32; 3]) -> Option<Finding> {
@@ -37,11 +31,7 @@ fn check_package(package: &Package, ours: [u32; 3]) -> Option<Finding> {
 
 fn parse(version: &str) -> Option<[u32; 3]> {
     let mut parts = version.split('.').map(|part| part.parse().ok());
-    Some([
-        parts.next()??,
-        parts.next().unwrap_or(Some(0))?,
-        parts.next().unwrap_or(Some(0))?,
-    ])
+    Some([parts.next()??, parts.next().unwrap_or(Some(0))?, parts.next().unwrap_or(Some(0))?])
 }
 
 #[cfg(test)]
@@ -78,11 +68,7 @@ mod tests {
     #[test]
     fn dependency_that_needs_a_newer_compiler_is_found() {
         check_versions(
-            &[
-                ("old", Some("1.56")),
-                ("new", Some("1.89.1")),
-                ("silent", None),
-            ],
+            &[("old", Some("1.56")), ("new", Some("1.89.1")), ("silent", None)],
             &["new 2.0.1 needs Rust 1.89.1, we promise 1.89"],
         );
     }

@@ -5,14 +5,9 @@ use crate::manifest::{Entry, entries, is_dependency_table};
 use crate::tree::{File, Tree};
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    let root = tree
-        .get("Cargo.toml")
-        .map(|file| entries(&file.text))
-        .unwrap_or_default();
+    let root = tree.get("Cargo.toml").map(|file| entries(&file.text)).unwrap_or_default();
     let manifests = tree.files.iter().filter(|file| file.name() == "Cargo.toml");
-    manifests
-        .flat_map(|file| check_manifest(file, &root))
-        .collect()
+    manifests.flat_map(|file| check_manifest(file, &root)).collect()
 }
 
 fn check_manifest(file: &File, root: &[Entry]) -> Vec<Finding> {
@@ -50,10 +45,7 @@ fn is_ours(entry: &Entry) -> bool {
 /// crate outside the workspace declares stands for itself.
 fn is_inherited(entry: &Entry, root: &[Entry]) -> bool {
     let inherits = entry.key.ends_with(".workspace") || entry.value.contains("workspace = true");
-    inherits
-        && root
-            .iter()
-            .any(|e| e.table == "workspace.dependencies" && e.key == name(entry))
+    inherits && root.iter().any(|e| e.table == "workspace.dependencies" && e.key == name(entry))
 }
 
 #[cfg(test)]
@@ -63,10 +55,8 @@ mod tests {
     #[track_caller]
     fn check_files(files: &[(&str, &str)], expected: &[&str]) {
         let findings = check(&Tree::planted(files));
-        let found: Vec<_> = findings
-            .iter()
-            .map(|f| format!("{}:{}: {}", f.path, f.line, f.what))
-            .collect();
+        let found: Vec<_> =
+            findings.iter().map(|f| format!("{}:{}: {}", f.path, f.line, f.what)).collect();
         assert_eq!(found, expected);
     }
 
@@ -78,10 +68,7 @@ mod tests {
                 "[package]\nname = \"a\"\n[dependencies]\nx = \"1\"\ny = \"1\" # why\n\
                  [target.'cfg(unix)'.dev-dependencies]\n# because\nz = \"1\"\nw = \"1\"\n",
             )],
-            &[
-                "a/Cargo.toml:4: `x` without a reason",
-                "a/Cargo.toml:9: `w` without a reason",
-            ],
+            &["a/Cargo.toml:4: `x` without a reason", "a/Cargo.toml:9: `w` without a reason"],
         );
     }
 

@@ -2,7 +2,7 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
-use syn::{Error, Result};
+use syn::{Error, Expr, Result};
 
 use super::classify::Class;
 use super::group::group;
@@ -12,9 +12,15 @@ use super::scope::Scope;
 use super::usage::Usage;
 use crate::errors::Errors;
 
-/// Analyzes the parameters of a rule or query.
-pub(crate) fn analyze(params: Vec<Param>, what: &str, span: Span) -> Result<Analysis> {
-    let used_names = used_names(&params);
+/// Analyzes the parameters of a rule or query, and the expression of its salience.
+pub(crate) fn analyze(
+    params: Vec<Param>,
+    salience: Option<&Expr>,
+    what: &str,
+    span: Span,
+) -> Result<Analysis> {
+    let mut used_names = used_names(&params);
+    used_names.extend(salience.into_iter().flat_map(|expr| Usage::of(expr).names.into_keys()));
     let mut errors = Errors::default();
     check_contexts(&params, &mut errors);
     let is_pattern = |param: &Param| !matches!(param.kind, Kind::Having | Kind::Then);
@@ -27,8 +33,9 @@ pub(crate) fn analyze(params: Vec<Param>, what: &str, span: Span) -> Result<Anal
         let message = format!("{what} needs a pattern, so that something triggers it: `&Fact`, …");
         errors.push(Error::new(span, message));
     }
-    let Walk { parts, arguments, .. } = walk;
-    errors.finish(Analysis { parts, arguments, used_names })
+    let Walk { scope, parts, arguments } = walk;
+    let salience = salience.and_then(|expr| errors.take(scope.value(expr)));
+    errors.finish(Analysis { parts, arguments, salience, used_names })
 }
 
 fn check_contexts(params: &[Param], errors: &mut Errors) {

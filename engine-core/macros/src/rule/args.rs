@@ -3,17 +3,31 @@
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Ident, LitInt, LitStr, Result, Token};
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token, UnOp};
 
 /// What `#[rule(…)]` says.
 #[derive(Default)]
 pub(crate) struct RuleArgs {
-    /// Rules of higher salience fire first.
-    pub(crate) salience: i32,
+    /// How early its matches fire.
+    pub(crate) salience: Salience,
     /// Whether what the function returns is inserted for as long as the match lives.
     pub(crate) logical: Option<Span>,
     /// Whether a failing consequence counts as fired.
     pub(crate) skip_on_error: bool,
+}
+
+/// A salience as written.
+pub(crate) enum Salience {
+    /// A number.
+    Fixed(i32),
+    /// Anything else: a constant, or an expression over the variables of a match.
+    Of(Expr),
+}
+
+impl Default for Salience {
+    fn default() -> Self {
+        Self::Fixed(0)
+    }
 }
 
 const EXPECTED: &str = "expected `salience = …`, `logical` or `on_error = \"skip\"`";
@@ -66,19 +80,21 @@ impl Parse for RuleArgs {
     }
 }
 
-fn salience(input: ParseStream<'_>) -> Result<i32> {
+fn salience(input: ParseStream<'_>) -> Result<Salience> {
     input.parse::<Token![=]>()?;
-    let minus = input.parse::<Option<Token![-]>>()?;
-    if !input.peek(LitInt) {
-        let message = "expected an integer literal; a salience is fixed when the rule is compiled";
-        return Err(input.error(message));
-    }
-    let literal: LitInt = input.parse()?;
-    let sign = if minus.is_some() { "-" } else { "" };
+    let expr: Expr = input.parse()?;
+    let (operand, sign) = match &expr {
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => (&*unary.expr, "-"),
+        operand => (operand, ""),
+    };
+    let Expr::Lit(ExprLit { lit, .. }) = operand else { return Ok(Salience::Of(expr)) };
+    let Lit::Int(literal) = lit else {
+        return Err(Error::new(lit.span(), "expected an integer or an expression over the match"));
+    };
     let suffixed = !matches!(literal.suffix(), "" | "i32");
     let value = format!("{sign}{}", literal.base10_digits()).parse::<i32>();
     match value {
-        Ok(value) if !suffixed => Ok(value),
+        Ok(value) if !suffixed => Ok(Salience::Fixed(value)),
         _ => Err(Error::new(
             literal.span(),
             "a salience is an i32: expected -2147483648 up to 2147483647",
@@ -112,14 +128,23 @@ mod tests {
 
     #[test]
     fn saliences_reach_both_ends() {
-        let salience = |source| parse(source).map(|args| args.salience);
-        assert_eq!(salience("salience = -2147483648"), Ok(i32::MIN));
-        assert_eq!(salience("salience = 2147483647,"), Ok(i32::MAX));
-        assert_eq!(salience("logical"), Ok(0));
+        let salience = |source| {
+            parse(source).map(|args| match args.salience {
+                Salience::Fixed(salience) => Some(salience),
+                Salience::Of(_) => None,
+            })
+        };
+        assert_eq!(salience("salience = -2147483648"), Ok(Some(i32::MIN)));
+        assert_eq!(salience("salience = 2147483647,"), Ok(Some(i32::MAX)));
+        assert_eq!(salience("logical"), Ok(Some(0)));
         for wrong in ["salience = 2147483648", "salience = -2147483649", "salience = 1u8"] {
             assert!(salience(wrong).is_err_and(|error| error.contains("i32")), "{wrong}");
         }
-        assert!(salience("salience = MAX").is_err_and(|error| error.contains("literal")));
+        assert!(salience("salience = 1.5").is_err_and(|error| error.contains("an integer")));
+        for computed in ["salience = MAX", "salience = o.urgency - 1", "salience = -o.age, logical"]
+        {
+            assert_eq!(salience(computed), Ok(None), "{computed}");
+        }
     }
 
     #[test]

@@ -4,15 +4,21 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::ItemFn;
 
-use super::args::RuleArgs;
+use super::args::{RuleArgs, Salience};
 use super::emit::written;
 use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Part};
 use crate::tokens::Digester;
 
 /// Digest of the left-hand side: patterns, conditions and salience, in their order.
-pub(crate) fn conditions(analysis: &Analysis, salience: i32) -> [u8; 16] {
+pub(crate) fn conditions(analysis: &Analysis, salience: &Salience) -> [u8; 16] {
     let mut digester = Digester::new("steadfast conditions 1");
-    digester.word(&salience.to_string());
+    match salience {
+        Salience::Fixed(salience) => digester.word(&salience.to_string()),
+        Salience::Of(expr) => {
+            digester.word("salience of");
+            digester.tokens(expr.to_token_stream());
+        }
+    }
     digester.count(analysis.parts.len());
     for part in &analysis.parts {
         match part {

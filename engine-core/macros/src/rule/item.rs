@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, ItemFn, Pat, Result, Signature};
 
 use super::analyze::analyze;
-use super::args::RuleArgs;
+use super::args::{RuleArgs, Salience};
 use super::attributes::is_ours;
 use super::digest;
 use super::emit;
@@ -53,7 +53,11 @@ fn implementation(
         errors.push(Error::new(then.name.span(), message));
     }
     let params = errors.finish(params)?;
-    let analysis = analyze(params, word, function.sig.ident.span())?;
+    let salience = match &args.salience {
+        Salience::Fixed(_) => None,
+        Salience::Of(expr) => Some(expr),
+    };
+    let analysis = analyze(params, salience, word, function.sig.ident.span())?;
     let implementation = match sort {
         Sort::Rule => rule(args, function, &analysis)?,
         Sort::Query => query(args, function, &analysis)?,
@@ -120,12 +124,12 @@ fn definition(
     consequence: &TokenStream,
 ) -> TokenStream {
     let name = function.sig.ident.unraw().to_string();
-    let salience = args.salience;
+    let salience = emit::salience(&args.salience, analysis.salience.as_ref());
     let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
     let preamble = emit::preamble();
     let makes = emit::makes(&function.sig.output, args.logical.is_some());
     let (checks, parts) = emit::parts(analysis);
-    let conditions = bytes(digest::conditions(analysis, salience));
+    let conditions = bytes(digest::conditions(analysis, &args.salience));
     let consequence_digest = bytes(digest::consequence(function, analysis, args));
     quote_spanned! {site()=>
         fn definition() -> ::steadfast::__macro::RuleDef {

@@ -102,6 +102,8 @@ pub(crate) struct Analysis {
     pub(crate) parts: Vec<Part>,
     /// One per parameter.
     pub(crate) arguments: Vec<Argument>,
+    /// The salience, unless it is a number.
+    pub(crate) salience: Option<Value>,
     /// Names of the variables that some condition uses.
     pub(crate) used_names: Vec<String>,
 }

@@ -2,6 +2,7 @@ extern crate steadfast_engine_core as steadfast;
 
 use serde::{Deserialize, Serialize};
 use steadfast::Then;
+use steadfast::ir::Absent;
 use steadfast_macros::{Fact, query, rule};
 
 #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,8 +16,14 @@ struct Order {
 #[rule(salience = 2147483648)]
 fn too_high(_o: &Order) {}
 
-#[rule(salience = LIMIT)]
-fn not_a_literal(_o: &Order) {}
+#[rule(salience = "high")]
+fn not_a_number(_o: &Order) {}
+
+#[rule(salience = p.amount as i32)]
+fn not_in_the_match(_o: &Order, #[not(p.id == _o.id)] p: Absent<Order>) {}
+
+#[rule(salience = cx.now() as i32)]
+fn not_the_context(_o: &Order, cx: &mut Then) {}
 
 #[rule(no_loop)]
 fn not_yet(_o: &Order) {}

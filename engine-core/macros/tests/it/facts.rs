@@ -1,5 +1,8 @@
 //! The derives.
-#![expect(clippy::disallowed_types, reason = "what a serde attribute makes of a hash map is tested")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "what a serde attribute makes of a hash map is tested"
+)]
 
 use serde::{Deserialize, Serialize};
 use steadfast::{Effect, Fact, FieldMask, Global, ReadError};

@@ -1,7 +1,7 @@
 //! What conditions on fact patterns become.
 
 use serde::{Deserialize, Serialize};
-use steadfast::ir::{Absent, Exists, OnError, Rule, RuleDef};
+use steadfast::ir::{Absent, Exists, OnError, Rule, RuleDef, Salience};
 use steadfast::{Ref, Then};
 use steadfast_macros::{Fact, rule};
 
@@ -217,10 +217,10 @@ fn conditions_are_classified_and_know_what_they_read() {
 fn arguments_are_in_the_definition() {
     let rule = all_kinds::definition();
     assert_eq!(rule.path, "it::parts::all_kinds");
-    assert_eq!((rule.salience, rule.on_error), (i32::MIN, OnError::Skip));
+    assert!(matches!((rule.salience, rule.on_error), (Salience::Fixed(i32::MIN), OnError::Skip)));
     let plain = inner::private_fields::definition();
     assert_eq!(plain.path, "it::parts::inner::private_fields");
-    assert_eq!((plain.salience, plain.on_error), (0, OnError::Abort));
+    assert!(matches!((plain.salience, plain.on_error), (Salience::Fixed(0), OnError::Abort)));
 }
 
 #[test]

@@ -27,30 +27,20 @@ fn planted(text: &str, name: &str) -> Figures {
 }
 
 fn rows(measured: &Measured) -> Vec<(&str, &str, f64, f64)> {
-    measured
-        .rows
-        .iter()
-        .map(|r| (&*r.work, &*r.against, r.theirs, r.ratio))
-        .collect()
+    measured.rows.iter().map(|r| (&*r.work, &*r.against, r.theirs, r.ratio)).collect()
 }
 
 #[test]
 fn line_of_a_contender_is_read() {
     let figures = planted(RAFT_ENGINE, "raft-engine");
     assert_eq!(figures["nosync rec/s"], [1_428_000.0]);
-    assert_eq!(
-        figures["scan rec/s (first/best)"],
-        [1_257_000.0, 1_300_000.0]
-    );
+    assert_eq!(figures["scan rec/s (first/best)"], [1_257_000.0, 1_300_000.0]);
     assert_eq!(figures["group32 p50/p99 us"], [8205.0, 19578.0]);
 }
 
 #[test]
 fn contender_that_cannot_be_opened_has_no_figures() {
-    assert_eq!(
-        figures("rocksdb        OPEN FAILED no library\n", "rocksdb"),
-        None
-    );
+    assert_eq!(figures("rocksdb        OPEN FAILED no library\n", "rocksdb"), None);
     assert_eq!(figures(RAFT_ENGINE, "raft"), None);
 }
 
@@ -112,18 +102,11 @@ fn contender_that_loses_records_is_refused() {
 fn contenders_that_are_not_installed_give_a_note_and_our_own_rows() {
     let dir = tempfile::tempdir().expect("a directory");
     let contenders = Contenders::find(&dir.path().join("none"), dir.path(), Effort::Full);
-    let own = Line::Pair(Pair {
-        theirs: Some(2.0),
-        ..ours("durable-1", 1.0, "us")
-    });
+    let own = Line::Pair(Pair { theirs: Some(2.0), ..ours("durable-1", 1.0, "us") });
     let measured = interleave(|| Ok(vec![own.clone()]), &contenders, Effort::Quick);
     let measured = measured.expect("a peer that is missing is no error");
     assert_eq!(rows(&measured), [("durable-1", "self", 2.0, 2.0)]);
-    assert!(
-        measured.notes[0].contains("STEADFAST_PEERS"),
-        "{:?}",
-        measured.notes
-    );
+    assert!(measured.notes[0].contains("STEADFAST_PEERS"), "{:?}", measured.notes);
 }
 
 /// A stand-in for the peers' program, as a script.
@@ -143,14 +126,6 @@ fn contenders_are_run_and_one_that_fails_gives_a_note() {
     let measured = interleave(|| Ok(vec![own.clone()]), &contenders, Effort::Quick);
     let measured = measured.expect("one contender's failure is no error");
     let against: Vec<_> = rows(&measured).iter().map(|row| (row.1, row.3)).collect();
-    assert!(
-        against.contains(&("okaywal", 2.0)) && against.contains(&("best", 2.0)),
-        "{against:?}"
-    );
-    assert!(
-        measured
-            .notes
-            .iter()
-            .any(|note| note.starts_with("no rows against fjall"))
-    );
+    assert!(against.contains(&("okaywal", 2.0)) && against.contains(&("best", 2.0)), "{against:?}");
+    assert!(measured.notes.iter().any(|note| note.starts_with("no rows against fjall")));
 }

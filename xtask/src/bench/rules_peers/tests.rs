@@ -9,26 +9,17 @@ join3 clips6.40 100000 FAILED - 0 - driver64: not found
 ";
 
 fn sample(work: &str, seconds: f64, checksum: &str) -> Line {
-    Line::Sample(Sample {
-        work: work.into(),
-        size: 100,
-        seconds,
-        checksum: checksum.into(),
-    })
+    Line::Sample(Sample { work: work.into(), size: 100, seconds, checksum: checksum.into() })
 }
 
 fn answer(seconds: f64, checksum: &str) -> Answer {
-    Answer {
-        seconds,
-        checksum: checksum.into(),
-    }
+    Answer { seconds, checksum: checksum.into() }
 }
 
 #[test]
 fn line_of_the_harness_is_read() {
-    let found = Answer::find(HARNESS, "join3", "drools-tuned")
-        .expect("a line")
-        .expect("no failure");
+    let found =
+        Answer::find(HARNESS, "join3", "drools-tuned").expect("a line").expect("no failure");
     assert_eq!(found, answer(0.2030, "100000:244997550000"));
 }
 
@@ -76,10 +67,8 @@ fn medians_over_all_rounds_make_the_ratio() {
         .iter()
         .map(|row| (&*row.against, row.ours, row.theirs, row.ratio, row.target))
         .collect();
-    let expected = [
-        ("drools-tuned", 2.0, 8.0, 4.0, Some(4.0)),
-        ("hand", 2.0, 1.0, 0.5, Some(0.625)),
-    ];
+    let expected =
+        [("drools-tuned", 2.0, 8.0, 4.0, Some(4.0)), ("hand", 2.0, 1.0, 0.5, Some(0.625))];
     assert_eq!(rows, expected);
 }
 
@@ -91,19 +80,12 @@ fn other_checksum_refuses_the_row_and_keeps_the_others() {
     });
     assert_eq!(measured.rows.len(), 1);
     assert_eq!(measured.refused.len(), 1);
-    assert!(
-        measured.refused[0].contains("join3 100 against hand"),
-        "{:?}",
-        measured.refused
-    );
+    assert!(measured.refused[0].contains("join3 100 against hand"), "{:?}", measured.refused);
 }
 
 #[test]
 fn checksum_of_ours_that_changes_between_samples_refuses_every_row() {
-    let ours: [&[Line]; 2] = [
-        &[sample("join3", 1.0, "1:2")],
-        &[sample("join3", 1.0, "1:3")],
-    ];
+    let ours: [&[Line]; 2] = [&[sample("join3", 1.0, "1:2")], &[sample("join3", 1.0, "1:3")]];
     let measured = interleaved(&ours, |_, _| Ok(answer(4.0, "1:2")));
     assert!(measured.rows.is_empty());
     assert_eq!(measured.refused.len(), 2);
@@ -118,31 +100,20 @@ fn peer_that_fails_gives_a_note_and_is_not_asked_again() {
         _ => panic!("asked again"),
     });
     assert_eq!(measured.rows.len(), 1);
-    assert_eq!(
-        measured.notes,
-        ["no row join3 against drools-tuned: no java"]
-    );
+    assert_eq!(measured.notes, ["no row join3 against drools-tuned: no java"]);
     assert!(measured.refused.is_empty());
 }
 
 #[test]
 fn program_without_output_is_an_error() {
-    let result = interleave(
-        || Ok(Vec::new()),
-        |_, _, _| bail!("no peers"),
-        &[],
-        Effort::Quick,
-    );
+    let result = interleave(|| Ok(Vec::new()), |_, _, _| bail!("no peers"), &[], Effort::Quick);
     assert!(result.is_err());
 }
 
 #[test]
 fn peers_that_are_not_installed_give_a_note() {
     let dir = tempfile::tempdir().expect("a directory");
-    let harness = Harness {
-        rules: dir.path().join("rules"),
-        effort: Effort::Full,
-    };
+    let harness = Harness { rules: dir.path().join("rules"), effort: Effort::Full };
     let (engines, notes) = harness.engines();
     assert!(engines.is_empty());
     assert!(notes[0].contains("STEADFAST_PEERS"), "{notes:?}");
@@ -159,24 +130,13 @@ fn harness_is_run_and_only_built_engines_are_asked() {
     let script = rules.join("run.sh");
     std::fs::create_dir_all(rules.join("clips")).expect("a directory");
     std::fs::write(rules.join("clips/driver64"), "").expect("a file");
-    std::fs::write(
-        &script,
-        "#!/bin/sh\necho \"$1 $2 $3 0.5 200 10 1:2 cpu=0.4 n=$REPS\"\n",
-    )
-    .expect("a file");
+    std::fs::write(&script, "#!/bin/sh\necho \"$1 $2 $3 0.5 200 10 1:2 cpu=0.4 n=$REPS\"\n")
+        .expect("a file");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
-    let harness = Harness {
-        rules,
-        effort: Effort::Quick,
-    };
+    let harness = Harness { rules, effort: Effort::Quick };
     let (engines, notes) = harness.engines();
-    assert_eq!(
-        engines.iter().map(|engine| engine.name).collect::<Vec<_>>(),
-        ["clips6.40"]
-    );
+    assert_eq!(engines.iter().map(|engine| engine.name).collect::<Vec<_>>(), ["clips6.40"]);
     assert_eq!(notes.len(), 3);
-    let found = harness
-        .run("clips6.40", "join2", 100)
-        .expect("the script answers");
+    let found = harness.run("clips6.40", "join2", 100).expect("the script answers");
     assert_eq!(found, answer(0.5, "1:2"));
 }

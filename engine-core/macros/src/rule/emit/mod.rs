@@ -5,6 +5,7 @@ mod checks;
 mod closures;
 mod group;
 mod pattern;
+mod salience;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote_spanned};
@@ -13,6 +14,7 @@ use super::model::{Analysis, Part};
 
 pub(crate) use call::{call, consequence, makes, query_output};
 pub(crate) use group::written;
+pub(crate) use salience::salience;
 
 /// Hygiene of everything generated: no local of ours meets one of the user's.
 fn site() -> Span {

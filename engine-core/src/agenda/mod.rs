@@ -1,0 +1,303 @@
+//! The agenda: which matches are pending, in which order they fire, and what the journal knows of it.
+//!
+//! Rules are ranked by salience and declared order ([`Ranks`]). Within a rule matches fire by
+//! salience if they have one each, by trigger, then by members (INV-42); each has its place in one of
+//! two queues ([`queue`]).
+
+mod queue;
+mod ranks;
+
+use steadfast_wm::{MatchId, Seq};
+
+use queue::{ByAge, BySalience};
+
+use crate::chains::NONE;
+use crate::trail::{Cell, Column, Scope, trailed};
+
+pub(crate) use ranks::Ranks;
+
+/// A match that will fire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// The match.
+    pub id: MatchId,
+    /// Its salience: its rule's, or its own.
+    pub salience: i32,
+    /// What made it pending.
+    pub trigger: Seq,
+}
+
+/// What the agenda knows of a complete match.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MatchState {
+    /// Its trigger while it is pending, else 0.
+    pub(crate) trigger: u64,
+    /// Its place in the rule's queue, or `NONE`.
+    place: u32,
+    /// Its salience, as of its trigger.
+    salience: i32,
+    /// The trigger that the journal holds for it as pending, or 0.
+    journaled: u64,
+    /// Head of the list of facts that it supports.
+    pub(crate) first_support: u32,
+    /// Whether it is in the list of those that may differ from what the journal holds.
+    dirty: bool,
+}
+
+const DORMANT: MatchState = MatchState {
+    trigger: 0,
+    place: NONE,
+    salience: 0,
+    journaled: 0,
+    first_support: NONE,
+    dirty: false,
+};
+
+/// The complete matches of one rule.
+#[derive(Clone, Default)]
+pub(crate) struct Terminal {
+    states: Column<MatchState>,
+    /// Whether each match has a salience of its own; which of the queues is used.
+    own_salience: bool,
+    by_age: ByAge,
+    by_salience: BySalience,
+    pending: Cell<u32>,
+    /// Tokens whose pending state may differ from what the journal holds.
+    dirty: Column<u32>,
+    /// Dead matches that the journal still holds as pending.
+    withdrawn: Column<MatchId>,
+}
+
+trailed!(Terminal { states, by_age, by_salience, pending, dirty, withdrawn });
+
+impl Terminal {
+    /// No match yet, of a rule whose matches have one salience, or one each.
+    pub(crate) fn new(own_salience: bool) -> Self {
+        Self { own_salience, ..Self::default() }
+    }
+
+    pub(crate) fn state(&self, token: u32) -> MatchState {
+        if token < self.states.len() { *self.states.get(token) } else { DORMANT }
+    }
+
+    pub(crate) fn set_first_support(&mut self, scope: Scope, token: u32, support: u32) {
+        self.states.reach(scope, token, &DORMANT);
+        self.states.change(scope, token, |state| state.first_support = support);
+    }
+
+    pub(crate) fn pending_count(&self) -> u32 {
+        *self.pending.get()
+    }
+
+    /// Salience of the match that fires next; none if none is pending.
+    pub(crate) fn best_salience(&self) -> Option<i32> {
+        if self.own_salience {
+            self.by_salience.first_salience()
+        } else {
+            (*self.pending.get() > 0).then_some(0)
+        }
+    }
+
+    /// A new token is dormant until it is queued.
+    pub(crate) fn reset(&mut self, scope: Scope, token: u32) {
+        self.states.reach(scope, token, &DORMANT);
+        self.states.set(scope, token, DORMANT);
+    }
+
+    /// Queues a match; the caller queues those of a flush in the order of triggers and members.
+    pub(crate) fn enqueue(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) {
+        self.states.reach(scope, token, &DORMANT);
+        let old = *self.states.get(token);
+        if old.trigger == 0 {
+            self.pending.set(scope, *self.pending.get() + 1);
+        }
+        let place = if self.own_salience {
+            self.by_salience.remove(scope, &old);
+            self.by_salience.push(scope, token, trigger, salience)
+        } else {
+            self.by_age.push(scope, token, trigger)
+        };
+        let state = MatchState { trigger, place, salience, dirty: true, ..old };
+        self.states.set(scope, token, state);
+        if !old.dirty {
+            self.dirty.push(scope, token);
+        }
+    }
+
+    /// Makes a match dormant.
+    pub(crate) fn dequeue(&mut self, scope: Scope, token: u32) {
+        let old = self.state(token);
+        if old.trigger == 0 {
+            return;
+        }
+        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, dirty: true, ..old });
+        self.pending.set(scope, *self.pending.get() - 1);
+        if !old.dirty {
+            self.dirty.push(scope, token);
+        }
+        if self.own_salience {
+            self.by_salience.remove(scope, &old);
+        } else {
+            self.by_age.trim(scope, &mut self.states);
+        }
+    }
+
+    /// Puts a new token in the place of a dead one with the same identity.
+    pub(crate) fn inherit(&mut self, scope: Scope, dead: u32, heir: u32) {
+        let state = MatchState { first_support: NONE, dirty: true, ..self.state(dead) };
+        self.states.reach(scope, heir, &DORMANT);
+        self.states.set(scope, heir, state);
+        self.states.set(scope, dead, DORMANT);
+        if state.place != NONE {
+            if self.own_salience {
+                self.by_salience.replace(scope, &state, heir);
+            } else {
+                self.by_age.replace(scope, &state, heir);
+            }
+        }
+        self.dirty.push(scope, heir);
+    }
+
+    /// Forgets a dead match; `identity` is asked for if the journal still holds it as pending.
+    pub(crate) fn bury(&mut self, scope: Scope, token: u32, identity: impl FnOnce() -> MatchId) {
+        self.dequeue(scope, token);
+        if self.state(token).journaled != 0 {
+            self.withdrawn.push(scope, identity());
+        }
+        if token < self.states.len() {
+            self.states.set(scope, token, DORMANT);
+        }
+    }
+
+    /// The match that fires next.
+    pub(crate) fn first(&mut self, scope: Scope) -> Option<u32> {
+        if self.own_salience {
+            self.by_salience.first()
+        } else {
+            self.by_age.first(scope, &mut self.states)
+        }
+    }
+
+    /// All pending matches in firing order.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = Queued> + '_ {
+        let tokens = self.by_age.in_order(&self.states).chain(self.by_salience.in_order());
+        tokens.map(|token| self.queued(token))
+    }
+
+    fn queued(&self, token: u32) -> Queued {
+        let state = self.states.get(token);
+        Queued { token, salience: state.salience, trigger: Seq::new(state.trigger) }
+    }
+
+    /// What changed in the pending set since this was last called: matches that left, and those that
+    /// entered or have a new trigger.
+    pub(crate) fn net_change(&mut self, scope: Scope) -> NetChange {
+        let mut change = NetChange::default();
+        for at in 0..self.dirty.len() {
+            let token = *self.dirty.get(at);
+            let state = *self.states.get(token);
+            // The list may name a token twice, or one that was used again since.
+            self.states.change(scope, token, |state| {
+                state.journaled = state.trigger;
+                state.dirty = false;
+            });
+            if state.trigger == state.journaled {
+                continue;
+            }
+            if state.trigger == 0 {
+                change.left.push(token);
+            } else {
+                let MatchState { salience, trigger, .. } = state;
+                change.entered.push(Queued { token, salience, trigger: Seq::new(trigger) });
+            }
+        }
+        self.dirty.clear(scope);
+        change.dead = self.withdrawn.as_slice().to_vec();
+        self.withdrawn.clear(scope);
+        change
+    }
+
+    /// Declares that the journal holds exactly what is pending now.
+    pub(crate) fn mark_journaled(&mut self, scope: Scope) {
+        for at in 0..self.states.len() {
+            self.states.change(scope, at, |state| {
+                state.journaled = state.trigger;
+                state.dirty = false;
+            });
+        }
+        self.dirty.clear(scope);
+        self.withdrawn.clear(scope);
+    }
+}
+
+/// A token in a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Queued {
+    pub(crate) token: u32,
+    pub(crate) salience: i32,
+    pub(crate) trigger: Seq,
+}
+
+/// Net change of one rule's pending matches since the last commit boundary.
+#[derive(Default, Debug)]
+pub(crate) struct NetChange {
+    pub(crate) entered: Vec<Queued>,
+    pub(crate) left: Vec<u32>,
+    pub(crate) dead: Vec<MatchId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Scope = Scope::NONE;
+
+    fn queued(token: u32, salience: i32, trigger: u64) -> Queued {
+        Queued { token, salience, trigger: Seq::new(trigger) }
+    }
+
+    #[test]
+    fn requeued_matches_move_to_the_end() {
+        let mut terminal = Terminal::default();
+        terminal.enqueue(NONE, 0, 5, 1);
+        terminal.enqueue(NONE, 1, 6, 1);
+        terminal.enqueue(NONE, 0, 7, 1);
+        assert_eq!(terminal.pending_count(), 2);
+        assert_eq!(terminal.first(NONE), Some(1));
+        terminal.dequeue(NONE, 1);
+        assert_eq!(terminal.first(NONE), Some(0));
+        assert_eq!(terminal.in_order().collect::<Vec<_>>(), [queued(0, 1, 7)]);
+    }
+
+    #[test]
+    fn a_salience_of_its_own_goes_before_age_until_the_next_trigger() {
+        let mut terminal = Terminal::new(true);
+        for (token, salience) in [(0, 1), (1, 9), (2, 1), (3, i32::MIN)] {
+            terminal.enqueue(NONE, token, 5, salience);
+        }
+        let order =
+            |terminal: &Terminal| terminal.in_order().map(|it| it.token).collect::<Vec<_>>();
+        assert_eq!(order(&terminal), [1, 0, 2, 3]);
+        terminal.enqueue(NONE, 1, 6, 1);
+        terminal.enqueue(NONE, 3, 6, 2);
+        assert_eq!((order(&terminal), terminal.pending_count()), (vec![3, 0, 2, 1], 4));
+        terminal.inherit(NONE, 3, 7);
+        terminal.dequeue(NONE, 0);
+        assert_eq!((order(&terminal), terminal.best_salience()), (vec![7, 2, 1], Some(2)));
+        terminal.bury(NONE, 7, || unreachable!("not journaled"));
+        assert_eq!((terminal.first(NONE), terminal.best_salience()), (Some(2), Some(1)));
+    }
+
+    #[test]
+    fn net_change_hides_what_came_and_went() {
+        let mut terminal = Terminal::default();
+        terminal.enqueue(NONE, 0, 5, 0);
+        terminal.enqueue(NONE, 1, 5, 0);
+        terminal.dequeue(NONE, 0);
+        assert_eq!(terminal.net_change(NONE).entered, [queued(1, 0, 5)]);
+        terminal.dequeue(NONE, 1);
+        terminal.enqueue(NONE, 1, 9, 0);
+        let change = terminal.net_change(NONE);
+        assert_eq!((change.entered.as_slice(), change.left.len()), (&[queued(1, 0, 9)][..], 0));
+    }
+}
