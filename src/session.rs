@@ -379,6 +379,7 @@ impl Session {
     /// [`Error::Wait`] if their commits did not become durable; [`Error::Read`] if a stored effect
     /// does not fit the type.
     pub fn effects<E: Effect>(&mut self) -> Result<Vec<Delivery<E>>> {
+        // INV-79: nothing leaves before its commit is acknowledged.
         if let Some(commit) = self.outbox.last_commit(E::TOPIC) {
             self.wait_durable(commit)?;
         }

@@ -40,6 +40,9 @@ pub use stage::Stage;
 pub use store::{FactType, Table};
 pub use then::{Ref, Row, Then};
 
+/// The vocabulary that the engine speaks with crates above it.
+pub use steadfast_wm as wm;
+
 /// What the macros' expansions name; not part of the public interface.
 #[doc(hidden)]
 pub mod __macro {

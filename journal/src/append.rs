@@ -132,7 +132,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes the spares that the group needs beyond the active segment, before anything is written.
+    /// INV-32: takes the spares that the group needs beyond the active segment, before anything is
+    /// written.
     fn make_room<'a>(
         &'a self,
         mut writer: Guard<'a>,

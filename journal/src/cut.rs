@@ -43,7 +43,7 @@ pub struct Quarantined {
 pub(crate) fn cut(manifest: &Manifest, safe: &Boundary) -> (Manifest, Begin) {
     let last = manifest.segments.last().expect("a cut is in a segment");
     let used_end = last.first_position + (last.physical_bytes - SEGMENT_HEADER);
-    // Every frame takes a header at least: so many numbers can have been used, and no more.
+    // INV-20: every frame takes a header at least: so many numbers can have been used, and no more.
     let used_lsns = (used_end - safe.position) / HEADER;
     let mut next = manifest.clone();
     next.segments.truncate(safe.segment + 1);
@@ -73,7 +73,7 @@ pub(crate) struct Leftover {
 }
 
 /// Replaces the sealed segment by a copy of the sealed length, in a manifest that is not written
-/// yet. The old file stays until [`finish`].
+/// yet. INV-28: the old file stays as it is until [`finish`] unlinks it, for it may be mapped.
 pub(crate) fn shorten(
     dir: &Dir,
     next: &mut Manifest,

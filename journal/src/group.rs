@@ -257,7 +257,7 @@ impl Shared {
 
     fn make_durable(&self, writer: &mut Writer, mark: Mark) {
         if writer.poison.is_some() {
-            return; // Nothing is acknowledged after a failure.
+            return; // INV-22, INV-27: nothing is acknowledged after a failure.
         }
         writer.durable = writer.durable.max(mark.position);
         self.publish_durable(writer, mark.safe);

@@ -85,6 +85,7 @@ impl PublishedMap {
         if offset.checked_add(u64::try_from(len).ok()?)? > end {
             return None;
         }
+        // INV-29 is what makes this sound.
         // SAFETY: `end` is the end of published frames, and the range lies below it. The writer
         // stores only above that end (`WriteMap::store`), recovery never changes a listed segment,
         // and no code of this crate truncates one.

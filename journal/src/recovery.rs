@@ -240,6 +240,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         self.at.prev_crc = crc;
         self.next_lsn += 1;
         self.done_bytes += len;
+        // INV-33: a group of frames ends where the last one says so.
         if kind == Kind::SafePoint && !header.more_follows() {
             self.safe = self.at;
             self.safe_lsn = header.lsn;
@@ -293,6 +294,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     ) -> Result<Checkup, OpenError> {
         let rest = self.rest(entry, path, salt)?;
         let (reason, lsn) = damage.unwrap_or((CorruptReason::EndMissing, None));
+        // INV-24: what was durable cannot be a torn tail.
         if self.at.position < self.durable && !self.subject.bugs.ignore_claims {
             return Err(self.corrupt_at(path, reason, lsn, &rest));
         }

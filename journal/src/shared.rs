@@ -78,7 +78,7 @@ impl Shared {
         }
     }
 
-    /// Stops the journal for good; the first cause counts. Wakes everybody.
+    /// INV-27: stops the journal for good; the first cause counts. Wakes everybody.
     pub(crate) fn fail(&self, writer: &mut Writer, cause: IoError) -> Poisoned {
         let poison = writer.poison.get_or_insert_with(|| Poisoned::new(cause)).clone();
         self.published.poisoned.store(true, Ordering::Release);

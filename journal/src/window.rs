@@ -80,7 +80,7 @@ impl Window {
             return no_header;
         };
         let damaged = |reason| Ok(Checked::Damaged { reason, lsn: Some(header.lsn) });
-        // The length is bounded by the segment before anything is done with it.
+        // INV-23: the length is bounded by the segment before anything is done with it.
         if header.total_len() > limit - offset {
             return damaged(CorruptReason::Length);
         }

@@ -184,6 +184,8 @@ impl Writer {
             payload_len: u32::try_from(part.payload.len()).expect("a part is at most 16 MiB"),
             payload_plain_crc: part.plain_crc,
         };
+        // INV-20: one number more than the last; where numbers were used and discarded, `cut` goes on
+        // behind them.
         let place = Place {
             salt: active.salt,
             offset: active.offset,

@@ -159,6 +159,7 @@ fn a_transaction_sends_with_its_commit_or_not_at_all() {
     assert_eq!(key.commit.get(), commit.get() + 1, "an effect alone is a commit, too");
 }
 
+/// INV-79: nothing leaves before that.
 #[test]
 fn effects_of_a_pipelined_session_wait_for_their_commit() {
     let disk = Disk::real();
@@ -197,6 +198,7 @@ fn an_effect_of_another_version_is_an_error_where_it_is_read() {
     assert_eq!(session.effects::<Ship>().unwrap()[0].order, 1);
 }
 
+/// INV-79: the key is stable.
 #[test]
 fn killed_between_delivery_and_acknowledgement_an_effect_is_delivered_again_under_its_key() {
     const NAME: &str = "effects::killed_between_delivery_and_acknowledgement_an_effect_is_delivered_again_under_its_key";

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use steadfast::ir::{GroupVar, RuleBuilder, RuleDef, Ruleset};
+use steadfast::wm::SessionId;
 use steadfast::{
     Average, ChangeError, Collect, Discard, Engine, Failure, FireError, FireOptions, Group, Handle,
     Max, Min, RuleError, Sum,
@@ -28,7 +29,7 @@ fn order(id: i64) -> Order {
 
 fn engine(rule: RuleDef) -> Engine {
     let rules = Ruleset::new("test", 1).rule(rule).fact::<Order>().fact::<Note>();
-    Engine::new(&rules, Default::default(), &mut Discard).unwrap()
+    Engine::new(&rules, SessionId::default(), &mut Discard).unwrap()
 }
 
 fn insert(engine: &mut Engine, orders: impl IntoIterator<Item = Order>) -> Vec<Handle<Order>> {

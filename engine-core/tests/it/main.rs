@@ -1,5 +1,7 @@
 //! The engine through its public interface: what must hold whatever the rules are.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 extern crate steadfast_engine_core as steadfast;
 
 mod invariants;

@@ -76,6 +76,8 @@ impl Opening {
         checkup: &Checkup,
         first_bytes: u64,
     ) -> Result<(Active, Vec<Quarantined>), OpenError> {
+        // INV-25, INV-26: files are made beside the old ones until the manifest switches to them. From
+        // then on the discarded frames are in no listed segment, and before it nothing has happened.
         let (safe, end) = (&checkup.safe, checkup.written_end);
         let mut quarantined = cut::quarantine_tail(&self.dir, &self.manifest, safe, end)?;
         let (mut next, begin) = cut::cut(&self.manifest, safe);

@@ -41,6 +41,7 @@ pub(crate) fn find(storage: &dyn Storage, path: &Path, create: Create) -> Result
         let example = || PathBuf::from(&entry.name);
         match kind_of(&name, entry.is_dir) {
             FileKind::Segment | FileKind::Snapshot => {
+                // INV-30: never a new journal over the files of an old one.
                 return Err(OpenError::ManifestMissing { dir: dir(), example: example() });
             }
             FileKind::Known if name == manifest::PREVIOUS_NAME || name == "VOTE" => {
@@ -57,7 +58,7 @@ pub(crate) fn find(storage: &dyn Storage, path: &Path, create: Create) -> Result
     }
 }
 
-/// Registers the directory in this process and locks it against others.
+/// INV-31: registers the directory in this process and locks it against others.
 pub(super) fn own(storage: &dyn Storage, path: &Path) -> Result<Ownership, OpenError> {
     let dir = || path.to_path_buf();
     let identity = storage.identity(path).at("resolve", path)?;

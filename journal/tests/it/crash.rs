@@ -66,6 +66,7 @@ fn check_run(setup: Setup, steps: &str) -> u64 {
     crash_everywhere(setup, steps).unwrap_or_else(|violation| panic!("{violation}"))
 }
 
+/// INV-22: at every call and in both write modes.
 #[test]
 fn every_crash_of_a_run_keeps_what_was_acknowledged() {
     for mode in [WriteMode::Map, WriteMode::Pwrite] {
@@ -115,6 +116,7 @@ fn check_recovery(setup: Setup, steps: &str, seed: u64) {
     }
 }
 
+/// INV-25, INV-26: what a stopped recovery leaves is recovered to the same.
 #[test]
 fn recovery_that_is_interrupted_twice_still_ends_right() {
     for mode in [WriteMode::Map, WriteMode::Pwrite] {

@@ -205,6 +205,7 @@ fn used(base: &Base, file: &Path) -> usize {
     groups.map(|group| group.bytes.end).max().unwrap_or(HEADER).next_multiple_of(8) + 48
 }
 
+/// INV-24: against an oracle that knows what was durable.
 #[test]
 fn every_flipped_bit_is_answered_right() {
     for base in bases() {
@@ -388,6 +389,7 @@ fn a_duplicated_segment_is_moved_aside() {
     assert_eq!(payloads_of(&journal).len(), base.safe_prefix(base.groups.len()));
 }
 
+/// INV-30: in whatever way it is unusable.
 #[test]
 fn a_manifest_that_is_missing_damaged_or_old_refuses() {
     let base = Base::new(setup(), "asaasrabasabbasaab");

@@ -96,6 +96,7 @@ fn a_disk_that_breaks_at_any_call_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// INV-27: those who wait, and those who come later.
 #[test]
 fn a_failed_sync_poisons_everybody_with_the_same_error() {
     for setup in setups() {
@@ -206,6 +207,7 @@ fn a_lost_sync_is_found_at_the_next_open_and_named() {
     assert!(matches!(refused, Err(OpenError::Corrupt(_))), "{refused:?}");
 }
 
+/// INV-32: the journal is as it was, and takes the same group later.
 #[test]
 fn a_full_disk_refuses_whole_groups_and_goes_on_when_there_is_room() {
     for setup in setups() {

@@ -209,6 +209,7 @@ fn frames_of_a_newer_version_are_skipped_or_named() {
     }
 }
 
+/// INV-23: with right checksums over a wrong length.
 #[test]
 fn lying_lengths_and_numbers_are_not_believed() {
     let changes: [fn(&mut Frame); 6] = [
@@ -273,6 +274,7 @@ fn records_that_lie_are_errors_with_an_offset() {
     }
 }
 
+/// INV-33: with the end in each of its frames.
 #[test]
 fn an_unfinished_group_of_several_frames_is_cut_whole() {
     for kind in [1, 2] {

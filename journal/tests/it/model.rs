@@ -173,6 +173,7 @@ proptest! {
     ))]
 
     #[test]
+    // INV-20: numbers and positions of the list only grow.
     fn the_journal_is_a_list_that_survives(
         map: bool,
         seed: u64,

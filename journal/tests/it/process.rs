@@ -149,6 +149,7 @@ fn killed_at_level_batch_loses_nothing() {
     kill_repeatedly("batch", "pwrite", 10);
 }
 
+/// INV-31: by the kernel, so that a killed holder holds nothing.
 #[test]
 fn a_second_process_is_refused_with_the_holders_pid_until_the_first_is_killed() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -139,6 +139,7 @@ fn acknowledged_groups_of_many_threads_survive_a_power_cut() {
     }
 }
 
+/// INV-28, INV-29: readers keep what they have mapped and meet no byte that is being written.
 #[test]
 fn readers_meet_rolls_and_truncations() {
     let dir = tempfile::tempdir().expect("a temporary directory");
