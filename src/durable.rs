@@ -245,6 +245,13 @@ impl Writer {
         }
     }
 
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
+        self.journal.reserve(bytes).map_err(|error| match error {
+            AppendError::Full { needed } => Error::Full { needed },
+            error => Error::Append(error),
+        })
+    }
+
     /// Appends what found the disk full earlier.
     pub(crate) fn retry(&mut self) -> Result<()> {
         let Some((commit, mut batch)) = self.unwritten.take() else { return Ok(()) };

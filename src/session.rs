@@ -428,6 +428,21 @@ impl Session {
         waited
     }
 
+    /// Makes room in the journal for so many bytes, ahead of a load that is faster than the disk can give
+    /// new segments. A fact takes its own bytes and about thirty more. Nothing changes for a session in
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if the disk has no such room; the session goes on. [`Error::Append`].
+    pub fn reserve(&mut self, bytes: u64) -> Result<()> {
+        self.ready()?;
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let reserved = writer.reserve(bytes);
+        self.failed |= matches!(reserved, Err(Error::Append(_)));
+        reserved
+    }
+
     /// Digest of everything that the session's future depends on; see [`Engine::digest`]. It never
     /// flushes.
     pub fn digest(&self) -> Digest {

@@ -191,6 +191,9 @@ impl Serialize for Blob<'_> {
     }
 }
 
+/// Bytes of the longest varint.
+const SHORT: usize = 10;
+
 /// Appends to a vector; postcard's own extending flavor goes byte by byte.
 struct Append<'a>(&'a mut Vec<u8>);
 
@@ -205,7 +208,12 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        // Most are varints of a byte or two, for which a call to copy them takes longer than they do.
+        if bytes.len() <= SHORT {
+            bytes.iter().for_each(|&byte| self.0.push(byte));
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
