@@ -1,0 +1,127 @@
+//! Changes: facts, globals and the clock, each call a commit.
+
+use steadfast_engine_core::{Fact, Global, Handle, ReadError, Stage};
+use steadfast_wm::SafePoint;
+
+use super::Session;
+use crate::error::Result;
+
+impl Session {
+    /// Inserts a fact.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::transact`], with [`crate::ChangeError::KeyViolation`] for a unique type.
+    pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>> {
+        self.transact(|stage| Ok(stage.insert(fact)?))
+    }
+
+    /// Inserts a fact unless one with an equal key exists; gives the handle of the one there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::transact`].
+    pub fn insert_unique<T: Fact>(&mut self, fact: T) -> Result<Handle<T>> {
+        self.transact(|stage| Ok(stage.insert_unique(fact)?))
+    }
+
+    /// Changes a fact. A change that leaves every field equal is no operation and no commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::transact`], with [`crate::ChangeError::StaleHandle`] and the others of
+    /// [`Stage::update`].
+    pub fn update<T: Fact>(
+        &mut self,
+        handle: impl Into<Handle<T>>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<()> {
+        self.transact(|stage| Ok(stage.update(handle, change)?))
+    }
+
+    /// The same as [`Session::update`], under the name that consequences use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::update`].
+    pub fn modify<T: Fact>(
+        &mut self,
+        handle: impl Into<Handle<T>>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<()> {
+        self.update(handle, change)
+    }
+
+    /// Re-arms everything that matches a fact as if all of its fields had changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::update`].
+    pub fn touch<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<()> {
+        self.transact(|stage| Ok(stage.touch(handle)?))
+    }
+
+    /// Deletes a fact; says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::transact`].
+    pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool> {
+        self.transact(|stage| Ok(stage.delete(handle)?))
+    }
+
+    /// Several changes as one: applied and committed as a whole (safe point *staged*), or not at all
+    /// if `body` fails or panics. Inside, reads see the changes; rules see them at the next flush.
+    ///
+    /// # Errors
+    ///
+    /// What `body` gives back ([`crate::Error::give_up`] for reasons of its own); [`crate::Error::Full`] if the disk
+    /// is; [`crate::Error::Append`] or [`crate::Error::Wait`] if the journal failed.
+    pub fn transact<R>(&mut self, body: impl FnOnce(&mut Stage<'_>) -> Result<R>) -> Result<R> {
+        self.ready()?;
+        let before = self.engine.counters();
+        let result = self.engine.stage(&mut self.recorder, body)?;
+        let changed = self.engine.counters() != before || !self.recorder.effects.is_empty();
+        if changed {
+            self.commit_work(SafePoint::Staged)?;
+        }
+        Ok(result)
+    }
+
+    /// Advances the session's clock, in milliseconds since an epoch of your choice.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ChangeError::ClockBackwards`]; else as [`Session::transact`].
+    pub fn advance_clock(&mut self, millis: i64) -> Result<()> {
+        self.ready()?;
+        if self.engine.now() != millis {
+            self.engine.advance_clock(millis, &mut self.recorder)?;
+            self.commit_work(SafePoint::Staged)?;
+        }
+        Ok(())
+    }
+
+    /// The session's clock in milliseconds.
+    pub fn now(&self) -> i64 {
+        self.engine.now()
+    }
+
+    /// Sets a global. Globals are not reactive: no rule notices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::transact`].
+    pub fn set_global<G: Global>(&mut self, global: G) -> Result<()> {
+        self.transact(|stage| Ok(stage.set_global(global)?))
+    }
+
+    /// A global, if it is set.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the stored value does not fit the type.
+    pub fn global<G: Global>(&self) -> Result<Option<G>, ReadError> {
+        self.engine.global()
+    }
+}

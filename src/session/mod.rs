@@ -1,0 +1,166 @@
+//! The session: rules, working memory and journal as one thing.
+
+mod effects;
+mod facts;
+mod firing;
+mod reads;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use steadfast_engine_core::ir::Ruleset;
+use steadfast_engine_core::{ChangeError, Engine};
+use steadfast_wm::{CommitSeq, SafePoint, SessionId};
+
+pub use firing::{Fired, Halter};
+
+use crate::durable::{DurableBuilder, Recovery, Writer};
+use crate::error::{Error, Result};
+use crate::outbox::Outbox;
+use crate::sink::Recorder;
+
+/// A rule session: facts, pending matches and derived facts that outlive the process.
+///
+/// Every call that changes something is a commit of its own: when it returns `Ok`, what it did
+/// survives what the session's level of durability promises ([`crate::Sync`]); when it returns an
+/// error or panics, nothing of it happened, unless the error says otherwise. [`Session::transact`]
+/// puts several changes into one commit.
+///
+/// A session is `Send` and not `Sync`: one thread uses it at a time.
+pub struct Session {
+    engine: Engine,
+    writer: Option<Writer>,
+    recorder: Recorder,
+    outbox: Outbox,
+    commit: CommitSeq,
+    commit_every: u64,
+    halt: Arc<AtomicBool>,
+    failed: bool,
+}
+
+/// Sessions in memory are told apart by their number in the process.
+static MEMORY_SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+impl Session {
+    /// A session without a disk: for tests and what-if questions. It ends with its value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rules`] for an invalid ruleset.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over a fresh ruleset")]
+    pub fn memory(ruleset: Ruleset) -> Result<Self> {
+        let mut id = [0; 16];
+        let number = MEMORY_SESSIONS.fetch_add(1, Ordering::Relaxed);
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        let mut recorder = Recorder::default();
+        let engine = Engine::new(&ruleset, SessionId::from_bytes(id), &mut recorder)
+            .map_err(Error::Rules)?;
+        Ok(Self::assemble(engine, Outbox::default(), CommitSeq::new(0), recorder, None))
+    }
+
+    /// A session in a directory of its own; [`DurableBuilder::open`] makes it or brings it back.
+    pub fn durable(dir: impl Into<PathBuf>) -> DurableBuilder {
+        DurableBuilder::new(dir.into())
+    }
+
+    pub(crate) fn assemble(
+        engine: Engine,
+        outbox: Outbox,
+        commit: CommitSeq,
+        recorder: Recorder,
+        writer: Option<Writer>,
+    ) -> Self {
+        Self {
+            engine,
+            writer,
+            recorder,
+            outbox,
+            commit,
+            commit_every: u64::MAX,
+            halt: Arc::new(AtomicBool::new(false)),
+            failed: false,
+        }
+    }
+
+    /// The session's identity: the same after every restart.
+    pub fn id(&self) -> SessionId {
+        self.engine.session()
+    }
+
+    /// What opening found; none for a session in memory.
+    pub fn recovery(&self) -> Option<Recovery> {
+        self.writer.as_ref().map(Writer::recovery)
+    }
+
+    /// The last commit; 0 before the first.
+    pub fn last_commit(&self) -> CommitSeq {
+        self.commit
+    }
+
+    /// Closes the session: everything becomes durable and the journal records that it ended in order.
+    ///
+    /// Dropping a session closes it too, without telling whether that worked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Close`]; what was acknowledged is safe. [`Error::Full`] if a commit still waits for
+    /// space on the disk.
+    pub fn close(mut self) -> Result<()> {
+        match self.writer.take() {
+            Some(mut writer) => {
+                writer.retry()?;
+                writer.close()
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the session takes work: not after a failure, and not while a commit finds no space.
+    fn ready(&mut self) -> Result<()> {
+        if self.failed || self.engine.has_failed() {
+            return Err(Error::Failed);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let retried = writer.retry();
+        self.failed |= matches!(&retried, Err(error) if !matches!(error, Error::Full { .. }));
+        retried
+    }
+
+    /// Commits the records that opening made, if there are any.
+    pub(crate) fn commit_records(&mut self, point: SafePoint) -> Result<()> {
+        if self.recorder.has_records() {
+            self.commit_work(point)?;
+        }
+        Ok(())
+    }
+
+    fn commit_work(&mut self, point: SafePoint) -> Result<CommitSeq> {
+        let commit = CommitSeq::new(self.commit.get() + 1);
+        self.engine.commit(commit, point, &mut self.recorder);
+        self.commit = commit;
+        self.outbox.add(commit, self.recorder.effects.drain(..));
+        let (Some(writer), Some(batch)) = (&mut self.writer, &mut self.recorder.batch) else {
+            return Ok(commit);
+        };
+        if let Some(refused) = self.recorder.refused.take() {
+            self.failed = true;
+            let detail = refused.to_string();
+            return Err(ChangeError::Unserializable { kind: "a record", detail }.into());
+        }
+        let appended = writer.append(commit, batch);
+        self.failed |= matches!(&appended, Err(error) if !matches!(error, Error::Full { .. }));
+        appended.map(|()| commit)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("engine", &self.engine)
+            .field("commit", &self.commit)
+            .field("effects", &self.outbox.len())
+            .finish_non_exhaustive()
+    }
+}

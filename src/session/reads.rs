@@ -1,0 +1,73 @@
+//! What a session shows: facts, rows of queries, pending matches, its digest.
+
+use steadfast_engine_core::ir::Query;
+use steadfast_engine_core::{Engine, Fact, Handle, Pending, Ref};
+use steadfast_wm::Digest;
+
+use super::Session;
+use crate::error::{Error, Result};
+use crate::outbox::Outbox;
+use crate::sink::Recorder;
+
+impl Session {
+    /// All facts of a type in the order of their handles; flushes first, so that derived facts are
+    /// what the rules make of everything staged. Nothing fires.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::flush`].
+    pub fn query<T: Fact>(&mut self) -> Result<Vec<Ref<'_, T>>> {
+        self.flush()?;
+        Ok(self.engine.facts())
+    }
+
+    /// The rows of a query of the ruleset in the order of their members; flushes first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownQuery`]; else as [`Session::flush`].
+    pub fn rows<Q: Query>(&mut self) -> Result<Vec<Q::Output>> {
+        self.flush()?;
+        let rows = self.engine.rows::<Q>();
+        rows.ok_or_else(|| Error::UnknownQuery { path: Q::definition().path })
+    }
+
+    /// A fact, if it lives.
+    pub fn get<T: Fact>(&self, handle: impl Into<Handle<T>>) -> Option<&T> {
+        self.engine.get(handle.into())
+    }
+
+    /// A fact's typed handle from its number, if such a fact of that type lives.
+    pub fn handle<T: Fact>(&self, fact: steadfast_wm::FactHandle) -> Option<Handle<T>> {
+        self.engine.handle(fact)
+    }
+
+    /// How many facts live.
+    pub fn fact_count(&self) -> u64 {
+        self.engine.fact_count()
+    }
+
+    /// All pending matches in firing order, as of the last flush.
+    pub fn pending(&self) -> Vec<Pending> {
+        self.engine.pending()
+    }
+
+    /// Digest of everything that the session's future depends on; see [`Engine::digest`]. It never
+    /// flushes.
+    pub fn digest(&self) -> Digest {
+        self.engine.digest()
+    }
+
+    /// A copy in memory that shares nothing which can be written: for what-if questions. Handles of
+    /// this session are good in it; its effects stay in it.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let (outbox, recorder) = (Outbox::default(), Recorder::default());
+        Self::assemble(self.engine.clone(), outbox, self.commit, recorder, None)
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
