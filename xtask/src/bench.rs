@@ -8,6 +8,7 @@
 
 mod journal_peers;
 mod machine;
+mod micro;
 mod peers;
 mod plot;
 mod program;
@@ -56,6 +57,12 @@ const BENCHES: &[Bench] = &[
         about: "the main example: in memory, journaled, recovered",
         run: run_program,
     },
+    Bench {
+        name: "session",
+        about: "what durability costs a stream of insertions, and coming back",
+        run: run_program,
+    },
+    Bench { name: "micro", about: "small operations beside their limits", run: micro::run },
     Bench { name: "join", about: "joins against rule engines", run: rules_peers::run },
     Bench {
         name: "journal",
