@@ -1,10 +1,14 @@
 //! The folded state of a session.
 
+mod digest;
+#[cfg(test)]
+mod presume;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_wm::{
-    CommitSeq, Counters, Digest, Digester, FactHandle, MatchId, Record, RuleTag, RulesetManifest,
-    SafePoint, Seq, TypeTag,
+    CommitSeq, Counters, FactHandle, MatchId, Record, RuleTag, RulesetManifest, SafePoint, Seq,
+    TypeTag,
 };
 
 use crate::error::FoldError;
@@ -135,10 +139,15 @@ impl Image {
                 self.justifications.entry(*handle).or_default().insert(by.clone());
             }
             Record::Unjustify { handle, by } => {
-                let supports = self.justifications.get_mut(handle);
-                if !supports.is_some_and(|supports| supports.remove(by)) {
+                let supports = self.justifications.get_mut(handle).filter(|all| all.contains(by));
+                let Some(supports) = supports else {
                     let what = "withdrawal of a justification";
                     return Err(FoldError::UnknownFact { what, handle: *handle });
+                };
+                supports.remove(by);
+                // A fact without a justification is one that never had any: nothing tells them apart.
+                if supports.is_empty() {
+                    self.justifications.remove(handle);
                 }
             }
             Record::Evaluated | Record::Fired { .. } => self.flush(),
@@ -165,6 +174,12 @@ impl Image {
             }
             Record::Commit { commit, point, counters } => {
                 self.close_commit(*commit, *point, *counters)?;
+            }
+            Record::Folded { through } => {
+                if through.get() <= self.commit.get() {
+                    return Err(FoldError::CommitOrder { found: *through, last: self.commit });
+                }
+                self.commit = *through;
             }
         }
         Ok(())
@@ -348,22 +363,6 @@ impl Image {
     /// Effects that nobody has acknowledged, by commit and place in it.
     pub fn outbox(&self) -> impl ExactSizeIterator<Item = (CommitSeq, u32, &Effect)> {
         self.outbox.iter().map(|((commit, ordinal), effect)| (*commit, *ordinal, effect))
-    }
-
-    /// Digest of the image: equal for histories that fold to the same state.
-    pub fn digest(&self) -> Digest {
-        let mut digester = Digester::new();
-        let text = format!(
-            "{:?}{:?}{:?}{:?}{:?}{:?}",
-            self.types, self.manifest, self.facts, self.staged, self.pending, self.justifications
-        );
-        digester.bytes(text.as_bytes());
-        let rest = format!(
-            "{:?}{:?}{:?}{:?}{:?}",
-            self.globals, self.clock, self.evaluated, self.counters, self.outbox
-        );
-        digester.bytes(rest.as_bytes());
-        digester.finish()
     }
 }
 

@@ -38,6 +38,8 @@
 mod error;
 mod fold;
 mod image;
+#[cfg(test)]
+mod normal;
 
 pub use error::{FoldError, FoldJournalError};
 pub use fold::{Folded, fold_journal};

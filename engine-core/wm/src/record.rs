@@ -161,6 +161,12 @@ pub enum Record<'a> {
         /// The counters at that boundary.
         counters: Counters,
     },
+    /// The commits up to and with this one are folded into the records around: normalization has left
+    /// of them what the state at a later commit needs. Only in compacted segments.
+    Folded {
+        /// The last of them; the next commit has the number behind it.
+        through: CommitSeq,
+    },
 }
 
 /// Counters that the future depends on and that no fact can tell.

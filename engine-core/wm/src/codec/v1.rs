@@ -27,6 +27,7 @@ mod tag {
     pub(super) const EFFECT: u32 = 16;
     pub(super) const ACKNOWLEDGE: u32 = 17;
     pub(super) const COMMIT: u32 = 18;
+    pub(super) const FOLDED: u32 = 37;
 }
 
 /// Tags set aside for transactions and replication: root, commit sequence number, epoch, request id
@@ -71,6 +72,7 @@ pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
         Record::Commit { commit, point, counters } => {
             put(tag::COMMIT, &(commit, point, counters), bytes);
         }
+        Record::Folded { through } => put(tag::FOLDED, through, bytes),
     }
 }
 
@@ -154,6 +156,7 @@ pub fn decode_payload(tag: u32, version: u32, payload: &[u8]) -> Result<Record<'
             let (commit, point, counters) = take(tag, payload)?;
             Record::Commit { commit, point, counters }
         }
+        tag::FOLDED => Record::Folded { through: take(tag, payload)? },
         _ => decode_agenda(tag, payload)?,
     };
     Ok(record)
@@ -179,7 +182,7 @@ fn decode_agenda(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
 }
 
 fn known(tag: u32) -> bool {
-    (tag::RULESET..=tag::COMMIT).contains(&tag) && tag != 13
+    ((tag::RULESET..=tag::COMMIT).contains(&tag) && tag != 13) || tag == tag::FOLDED
 }
 
 /// Bytes that postcard writes in one piece instead of one by one.

@@ -49,6 +49,7 @@ fn one_of_each() -> Vec<Record<'static>> {
         Record::Effect { ordinal: 3, topic: "Alert", version: 1, bytes: b"e" },
         Record::Acknowledge { commit: CommitSeq::new(11), ordinal: 2 },
         Record::Commit { commit: CommitSeq::new(11), point: SafePoint::Fired, counters },
+        Record::Folded { through: CommitSeq::new(11) },
     ]
 }
 

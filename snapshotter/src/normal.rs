@@ -1,0 +1,227 @@
+//! The normal form of a range of records: what folding needs of it, and nothing else.
+//!
+//! Records that cancel each other inside the range vanish; values that were overwritten fold into
+//! the last one. What remains keeps its order and the number of the frame that it came in:
+//!
+//! - an insertion stands at its place with the last value, also if it was updated since;
+//! - of a fact from before the range the last update, the last statement or the deletion remain;
+//! - operations that no flush of the range has matched remain verbatim;
+//! - of supports, the pending set, globals, clock and ruleset the last change remains, and none of
+//!   those that only the range knows of and that are over;
+//! - effects remain until their acknowledgement is in the range as well;
+//! - the range's last commit remains with its counters, and every commit of an effect that waits;
+//!   [`Record::Folded`] stands for those between.
+//!
+//! The normal form of a normal form is itself. A range that begins with the session ([`whole`]) has
+//! nothing before it to refer to: no tombstone remains of it.
+//!
+//! [`whole`]: NormalForm::new
+
+mod commits;
+mod facts;
+mod premise;
+mod supports;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use steadfast_wm::codec::v1;
+use steadfast_wm::{FactHandle, MatchId, Member, Record};
+
+use crate::error::FoldError;
+
+use commits::Commits;
+use facts::Facts;
+use supports::Supports;
+
+/// Where a record stands: its number in the range, and the last frame of its group.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct At {
+    number: u64,
+    /// Last frame of the group that the record came in.
+    pub(crate) lsn: u64,
+}
+
+/// A record that remains as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Kept {
+    at: At,
+    bytes: Box<[u8]>,
+}
+
+impl Kept {
+    fn new(at: At, bytes: &[u8]) -> Self {
+        Self { at, bytes: bytes.into() }
+    }
+}
+
+/// What only the last of several records matters of.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Latest {
+    Ruleset,
+    Clock,
+    Global(String),
+}
+
+/// A match that entered the pending set, changed its key there, or left it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Pending {
+    last: Kept,
+    /// Whether it left.
+    withdrawn: bool,
+}
+
+/// The normal form of the records taken in so far.
+#[derive(Clone, Debug)]
+pub(crate) struct NormalForm {
+    whole: bool,
+    number: u64,
+    /// The first handle that the range gave; all before are older than the range.
+    first_born: Option<FactHandle>,
+    /// One more than the greatest type that the range has used.
+    kinds: u32,
+    facts: Facts,
+    supports: Supports,
+    commits: Commits,
+    types: Vec<Kept>,
+    pending: BTreeMap<MatchId, Pending>,
+    latest: BTreeMap<Latest, Kept>,
+    /// The last flush of the range.
+    evaluated: Option<At>,
+}
+
+/// A record of the normal form.
+#[derive(Debug)]
+pub(crate) enum Survivor<'a> {
+    /// As it was.
+    Bytes(&'a [u8]),
+    /// Put together from several.
+    Record(Record<'a>),
+}
+
+impl Survivor<'_> {
+    /// Appends the record's bytes.
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Bytes(kept) => bytes.extend_from_slice(kept),
+            Self::Record(record) => v1::encode(record, bytes),
+        }
+    }
+}
+
+impl NormalForm {
+    /// The normal form of nothing. `whole` says that the range begins with the session.
+    pub(crate) fn new(whole: bool) -> Self {
+        Self {
+            whole,
+            number: 0,
+            first_born: None,
+            kinds: 0,
+            facts: Facts::default(),
+            supports: Supports::default(),
+            commits: Commits::default(),
+            types: Vec::new(),
+            pending: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            evaluated: None,
+        }
+    }
+
+    /// Takes in one record and its bytes, which came in the group that ends with frame `lsn`. There
+    /// is no record that it passes over.
+    ///
+    /// What contradicts itself is found by the fold that the normal form is compared by.
+    pub(crate) fn apply(
+        &mut self,
+        lsn: u64,
+        record: &Record<'_>,
+        bytes: &[u8],
+    ) -> Result<(), FoldError> {
+        self.number += 1;
+        let at = At { number: self.number, lsn };
+        match record {
+            Record::Insert { handle, kind, .. } => {
+                self.kinds = self.kinds.max(kind.get().saturating_add(1));
+                self.first_born.get_or_insert(*handle);
+                self.facts.stage(at, bytes);
+            }
+            Record::Update { .. } | Record::Delete { .. } | Record::Stated { .. } => {
+                self.facts.stage(at, bytes);
+            }
+            Record::Ruleset { .. } => self.latest(Latest::Ruleset, at, bytes),
+            Record::Type { .. } => self.types.push(Kept::new(at, bytes)),
+            Record::Justify { handle, by } => self.supports.justify(*handle, by, at, bytes),
+            Record::Unjustify { handle, by } => self.supports.unjustify(*handle, by, at, bytes),
+            Record::Evaluated | Record::Fired { .. } => {
+                self.evaluated = Some(at);
+                self.facts.flush(&mut self.supports)?;
+            }
+            Record::Pending { by, .. } => {
+                let last = Kept::new(at, bytes);
+                self.pending.insert(by.clone(), Pending { last, withdrawn: false });
+            }
+            Record::Withdrawn { by } => self.withdraw(by, at, bytes),
+            Record::SetGlobal { name, .. } => {
+                self.latest(Latest::Global((*name).to_owned()), at, bytes);
+            }
+            Record::Clock { .. } => self.latest(Latest::Clock, at, bytes),
+            Record::Effect { ordinal, .. } => self.commits.emit(*ordinal, Kept::new(at, bytes)),
+            Record::Acknowledge { commit, ordinal } => {
+                self.commits.acknowledge(*commit, *ordinal, Kept::new(at, bytes));
+            }
+            Record::Commit { commit, .. } => self.commits.close(*commit, Kept::new(at, bytes))?,
+            Record::Folded { through } => self.commits.skip(*through)?,
+        }
+        Ok(())
+    }
+
+    fn latest(&mut self, what: Latest, at: At, bytes: &[u8]) {
+        self.latest.insert(what, Kept::new(at, bytes));
+    }
+
+    /// A match left the pending set. Nothing remains of it if it cannot have been there before the
+    /// range.
+    fn withdraw(&mut self, by: &MatchId, at: At, bytes: &[u8]) {
+        if self.whole || self.is_of_range(by) {
+            self.pending.remove(by);
+        } else {
+            let last = Kept::new(at, bytes);
+            self.pending.insert(by.clone(), Pending { last, withdrawn: true });
+        }
+    }
+
+    /// Whether one of the match's facts was inserted in the range. INV-41: handles only grow.
+    fn is_of_range(&self, by: &MatchId) -> bool {
+        by.members.iter().any(|member| match member {
+            Member::Fact(handle) => self.is_born(*handle),
+            Member::Key(_) => false,
+        })
+    }
+
+    fn is_born(&self, handle: FactHandle) -> bool {
+        self.first_born.is_some_and(|first| handle >= first)
+    }
+
+    /// Whether the range ends with a complete commit.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.commits.is_complete()
+    }
+
+    /// The records that remain, in order.
+    pub(crate) fn survivors(&self) -> Vec<(At, Survivor<'_>)> {
+        let mut survivors = Vec::new();
+        self.facts.survivors(&mut survivors);
+        self.supports.survivors(&mut survivors);
+        self.commits.survivors(&mut survivors);
+        let pending = self.pending.values().map(|pending| &pending.last);
+        let kept = self.types.iter().chain(pending).chain(self.latest.values());
+        survivors.extend(kept.map(|kept| (kept.at, Survivor::Bytes(&kept.bytes))));
+        if let Some(at) = self.evaluated {
+            survivors.push((at, Survivor::Record(Record::Evaluated)));
+        }
+        // Stable: what stands before a commit at its place stays before it.
+        survivors.sort_by_key(|(at, _)| at.number);
+        survivors
+    }
+}

@@ -1,0 +1,72 @@
+//! What a range presupposes: the smallest image that it can be folded onto.
+
+use steadfast_wm::codec::v1;
+use steadfast_wm::{FactHandle, Record, Seq, TypeTag};
+
+use super::NormalForm;
+use super::facts::Change;
+use crate::image::{Effect, Fact, Image};
+
+impl NormalForm {
+    /// An image that holds what the range refers to and does not bring along, with values that no
+    /// session has. Folding touches nothing else, so that two ranges that give the same image on it
+    /// give the same image on every one.
+    pub(crate) fn premise(&self) -> Image {
+        let mut image = Image::default();
+        if self.whole {
+            return image;
+        }
+        image.presume_types(self.types_before());
+        for handle in self.facts_before() {
+            image.presume_fact(handle, placeholder());
+        }
+        for (handle, by) in &self.supports.old {
+            image.presume_justification(*handle, by.clone());
+        }
+        for (commit, ordinal) in self.commits.acknowledged.keys() {
+            let effect = Effect { topic: String::new(), version: 0, bytes: Box::default() };
+            image.presume_effect(*commit, *ordinal, effect);
+        }
+        image.presume_commit(self.commits.before());
+        image
+    }
+
+    /// How many types were named before the range, as far as it shows.
+    fn types_before(&self) -> u32 {
+        let named = self.types.first().and_then(|first| v1::decode(&first.bytes).ok());
+        match named {
+            Some((Record::Type { tag, .. }, _)) => tag.get(),
+            _ => self.kinds,
+        }
+    }
+
+    /// Facts that are older than the range and that it refers to.
+    fn facts_before(&self) -> Vec<FactHandle> {
+        let changed =
+            self.facts.changes.iter().filter(|(_, change)| !matches!(change, Change::Born(_)));
+        let staged = self.facts.staged().filter_map(|record| match record {
+            Record::Update { handle, .. }
+            | Record::Delete { handle, .. }
+            | Record::Stated { handle, .. } => Some(handle),
+            _ => None,
+        });
+        let mut handles: Vec<FactHandle> =
+            changed.map(|(handle, _)| *handle).chain(staged).chain(self.supports.facts()).collect();
+        handles.retain(|handle| !self.is_born(*handle));
+        handles.sort_unstable();
+        handles.dedup();
+        handles
+    }
+}
+
+fn placeholder() -> Fact {
+    Fact {
+        kind: TypeTag::new(u32::MAX),
+        version: u32::MAX,
+        bytes: Box::default(),
+        seq: Seq::new(u64::MAX),
+        origin: None,
+        stated: false,
+        clock: i64::MIN,
+    }
+}

@@ -1,0 +1,365 @@
+//! INV-74 on records: ranges of random histories fold to the same image as their normal forms.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use steadfast_wm::{CommitSeq, Counters, RuleTag, RulesetManifest, SafePoint, Seq, TypeTag};
+
+use super::*;
+use crate::image::Image;
+
+/// Numbers from a seed.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    fn small<T: TryFrom<u64, Error: std::fmt::Debug>>(&mut self, end: u64) -> T {
+        T::try_from(self.below(end)).expect("a small number")
+    }
+
+    fn of<T: Clone>(&mut self, all: impl Iterator<Item = T>) -> Option<T> {
+        let all: Vec<T> = all.collect();
+        let index = usize::try_from(self.below(all.len().max(1) as u64)).expect("small");
+        all.get(index).cloned()
+    }
+}
+
+/// A session as its records know it.
+struct Session {
+    draw: Draw,
+    groups: Vec<Vec<Vec<u8>>>,
+    group: Vec<Vec<u8>>,
+    types: u32,
+    next_handle: u64,
+    seq: u64,
+    commit: u64,
+    live: BTreeSet<FactHandle>,
+    supports: BTreeSet<(FactHandle, MatchId)>,
+    pending: BTreeSet<MatchId>,
+    waiting: BTreeMap<u64, BTreeSet<u32>>,
+    emitted: u32,
+}
+
+impl Session {
+    fn new(seed: u64) -> Self {
+        let mut session = Self {
+            draw: Draw(seed),
+            groups: Vec::new(),
+            group: Vec::new(),
+            types: 0,
+            next_handle: 1,
+            seq: 0,
+            commit: 0,
+            live: BTreeSet::new(),
+            supports: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            emitted: 0,
+        };
+        let manifest = RulesetManifest::default();
+        session.put(&Record::Ruleset { seq: Seq::new(1), manifest });
+        session.name_type();
+        session.commit();
+        session
+    }
+
+    fn put(&mut self, record: &Record<'_>) {
+        let mut bytes = Vec::new();
+        v1::encode(record, &mut bytes);
+        self.group.push(bytes);
+    }
+
+    fn name_type(&mut self) {
+        let (tag, name) = (TypeTag::new(self.types), format!("T{}", self.types));
+        self.put(&Record::Type { tag, name: &name });
+        self.types += 1;
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let length = self.draw.small::<usize>(20);
+        vec![self.draw.small::<u8>(256); length]
+    }
+
+    fn a_match(&mut self) -> MatchId {
+        let mut members: Vec<Member> =
+            self.draw.of(self.live.clone().into_iter()).map(Member::Fact).into_iter().collect();
+        if members.is_empty() || self.draw.below(4) == 0 {
+            members = vec![Member::Key([self.draw.small::<u8>(3)].into())];
+        }
+        MatchId { rule: RuleTag::new(self.draw.small(2)), branch: 0, members }
+    }
+
+    fn step(&mut self) {
+        self.seq += 1;
+        let seq = Seq::new(self.seq);
+        let origin = (self.draw.below(2) == 0).then(|| RuleTag::new(1));
+        let bytes = self.value();
+        let live = self.draw.of(self.live.clone().into_iter());
+        match (self.draw.below(20), live) {
+            (0..=4, _) => {
+                let handle = FactHandle::new(self.next_handle);
+                self.next_handle += 1;
+                self.live.insert(handle);
+                let kind = TypeTag::new(self.draw.small(u64::from(self.types)));
+                let (stated, clock) = (self.draw.below(3) > 0, self.draw.small(9));
+                let bytes = &bytes;
+                self.put(&Record::Insert {
+                    handle,
+                    kind,
+                    version: 1,
+                    bytes,
+                    seq,
+                    origin,
+                    stated,
+                    clock,
+                });
+            }
+            (5..=8, Some(handle)) => {
+                let mask = self.draw.below(8);
+                self.put(&Record::Update { handle, version: 2, bytes: &bytes, mask, seq, origin });
+            }
+            (9..=10, Some(handle)) => {
+                self.live.remove(&handle);
+                self.supports.retain(|(of, _)| *of != handle);
+                self.put(&Record::Delete {
+                    handle,
+                    seq,
+                    origin,
+                    cascade: self.seq.is_multiple_of(2),
+                });
+            }
+            (11, Some(handle)) => {
+                self.put(&Record::Stated { handle, stated: self.seq.is_multiple_of(3), seq });
+            }
+            (12, Some(handle)) => {
+                let by = self.a_match();
+                if self.supports.insert((handle, by.clone())) {
+                    self.put(&Record::Justify { handle, by });
+                }
+            }
+            (13, _) => {
+                if let Some((handle, by)) = self.draw.of(self.supports.clone().into_iter()) {
+                    self.supports.remove(&(handle, by.clone()));
+                    self.put(&Record::Unjustify { handle, by });
+                }
+            }
+            (14, _) => self.put(&Record::Evaluated),
+            (15, _) => {
+                let by = self.a_match();
+                self.put(&Record::Fired { by });
+            }
+            (16, _) => {
+                let name = ["limit", "rate"][self.draw.small::<usize>(2)];
+                self.put(&Record::SetGlobal { name, version: 1, bytes: &bytes, seq });
+            }
+            (17, _) if self.draw.below(3) == 0 => self.name_type(),
+            (17, _) => self.put(&Record::Clock { millis: self.seq.cast_signed(), seq }),
+            (18, _) => self.emit(&bytes),
+            _ => self.commit(),
+        }
+    }
+
+    fn emit(&mut self, bytes: &[u8]) {
+        let ordinal = self.emitted;
+        self.emitted += 1;
+        self.put(&Record::Effect { ordinal, topic: "Alert", version: 1, bytes });
+    }
+
+    fn commit(&mut self) {
+        let pending: Vec<MatchId> = self.pending.clone().into_iter().collect();
+        for by in pending {
+            let is_dead = by.members.iter().any(|member| match member {
+                Member::Fact(handle) => !self.live.contains(handle),
+                Member::Key(_) => false,
+            });
+            if is_dead || self.draw.below(4) == 0 {
+                self.pending.remove(&by);
+                self.put(&Record::Withdrawn { by });
+            }
+        }
+        for _ in 0..self.draw.below(3) {
+            let by = self.a_match();
+            self.pending.insert(by.clone());
+            let salience = self.draw.small(5);
+            self.put(&Record::Pending { by, salience, trigger: Seq::new(self.seq) });
+        }
+        self.commit += 1;
+        let counters = Counters { next_handle: self.next_handle, ..Counters::default() };
+        let commit = CommitSeq::new(self.commit);
+        self.put(&Record::Commit { commit, point: SafePoint::Staged, counters });
+        self.waiting.insert(self.commit, (0..std::mem::take(&mut self.emitted)).collect());
+        self.groups.push(std::mem::take(&mut self.group));
+        while self.draw.below(3) == 0 {
+            let waiting =
+                self.waiting.iter().flat_map(|(commit, all)| all.iter().map(|one| (*commit, *one)));
+            let Some((commit, ordinal)) = self.draw.of(waiting.collect::<Vec<_>>().into_iter())
+            else {
+                break;
+            };
+            self.waiting.get_mut(&commit).expect("it waits").remove(&ordinal);
+            self.put(&Record::Acknowledge { commit: CommitSeq::new(commit), ordinal });
+            self.groups.push(std::mem::take(&mut self.group));
+        }
+    }
+
+    fn history(seed: u64, steps: u64) -> Vec<Vec<Vec<u8>>> {
+        let mut session = Self::new(seed);
+        (0..steps).for_each(|_| session.step());
+        session.commit();
+        session.groups
+    }
+}
+
+fn fold(mut image: Image, groups: &[Vec<Vec<u8>>]) -> Image {
+    for bytes in groups.iter().flatten() {
+        let (record, _) = v1::decode(bytes).expect("valid");
+        image.apply(&record).unwrap_or_else(|error| panic!("{error}: {record:?}"));
+    }
+    image
+}
+
+fn normal_form(groups: &[Vec<Vec<u8>>], whole: bool) -> NormalForm {
+    let mut form = NormalForm::new(whole);
+    for (lsn, group) in (1..).zip(groups) {
+        for bytes in group {
+            let (record, _) = v1::decode(bytes).expect("valid");
+            form.apply(lsn, &record, bytes).expect("a valid history");
+        }
+    }
+    form
+}
+
+/// The records that remain, by the groups that they came in.
+fn survivors(form: &NormalForm) -> Vec<Vec<Vec<u8>>> {
+    let mut groups: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
+    for (at, survivor) in form.survivors() {
+        let mut bytes = Vec::new();
+        survivor.encode(&mut bytes);
+        groups.entry(at.lsn).or_default().push(bytes);
+    }
+    groups.into_values().collect()
+}
+
+/// Where a range may end: behind a group that ends a commit.
+fn ends_commit(groups: &[Vec<Vec<u8>>], end: usize) -> bool {
+    end > 0
+        && matches!(
+            v1::decode(groups[end - 1].last().expect("a record")),
+            Ok((Record::Commit { .. }, _))
+        )
+}
+
+#[test]
+fn ranges_and_their_normal_forms_fold_to_the_same() {
+    let mut ranges = 0;
+    for seed in 0..150 {
+        let groups = Session::history(seed, 20 + 2 * seed);
+        let mut draw = Draw(seed);
+        for _ in 0..8 {
+            let to = 1 + draw.small::<usize>(groups.len() as u64);
+            let from = draw.small::<usize>(to as u64);
+            let range = &groups[from..to];
+            let form = normal_form(range, from == 0);
+            if !form.is_complete() || !ends_commit(&groups, to) {
+                continue;
+            }
+            ranges += 1;
+            let normal = survivors(&form);
+            let before = fold(Image::default(), &groups[..from]);
+            let expected = fold(before.clone(), range);
+            let image = fold(before, &normal);
+            assert_eq!(image, expected, "seed {seed}, groups {from}..{to}");
+            assert_eq!(image.digest(), expected.digest());
+            assert_eq!(fold(image, &groups[to..]), fold(Image::default(), &groups));
+            let (old, new) = (fold(form.premise(), range), fold(form.premise(), &normal));
+            assert_eq!(old, new, "on the premise: seed {seed}, groups {from}..{to}");
+            let twice = survivors(&normal_form(&normal, from == 0));
+            assert_eq!(twice, normal, "twice is once: seed {seed}, groups {from}..{to}");
+        }
+    }
+    assert!(ranges > 300, "{ranges}");
+}
+
+/// Tiers: the normal form of normal forms is that of the whole.
+#[test]
+fn merging_normal_forms_gives_that_of_the_whole() {
+    for seed in 0..60 {
+        let groups = Session::history(seed, 150);
+        let middle =
+            (1..groups.len()).find(|at| *at >= groups.len() / 2 && ends_commit(&groups, *at));
+        let middle = middle.expect("commits are frequent");
+        let mut tiers = survivors(&normal_form(&groups[..middle], true));
+        tiers.extend(survivors(&normal_form(&groups[middle..], false)));
+        let merged = survivors(&normal_form(&tiers, true)).concat();
+        assert_eq!(merged, survivors(&normal_form(&groups, true)).concat(), "seed {seed}");
+    }
+}
+
+/// Scenarios 59 to 62: what a script of records leaves.
+#[test]
+fn what_cancels_vanishes_and_what_survives_stays_in_place() {
+    let insert = |handle, value: &'static [u8]| Record::Insert {
+        handle: FactHandle::new(handle),
+        kind: TypeTag::new(0),
+        version: 1,
+        bytes: value,
+        seq: Seq::new(handle),
+        origin: None,
+        stated: true,
+        clock: 0,
+    };
+    let update = |handle, value: &'static [u8]| Record::Update {
+        handle: FactHandle::new(handle),
+        version: 1,
+        bytes: value,
+        mask: 1,
+        seq: Seq::new(100),
+        origin: Some(RuleTag::new(3)),
+    };
+    let delete = |handle| Record::Delete {
+        handle: FactHandle::new(handle),
+        seq: Seq::new(101),
+        origin: None,
+        cascade: false,
+    };
+    let counters = Counters { next_handle: 40, ..Counters::default() };
+    let commit = Record::Commit { commit: CommitSeq::new(7), point: SafePoint::Fired, counters };
+    let records = [
+        insert(30, b"a"),
+        insert(31, b"gone"),
+        update(30, b"b"),
+        update(4, b"old"),
+        Record::Evaluated,
+        delete(31),
+        delete(5),
+        update(30, b"c"),
+        update(4, b"older"),
+        Record::Evaluated,
+        delete(30),
+        commit.clone(),
+    ];
+    let mut form = NormalForm::new(false);
+    for (lsn, record) in (1..).zip(&records) {
+        let mut bytes = Vec::new();
+        v1::encode(record, &mut bytes);
+        form.apply(lsn, record, &bytes).expect("valid");
+    }
+    let bytes = survivors(&form).concat();
+    let left: Vec<Record<'_>> =
+        bytes.iter().map(|bytes| v1::decode(bytes).expect("valid").0).collect();
+    let Record::Insert { handle, kind, version, seq: _, origin: _, stated, clock, .. } =
+        insert(30, b"")
+    else {
+        unreachable!("an insertion")
+    };
+    let (seq, origin) = (Seq::new(100), Some(RuleTag::new(3)));
+    let folded = Record::Insert { handle, kind, version, bytes: b"c", seq, origin, stated, clock };
+    assert_eq!(
+        left,
+        [folded, delete(5), update(4, b"older"), Record::Evaluated, delete(30), commit]
+    );
+}
