@@ -1,7 +1,7 @@
 //! What durability costs a session: streams of insertions in memory and journaled, and coming back.
 //!
 //! The figures of Drools' own persistence are quoted: its modules are in no public registry that this
-//! was measured with. They were taken with drools-reliability on an H2 MVStore file, 100,000 facts under
+//! was measured with. They were taken with drools-reliability on an H2 store, 100,000 facts under
 //! one rule, level of durability that of a killed process, as `Sync::Process` is.
 
 use std::path::Path;
