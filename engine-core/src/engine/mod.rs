@@ -219,7 +219,7 @@ impl Engine {
         });
         let place = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
         for (level, node) in (0..).zip(&net.levels) {
-            if !matches!(node.node, Node::Group(_)) {
+            if matches!(node.node, Node::Join(_) | Node::Block(_)) {
                 let plan = net.plan(level);
                 let input = Input { net: place, level };
                 let alpha = &mut self.alphas[plan.kind as usize];

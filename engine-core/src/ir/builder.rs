@@ -14,8 +14,8 @@ use steadfast_wm::Digest;
 use crate::aggregate::{Aggregate, Group, GroupSpec};
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, OnError, OrderFn, Part, Pattern,
-    RangeJoin, RuleDef, Salience, Test, TestFn,
+    Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, Nested, OnError, OrderFn, Part,
+    Pattern, RangeJoin, RuleDef, Salience, Test, TestFn,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -187,6 +187,39 @@ impl RuleBuilder {
     pub fn exists<T: Fact>(&mut self, variable: &str) -> Var<T> {
         self.parts.push(Part::Exists(Pattern::new(variable, FactType::of::<T>())));
         Var::at(self.positions)
+    }
+
+    /// Adds a `not` over several patterns: no tuple of facts passes everything that `inside` adds.
+    /// Variables made inside are good for conditions inside only; those before it for both.
+    pub fn not_of(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.nested(false, inside);
+    }
+
+    /// Adds an `exists` over several patterns: at least one tuple of facts passes everything that
+    /// `inside` adds. As for [`RuleBuilder::not_of`], what is made inside stays inside.
+    pub fn exists_of(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.nested(true, inside);
+    }
+
+    /// Adds a `forall`: for every tuple of facts that passes `each`, something passes `has`. It holds
+    /// if nothing passes `each`. The same as a `not` over `each` and a `not` over `has`.
+    pub fn forall<V>(
+        &mut self,
+        each: impl FnOnce(&mut Self) -> V,
+        has: impl FnOnce(&mut Self, V),
+    ) {
+        self.not_of(|inside| {
+            let variables = each(inside);
+            inside.not_of(|inside| has(inside, variables));
+        });
+    }
+
+    fn nested(&mut self, exists: bool, inside: impl FnOnce(&mut Self)) {
+        let (before, positions) = (std::mem::take(&mut self.parts), self.positions);
+        inside(self);
+        self.positions = positions;
+        let parts = std::mem::replace(&mut self.parts, before);
+        self.parts.push(Part::Nested(Nested { exists, parts }));
     }
 
     /// Adds elements of a group; the group itself follows with [`RuleBuilder::group_by`] or
@@ -443,6 +476,7 @@ impl RuleBuilder {
         match part {
             Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => pattern,
             Part::Group(group) => group.elements.last_mut().expect("groups have elements"),
+            Part::Nested(_) => panic!("conditions of nested patterns are added inside"),
         }
     }
 }

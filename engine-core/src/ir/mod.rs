@@ -7,8 +7,8 @@
 //! # Positions
 //!
 //! A row has one position per positive pattern and per group, in their order; `not` and `exists`
-//! have none. Inside a `not`, an `exists` or the elements of a group, the inner fact has the next
-//! free position. Conditions on one pattern alone see a row with just that fact, at position 0.
+//! have none. Inside a `not`, an `exists` or the elements of a group, the inner facts have the next
+//! free positions. Conditions on one pattern alone see a row with just that fact, at position 0.
 
 mod builder;
 mod markers;
@@ -146,6 +146,18 @@ pub struct GroupPattern {
     pub having: Vec<Test>,
 }
 
+/// A `not` or `exists` over several patterns: about tuples of facts instead of single ones.
+///
+/// Its inner parts extend the tuple before it; what they bind is not visible behind it.
+#[derive(Clone)]
+pub struct Nested {
+    /// Whether there must be at least one such tuple, or none.
+    pub exists: bool,
+    /// Its patterns, in the order in which they join. Among them may be a `not`, an `exists`, and
+    /// further nested parts, but no group.
+    pub parts: Vec<Part>,
+}
+
 /// One part of a rule's left-hand side.
 #[derive(Clone)]
 pub enum Part {
@@ -157,6 +169,19 @@ pub enum Part {
     Exists(Pattern),
     /// A value over many facts.
     Group(GroupPattern),
+    /// No such tuple of facts, or at least one.
+    Nested(Nested),
+}
+
+impl Part {
+    /// Its patterns, those of nested parts and the elements of a group included, in their order.
+    pub fn patterns(&self) -> Vec<&Pattern> {
+        match self {
+            Self::Each(pattern) | Self::Not(pattern) | Self::Exists(pattern) => vec![pattern],
+            Self::Group(group) => group.elements.iter().collect(),
+            Self::Nested(nested) => nested.parts.iter().flat_map(Self::patterns).collect(),
+        }
+    }
 }
 
 /// What happens to a match whose consequence fails.
@@ -237,15 +262,7 @@ impl RuleDef {
 
     /// All fact types that its patterns name, and those that it makes.
     pub fn fact_types(&self) -> impl Iterator<Item = FactType> + '_ {
-        let read = self.parts.iter().flat_map(|part| {
-            let patterns = match part {
-                Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
-                    std::slice::from_ref(pattern)
-                }
-                Part::Group(group) => group.elements.as_slice(),
-            };
-            patterns.iter().map(|pattern| pattern.fact)
-        });
+        let read = self.parts.iter().flat_map(Part::patterns).map(|pattern| pattern.fact);
         read.chain(self.makes.iter().copied())
     }
 }
@@ -289,7 +306,18 @@ impl fmt::Debug for Part {
                 }
                 group.having.iter().try_for_each(|test| write!(f, " having {}", test.text))
             }
+            Self::Nested(nested) => nested.fmt(f),
         }
+    }
+}
+
+impl fmt::Debug for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.exists { "exists (" } else { "not (" })?;
+        for (at, part) in self.parts.iter().enumerate() {
+            write!(f, "{}{part:?}", if at == 0 { "" } else { "; " })?;
+        }
+        f.write_str(")")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::fact::Fact;
-use crate::ir::RuleDef;
+use crate::ir::{Part, RuleDef};
 use crate::store::FactType;
 
 /// A named and versioned set of rules in their declared order.
@@ -46,6 +46,14 @@ pub enum RulesetError {
     NoPattern {
         /// The rule.
         path: String,
+    },
+    /// A `not` or `exists` over several patterns has none, or a group among them.
+    #[error("rule `{path}` has a `not` or `exists` {problem}")]
+    Nested {
+        /// The rule.
+        path: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
     },
     /// A rule has a pattern that joins on too many parts.
     #[error("rule `{path}` has {parts} parts, at most {limit} are supported")]
@@ -142,6 +150,9 @@ impl Ruleset {
             if parts > PARTS_MAX * 2 {
                 return Err(RulesetError::TooManyParts { path, parts, limit: PARTS_MAX });
             }
+            if let Some(problem) = rule.parts.iter().find_map(problem_of_nested) {
+                return Err(RulesetError::Nested { path, problem });
+            }
         }
         let mut names = BTreeSet::new();
         for fact in self.fact_types() {
@@ -152,4 +163,16 @@ impl Ruleset {
         }
         Ok(())
     }
+}
+
+/// What keeps a nested part from being matched.
+fn problem_of_nested(part: &Part) -> Option<&'static str> {
+    let Part::Nested(nested) = part else { return None };
+    if nested.parts.is_empty() {
+        return Some("without a pattern: add one inside");
+    }
+    if nested.parts.iter().any(|part| matches!(part, Part::Group(_))) {
+        return Some("with a group inside: let a rule of its own derive a fact from the group");
+    }
+    nested.parts.iter().find_map(problem_of_nested)
 }

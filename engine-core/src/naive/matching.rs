@@ -9,7 +9,7 @@ use steadfast_wm::{FactHandle, Member};
 use super::{Id, SCOPE};
 use crate::aggregate::{Grouping, Member as GroupMember};
 use crate::fact::FieldMask;
-use crate::ir::{Conditions, GroupPattern, Part, Pattern, RuleDef, Test};
+use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test};
 use crate::network::{Node, compile};
 use crate::rows::Rows;
 use crate::store::{Place, Store};
@@ -47,6 +47,11 @@ impl Sources {
         kinds.collect()
     }
 
+    /// The first `width` positions of these, with what the others have behind.
+    pub(super) fn with_tail_of(&self, width: usize, other: &Self) -> Self {
+        Self(self.0[..width].iter().chain(&other.0[width..]).cloned().collect())
+    }
+
     pub(super) fn resolve<'a>(&'a self, store: &'a Store) -> Vec<&'a dyn Any> {
         let resolved = self.0.iter().map(|source| match source {
             Source::Facts(kind) => store.source(*kind),
@@ -56,21 +61,28 @@ impl Sources {
     }
 }
 
-/// A complete match: its row, and for every part the row of the tuple before it.
+/// A match, or a member tuple of a `not` or `exists` over several patterns: its row and its members,
+/// one of each per position.
 #[derive(Clone)]
 pub(super) struct Matched {
     pub(super) row: Vec<u32>,
+    pub(super) members: Vec<Member>,
     pub(super) sources: Sources,
-    pub(super) lefts: Vec<Vec<u32>>,
-    /// For every part the members before it.
-    members: Vec<Vec<Member>>,
 }
 
-/// Read fields by part, taken from the compiled network: kind and mask of each of its patterns.
-pub(super) struct Shape {
-    pub(super) reads: Vec<Vec<(u32, FieldMask)>>,
-    pub(super) kinds: Vec<u32>,
+/// By rule, path to the nested part and members of the tuple before it: the member tuples.
+pub(super) type Tuples = BTreeMap<(usize, Vec<usize>, Vec<Member>), BTreeMap<Vec<Member>, Matched>>;
+
+/// Everything that one evaluation finds.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) matches: BTreeMap<Id, Matched>,
+    pub(super) groups: Groups,
+    pub(super) tuples: Tuples,
 }
+
+/// Kind and read fields of each pattern, taken from the compiled network, by its address.
+pub(super) struct Shape(BTreeMap<usize, (u32, FieldMask)>);
 
 fn kind_of(store: &Store, pattern: &Pattern) -> u32 {
     let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
@@ -80,23 +92,23 @@ fn kind_of(store: &Store, pattern: &Pattern) -> u32 {
 impl Shape {
     pub(super) fn of(rule: &RuleDef, store: &Store) -> Self {
         let net = compile(rule, |pattern| kind_of(store, pattern));
-        let mut plans = net.levels.iter().filter_map(|level| match &level.node {
+        let plans = net.levels.iter().filter_map(|level| match &level.node {
             Node::Join(join) => Some((join.plan.kind, join.plan.reads)),
             Node::Block(block) => Some((block.plan.kind, block.plan.reads)),
-            Node::Group(_) => None,
+            Node::Group(_) | Node::Subnet(_) => None,
         });
-        let count = |part: &Part| match part {
-            Part::Group(group) => group.elements.len(),
-            _ => 1,
-        };
-        let reads: Vec<Vec<(u32, FieldMask)>> = rule
-            .parts
-            .iter()
-            .map(|part| (0..count(part)).map(|_| plans.next().unwrap()).collect())
-            .collect();
-        let kinds = reads.iter().map(|reads| reads[0].0).collect();
-        Self { reads, kinds }
+        let patterns = rule.parts.iter().flat_map(Part::patterns);
+        Self(patterns.map(|pattern| std::ptr::from_ref(pattern).addr()).zip(plans).collect())
     }
+
+    pub(super) fn of_pattern(&self, pattern: &Pattern) -> (u32, FieldMask) {
+        self.0[&std::ptr::from_ref(pattern).addr()]
+    }
+}
+
+/// How many positions a part adds.
+pub(super) fn width(part: &Part) -> usize {
+    usize::from(matches!(part, Part::Each(_) | Part::Group(_)))
 }
 
 fn passes<'a>(
@@ -158,61 +170,88 @@ pub(super) fn goes(
     (goes_in(base), goes_in(store))
 }
 
-pub(super) fn group_key(
-    id: &Id,
-    part: usize,
-    position: usize,
-    matched: &Matched,
-) -> (usize, usize, Vec<Member>, Vec<u8>) {
-    let Member::Key(key) = &id.1[position] else { unreachable!("groups have keys") };
-    (id.0, part, matched.members[part].clone(), key.to_vec())
-}
-
 struct Partial {
     row: Vec<u32>,
     members: Vec<Member>,
-    lefts: Vec<Vec<u32>>,
-    before: Vec<Vec<Member>>,
 }
 
 /// All matches of a rule over a store.
-pub(super) fn match_rule(
-    at: usize,
-    rule: &RuleDef,
-    store: &Store,
-    matches: &mut BTreeMap<Id, Matched>,
-    groups: &mut Groups,
-) {
+pub(super) fn match_rule(at: usize, rule: &RuleDef, store: &Store, found: &mut Found) {
     let mut sources = Sources::default();
-    let mut partials =
-        vec![Partial { row: vec![], members: vec![], lefts: vec![], before: vec![] }];
-    for (place, part) in rule.parts.iter().enumerate() {
-        for partial in &mut partials {
-            partial.lefts.push(partial.row.clone());
-            partial.before.push(partial.members.clone());
-        }
-        match part {
-            Part::Each(pattern) => {
-                partials = each(pattern, partials, &sources, store);
-                sources.0.push(Source::Facts(kind_of(store, pattern)));
-            }
-            Part::Not(pattern) | Part::Exists(pattern) => {
-                let exists = matches!(part, Part::Exists(_));
-                let kind = kind_of(store, pattern);
-                partials.retain(|partial| {
-                    let left = (&sources, &partial.row[..], store);
-                    let mut facts = store.in_order(kind).into_iter();
-                    facts.any(|(_, slot)| fits(pattern, kind, slot, store, left)) == exists
-                });
-            }
-            Part::Group(group) => {
-                partials = group_by((at, place), group, &partials, &mut sources, store, groups);
-            }
-        }
+    let start = vec![Partial { row: vec![], members: vec![] }];
+    let mut chain = Chain { rule: at, store, found };
+    for Partial { row, members } in chain.extend(&rule.parts, &[], start, &mut sources) {
+        let matched = Matched { row, members: members.clone(), sources: sources.clone() };
+        found.matches.insert((at, members), matched);
     }
-    for Partial { row, members, lefts, before } in partials {
-        let matched = Matched { row, sources: sources.clone(), lefts, members: before };
-        matches.insert((at, members), matched);
+}
+
+struct Chain<'a> {
+    rule: usize,
+    store: &'a Store,
+    found: &'a mut Found,
+}
+
+impl Chain<'_> {
+    /// All tuples that parts side by side make of tuples before them. `path` is where the parts stand.
+    fn extend(
+        &mut self,
+        parts: &[Part],
+        path: &[usize],
+        mut partials: Vec<Partial>,
+        sources: &mut Sources,
+    ) -> Vec<Partial> {
+        let store = self.store;
+        for (place, part) in parts.iter().enumerate() {
+            match part {
+                Part::Each(pattern) => {
+                    partials = each(pattern, partials, sources, store);
+                    sources.0.push(Source::Facts(kind_of(store, pattern)));
+                }
+                Part::Not(pattern) | Part::Exists(pattern) => {
+                    let exists = matches!(part, Part::Exists(_));
+                    let kind = kind_of(store, pattern);
+                    partials.retain(|partial| {
+                        let left = (&*sources, &partial.row[..], store);
+                        let mut facts = store.in_order(kind).into_iter();
+                        facts.any(|(_, slot)| fits(pattern, kind, slot, store, left)) == exists
+                    });
+                }
+                Part::Group(group) => {
+                    let at = (self.rule, place);
+                    let groups = &mut self.found.groups;
+                    partials = group_by(at, group, &partials, sources, store, groups);
+                }
+                Part::Nested(nested) => {
+                    let path = [path, &[place]].concat();
+                    partials.retain(|partial| {
+                        let tuples = self.member_tuples(nested, &path, partial, sources);
+                        tuples != nested.exists
+                    });
+                }
+            }
+        }
+        partials
+    }
+
+    /// Finds and keeps the member tuples of a nested part; says whether there is none.
+    fn member_tuples(
+        &mut self,
+        nested: &Nested,
+        path: &[usize],
+        outer: &Partial,
+        sources: &Sources,
+    ) -> bool {
+        let mut inner = sources.clone();
+        let start = Partial { row: outer.row.clone(), members: outer.members.clone() };
+        let tuples = self.extend(&nested.parts, path, vec![start], &mut inner);
+        let none = tuples.is_empty();
+        let tuples = tuples.into_iter().map(|Partial { row, members }| {
+            (members.clone(), Matched { row, members, sources: inner.clone() })
+        });
+        let key = (self.rule, path.to_vec(), outer.members.clone());
+        self.found.tuples.insert(key, tuples.collect());
+        none
     }
 }
 
@@ -230,8 +269,6 @@ fn each(
                 longer.push(Partial {
                     row: partial.row.iter().copied().chain([slot]).collect(),
                     members: with(&partial.members, Member::Fact(handle)),
-                    lefts: partial.lefts.clone(),
-                    before: partial.before.clone(),
                 });
             }
         }
@@ -259,8 +296,7 @@ fn group_by(
             found.push((grouping.open(SCOPE, outer), outer, Vec::new()));
         }
         let mut inner = sources.clone();
-        let start =
-            Partial { row: partial.row.clone(), members: vec![], lefts: vec![], before: vec![] };
+        let start = Partial { row: partial.row.clone(), members: vec![] };
         let mut tuples = vec![start];
         for element in &group.elements {
             tuples = each(element, tuples, &inner, store);
@@ -311,8 +347,6 @@ fn group_by(
             results.push(Partial {
                 row,
                 members: with(&partial.members, Member::Key(key.into())),
-                lefts: partial.lefts.clone(),
-                before: partial.before.clone(),
             });
         }
     }

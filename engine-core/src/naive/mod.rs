@@ -9,6 +9,7 @@ mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;
 mod tests;
+mod turns;
 
 /// What the strategies call the engine.
 use crate as api;
@@ -26,7 +27,8 @@ use crate::store::{Birth, Change, Place, Store};
 use crate::then::{Row, Then};
 use crate::tms::{believe, disbelieve, start_believing};
 use crate::trail::Scope;
-use matching::{Groups, Matched, Shape};
+use matching::{Found, Matched, Shape};
+use turns::{Turn, Turns};
 
 const SCOPE: Scope = Scope::NONE;
 
@@ -51,8 +53,7 @@ pub(super) struct Naive {
     random: u64,
     ops: Vec<Op>,
     evaluated: bool,
-    matches: BTreeMap<Id, Matched>,
-    groups: Groups,
+    found: Found,
     /// With salience and trigger.
     pub(super) pending: BTreeMap<Id, (i32, u64)>,
     pub(super) supports: BTreeMap<FactHandle, BTreeSet<Id>>,
@@ -79,8 +80,7 @@ impl Naive {
             random,
             ops: Vec::new(),
             evaluated: false,
-            matches: BTreeMap::new(),
-            groups: Groups::new(),
+            found: Found::default(),
             pending: BTreeMap::new(),
             supports: BTreeMap::new(),
             trace: Vec::new(),
@@ -208,15 +208,15 @@ impl Naive {
         }
         let mut lost = BTreeSet::new();
         loop {
-            let (matches, groups) = self.match_all();
+            let found = self.match_all();
             let mut dead: Vec<(usize, FactHandle, Id)> = Vec::new();
             for (handle, by) in &self.supports {
-                let gone = by.iter().filter(|id| !matches.contains_key(*id));
+                let gone = by.iter().filter(|id| !found.matches.contains_key(*id));
                 dead.extend(gone.map(|id| (id.0, *handle, id.clone())));
             }
             dead.sort();
             if dead.is_empty() {
-                self.settle(matches, groups, &lost);
+                self.settle(found, &lost);
                 break;
             }
             let ops = self.ops.len();
@@ -225,36 +225,35 @@ impl Naive {
                 lost.insert(id);
             }
             if self.ops.len() == ops {
-                let (matches, groups) = self.match_all();
-                self.settle(matches, groups, &lost);
+                let found = self.match_all();
+                self.settle(found, &lost);
                 break;
             }
         }
     }
 
-    fn match_all(&self) -> (BTreeMap<Id, Matched>, Groups) {
-        let mut matches = BTreeMap::new();
-        let mut groups = Groups::new();
+    fn match_all(&self) -> Found {
+        let mut found = Found::default();
         for (rule, def) in self.rules.iter().enumerate() {
-            matching::match_rule(rule, def, &self.store, &mut matches, &mut groups);
+            matching::match_rule(rule, def, &self.store, &mut found);
         }
-        (matches, groups)
+        found
     }
 
     /// Decides which matches are pending from now on.
-    fn settle(&mut self, matches: BTreeMap<Id, Matched>, groups: Groups, lost: &BTreeSet<Id>) {
-        self.pending.retain(|id, _| matches.contains_key(id));
-        for (id, matched) in &matches {
-            let created = !self.matches.contains_key(id) || lost.contains(id);
-            let (rearm, any) = self.touch(id, matched, &groups);
+    fn settle(&mut self, found: Found, lost: &BTreeSet<Id>) {
+        self.pending.retain(|id, _| found.matches.contains_key(id));
+        for (id, matched) in &found.matches {
+            let created = !self.found.matches.contains_key(id) || lost.contains(id);
+            let turns = Turns { naive: self, found: &found, rule: id.0 };
+            let Turn { rearm, any } = turns.of_match(matched);
             let fallback = if self.evaluated { self.next_seq - 1 } else { 1 };
-            if created || rearm {
+            if created || rearm.is_some() {
                 let salience = self.salience(id.0, matched);
                 self.pending.insert(id.clone(), (salience, any.unwrap_or(fallback)));
             }
         }
-        self.matches = matches;
-        self.groups = groups;
+        self.found = found;
         self.evaluated = true;
         for op in std::mem::take(&mut self.ops) {
             if op.what == Change::Delete {
@@ -273,56 +272,6 @@ impl Naive {
                 }
             }
         }
-    }
-
-    /// Highest operation of this flush on a fact that concerns these fields.
-    fn touched(&self, handle: FactHandle, reads: FieldMask) -> Option<u64> {
-        let concerns = |op: &&Op| {
-            op.handle == handle && (op.what != Change::Update || op.mask.intersects(reads))
-        };
-        self.ops.iter().filter(concerns).map(|op| op.seq).max()
-    }
-
-    /// Whether a match is re-armed, and its trigger, if anything touched it.
-    fn touch(&self, id: &Id, matched: &Matched, groups: &Groups) -> (bool, Option<u64>) {
-        let shape = &self.shapes[id.0];
-        let mut rearm = None;
-        let mut any = None;
-        for (part, slots) in self.rules[id.0].parts.iter().zip(&matched.lefts) {
-            let at = matched.lefts.iter().position(|left| std::ptr::eq(left, slots)).unwrap();
-            let reads = &shape.reads[at];
-            match part {
-                crate::ir::Part::Each(_) => {
-                    let Member::Fact(handle) = &id.1[slots.len()] else { unreachable!() };
-                    rearm = rearm.max(self.touched(*handle, reads[0].1));
-                }
-                crate::ir::Part::Not(pattern) | crate::ir::Part::Exists(pattern) => {
-                    let exists = matches!(part, crate::ir::Part::Exists(_));
-                    let sources = (&self.base, &self.store, &matched.sources);
-                    for handle in self.ops.iter().map(|op| op.handle) {
-                        let (before, now) =
-                            matching::goes(pattern, shape.kinds[at], slots, handle, &sources);
-                        if before != exists && now == exists && before != now {
-                            any = any.max(self.touched(handle, reads[0].1));
-                        }
-                    }
-                }
-                crate::ir::Part::Group(_) => {
-                    let key = matching::group_key(id, at, slots.len(), matched);
-                    let (old, new) = (self.groups.get(&key), groups.get(&key));
-                    if old.map(|group| &group.0) == new.map(|group| &group.0) {
-                        continue;
-                    }
-                    let members = old.into_iter().chain(new).flat_map(|group| &group.1);
-                    for member in members {
-                        for (handle, (_, reads)) in member.iter().zip(reads) {
-                            rearm = rearm.max(self.touched(*handle, *reads));
-                        }
-                    }
-                }
-            }
-        }
-        (rearm.is_some(), any.max(rearm))
     }
 
     pub(super) fn fire(&mut self, limit: u64) {
@@ -369,7 +318,7 @@ impl Naive {
     /// Runs a consequence; gives whether it halts.
     fn consequence(&self, id: &Id, drafts: &mut Drafts) -> Result<bool, ()> {
         drafts.begin(self.next_handle, self.random);
-        let matched = &self.matches[id];
+        let matched = &self.found.matches[id];
         let sources = matched.sources.resolve(&self.store);
         let kinds = matched.sources.kinds();
         let row = Row::new(&sources, &matched.row, (&self.store, &kinds), 7);

@@ -91,6 +91,8 @@ pub(super) enum PartSpec {
     Each(Kind, Conditions),
     Not(Kind, Conditions),
     Exists(Kind, Conditions),
+    /// A `not` (or `exists`, if true) over several parts, none of them a group.
+    Nested(bool, Vec<PartSpec>),
     /// Elements, function, whether grouped by key, and an optional bound of the result.
     Group(Vec<(Kind, Conditions)>, u8, bool, bool),
 }
@@ -153,12 +155,27 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     })
 }
 
+/// Parts that may stand inside of a `not` or `exists` over several, two deep at most.
+fn inner_part() -> impl Strategy<Value = PartSpec> {
+    let flat = prop_oneof![
+        5 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Each(kind, when)),
+        2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Not(kind, when)),
+        1 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Exists(kind, when)),
+    ];
+    flat.prop_recursive(1, 8, 3, |inner| {
+        (prop::bool::weighted(0.3), prop::collection::vec(inner, 1..3))
+            .prop_map(|(exists, parts)| PartSpec::Nested(exists, parts))
+    })
+}
+
 fn part() -> impl Strategy<Value = PartSpec> {
     let elements = prop::collection::vec((kind(), conditions()), 1..3);
     prop_oneof![
         5 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Each(kind, when)),
         2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Not(kind, when)),
         2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Exists(kind, when)),
+        3 => (prop::bool::weighted(0.3), prop::collection::vec(inner_part(), 1..4))
+            .prop_map(|(exists, parts)| PartSpec::Nested(exists, parts)),
         2 => (elements, 0..6_u8, any::<bool>(), any::<bool>())
             .prop_map(|(of, function, keyed, having)| PartSpec::Group(of, function, keyed, having)),
     ]
@@ -276,44 +293,9 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
     let mut last = None;
     let mut first = None;
     for part in &spec.parts {
-        match part {
-            PartSpec::Each(kind, when) => {
-                let var = each(&mut builder, *kind, when, last);
-                last = Some(var);
-                first = first.or(last);
-            }
-            PartSpec::Not(kind, when) => match kind {
-                Kind::A => {
-                    let var = builder.not::<A>("n");
-                    constrain(&mut builder, var, when, last);
-                }
-                Kind::B => {
-                    let var = builder.not::<B>("n");
-                    constrain(&mut builder, var, when, last);
-                }
-                Kind::L => {
-                    let var = builder.not::<L>("n");
-                    constrain(&mut builder, var, when, last);
-                }
-            },
-            PartSpec::Exists(kind, when) => match kind {
-                Kind::A => {
-                    let var = builder.exists::<A>("x");
-                    constrain(&mut builder, var, when, last);
-                }
-                Kind::B => {
-                    let var = builder.exists::<B>("x");
-                    constrain(&mut builder, var, when, last);
-                }
-                Kind::L => {
-                    let var = builder.exists::<L>("x");
-                    constrain(&mut builder, var, when, last);
-                }
-            },
-            PartSpec::Group(elements, function, keyed, having) => {
-                group(&mut builder, elements, (*function, *keyed, *having), last);
-            }
-        }
+        let bound = add(&mut builder, part, last);
+        last = bound.or(last);
+        first = first.or(bound);
     }
     let builder = match (spec.salience, first) {
         (Some(salience), _) => builder.salience(salience),
@@ -327,6 +309,58 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
         Some(Last::L(var)) => act(action, var.reference(row), cx),
         None => act_alone(action, cx),
     })
+}
+
+/// Adds a part; gives the pattern that it binds.
+fn add(builder: &mut RuleBuilder, part: &PartSpec, last: Option<Last>) -> Option<Last> {
+    match part {
+        PartSpec::Each(kind, when) => return Some(each(builder, *kind, when, last)),
+        PartSpec::Not(kind, when) => match kind {
+            Kind::A => {
+                let var = builder.not::<A>("n");
+                constrain(builder, var, when, last);
+            }
+            Kind::B => {
+                let var = builder.not::<B>("n");
+                constrain(builder, var, when, last);
+            }
+            Kind::L => {
+                let var = builder.not::<L>("n");
+                constrain(builder, var, when, last);
+            }
+        },
+        PartSpec::Exists(kind, when) => match kind {
+            Kind::A => {
+                let var = builder.exists::<A>("x");
+                constrain(builder, var, when, last);
+            }
+            Kind::B => {
+                let var = builder.exists::<B>("x");
+                constrain(builder, var, when, last);
+            }
+            Kind::L => {
+                let var = builder.exists::<L>("x");
+                constrain(builder, var, when, last);
+            }
+        },
+        PartSpec::Nested(exists, parts) => {
+            let inside = |builder: &mut RuleBuilder| {
+                let mut last = last;
+                for part in parts {
+                    last = add(builder, part, last).or(last);
+                }
+            };
+            if *exists {
+                builder.exists_of(inside);
+            } else {
+                builder.not_of(inside);
+            }
+        }
+        PartSpec::Group(elements, function, keyed, having) => {
+            group(builder, elements, (*function, *keyed, *having), last);
+        }
+    }
+    None
 }
 
 fn each(builder: &mut RuleBuilder, kind: Kind, when: &Conditions, last: Option<Last>) -> Last {

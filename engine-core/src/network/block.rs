@@ -16,7 +16,7 @@ use crate::network::join::{Buffers, Context};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::Tokens;
-use crate::rows::BEFORE;
+use crate::rows::{BEFORE, Rows};
 use crate::store::Store;
 use crate::trail::{Column, Scope, trailed};
 
@@ -328,29 +328,47 @@ impl Block {
     }
 
     /// Highest sequence number of this flush's operations that unblocked (`not`) or supported
-    /// (`exists`) a left token as it is now.
-    pub(crate) fn trigger(
-        &mut self,
-        cx: &mut Context<'_>,
-        left: &Tokens,
-        token: u32,
-    ) -> Option<Seq> {
+    /// (`exists`) a left token as it is now: of the row `left`.
+    pub(crate) fn trigger(&mut self, cx: &mut Context<'_>, left: &[u32], token: u32) -> Option<Seq> {
         if self.turns.is_empty() {
             return None;
         }
         let (code, _) = self.free.codes(token);
+        self.last_turn(cx, left, code, self.exists)
+    }
+
+    /// Highest sequence number of this flush's operations that blocked (`not`) a tuple of row `left`,
+    /// or took its support (`exists`). It is no left token any more, maybe.
+    pub(crate) fn closing_trigger(&mut self, cx: &mut Context<'_>, left: &[u32]) -> Option<Seq> {
+        if self.turns.is_empty() {
+            return None;
+        }
+        let codes = &mut cx.buffers.codes;
+        self.exact &= self.plan.outer_codes(&Rows::new(cx.left_sources, left), codes);
+        let code = codes.codes.as_slice()[0];
+        self.last_turn(cx, left, code, !self.exists)
+    }
+
+    /// Highest sequence number of this flush's operations by which a fact began to go with a tuple of
+    /// this key code (`begins`), or ceased to.
+    fn last_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: &[u32],
+        code: u64,
+        begins: bool,
+    ) -> Option<Seq> {
         let by_code = self.by_code.take().unwrap_or_else(|| self.index_turns());
         let mut trigger = None;
         for &at in by_code.get(&code).into_iter().flatten() {
             let turn = self.turns[at as usize];
             let now = self.is_current(cx.store, turn).then_some(turn.slot);
             let goes_now = now.is_some_and(|slot| {
-                self.right.index.codes(turn.entry).0 == code
-                    && self.goes(cx, left, token, (slot, slot))
+                self.right.index.codes(turn.entry).0 == code && self.goes(cx, left, (slot, slot))
             });
             let before = slot_at_start(cx.store, &self.plan, turn.slot);
-            let went = turn.start == Some(code) && self.goes(cx, left, token, (turn.slot, before));
-            if went != self.exists && goes_now == self.exists && went != goes_now {
+            let went = turn.start == Some(code) && self.goes(cx, left, (turn.slot, before));
+            if goes_now == begins && went != begins {
                 trigger = trigger.max(cx.store.touched(
                     cx.ops,
                     self.plan.kind,
@@ -382,27 +400,21 @@ impl Block {
         by_code
     }
 
-    /// Whether a fact goes with a left token of the same code.
+    /// Whether a fact goes with a tuple of the same code.
     /// `slot` is where its value is looked up: its own, or that of its value before the flush.
-    fn goes(
-        &self,
-        cx: &mut Context<'_>,
-        left: &Tokens,
-        token: u32,
-        (fact, slot): (u32, u32),
-    ) -> bool {
+    fn goes(&self, cx: &mut Context<'_>, left: &[u32], (fact, slot): (u32, u32)) -> bool {
         if !self.plan.verifies(self.exact) {
             return true;
         }
-        if !self.plan.differs(left.row(token), fact) {
+        if !self.plan.differs(left, fact) {
             return false;
         }
-        let mut row = left.row(token).to_vec();
+        let mut row = left.to_vec();
         row.push(slot);
         let mut sources = crate::network::plan::Sources::new();
         cx.left_sources.iter().for_each(|source| sources.push(*source));
         sources.push(cx.store.source(self.plan.kind));
-        let rows = crate::rows::Rows::new(sources.as_slice(), &row);
+        let rows = Rows::new(sources.as_slice(), &row);
         self.plan.verify(self.exact, &rows, &mut cx.buffers.answers);
         cx.buffers.answers.passed[0]
     }

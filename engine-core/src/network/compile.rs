@@ -3,44 +3,48 @@
 use std::sync::Arc;
 
 use crate::fact::FieldMask;
-use crate::ir::{Conditions, GroupPattern, Part, Pattern, RuleDef, Test};
+use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test};
 use crate::network::block::Block;
 use crate::network::group::{Group, GroupPlan};
 use crate::network::join::Join;
 use crate::network::net::{Level, Net, Node};
 use crate::network::plan::{Plan, Source};
 use crate::network::right::RightDelta;
+use crate::network::subnet::{Subnet, SubnetPlan};
 use crate::network::tokens::Tokens;
 
 /// Builds the network of a rule; `kind_of` gives the kind of a pattern's facts.
 pub(crate) fn compile(rule: &RuleDef, kind_of: impl Fn(&Pattern) -> u32) -> Net {
-    let mut compiler = Compiler { levels: Vec::new(), positions: Vec::new(), rule, kind_of };
-    for part in &rule.parts {
-        compiler.part(part);
-    }
+    let mut compiler = Compiler { levels: Vec::new(), positions: Vec::new(), kind_of };
+    compiler.parts(&rule.parts);
     Net::new(compiler.levels)
 }
 
-struct Compiler<'a, K> {
+struct Compiler<K> {
     levels: Vec<Level>,
     /// Sources of the positions so far.
     positions: Vec<Source>,
-    rule: &'a RuleDef,
     kind_of: K,
 }
 
-impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
-    fn part(&mut self, part: &Part) {
-        match part {
-            Part::Each(pattern) => self.join(pattern, part),
-            Part::Not(pattern) => self.block(pattern, part, false),
-            Part::Exists(pattern) => self.block(pattern, part, true),
-            Part::Group(group) => self.group(group, part),
+impl<K: Fn(&Pattern) -> u32> Compiler<K> {
+    /// Parts that stand side by side: those of the rule, or of a `not` or `exists` over several.
+    fn parts(&mut self, parts: &[Part]) {
+        for (at, part) in parts.iter().enumerate() {
+            let from = &parts[at..];
+            match part {
+                Part::Each(pattern) => self.join(pattern, from),
+                Part::Not(pattern) => self.block(pattern, from, false),
+                Part::Exists(pattern) => self.block(pattern, from, true),
+                Part::Group(group) => self.group(group, from),
+                Part::Nested(nested) => self.nested(nested),
+            }
         }
     }
 
-    fn plan(&self, pattern: &Pattern, part: &Part) -> Arc<Plan> {
-        let reads = self.reads_of(pattern, part);
+    /// The plan of a pattern; `from` are its part and those behind it, side by side.
+    fn plan(&self, pattern: &Pattern, from: &[Part]) -> Arc<Plan> {
+        let reads = self.reads_of(pattern, from);
         let conditions = pattern.conditions.clone();
         let kind = (self.kind_of)(pattern);
         let same = |source: &Source| matches!(source, Source::Facts(of) if *of == kind);
@@ -54,17 +58,17 @@ impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
     ///
     /// A `not` or `exists` is read by its own conditions only, an element of a group within the
     /// group, any other pattern also by the parts behind it.
-    fn reads_of(&self, pattern: &Pattern, part: &Part) -> FieldMask {
+    fn reads_of(&self, pattern: &Pattern, from: &[Part]) -> FieldMask {
         let position = self.positions.len();
+        let part = &from[0];
         let mut mask = match part {
-            Part::Not(_) | Part::Exists(_) => union(part_reads(part, true), position),
-            Part::Group(_) => union(part_reads(part, false), position),
-            Part::Each(_) => {
-                let from = self.rule.parts.iter().skip_while(|other| !std::ptr::eq(*other, part));
-                from.fold(FieldMask::NONE, |mask, other| {
-                    mask.union(union(part_reads(other, true), position))
-                })
+            Part::Not(_) | Part::Exists(_) | Part::Nested(_) => {
+                union(part_reads(part, true), position)
             }
+            Part::Group(_) => union(part_reads(part, false), position),
+            Part::Each(_) => from.iter().fold(FieldMask::NONE, |mask, other| {
+                mask.union(union(part_reads(other, true), position))
+            }),
         };
         // A touch re-arms also what reads no field, unless the pattern watches none.
         mask = mask.union(pattern.watch).union(FieldMask::WHOLE);
@@ -78,26 +82,38 @@ impl<K: Fn(&Pattern) -> u32> Compiler<'_, K> {
         self.levels.push(Level { node, tokens, left, own, delta: RightDelta::default() });
     }
 
-    fn join(&mut self, pattern: &Pattern, part: &Part) {
-        let plan = self.plan(pattern, part);
+    fn join(&mut self, pattern: &Pattern, from: &[Part]) {
+        let plan = self.plan(pattern, from);
         let mut own = self.positions.clone();
         own.push(Source::Facts(plan.kind));
         self.push(Node::Join(Join::new(plan, self.levels.is_empty())), own);
     }
 
-    fn block(&mut self, pattern: &Pattern, part: &Part, exists: bool) {
-        let plan = self.plan(pattern, part);
+    fn block(&mut self, pattern: &Pattern, from: &[Part], exists: bool) {
+        let plan = self.plan(pattern, from);
         self.push(Node::Block(Block::new(plan, exists)), self.positions.clone());
     }
 
-    fn group(&mut self, group: &GroupPattern, part: &Part) {
+    /// A subnetwork: the inner parts hang from the outer tuples, and its last level asks of each outer
+    /// tuple whether some inner tuple extends it.
+    fn nested(&mut self, nested: &Nested) {
         let outer_level = self.levels.len().checked_sub(1);
         let outer = self.positions.clone();
-        group.elements.iter().for_each(|element| self.join(element, part));
+        self.parts(&nested.parts);
+        let plan = SubnetPlan { outer_level, outer_width: outer.len(), exists: nested.exists };
+        self.push(Node::Subnet(Subnet::new(plan)), outer.clone());
+        // What hangs behind it sees the outer tuple, not the inner one.
+        self.levels.last_mut().expect("just pushed").left = outer;
+    }
+
+    fn group(&mut self, group: &GroupPattern, from: &[Part]) {
+        let outer_level = self.levels.len().checked_sub(1);
+        let outer = self.positions.clone();
+        group.elements.iter().for_each(|element| self.join(element, from));
         let first = self.levels.len() - group.elements.len();
         let element_reads = self.levels[first..].iter().map(|level| match &level.node {
             Node::Join(join) => (join.plan.kind, join.plan.reads),
-            Node::Block(_) | Node::Group(_) => unreachable!("elements are joins"),
+            _ => unreachable!("elements are joins"),
         });
         let plan = GroupPlan {
             outer_level,
@@ -133,6 +149,9 @@ fn part_reads(part: &Part, with_having: bool) -> Vec<&(usize, FieldMask)> {
             let having = group.having.iter().filter(|_| with_having);
             let reads = elements.chain(having).flat_map(|test| &test.reads);
             reads.chain(&group.reads).collect()
+        }
+        Part::Nested(nested) => {
+            nested.parts.iter().flat_map(|part| part_reads(part, with_having)).collect()
         }
     }
 }

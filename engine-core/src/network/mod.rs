@@ -1,8 +1,8 @@
 //! The match network: which tuples of facts match which rules, kept up to date set by set.
 //!
-//! One [`Net`](net::Net) per rule: a chain of levels, each a join, a `not`/`exists` or a group, from
-//! the root's unit tuple to the terminal's complete matches. [`alpha`] says which facts are in which
-//! right memories. A flush takes its changes through the nets in rounds: the staged operations
+//! One [`Net`](net::Net) per rule: a chain of levels, each a join, a `not`/`exists`, the end of a
+//! `not`/`exists` over several patterns or a group, from the root's unit tuple to the terminal's
+//! complete matches. [`alpha`] says which facts are in which right memories. A flush takes its changes through the nets in rounds: the staged operations
 //! first, then the deletions of each cascade of truth maintenance.
 
 pub(crate) mod alpha;
@@ -14,7 +14,9 @@ mod join;
 pub(crate) mod net;
 mod plan;
 mod right;
+mod subnet;
 mod tokens;
+mod trigger;
 
 pub(crate) use compile::compile;
 pub(crate) use join::Buffers;

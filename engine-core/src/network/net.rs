@@ -6,10 +6,11 @@ use steadfast_wm::{Member, Seq};
 
 use crate::aggregate::AggregateError;
 use crate::network::block::Block;
-use crate::network::group::{Group, Inputs, TriggerContext};
+use crate::network::group::{Group, Inputs};
 use crate::network::join::{Buffers, Context, Join};
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::right::{RightDelta, RightMemory};
+use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
 use crate::store::{Ops, Store};
 use crate::trail::{Scope, Trailed, trailed};
@@ -20,6 +21,19 @@ pub(crate) enum Node {
     Join(Join),
     Block(Block),
     Group(Group),
+    Subnet(Subnet),
+}
+
+impl Node {
+    /// The level of the tuples that its own tokens extend, or pass on: the one before it, except for
+    /// nodes that end a chain of inner levels.
+    pub(crate) fn left_level(&self, own: usize) -> Option<usize> {
+        match self {
+            Self::Join(_) | Self::Block(_) => own.checked_sub(1),
+            Self::Group(group) => group.plan.outer_level,
+            Self::Subnet(subnet) => subnet.plan.outer_level,
+        }
+    }
 }
 
 impl Trailed for Node {
@@ -28,6 +42,7 @@ impl Trailed for Node {
             Self::Join(join) => join.undo(scope),
             Self::Block(block) => block.undo(scope),
             Self::Group(group) => group.undo(scope),
+            Self::Subnet(subnet) => subnet.undo(scope),
         }
     }
     fn forget(&mut self) {
@@ -35,6 +50,7 @@ impl Trailed for Node {
             Self::Join(join) => join.forget(),
             Self::Block(block) => block.forget(),
             Self::Group(group) => group.forget(),
+            Self::Subnet(subnet) => subnet.forget(),
         }
     }
 }
@@ -108,7 +124,7 @@ impl Net {
         match &mut level.node {
             Node::Join(join) => (&mut join.right, &join.plan, &mut level.delta),
             Node::Block(block) => (&mut block.right, &block.plan, &mut level.delta),
-            Node::Group(_) => unreachable!("groups have no right memory"),
+            Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
         }
     }
 
@@ -116,7 +132,7 @@ impl Net {
         match &self.levels[level as usize].node {
             Node::Join(join) => Arc::clone(&join.plan),
             Node::Block(block) => Arc::clone(&block.plan),
-            Node::Group(_) => unreachable!("groups have no right memory"),
+            Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
         }
     }
 
@@ -130,10 +146,7 @@ impl Net {
             let (before, rest) = self.levels.split_at_mut(at);
             let level = &mut rest[0];
             let input = at.checked_sub(1).map_or(&self.root, |left| &before[left].tokens);
-            let outer = match &level.node {
-                Node::Group(group) => tokens_of(&self.root, before, group.plan.outer_level),
-                _ => input,
-            };
+            let outer = tokens_of(&self.root, before, level.node.left_level(at));
             if level.delta.is_empty() && !input.has_changes() && !outer.has_changes() {
                 continue;
             }
@@ -159,66 +172,19 @@ impl Net {
                 Node::Group(group) => {
                     group_process(group, &mut cx, &self.root, before, &mut level.tokens)?;
                 }
+                Node::Subnet(subnet) => {
+                    let until = subnet.plan.outer_level;
+                    let inputs = subnet::Inputs {
+                        members: input,
+                        outer,
+                        outer_of: &|member| ascend(before, until, member),
+                    };
+                    subnet.process(flush.scope, &inputs, &mut level.tokens);
+                }
             }
             level.delta.clear();
         }
         Ok(())
-    }
-
-    /// How a live match was touched in this flush.
-    pub(crate) fn touch(&mut self, flush: &Flush<'_>, buffers: &mut Buffers, token: u32) -> Touch {
-        let mut touch = Touch::default();
-        let mut at = Some(self.levels.len() - 1);
-        let mut token = token;
-        while let Some(level_at) = at {
-            let (before, rest) = self.levels.split_at_mut(level_at);
-            let level = &mut rest[0];
-            let parent = level.tokens.parent(token);
-            at = level_at.checked_sub(1);
-            match &mut level.node {
-                Node::Join(join) => {
-                    let slot = *level.tokens.row(token).last().expect("joins add a position");
-                    let (kind, reads) = (join.plan.kind, join.plan.reads);
-                    touch.rearm =
-                        touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
-                }
-                Node::Block(block) => {
-                    let left = at.map_or(&self.root, |left| &before[left].tokens);
-                    let mut sources = Sources::new();
-                    for source in &level.left {
-                        sources.push(resolve(flush.store, before, *source));
-                    }
-                    let mut cx = Context {
-                        scope: flush.scope,
-                        store: flush.store,
-                        ops: flush.ops,
-                        round_start: flush.round_start,
-                        left_sources: sources.as_slice(),
-                        buffers,
-                    };
-                    touch.any = touch.any.max(block.trigger(&mut cx, left, parent));
-                }
-                Node::Group(group) => {
-                    let outer = tokens_of(&self.root, before, group.plan.outer_level);
-                    let cx = TriggerContext {
-                        store: flush.store,
-                        ops: flush.ops,
-                        members: tokens_of(&self.root, before, level_at.checked_sub(1)),
-                        outer,
-                        cascaded: flush.cascaded,
-                        identity: &|token| {
-                            members(flush.store, before, &level.left, outer.row(token))
-                        },
-                    };
-                    let seq = group.trigger(&cx, level.tokens.entry(token));
-                    touch.rearm = touch.rearm.max(seq);
-                    at = group.plan.outer_level;
-                }
-            }
-            token = parent;
-        }
-        touch.any = touch.any.max(touch.rearm);
-        touch
     }
 
     pub(crate) fn end_round(&mut self) {
@@ -234,6 +200,7 @@ impl Net {
                 Node::Join(_) => {}
                 Node::Block(block) => block.end_flush(),
                 Node::Group(group) => group.end_flush(scope),
+                Node::Subnet(subnet) => subnet.end_flush(),
             }
         }
     }
@@ -254,7 +221,7 @@ impl Net {
 }
 
 /// The members that a row stands for.
-fn members(store: &Store, levels: &[Level], sources: &[Source], row: &[u32]) -> Vec<Member> {
+pub(super) fn members(store: &Store, levels: &[Level], sources: &[Source], row: &[u32]) -> Vec<Member> {
     let members = row.iter().zip(sources).map(|(&slot, &source)| match source {
         Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
         Source::Groups(level) => {
@@ -268,16 +235,38 @@ fn members(store: &Store, levels: &[Level], sources: &[Source], row: &[u32]) -> 
     members.collect()
 }
 
-fn tokens_of<'a>(root: &'a Tokens, levels: &'a [Level], level: Option<usize>) -> &'a Tokens {
+pub(super) fn tokens_of<'a>(
+    root: &'a Tokens,
+    levels: &'a [Level],
+    level: Option<usize>,
+) -> &'a Tokens {
     level.map_or(root, |level| &levels[level].tokens)
 }
 
-fn resolve<'a>(store: &'a Store, levels: &'a [Level], source: Source) -> &'a dyn std::any::Any {
+/// The token of level `until` that a live token of the last of these levels comes from.
+fn ascend(levels: &[Level], until: Option<usize>, token: u32) -> u32 {
+    let mut at = levels.len().checked_sub(1);
+    let mut token = token;
+    while at != until
+        && let Some(level_at) = at
+    {
+        let level = &levels[level_at];
+        token = level.tokens.parent(token);
+        at = level.node.left_level(level_at);
+    }
+    token
+}
+
+pub(super) fn resolve<'a>(
+    store: &'a Store,
+    levels: &'a [Level],
+    source: Source,
+) -> &'a dyn std::any::Any {
     match source {
         Source::Facts(kind) => store.source(kind),
         Source::Groups(level) => match &levels[level].node {
             Node::Group(group) => group.grouping.results(),
-            Node::Join(_) | Node::Block(_) => unreachable!("sources name groups"),
+            _ => unreachable!("sources name groups"),
         },
     }
 }

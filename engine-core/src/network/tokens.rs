@@ -6,7 +6,7 @@ use crate::trail::{Column, Scope, trailed};
 /// How a token hangs in the network.
 #[derive(Clone, Copy, Debug)]
 struct Links {
-    /// The token of the level before; `NONE` for a dead token.
+    /// The token of the level before; with [`DEAD`] for a dead token.
     parent: u32,
     next_sibling: u32,
     prev_sibling: u32,
@@ -15,6 +15,9 @@ struct Links {
     next_of_entry: u32,
     prev_of_entry: u32,
 }
+
+/// Marks the parent of a dead token; until the flush ends it still says who that was.
+const DEAD: u32 = 1 << 31;
 
 /// What happened to a token in the current flush.
 const NEW: u8 = 1;
@@ -71,6 +74,11 @@ impl Tokens {
         self.links.get(token).parent
     }
 
+    /// The parent of a token, dead or alive.
+    pub(crate) fn last_parent(&self, token: u32) -> u32 {
+        self.parent(token) & !DEAD
+    }
+
     #[inline]
     pub(crate) fn entry(&self, token: u32) -> u32 {
         self.links.get(token).entry
@@ -78,7 +86,7 @@ impl Tokens {
 
     #[inline]
     pub(crate) fn is_live(&self, token: u32) -> bool {
-        self.parent(token) != NONE
+        self.parent(token) & DEAD == 0
     }
 
     /// Whether the token came into being in this flush.
@@ -186,7 +194,7 @@ impl Tokens {
     /// Declares an unlinked token dead. Its row stays readable until the flush ends.
     pub(crate) fn kill(&mut self, scope: Scope, token: u32) {
         debug_assert!(self.is_live(token), "a token dies once");
-        self.links.change(scope, token, |links| links.parent = NONE);
+        self.links.change(scope, token, |links| links.parent |= DEAD);
         self.deleted.push(token);
         self.dead.push(token);
     }

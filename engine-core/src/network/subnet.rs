@@ -1,0 +1,209 @@
+//! `not` and `exists` over several patterns: outer tokens that no member tuple, or at least one,
+//! extends.
+//!
+//! The patterns are levels of their own that hang from the outer tokens; this node ends them. It
+//! counts for each outer token the member tuples that extend it. Every member that comes or goes is
+//! one addition, and nothing is looked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use steadfast_wm::{Member, Seq};
+
+use crate::chains::NONE;
+use crate::network::tokens::Tokens;
+use crate::trail::{Column, Scope, trailed};
+
+/// What a subnetwork's end needs to know of its rule.
+pub(crate) struct SubnetPlan {
+    /// Level of the outer tokens: the one before the first inner level; `None` for the root.
+    pub(crate) outer_level: Option<usize>,
+    /// Positions of the outer tokens.
+    pub(crate) outer_width: usize,
+    /// Whether outer tokens with a member pass (`exists`) or those without (`not`).
+    pub(crate) exists: bool,
+}
+
+/// What is known of an outer token.
+#[derive(Clone, Copy)]
+struct Outer {
+    /// How many member tuples extend it.
+    members: u32,
+    /// Its token on the other side, or `NONE`.
+    child: u32,
+}
+
+const ALONE: Outer = Outer { members: 0, child: NONE };
+
+/// A member tuple came or went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Move {
+    pub(crate) outer: u32,
+    pub(crate) member: u32,
+    pub(crate) came: bool,
+}
+
+/// Members of an outer tuple, or of a member tuple.
+pub(crate) type Identity = Vec<Member>;
+
+/// The end of a subnetwork.
+#[derive(Clone)]
+pub(crate) struct Subnet {
+    pub(crate) plan: Arc<SubnetPlan>,
+    outers: Column<Outer>,
+    /// By member: the outer token that it extends.
+    outer_of: Column<u32>,
+    /// Scratch of the current round.
+    touched: Vec<u32>,
+    /// Scratch of the current flush: what came and went, the net of it by outer tuple, and triggers
+    /// that were asked for, by outer token.
+    moves: Vec<Move>,
+    by_outer: Option<BTreeMap<u32, Vec<Move>>>,
+    by_identity: Option<BTreeMap<Identity, Vec<Move>>>,
+    pub(crate) triggers: BTreeMap<u32, Option<Seq>>,
+}
+
+trailed!(Subnet { outers, outer_of });
+
+/// The levels that it reads.
+pub(crate) struct Inputs<'a> {
+    pub(crate) members: &'a Tokens,
+    pub(crate) outer: &'a Tokens,
+    /// Gives the outer token of a live member.
+    pub(crate) outer_of: &'a dyn Fn(u32) -> u32,
+}
+
+impl Subnet {
+    pub(crate) fn new(plan: SubnetPlan) -> Self {
+        Self {
+            plan: Arc::new(plan),
+            outers: Column::default(),
+            outer_of: Column::default(),
+            touched: Vec::new(),
+            moves: Vec::new(),
+            by_outer: None,
+            by_identity: None,
+            triggers: BTreeMap::new(),
+        }
+    }
+
+    /// Brings the tokens up to date with one round's changes.
+    ///
+    /// All members that go and come are counted before any outer token is judged, so that one that
+    /// replaces another in a flush leaves no trace.
+    pub(crate) fn process(&mut self, scope: Scope, inputs: &Inputs<'_>, out: &mut Tokens) {
+        let Inputs { members, outer, outer_of } = inputs;
+        let mut touched = std::mem::take(&mut self.touched);
+        for &member in &members.deleted {
+            let of = *self.outer_of.get(member);
+            self.outers.change(scope, of, |outer| outer.members -= 1);
+            self.moves.push(Move { outer: of, member, came: false });
+            touched.push(of);
+        }
+        for &token in &outer.deleted {
+            let child = self.outers.get(token).child;
+            if child != NONE {
+                out.kill(scope, child);
+            }
+            self.outers.set(scope, token, ALONE);
+        }
+        for &token in outer.inserted() {
+            self.outers.reach(scope, token, &ALONE);
+            self.outers.set(scope, token, ALONE);
+            touched.push(token);
+        }
+        for &member in members.inserted() {
+            let of = outer_of(member);
+            self.outer_of.reach(scope, member, &NONE);
+            self.outer_of.set(scope, member, of);
+            self.outers.change(scope, of, |outer| outer.members += 1);
+            self.moves.push(Move { outer: of, member, came: true });
+            touched.push(of);
+        }
+        for token in touched.drain(..) {
+            if outer.is_live(token) {
+                self.settle(scope, outer, token, out);
+            }
+        }
+        self.touched = touched;
+        for &token in &outer.updated {
+            if outer.is_live(token) && self.outers.get(token).child != NONE {
+                out.mark_updated(self.outers.get(token).child);
+            }
+        }
+    }
+
+    /// Makes or kills an outer token's child as its members demand.
+    fn settle(&mut self, scope: Scope, outer: &Tokens, token: u32, out: &mut Tokens) {
+        let Outer { members, child } = *self.outers.get(token);
+        let passes = (members > 0) == self.plan.exists;
+        if passes && child == NONE {
+            let child = out.add(scope, token, NONE, outer.row(token), None);
+            self.outers.change(scope, token, |outer| outer.child = child);
+        } else if !passes && child != NONE {
+            out.kill(scope, child);
+            self.outers.change(scope, token, |outer| outer.child = NONE);
+        }
+    }
+
+    pub(crate) fn has_moves(&self) -> bool {
+        !self.moves.is_empty()
+    }
+
+    /// Members of an outer token that are there since this flush, or no more.
+    ///
+    /// For a flush of one round: no token comes and goes in it.
+    pub(crate) fn moved(&mut self, outer: u32, came: bool) -> Vec<u32> {
+        let moves = &self.moves;
+        let by_outer = self.by_outer.get_or_insert_with(|| {
+            let mut by_outer: BTreeMap<u32, Vec<Move>> = BTreeMap::new();
+            moves.iter().for_each(|it| by_outer.entry(it.outer).or_default().push(*it));
+            by_outer
+        });
+        members_of(by_outer.get(&outer), came)
+    }
+
+    /// As [`Subnet::moved`], for a flush of several rounds: a later one may have brought back, as
+    /// other tokens, what an earlier one took away. Tuples are told apart by what they stand for.
+    pub(crate) fn moved_in_rounds(
+        &mut self,
+        outer: &Identity,
+        came: bool,
+        identities: impl Fn(Move) -> (Identity, Identity),
+    ) -> Vec<u32> {
+        let moves = &self.moves;
+        let by_identity = self.by_identity.get_or_insert_with(|| net_moves(moves, identities));
+        members_of(by_identity.get(outer), came)
+    }
+
+    pub(crate) fn end_flush(&mut self) {
+        self.moves.clear();
+        self.by_outer = None;
+        self.by_identity = None;
+        self.triggers.clear();
+    }
+}
+
+fn members_of(moves: Option<&Vec<Move>>, came: bool) -> Vec<u32> {
+    let of_sort = moves.into_iter().flatten().filter(|it| it.came == came);
+    of_sort.map(|it| it.member).collect()
+}
+
+/// What the moves of a flush come to: the last move of each tuple that was there at the flush's start
+/// or is there at its end, but not both.
+fn net_moves(
+    moves: &[Move],
+    identities: impl Fn(Move) -> (Identity, Identity),
+) -> BTreeMap<Identity, Vec<Move>> {
+    let mut net: BTreeMap<(Identity, Identity), (bool, Move)> = BTreeMap::new();
+    for &it in moves {
+        net.entry(identities(it)).or_insert((it.came, it)).1 = it;
+    }
+    let mut by_outer: BTreeMap<Identity, Vec<Move>> = BTreeMap::new();
+    for ((outer, _), (first_came, last)) in net {
+        if first_came == last.came {
+            by_outer.entry(outer).or_default().push(last);
+        }
+    }
+    by_outer
+}

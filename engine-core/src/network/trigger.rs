@@ -1,0 +1,228 @@
+//! How a match was touched in a flush: a walk from its token up to the root.
+
+use steadfast_wm::Seq;
+
+use crate::network::block::Block;
+use crate::network::group::TriggerContext;
+use crate::network::join::{Buffers, Context};
+use crate::network::net::{Flush, Level, Net, Node, Touch, members, resolve, tokens_of};
+use crate::network::plan::{Source, Sources};
+use crate::network::tokens::Tokens;
+use crate::store::{Place, Store};
+
+impl Net {
+    /// How a live match was touched in this flush.
+    pub(crate) fn touch(&mut self, flush: &Flush<'_>, buffers: &mut Buffers, token: u32) -> Touch {
+        let mut touch = Walk { flush, buffers, root: &self.root }.up(&mut self.levels, None, token);
+        touch.any = touch.any.max(touch.rearm);
+        touch
+    }
+}
+
+/// A walk over the levels of a net, from the last one up.
+struct Walk<'a> {
+    flush: &'a Flush<'a>,
+    buffers: &'a mut Buffers,
+    root: &'a Tokens,
+}
+
+impl Walk<'_> {
+    /// How a live token of the last of these levels was touched, by the levels behind `until`.
+    fn up(&mut self, levels: &mut [Level], until: Option<usize>, token: u32) -> Touch {
+        let flush = self.flush;
+        let mut touch = Touch::default();
+        let mut at = levels.len().checked_sub(1);
+        let mut token = token;
+        while at != until
+            && let Some(level_at) = at
+        {
+            let (before, rest) = levels.split_at_mut(level_at);
+            let level = &mut rest[0];
+            let parent = level.tokens.parent(token);
+            at = level_at.checked_sub(1);
+            match &mut level.node {
+                Node::Join(join) => {
+                    let slot = *level.tokens.row(token).last().expect("joins add a position");
+                    let (kind, reads) = (join.plan.kind, join.plan.reads);
+                    touch.rearm =
+                        touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
+                }
+                Node::Block(block) => {
+                    let row = tokens_of(self.root, before, at).row(parent);
+                    let asked = |block: &mut Block, cx: &mut Context<'_>| {
+                        block.trigger(cx, row, parent)
+                    };
+                    touch.any = touch.any.max(self.ask(before, &level.left, block, asked));
+                }
+                Node::Group(group) => {
+                    let outer = tokens_of(self.root, before, group.plan.outer_level);
+                    let cx = TriggerContext {
+                        store: flush.store,
+                        ops: flush.ops,
+                        members: tokens_of(self.root, before, level_at.checked_sub(1)),
+                        outer,
+                        cascaded: flush.cascaded,
+                        identity: &|token| {
+                            members(flush.store, before, &level.left, outer.row(token))
+                        },
+                    };
+                    let seq = group.trigger(&cx, level.tokens.entry(token));
+                    touch.rearm = touch.rearm.max(seq);
+                    at = group.plan.outer_level;
+                }
+                Node::Subnet(subnet) => {
+                    at = subnet.plan.outer_level;
+                    if subnet.has_moves() {
+                        let known = subnet.triggers.get(&parent).copied();
+                        let seq = known.unwrap_or_else(|| {
+                            let row = tokens_of(self.root, before, at).row(parent).to_vec();
+                            self.subnet(before, level, parent, &row, Way::Opens)
+                        });
+                        touch.any = touch.any.max(seq);
+                        self.remember(level, parent, seq);
+                    }
+                }
+            }
+            token = parent;
+        }
+        touch
+    }
+
+    fn remember(&self, level: &mut Level, outer: u32, seq: Option<Seq>) {
+        if let Node::Subnet(subnet) = &mut level.node {
+            subnet.triggers.insert(outer, seq);
+        }
+    }
+
+    fn ask(
+        &mut self,
+        before: &[Level],
+        left: &[Source],
+        block: &mut Block,
+        question: impl FnOnce(&mut Block, &mut Context<'_>) -> Option<Seq>,
+    ) -> Option<Seq> {
+        let flush = self.flush;
+        let mut sources = Sources::new();
+        for source in left {
+            sources.push(resolve(flush.store, before, *source));
+        }
+        let mut cx = Context {
+            scope: flush.scope,
+            store: flush.store,
+            ops: flush.ops,
+            round_start: flush.round_start,
+            left_sources: sources.as_slice(),
+            buffers: self.buffers,
+        };
+        question(block, &mut cx)
+    }
+
+    /// Highest operation of this flush on a member tuple that opened an outer tuple's way through a
+    /// subnetwork, or closed it.
+    ///
+    /// `outer` is the token, dead or alive, and `row` what it stands for now.
+    fn subnet(
+        &mut self,
+        before: &mut [Level],
+        level: &mut Level,
+        outer: u32,
+        row: &[u32],
+        way: Way,
+    ) -> Option<Seq> {
+        let Node::Subnet(subnet) = &mut level.node else { unreachable!("its node was looked at") };
+        let (until, width) = (subnet.plan.outer_level, subnet.plan.outer_width);
+        let came = subnet.plan.exists == (way == Way::Opens);
+        let moved = if self.flush.cascaded {
+            let store = self.flush.store;
+            let outers = tokens_of(self.root, before, until);
+            let inner = before.last().expect("subnetworks have levels");
+            let identity = members(store, before, &level.left, row);
+            subnet.moved_in_rounds(&identity, came, |it| {
+                let outer = members(store, before, &level.left, outers.row(it.outer));
+                (outer, members(store, before, &inner.own, inner.tokens.row(it.member)))
+            })
+        } else {
+            subnet.moved(outer, came)
+        };
+        let mut trigger = None;
+        for member in moved {
+            let seq = if came {
+                let touch = self.up(before, until, member);
+                touch.any.max(touch.rearm)
+            } else {
+                let mut gone = row.to_vec();
+                let inner = before.last().expect("subnetworks have levels").tokens.row(member);
+                gone.extend_from_slice(&inner[width..]);
+                self.up_from_dead(before, until, member, &gone)
+            };
+            trigger = trigger.max(seq);
+        }
+        trigger
+    }
+
+    /// Highest operation of this flush that made a member tuple of the last of these levels go.
+    ///
+    /// What a `not` or `exists` inside did to it counts only while its facts live: otherwise their
+    /// deletions decide, and no condition is evaluated.
+    fn up_from_dead(
+        &mut self,
+        levels: &mut [Level],
+        until: Option<usize>,
+        member: u32,
+        row: &[u32],
+    ) -> Option<Seq> {
+        let flush = self.flush;
+        let mut trigger = None;
+        let mut at = levels.len().checked_sub(1);
+        let mut token = member;
+        while at != until
+            && let Some(level_at) = at
+        {
+            let (before, rest) = levels.split_at_mut(level_at);
+            let level = &mut rest[0];
+            let parent = level.tokens.last_parent(token);
+            let row = &row[..level.own.len()];
+            at = level_at.checked_sub(1);
+            let seq = match &mut level.node {
+                Node::Join(join) => {
+                    let slot = *row.last().expect("joins add a position");
+                    flush.store.touched(flush.ops, join.plan.kind, slot, join.plan.reads)
+                }
+                Node::Block(block) if all_live(flush.store, &level.own, row) => {
+                    let asked =
+                        |block: &mut Block, cx: &mut Context<'_>| block.closing_trigger(cx, row);
+                    self.ask(before, &level.left, block, asked)
+                }
+                Node::Subnet(subnet) => {
+                    at = subnet.plan.outer_level;
+                    if subnet.has_moves() && all_live(flush.store, &level.own, row) {
+                        self.subnet(before, level, parent, row, Way::Closes)
+                    } else {
+                        None
+                    }
+                }
+                Node::Block(_) => None,
+                Node::Group(_) => unreachable!("subnetworks have no groups"),
+            };
+            trigger = trigger.max(seq);
+            token = parent;
+        }
+        trigger
+    }
+}
+
+/// What became of an outer tuple's way through a subnetwork.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Opens,
+    Closes,
+}
+
+fn all_live(store: &Store, sources: &[Source], row: &[u32]) -> bool {
+    row.iter().zip(sources).all(|(&slot, &source)| match source {
+        Source::Facts(kind) => {
+            store.locate(store.kind(kind).handle(slot)) == Some(Place { kind, slot })
+        }
+        Source::Groups(_) => true,
+    })
+}
