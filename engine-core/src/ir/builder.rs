@@ -203,11 +203,7 @@ impl RuleBuilder {
 
     /// Adds a `forall`: for every tuple of facts that passes `each`, something passes `has`. It holds
     /// if nothing passes `each`. The same as a `not` over `each` and a `not` over `has`.
-    pub fn forall<V>(
-        &mut self,
-        each: impl FnOnce(&mut Self) -> V,
-        has: impl FnOnce(&mut Self, V),
-    ) {
+    pub fn forall<V>(&mut self, each: impl FnOnce(&mut Self) -> V, has: impl FnOnce(&mut Self, V)) {
         self.not_of(|inside| {
             let variables = each(inside);
             inside.not_of(|inside| has(inside, variables));

@@ -344,10 +344,7 @@ fn group_by(
         let mut resolved = outer_sources.resolve(store);
         resolved.push(grouping.results());
         if passes(group.having.iter(), &resolved, &row) {
-            results.push(Partial {
-                row,
-                members: with(&partial.members, Member::Key(key.into())),
-            });
+            results.push(Partial { row, members: with(&partial.members, Member::Key(key.into())) });
         }
     }
     results

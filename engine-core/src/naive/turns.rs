@@ -139,9 +139,10 @@ impl Turns<'_> {
         let key = (self.rule, path.to_vec(), before.members[..width].to_vec());
         let (old, new) = (self.naive.found.tuples.get(&key), self.found.tuples.get(&key));
         let (some, others) = if came { (new, old) } else { (old, new) };
-        let only = some.into_iter().flatten().filter(|(members, _)| {
-            others.is_none_or(|others| !others.contains_key(*members))
-        });
+        let only = some
+            .into_iter()
+            .flatten()
+            .filter(|(members, _)| others.is_none_or(|others| !others.contains_key(*members)));
         let seqs = only.filter_map(|(_, tuple)| {
             if came {
                 return self.came(&nested.parts, path, width, tuple).any;

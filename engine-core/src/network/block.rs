@@ -329,7 +329,12 @@ impl Block {
 
     /// Highest sequence number of this flush's operations that unblocked (`not`) or supported
     /// (`exists`) a left token as it is now: of the row `left`.
-    pub(crate) fn trigger(&mut self, cx: &mut Context<'_>, left: &[u32], token: u32) -> Option<Seq> {
+    pub(crate) fn trigger(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: &[u32],
+        token: u32,
+    ) -> Option<Seq> {
         if self.turns.is_empty() {
             return None;
         }

@@ -221,7 +221,12 @@ impl Net {
 }
 
 /// The members that a row stands for.
-pub(super) fn members(store: &Store, levels: &[Level], sources: &[Source], row: &[u32]) -> Vec<Member> {
+pub(super) fn members(
+    store: &Store,
+    levels: &[Level],
+    sources: &[Source],
+    row: &[u32],
+) -> Vec<Member> {
     let members = row.iter().zip(sources).map(|(&slot, &source)| match source {
         Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
         Source::Groups(level) => {

@@ -49,9 +49,8 @@ impl Walk<'_> {
                 }
                 Node::Block(block) => {
                     let row = tokens_of(self.root, before, at).row(parent);
-                    let asked = |block: &mut Block, cx: &mut Context<'_>| {
-                        block.trigger(cx, row, parent)
-                    };
+                    let asked =
+                        |block: &mut Block, cx: &mut Context<'_>| block.trigger(cx, row, parent);
                     touch.any = touch.any.max(self.ask(before, &level.left, block, asked));
                 }
                 Node::Group(group) => {

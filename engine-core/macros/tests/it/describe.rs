@@ -6,9 +6,12 @@ use steadfast::{FactType, FieldMask};
 /// The parts of a rule. A condition stands behind its class, with what it reads behind it:
 /// `key p.order == o.id [o.id p.order]`. `*` is every field.
 pub(crate) fn parts(rule: &RuleDef) -> Vec<String> {
-    let mut positions: Vec<Position> = Vec::new();
+    describe_parts(&rule.parts, Vec::new())
+}
+
+fn describe_parts(parts: &[Part], mut positions: Vec<Position>) -> Vec<String> {
     let mut lines = Vec::new();
-    for part in &rule.parts {
+    for part in parts {
         match part {
             Part::Each(pattern) => {
                 positions.push(Position::of(pattern));
@@ -16,6 +19,12 @@ pub(crate) fn parts(rule: &RuleDef) -> Vec<String> {
             }
             Part::Not(pattern) => lines.push(format!("not {}", inside(pattern, &positions))),
             Part::Exists(pattern) => lines.push(format!("exists {}", inside(pattern, &positions))),
+            Part::Nested(nested) => {
+                let word = if nested.exists { "exists" } else { "not" };
+                lines.push(format!("{word} ("));
+                lines.extend(describe_parts(&nested.parts, positions.clone()));
+                lines.push(")".to_owned());
+            }
             Part::Group(group) => {
                 lines.push(describe_group(group, &positions));
                 positions.push(Position { variable: group.variable.clone(), fact: None });
