@@ -75,6 +75,11 @@ impl Pair<'_> {
     }
 }
 
+/// Prints one point of a growth curve: what one operation of a work costs, in nanoseconds, at a size.
+pub fn print_point(curve: &str, size: u64, cost: f64) {
+    println!("{{\"curve\":\"{curve}\",\"size\":{size},\"cost\":{cost}}}");
+}
+
 /// Prints a note for the reader of the table.
 pub fn print_note(note: &str) {
     println!("{{\"note\":\"{note}\"}}");

@@ -6,6 +6,7 @@
 //!
 //! Absolute figures depend on the machine and on what else it does; only the ratios mean anything.
 
+mod curves;
 mod journal_peers;
 mod machine;
 mod micro;
@@ -28,7 +29,15 @@ use self::row::Measured;
 struct Bench {
     name: &'static str,
     about: &'static str,
-    run: fn(&Workspace, &Bench, Effort) -> Result<Measured>,
+    run: fn(&Workspace, &Bench, Request<'_>) -> Result<Measured>,
+}
+
+/// What to measure of a bench.
+#[derive(Debug, Clone, Copy)]
+struct Request<'a> {
+    effort: Effort,
+    /// Only works that begin so.
+    only: Option<&'a str>,
 }
 
 /// How much to measure.
@@ -65,6 +74,11 @@ const BENCHES: &[Bench] = &[
     Bench { name: "micro", about: "small operations beside their limits", run: micro::run },
     Bench { name: "join", about: "joins against rule engines", run: rules_peers::run },
     Bench {
+        name: "engine",
+        about: "every work of the engine against rule engines, its memory, its growth",
+        run: rules_peers::run_engine,
+    },
+    Bench {
         name: "journal",
         about: "the journal against logs and stores",
         run: journal_peers::run,
@@ -72,8 +86,17 @@ const BENCHES: &[Bench] = &[
 ];
 
 /// Runs one bench, or all; writes the results under target/bench/.
-pub(crate) fn run(workspace: &Workspace, name: &str, quick: bool) -> Result<()> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    name: &str,
+    quick: bool,
+    only: Option<&str>,
+) -> Result<()> {
     let effort = if quick { Effort::Quick } else { Effort::Full };
+    let request = Request { effort, only };
+    if only.is_some() && name != "engine" {
+        bail!("only the works of `engine` can be chosen");
+    }
     let benches: Vec<_> =
         BENCHES.iter().filter(|bench| name == "all" || bench.name == name).collect();
     if benches.is_empty() {
@@ -83,7 +106,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str, quick: bool) -> Result<()> 
     let mut failed = Vec::new();
     for bench in benches {
         println!("== {}: {}", bench.name, bench.about);
-        if let Err(error) = run_one(workspace, bench, effort) {
+        if let Err(error) = run_one(workspace, bench, request) {
             println!("{}: {error:#}", bench.name);
             failed.push(bench.name);
         }
@@ -94,13 +117,13 @@ pub(crate) fn run(workspace: &Workspace, name: &str, quick: bool) -> Result<()> 
     Ok(())
 }
 
-fn run_one(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<()> {
+fn run_one(workspace: &Workspace, bench: &Bench, request: Request<'_>) -> Result<()> {
     let start = Instant::now();
-    let mut measured = (bench.run)(workspace, bench, effort)?;
+    let mut measured = (bench.run)(workspace, bench, request)?;
     measured.group_by_work();
     let machine = machine::Machine::this(workspace);
     let commit = machine::commit(workspace)?;
-    report::write(&workspace.root, bench.name, effort, &machine, &commit, &measured)?;
+    report::write(&workspace.root, bench.name, request.effort, &machine, &commit, &measured)?;
     println!("{}: {:.0} s", bench.name, start.elapsed().as_secs_f64());
     // The table is complete and written; wrong answers are still a failure.
     if !measured.refused.is_empty() {
@@ -110,10 +133,10 @@ fn run_one(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<()> {
 }
 
 /// The program of `benches/` with the bench's name prints all rows itself.
-fn run_program(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<Measured> {
+fn run_program(workspace: &Workspace, bench: &Bench, request: Request<'_>) -> Result<Measured> {
     let program = Program::of_benches(workspace, bench.name);
     program.build()?;
-    let flags: &[&str] = if effort.is_quick() { &["--quick"] } else { &[] };
+    let flags: &[&str] = if request.effort.is_quick() { &["--quick"] } else { &[] };
     let lines = program.run(flags).context("the measuring program failed")?;
     Ok(Measured::from_lines(lines))
 }

@@ -25,6 +25,8 @@ xflags::xflags! {
             required name: String
             /// At most two minutes: fewer and smaller rounds.
             optional --quick
+            /// Only works that begin so, for benches whose works can be chosen.
+            optional --only work: String
         }
         /// Run the long sweeps, all or one of them.
         cmd soak {

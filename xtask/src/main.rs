@@ -55,7 +55,9 @@ fn run() -> Result<()> {
         XtaskCmd::Fix(_) => fix::run(&workspace),
         XtaskCmd::Tidy(_) => tidy::run(&workspace),
         XtaskCmd::Test(flags) => test::run(&workspace, &flags.args),
-        XtaskCmd::Bench(flags) => bench::run(&workspace, &flags.name, flags.quick),
+        XtaskCmd::Bench(flags) => {
+            bench::run(&workspace, &flags.name, flags.quick, flags.only.as_deref())
+        }
         XtaskCmd::Soak(flags) => soak::run(&workspace, flags.name.as_deref()),
     }
 }

@@ -17,7 +17,7 @@ use crate::workspace::{Workspace, display, run as run_command, wait_within};
 
 use super::program::Program;
 use super::row::{Line, Measured, Note, Pair, median, median_pairs};
-use super::{Bench, Effort, peers};
+use super::{Bench, Effort, Request, peers};
 
 /// A contender of the peers' program.
 #[derive(Debug)]
@@ -88,7 +88,11 @@ const TARGETS: &[(&str, &[&str], f64)] = &[
 const PEER_SECONDS_MAX: u64 = 150;
 
 /// Measures the journal against every contender that is there.
-pub(crate) fn run(workspace: &Workspace, _bench: &Bench, effort: Effort) -> Result<Measured> {
+pub(super) fn run(
+    workspace: &Workspace,
+    _bench: &Bench,
+    Request { effort, .. }: Request<'_>,
+) -> Result<Measured> {
     let program = Program::of_example(workspace, "steadfast-journal", "journal_bench");
     program.build()?;
     let data = workspace.root.join("target/bench/journal-data");
@@ -218,7 +222,9 @@ fn interleave(
                 match line {
                     Line::Pair(pair) => pairs.push(pair),
                     Line::Note(Note { note }) => _ = notes.insert(note),
-                    Line::Sample(sample) => bail!("the journal has no samples: {sample:?}"),
+                    line @ (Line::Sample(_) | Line::Point(_)) => {
+                        bail!("the journal has no samples and no curves: {line:?}")
+                    }
                 }
             }
             Ok(())

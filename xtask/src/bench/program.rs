@@ -39,11 +39,21 @@ impl<'a> Program<'a> {
         run_command(cargo.args(["build", "--locked", "--release"]).args(&self.selection))
     }
 
-    /// Runs it with `args`.
+    /// Runs it with `args`, with a heap that keeps its pages.
     pub(crate) fn run(&self, args: &[&str]) -> Result<Vec<Line>> {
+        lines_of(self.command(args).env("GLIBC_TUNABLES", HEAP))
+    }
+
+    /// Runs it with `args` as any program is run.
+    pub(crate) fn run_plainly(&self, args: &[&str]) -> Result<Vec<Line>> {
+        lines_of(&mut self.command(args))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut cargo = self.workspace.cargo();
         cargo.args(["run", "--locked", "--quiet", "--release"]).args(&self.selection);
-        lines_of(cargo.arg("--").args(args).env("GLIBC_TUNABLES", HEAP))
+        cargo.arg("--").args(args);
+        cargo
     }
 }
 

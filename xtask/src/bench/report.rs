@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::machine::Machine;
-use super::row::{Measured, Row};
-use super::{Effort, plot};
+use super::row::{Measured, Point, Row};
+use super::{Effort, curves, plot};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -17,6 +17,7 @@ struct Report<'a> {
     commit: &'a str,
     quick: bool,
     rows: &'a [Row],
+    points: &'a [Point],
     notes: &'a [String],
     refused: &'a [String],
 }
@@ -32,14 +33,18 @@ pub(crate) fn write(
 ) -> Result<()> {
     let dir = root.join("target/bench");
     fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
-    let Measured { rows, notes, refused } = measured;
-    let report = Report { machine, commit, quick: effort.is_quick(), rows, notes, refused };
+    let Measured { rows, points, notes, refused } = measured;
+    let report = Report { machine, commit, quick: effort.is_quick(), rows, points, notes, refused };
     let json = dir.join(format!("{name}.json"));
     fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| format!("failed to write {}", json.display()))?;
     if !rows.is_empty() {
         let caption = format!("{name} · {} · {} cores · {commit:.12}", machine.cpu, machine.cores);
         plot::write(&dir.join(format!("{name}.svg")), &caption, rows)?;
+    }
+    if !points.is_empty() {
+        let caption = format!("{name}, growth · {} · {commit:.12}", machine.cpu);
+        curves::write(&dir.join(format!("{name}-growth.svg")), &caption, points)?;
     }
     println!("{}, {} cores, {}, {}", machine.cpu, machine.cores, machine.kernel, machine.rustc);
     println!("commit {commit}, load {}", machine.load);
@@ -141,7 +146,10 @@ join3  100000  hand          0.05000  0.02500  s      0.50    0.62  MISSED
             load: "0".into(),
         };
         let rows = vec![row("hand", 0.5, None)];
-        let measured = Measured { rows, notes: vec!["n".into()], refused: Vec::new() };
+        let point = |size, cost| Point { curve: "join3".into(), size, cost };
+        let points = vec![point(10_000, 90.0), point(100_000, 120.0)];
+        let (notes, refused) = (vec!["n".into()], Vec::new());
+        let measured = Measured { rows, points, notes, refused };
         write(root.path(), "join", Effort::Quick, &machine, "abc", &measured).expect("written");
         let json = fs::read_to_string(root.path().join("target/bench/join.json")).expect("json");
         let value: serde_json::Value = serde_json::from_str(&json).expect("valid");
@@ -152,5 +160,8 @@ join3  100000  hand          0.05000  0.02500  s      0.50    0.62  MISSED
         assert_eq!(value["notes"][0], "n");
         let svg = fs::read_to_string(root.path().join("target/bench/join.svg")).expect("svg");
         assert!(svg.contains("<svg") && svg.contains("hand"), "{svg}");
+        let curves = root.path().join("target/bench/join-growth.svg");
+        let curves = fs::read_to_string(curves).expect("svg");
+        assert!(curves.contains("<polyline") && curves.contains("join3"), "{curves}");
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Line {
     Pair(Pair),
     Sample(Sample),
+    Point(Point),
     Note(Note),
 }
 
@@ -35,6 +36,16 @@ pub(crate) struct Sample {
     pub(crate) size: u64,
     pub(crate) seconds: f64,
     pub(crate) checksum: String,
+}
+
+/// One point of a growth curve.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub(crate) struct Point {
+    /// The work.
+    pub(crate) curve: String,
+    pub(crate) size: u64,
+    /// Of one operation, in nanoseconds.
+    pub(crate) cost: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -97,6 +108,8 @@ pub(crate) fn median_pairs(runs: &[Pair]) -> Vec<Pair> {
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) rows: Vec<Row>,
+    /// Points of growth curves, in the order of their sizes.
+    pub(crate) points: Vec<Point>,
     /// What a reader of the rows should know, such as which peers are missing.
     pub(crate) notes: Vec<String>,
     /// Comparisons that are none: another answer, or no figure.
@@ -107,14 +120,20 @@ impl Measured {
     /// The rows of a program that measures both sides itself.
     pub(crate) fn from_lines(lines: Vec<Line>) -> Self {
         let mut measured = Self::default();
+        measured.extend(lines);
+        measured
+    }
+
+    /// Adds the rows, points and notes of a program that measures both sides itself.
+    pub(crate) fn extend(&mut self, lines: Vec<Line>) {
         for line in lines {
             match line {
-                Line::Pair(pair) if pair.theirs.is_some() => measured.push(&pair),
-                Line::Note(Note { note }) => measured.notes.push(note),
+                Line::Pair(pair) if pair.theirs.is_some() => self.push(&pair),
+                Line::Note(Note { note }) => self.notes.push(note),
+                Line::Point(point) => self.points.push(point),
                 Line::Pair(_) | Line::Sample(_) => {}
             }
         }
-        measured
     }
 
     pub(crate) fn push(&mut self, pair: &Pair) {

@@ -15,8 +15,8 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, output};
 
 use super::program::Program;
-use super::row::{Line, Measured, Note, Pair, Sample, median, median_pairs};
-use super::{Bench, Effort, peers};
+use super::row::{Line, Measured, Note, Pair, Point, Sample, median, median_pairs};
+use super::{Bench, Effort, Request, peers};
 
 /// A rule engine that the harness can run.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +24,86 @@ struct Engine {
     name: &'static str,
     /// What its build leaves behind, below `rules/`.
     artifact: &'static str,
+    /// The works that it has and does within minutes.
+    works: &'static [&'static str],
 }
 
+/// Behind the name of a work: the first run of a fresh process.
+const FIRST_RUN: &str = ", first run";
+
 const ENGINES: &[Engine] = &[
-    Engine { name: "drools-tuned", artifact: "drools/classes/bench/Run.class" },
-    Engine { name: "clips6.40", artifact: "clips/driver64" },
-    Engine { name: "dd", artifact: "rust-peers/target/release/rust-peers" },
+    Engine {
+        name: "drools-tuned",
+        artifact: "drools/classes/bench/Run.class",
+        works: &[
+            "alpha10",
+            "alpha100",
+            "alphahash",
+            "join2",
+            "join3",
+            "update",
+            "updjoin",
+            "updjoinB",
+            "acc",
+            "accB",
+            "groupby",
+            "groupbyB",
+            "not",
+            "exists",
+            "manners",
+            "waltz",
+        ],
+    },
+    Engine {
+        name: "clips6.40",
+        artifact: "clips/driver64",
+        works: &[
+            "alpha10",
+            "alphahash",
+            "join2",
+            "join3",
+            "update",
+            "updjoin",
+            "updjoinB",
+            "tms",
+            "not",
+            "exists",
+            "waltz",
+        ],
+    },
+    Engine {
+        name: "dd",
+        artifact: "rust-peers/target/release/rust-peers",
+        works: &[
+            "alpha10", "alpha100", "join2", "join3", "update", "updjoin", "updjoinB", "acc",
+            "accB", "groupby", "groupbyB", "not", "exists",
+        ],
+    },
     // Hash maps without an engine: the lower bound.
-    Engine { name: "hand", artifact: "rust-peers/target/release/rust-peers" },
+    Engine {
+        name: "hand",
+        artifact: "rust-peers/target/release/rust-peers",
+        works: &[
+            "alpha10", "alpha100", "join2", "join3", "update", "updjoin", "updjoinB", "acc",
+            "accB", "groupby", "groupbyB",
+        ],
+    },
+    // The strategy that suits this work best.
+    Engine { name: "clips6.40-depth", artifact: "clips/driver64", works: &["manners"] },
+    // A fresh virtual machine for each run.
+    Engine {
+        name: "drools-cold",
+        artifact: "drools/classes/bench/Run.class",
+        works: &["join3, first run"],
+    },
 ];
+
+impl Engine {
+    /// Whether it is asked for a work; in a quick run only where there is a target.
+    fn is_asked(&self, work: &str, effort: Effort) -> bool {
+        self.works.contains(&work) && (!effort.is_quick() || target(work, self.name).is_some())
+    }
+}
 
 /// Workloads, engine, and the ratio that we want against it.
 const TARGETS: &[(&[&str], &str, f64)] = &[
@@ -46,19 +117,66 @@ const TARGETS: &[(&[&str], &str, f64)] = &[
     (&["accB", "groupbyB", "not", "exists"], "dd", 1.5),
     (&["tms"], "clips6.40", 4.0),
     (&["manners", "waltz"], "drools-tuned", 5.0),
-    (&["manners", "waltz"], "clips6.40", 5.0),
+    (&["manners"], "clips6.40-depth", 5.0),
+    (&["waltz"], "clips6.40", 5.0),
+    (&["join3, first run"], "drools-cold", 20.0),
 ];
 
 /// Measures the bench's program against every engine that is there.
-pub(crate) fn run(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<Measured> {
+pub(super) fn run(workspace: &Workspace, bench: &Bench, request: Request<'_>) -> Result<Measured> {
     let program = Program::of_benches(workspace, bench.name);
     program.build()?;
+    against_engines(&program, request, || Ok(Vec::new()))
+}
+
+/// As [`run`], with the first run of fresh processes, memory, and growth.
+pub(super) fn run_engine(
+    workspace: &Workspace,
+    bench: &Bench,
+    request: Request<'_>,
+) -> Result<Measured> {
+    let program = Program::of_benches(workspace, bench.name);
+    program.build()?;
+    let is_asked = |what: &str| request.only.is_none_or(|only| what.starts_with(only));
+    let first_run = || {
+        let args: &[&str] = &["--first", "--only", "join3"];
+        if is_asked("first") { program.run_plainly(args) } else { Ok(Vec::new()) }
+    };
+    let works = ["first", "memory", "growth"];
+    let only_those = request.only.is_some_and(|only| works.iter().any(|it| it.starts_with(only)));
+    let mut measured = if only_those && !is_asked("first") {
+        Measured::default()
+    } else {
+        against_engines(&program, request, first_run)?
+    };
+    if is_asked("memory") {
+        measured.extend(program.run_plainly(&["--memory"])?);
+    }
+    if is_asked("growth") && !request.effort.is_quick() {
+        measured.extend(program.run(&["--growth", "--samples", "3"])?);
+    }
+    Ok(measured)
+}
+
+/// Rounds of the program, of what it is run for beside, and of the engines.
+fn against_engines(
+    program: &Program<'_>,
+    Request { effort, only }: Request<'_>,
+    beside: impl Fn() -> Result<Vec<Line>>,
+) -> Result<Measured> {
     let harness = Harness { rules: peers::home().join("rules"), effort };
     let (engines, notes) = harness.engines();
-    let args: &[&str] =
-        if effort.is_quick() { &["--samples", "3", "--quick"] } else { &["--samples", "5"] };
+    let mut args =
+        if effort.is_quick() { vec!["--samples", "3", "--quick"] } else { vec!["--samples", "5"] };
+    if let Some(only) = only {
+        args.extend(["--only", only]);
+    }
     let mut measured = interleave(
-        || program.run(args),
+        || {
+            let mut lines = program.run(&args)?;
+            lines.extend(beside()?);
+            Ok(lines)
+        },
         |engine, work, size| harness.run(engine, work, size),
         &engines,
         effort,
@@ -102,6 +220,7 @@ impl Harness {
     }
 
     fn run(&self, engine: &str, work: &str, size: u64) -> Result<Answer> {
+        let work = work.trim_end_matches(FIRST_RUN);
         let text = output(self.script().args([work, engine, &size.to_string()]))?;
         Answer::find(&text, work, engine)
             .with_context(|| format!("the harness has no line for {work} {engine} {size}"))?
@@ -140,6 +259,7 @@ struct Rounds {
     theirs: BTreeMap<(&'static str, Key), Vec<Answer>>,
     failures: BTreeMap<(&'static str, Key), String>,
     pairs: Vec<Pair>,
+    points: Vec<Point>,
     notes: BTreeSet<String>,
 }
 
@@ -159,9 +279,10 @@ fn interleave(
         if ours_first {
             rounds.add_ours(ours()?);
         }
-        for &Engine { name, .. } in engines {
+        for engine @ &Engine { name, .. } in engines {
             for key in rounds.works.clone() {
-                if !rounds.failures.contains_key(&(name, key.clone())) {
+                let failed = rounds.failures.contains_key(&(name, key.clone()));
+                if engine.is_asked(&key.0, effort) && !failed {
                     let answer = theirs(name, &key.0, key.1);
                     rounds.add_theirs(name, key, answer);
                 }
@@ -195,6 +316,7 @@ impl Rounds {
                 Line::Note(Note { note }) => {
                     self.notes.insert(note);
                 }
+                Line::Point(point) => self.points.push(point),
             }
         }
     }
@@ -209,7 +331,8 @@ impl Rounds {
     }
 
     fn merge(self, engines: &[Engine]) -> Measured {
-        let mut measured = Measured { notes: self.notes.into_iter().collect(), ..<_>::default() };
+        let (notes, points) = (self.notes.into_iter().collect(), self.points);
+        let mut measured = Measured { points, notes, ..<_>::default() };
         for pair in median_pairs(&self.pairs).iter().filter(|pair| pair.theirs.is_some()) {
             measured.push(pair);
         }

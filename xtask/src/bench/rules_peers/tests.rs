@@ -135,8 +135,31 @@ fn harness_is_run_and_only_built_engines_are_asked() {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
     let harness = Harness { rules, effort: Effort::Quick };
     let (engines, notes) = harness.engines();
-    assert_eq!(engines.iter().map(|engine| engine.name).collect::<Vec<_>>(), ["clips6.40"]);
-    assert_eq!(notes.len(), 3);
-    let found = harness.run("clips6.40", "join2", 100).expect("the script answers");
-    assert_eq!(found, answer(0.5, "1:2"));
+    let names: Vec<_> = engines.iter().map(|engine| engine.name).collect();
+    assert_eq!(names, ["clips6.40", "clips6.40-depth"]);
+    assert_eq!(notes.len(), ENGINES.len() - 2);
+    for work in ["join2", "join2, first run"] {
+        let found = harness.run("clips6.40", work, 100).expect("the script answers");
+        assert_eq!(found, answer(0.5, "1:2"));
+    }
+}
+
+#[test]
+fn engines_are_asked_for_the_works_that_they_have_and_in_quick_runs_for_those_with_a_target() {
+    let asked = |work: &str, effort| -> Vec<&str> {
+        let engines = ENGINES.iter().filter(|engine| engine.is_asked(work, effort));
+        engines.map(|engine| engine.name).collect()
+    };
+    assert_eq!(asked("join3, first run", Effort::Full), ["drools-cold"]);
+    assert_eq!(asked("tms", Effort::Full), ["clips6.40"]);
+    assert_eq!(asked("not", Effort::Full), ["drools-tuned", "clips6.40", "dd"]);
+    assert_eq!(asked("not", Effort::Quick), ["drools-tuned", "dd"]);
+}
+
+#[test]
+fn every_target_is_for_a_work_that_its_engine_has() {
+    for (works, name, _) in TARGETS {
+        let engine = ENGINES.iter().find(|engine| engine.name == *name).expect("an engine");
+        assert!(works.iter().all(|work| engine.works.contains(work)), "{works:?} of {name}");
+    }
 }
