@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::workspace::{Workspace, run as run_command};
 
 use super::row::{Measured, Pair};
-use super::{Bench, Effort};
+use super::{Bench, Request};
 
 /// The part of criterion's `estimates.json` that is read; nanoseconds.
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ struct Estimate {
     point_estimate: f64,
 }
 
-pub(crate) fn run(workspace: &Workspace, bench: &Bench, effort: Effort) -> Result<Measured> {
+pub(crate) fn run(workspace: &Workspace, bench: &Bench, request: Request<'_>) -> Result<Measured> {
     let home = workspace.root.join("target/bench/criterion");
     // What an earlier version of the program measured must not become a row.
     if home.exists() {
@@ -35,7 +35,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench, effort: Effort) -> Resul
     let mut cargo = workspace.cargo();
     cargo.args(["bench", "--locked", "--package", "steadfast-benches", "--bench", bench.name]);
     cargo.args(["--", "--noplot"]).env("CRITERION_HOME", &home);
-    if effort.is_quick() {
+    if request.effort.is_quick() {
         cargo.args(["--measurement-time", "1", "--warm-up-time", "0.3", "--sample-size", "10"]);
     }
     run_command(&mut cargo)?;
