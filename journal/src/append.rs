@@ -105,7 +105,7 @@ impl Shared {
         let kind = if end == End::SafePoint { Kind::SafePoint } else { Kind::Batch };
         self.place(&mut writer, &mut room, last, Role { kind, more_follows: false, continues })?;
         writer.end_group(end);
-        self.published.update(&writer);
+        self.publish(&mut writer);
         for unused in room {
             self.spares.give_back(unused);
         }
@@ -219,7 +219,7 @@ impl Shared {
             Err(error) => return Err(self.fail(&mut writer, error).into()),
         }
         writer.written = writer.end;
-        self.published.update(&writer);
+        self.publish(&mut writer);
         Ok(())
     }
 

@@ -178,6 +178,9 @@ pub enum OpenError {
         /// How far the check had come.
         position: Position,
     },
+    /// A tail cannot begin where it was asked to.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The storage failed. A medium error while reading always refuses.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -308,6 +311,10 @@ pub enum ReadError {
     /// A newer version wrote the journal.
     #[error(transparent)]
     NewerFormat(#[from] NewerFormat),
+    /// Everything was read and nothing more will come: the writer's handle was closed, or the
+    /// journal stopped for good.
+    #[error("the journal was closed, and everything in it was read")]
+    Ended,
     /// The storage failed.
     #[error(transparent)]
     Io(#[from] IoError),

@@ -12,6 +12,9 @@ use crate::storage::{Access, Storage, StorageFile};
 /// Where a cut and unknown files put what they take away.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
+/// Where readers of other processes say what they still need.
+pub(crate) const PINS: &str = "pins";
+
 /// Files are zero-filled in writes of this size: larger ones make the file system map them with
 /// large folios, and then a store of one kilobyte through a map flushes a whole folio.
 const FILL_BYTES: usize = 4096;
@@ -187,7 +190,7 @@ pub(crate) enum FileKind {
 pub(crate) fn kind_of(name: &str, is_dir: bool) -> FileKind {
     if is_dir {
         return match name {
-            QUARANTINE | "pins" => FileKind::Known,
+            QUARANTINE | PINS => FileKind::Known,
             _ => FileKind::Unknown,
         };
     }

@@ -283,7 +283,7 @@ impl Shared {
         };
         if bytes.is_empty() {
             writer.written = mark;
-            self.published.update(&writer);
+            self.publish(&mut writer);
             return writer;
         }
         let (full, at) = (std::mem::replace(bytes, std::mem::take(other)), *at);
@@ -298,7 +298,7 @@ impl Shared {
         match written.at("write", &writer.active.path) {
             Ok(()) => {
                 writer.written = mark;
-                self.published.update(&writer);
+                self.publish(&mut writer);
             }
             Err(error) => {
                 self.fail(&mut writer, error);

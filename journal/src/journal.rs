@@ -16,9 +16,11 @@ use crate::group::{Durable, Want};
 use crate::ids::{Position, Uuid};
 use crate::open::{self, Opened, Ownership};
 use crate::options::{Level, Options, WriteMode};
+use crate::pins::Pinned;
 use crate::reader::{From, Reader, Source};
 use crate::shared::Shared;
 use crate::spare::Filler;
+use crate::tail::Tail;
 use crate::truncate::Truncated;
 use crate::writer::Sink;
 
@@ -236,6 +238,55 @@ impl Journal {
         Reader::new(Source::Open(Arc::clone(&self.shared)), from)
     }
 
+    /// Makes a reader that waits for what comes next: it sees every group once that is in the page
+    /// cache, durable or not. Any number of them, each for one thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use steadfast_journal::{Batch, End, From, Journal, Options, ReadError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let (journal, _) = Journal::open(dir.path(), Options::new())?;
+    /// let mut tail = journal.tail(From::Start)?;
+    /// let follower = std::thread::spawn(move || {
+    ///     let mut records = 0;
+    ///     loop {
+    ///         match tail.next_group(Duration::MAX) {
+    ///             Ok(group) => records += group.map_or(0, |group| group.record_count()),
+    ///             Err(ReadError::Ended) => return Ok(records),
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///     }
+    /// });
+    /// let mut batch = Batch::new();
+    /// batch.push(1, 1, b"seen at once")?;
+    /// journal.append(&batch, End::SafePoint)?;
+    /// journal.close()?;
+    /// assert_eq!(follower.join().expect("no panic")?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tail(&self, from: From) -> Result<Tail, ReadError> {
+        Tail::of_open(&self.shared, from)
+    }
+
+    /// The places that tails hold, in order: of this process, and of others by their files in
+    /// `pins/`. Files that a dead process has left there are removed.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError`] if the directory cannot be read.
+    pub fn pins(&self) -> Result<Vec<Pinned>, IoError> {
+        self.shared.pins.all(&self.shared.dir)
+    }
+
     /// Drops the new end of the journal: everything behind the safe point that ends at `position`,
     /// durable or not. A follower does that with what its leader never committed.
     ///
@@ -289,6 +340,7 @@ impl Journal {
         }
         let closed = self.shared.close();
         self.shared.unmap();
+        self.shared.end();
         drop(ownership);
         closed
     }
@@ -326,6 +378,7 @@ impl Shared {
         next.durable = writer.durable;
         next.closed = true;
         self.dir.switch_manifest(Some(&writer.manifest), &next, None)?;
+        self.published.generation.store(next.generation, Ordering::Release);
         writer.manifest = next;
         self.spares.remove_all();
         Ok(())

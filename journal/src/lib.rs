@@ -101,6 +101,7 @@ mod manifest;
 mod mmap;
 mod open;
 mod options;
+mod pins;
 mod reader;
 mod record;
 mod recovery;
@@ -110,6 +111,7 @@ mod segment;
 mod shared;
 mod spare;
 pub mod storage;
+mod tail;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod truncate;
@@ -133,6 +135,8 @@ pub use options::{
     Create, Level, Options, Progress, ProgressFn, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN, WriteMode,
 };
+pub use pins::Pinned;
 pub use reader::{From, Group, Reader};
 pub use record::{MalformedRecord, Record, Records};
+pub use tail::Tail;
 pub use truncate::Truncated;

@@ -11,10 +11,11 @@ use crate::batch::End;
 use crate::error::{At as _, Corrupt, CorruptReason, IoError, ReadError};
 use crate::frame::{HEADER_BYTES, Header, Kind, Salt};
 use crate::ids::{Lsn, Position};
-use crate::manifest::SegmentEntry;
+use crate::manifest::{SealEntry, SegmentEntry};
 use crate::record::{self, Records};
 use crate::recovery::{check_format, known_kind, read_header};
 use crate::segment::SEGMENT_HEADER;
+use crate::tail::Seen;
 
 pub(crate) use boundary::find_safe_point;
 use current::{At, Current, Payload};
@@ -41,11 +42,11 @@ pub struct Group<'a> {
 
 /// A group's numbers.
 #[derive(Clone, Copy, Debug)]
-struct GroupPlace {
+pub(crate) struct GroupPlace {
     lsn: u64,
     begin: u64,
-    end: u64,
-    meaning: End,
+    pub(crate) end: u64,
+    pub(crate) meaning: End,
     records: usize,
 }
 
@@ -91,6 +92,21 @@ impl<'a> Group<'a> {
     pub const fn payload(&self) -> &'a [u8] {
         self.payload
     }
+}
+
+/// A group that was verified, and where its payload is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) place: GroupPlace,
+    /// `None` if it was assembled from several frames.
+    payload: Option<Payload>,
+}
+
+/// A boundary between groups, and the segment that it is in.
+#[derive(Debug)]
+struct Here {
+    at: At,
+    segment: Option<SegmentEntry>,
 }
 
 /// Reads groups in order; also tails: at the end it answers `None`, and later what was appended.
@@ -205,43 +221,92 @@ impl Reader {
     /// [`ReadError::Gone`] if a cut took the reader's place away, [`ReadError::Malformed`] if a
     /// group's records are not delimited as its frame says. The reader stays in front of the group.
     pub fn next_group(&mut self) -> Result<Option<Group<'_>>, ReadError> {
+        match self.advance()? {
+            Some(located) => self.group(located).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where the next group begins, or the end of what was read so far.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position::new(self.at.position)
+    }
+
+    /// Moves behind the next group that was asked for.
+    pub(crate) fn advance(&mut self) -> Result<Option<Located>, ReadError> {
         if self.spent {
-            return Err(ReadError::Gone { position: Position::new(self.at.position) });
+            return Err(self.gone());
         }
         loop {
-            let before = (self.at, self.current.as_ref().map(|current| current.index));
-            match self.locate() {
+            // In this order: every group below the limit is in a segment of the list.
+            let limit = self.source.limit();
+            if self.source.generation() != self.generation {
+                self.adopt(&self.here())?;
+            }
+            let before = self.here();
+            match self.locate(limit) {
                 Ok(None) => return Ok(None),
-                Ok(Some((place, payload))) => {
-                    if self.is_before(&place) {
-                        continue;
-                    }
-                    let payload = self.payload(payload)?;
-                    return Ok(Some(Group { place, payload }));
+                Ok(Some(located)) if self.is_before(&located.place) => {}
+                Ok(Some(located)) => return Ok(Some(located)),
+                // A segment was replaced after the list was taken: go on where it is now.
+                Err(ReadError::Gone { .. }) if self.source.generation() != self.generation => {
+                    self.adopt(&before)?;
                 }
                 Err(error) => {
-                    self.go_back(before);
+                    self.go_back(&before);
                     return Err(error);
                 }
             }
         }
     }
 
+    /// The group that [`advance`](Self::advance) has found.
+    pub(crate) fn group(&mut self, located: Located) -> Result<Group<'_>, ReadError> {
+        let payload = self.payload(located.payload)?;
+        Ok(Group { place: located.place, payload })
+    }
+
+    pub(crate) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// How far could be read at this moment, by the list of segments that it has.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen { limit: self.source.limit(), generation: self.generation }
+    }
+
+    /// Where the segment begins that is being read.
+    pub(crate) fn segment_begin(&self) -> u64 {
+        let index = self.current.as_ref().map(|current| current.index);
+        index.map_or(0, |index| self.segments[index].first_position)
+    }
+
+    fn here(&self) -> Here {
+        let segment = self.current.as_ref().map(|current| current.index);
+        Here { at: self.at, segment: segment.map(|index| self.segments[index].clone()) }
+    }
+
+    fn gone(&self) -> ReadError {
+        ReadError::Gone { position: Position::new(self.at.position) }
+    }
+
     /// Stays in front of a group that could not be read.
-    fn go_back(&mut self, (at, index): (At, Option<usize>)) {
+    fn go_back(&mut self, before: &Here) {
+        let is_same = |segment: &SegmentEntry| Some(segment) == before.segment.as_ref();
+        let index = self.segments.iter().position(is_same);
         let same = self.current.as_ref().map(|current| current.index) == index;
         let back = same || index.is_some_and(|index| self.enter(index).is_ok());
         self.spent = !back;
-        self.at = at;
+        self.at = before.at;
         if let Some(current) = &mut self.current {
             current.bytes.forget();
         }
     }
 
-    /// Verifies the frames of the next group; returns its place, and its payload if it is in one
-    /// frame. That of several frames is assembled.
-    fn locate(&mut self) -> Result<Option<(GroupPlace, Option<Payload>)>, ReadError> {
-        let limit = self.source.limit();
+    /// Verifies the frames of the next group below `limit`; returns its place, and its payload if it
+    /// is in one frame. That of several frames is assembled.
+    fn locate(&mut self, limit: u64) -> Result<Option<Located>, ReadError> {
         self.assembled.clear();
         let (mut begin, mut records, mut offset) = (None, 0, 0);
         loop {
@@ -278,7 +343,7 @@ impl Reader {
             };
             let payload = self.assembled.is_empty().then_some(payload);
             self.check_records(payload, records, offset)?;
-            return Ok(Some((place, payload)));
+            return Ok(Some(Located { place, payload }));
         }
     }
 
@@ -324,9 +389,6 @@ impl Reader {
     /// Makes sure that a frame follows in the current segment, or goes on in the next one. `false`
     /// at the end.
     fn next_segment(&mut self, limit: u64) -> Result<bool, ReadError> {
-        if self.source.generation() != self.generation {
-            self.adopt()?;
-        }
         loop {
             let Some(current) = &self.current else {
                 if self.segments.is_empty() {
@@ -348,25 +410,46 @@ impl Reader {
         }
     }
 
-    /// Takes a new list of segments in: the place must still be part of the journal.
-    fn adopt(&mut self) -> Result<(), ReadError> {
-        let salt = self.current.as_ref().map(|current| self.segments[current.index].salt);
+    /// Takes a new list of segments in and goes on at `here`, which must still be part of the
+    /// journal.
+    fn adopt(&mut self, here: &Here) -> Result<(), ReadError> {
         self.refresh();
-        let Some(salt) = salt else {
+        let Some(segment) = &here.segment else {
             return Ok(());
         };
-        let gone = ReadError::Gone { position: Position::new(self.at.position) };
-        let found = self.segments.iter().position(|segment| segment.salt == salt);
-        let Some(index) = found else {
-            return Err(gone);
+        self.at = here.at;
+        // A shortened segment has another name and the same frames; a compacted one has others.
+        let is_same = |listed: &SegmentEntry| {
+            listed.salt == segment.salt
+                && (listed.name() == segment.name() || !(listed.compacted || segment.compacted))
         };
-        if self.segments[index].seal.is_some_and(|seal| self.at.position > seal.end_position) {
-            return Err(gone);
+        if let Some(index) = self.segments.iter().position(is_same) {
+            let seal = self.segments[index].seal;
+            if seal.is_some_and(|seal| here.at.position > seal.end_position) {
+                return Err(self.gone());
+            }
+            match &mut self.current {
+                Some(current) if current.salt == Salt::new(self.source.salt(segment)) => {
+                    current.index = index;
+                }
+                _ => {
+                    self.enter(index)?;
+                    self.at = here.at;
+                }
+            }
+            return Ok(());
         }
-        if let Some(current) = &mut self.current {
-            current.index = index;
-        }
-        Ok(())
+        // Frames keep their sequence numbers when a segment is compacted: what was read is passed by.
+        let next_lsn = here.at.next_lsn;
+        let covers = |listed: &SegmentEntry| {
+            let ends_behind = |seal: SealEntry| next_lsn <= seal.last_lsn + 1;
+            listed.compacted && listed.first_lsn <= next_lsn && listed.seal.is_some_and(ends_behind)
+        };
+        let Some(index) = self.segments.iter().position(covers) else {
+            return Err(self.gone());
+        };
+        self.from = From::Lsn(Lsn::new(next_lsn));
+        self.enter(index)
     }
 
     /// Verifies the next frame and moves behind it.

@@ -11,6 +11,7 @@ use crate::error::{IoError, Poisoned};
 use crate::files::Dir;
 use crate::ids::Uuid;
 use crate::options::{Level, WriteMode};
+use crate::pins::Pins;
 use crate::spare::Spares;
 use crate::writer::{Published, Writer};
 
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) truncating: Mutex<()>,
     /// Wakes the background thread, if there is one.
     pub(crate) watch: Mutex<Option<crossbeam_channel::Sender<Wake>>>,
+    pub(crate) pins: Pins,
 }
 
 impl Shared {
@@ -89,10 +91,33 @@ impl Shared {
     /// Wakes everybody, to look again.
     pub(crate) fn wake_all(&self, writer: &mut Writer) {
         self.published.alarms.fetch_add(1, Ordering::AcqRel);
+        Self::wake_tails(writer);
         for waiter in writer.sync.waiting.iter_mut().flat_map(|waiting| waiting.drain(..)) {
             waiter.unpark();
         }
         self.roles.notify_all();
+    }
+
+    /// Publishes how far the writer has come, and wakes whoever sleeps until there is more to read.
+    #[inline]
+    pub(crate) fn publish(&self, writer: &mut Writer) {
+        self.published.update(writer);
+        if !writer.tails.is_empty() {
+            Self::wake_tails(writer);
+        }
+    }
+
+    fn wake_tails(writer: &mut Writer) {
+        for tail in writer.tails.drain(..) {
+            tail.unpark();
+        }
+    }
+
+    /// Says that nothing more will be appended.
+    pub(crate) fn end(&self) {
+        let mut writer = self.lock();
+        self.published.ended.store(true, Ordering::Release);
+        Self::wake_tails(&mut writer);
     }
 
     /// Refuses what would change a journal that has failed.

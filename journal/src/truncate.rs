@@ -88,7 +88,7 @@ impl Shared {
         writer.prev_crc = begin.prev_crc;
         self.published.generation.store(writer.manifest.generation, Ordering::Release);
         self.publish_durable(writer, position);
-        self.published.update(writer);
+        self.publish(writer);
         quarantined.extend(cut::finish(&self.dir, &before, safe, end, leftover)?);
         Ok(quarantined)
     }

@@ -166,6 +166,8 @@ pub(crate) struct Writer {
     /// Whether the background thread watches for idleness.
     pub(crate) watched: bool,
     pub(crate) poison: Option<Poisoned>,
+    /// Tails that sleep until more can be read.
+    pub(crate) tails: Vec<Thread>,
 }
 
 impl Writer {
@@ -265,6 +267,8 @@ pub(crate) struct Published {
     /// A round that somebody must lead who sleeps for it; the maximum for none.
     pub(crate) leaderless: AtomicU64,
     pub(crate) poisoned: AtomicBool,
+    /// Nothing more is appended: the handle was closed.
+    pub(crate) ended: AtomicBool,
 }
 
 impl Published {

@@ -14,6 +14,7 @@ use crate::frame::{ALIGN, HEADER, PAYLOAD_BYTES_MAX};
 use crate::ids::{Lsn, Position};
 use crate::manifest::{Manifest, SealEntry};
 use crate::options::{Options, WriteMode};
+use crate::pins::Pins;
 use crate::recovery::Checkup;
 use crate::roll::{Begin, Place, SegmentMaker};
 use crate::segment::SEGMENT_HEADER;
@@ -203,6 +204,7 @@ impl Opening {
             interval_ns: AtomicU64::new(u64::MAX),
             truncating: Mutex::new(()),
             watch: Mutex::new(None),
+            pins: Pins::default(),
             dir,
         };
         shared.use_level(options.level);
@@ -230,6 +232,7 @@ impl Opening {
             sync: Sync::default(),
             watched: false,
             poison: None,
+            tails: Vec::new(),
             manifest: self.manifest,
         }
     }

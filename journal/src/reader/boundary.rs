@@ -1,6 +1,6 @@
 //! Finding the boundary behind a safe point.
 
-use super::{From, Reader, Source};
+use super::{From, Located, Reader, Source};
 use crate::batch::End;
 use crate::error::ReadError;
 use crate::ids::Position;
@@ -28,7 +28,8 @@ pub(crate) fn find_safe_point(
     if reader.current().index == 0 && reader.at.position == position.get() {
         return Ok(Some(boundary(&reader)));
     }
-    while let Some((place, _)) = reader.locate()? {
+    let limit = source.limit();
+    while let Some(Located { place, .. }) = reader.locate(limit)? {
         if place.end >= position.get() {
             let found = place.end == position.get() && place.meaning == End::SafePoint;
             return Ok(found.then(|| boundary(&reader)));

@@ -12,6 +12,7 @@ use crate::mmap::{MapPermit, PublishedMap};
 use crate::options::WriteMode;
 use crate::shared::Shared;
 use crate::storage::{Access, StorageFile};
+use crate::tail::{Seen, Watched};
 
 /// Bytes that are read ahead without a map.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -20,7 +21,13 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Open(Arc<Shared>),
-    Inspected { dir: Dir, manifest: Arc<Manifest>, limit: u64 },
+    Inspected {
+        dir: Dir,
+        manifest: Arc<Manifest>,
+        limit: u64,
+    },
+    /// One that another process may be writing.
+    Watched(Arc<Watched>),
 }
 
 impl Source {
@@ -29,6 +36,7 @@ impl Source {
         match self {
             Self::Open(shared) => shared.published.readable.load(Ordering::Acquire),
             Self::Inspected { limit, .. } => *limit,
+            Self::Watched(watched) => watched.limit(),
         }
     }
 
@@ -37,6 +45,7 @@ impl Source {
         match self {
             Self::Open(shared) => shared.published.generation.load(Ordering::Acquire),
             Self::Inspected { manifest, .. } => manifest.generation,
+            Self::Watched(watched) => watched.generation(),
         }
     }
 
@@ -48,6 +57,7 @@ impl Source {
                 (writer.manifest.generation, writer.manifest.segments.clone())
             }
             Self::Inspected { manifest, .. } => (manifest.generation, manifest.segments.clone()),
+            Self::Watched(watched) => watched.segments(),
         }
     }
 
@@ -55,6 +65,7 @@ impl Source {
         match self {
             Self::Open(shared) => &shared.dir,
             Self::Inspected { dir, .. } => dir,
+            Self::Watched(watched) => watched.dir(),
         }
     }
 
@@ -70,16 +81,40 @@ impl Source {
         }
     }
 
-    /// Opens a segment. Maps are for journals whose lock this process holds: nobody truncates their
-    /// files.
+    fn maps(&self) -> bool {
+        match self {
+            Self::Open(shared) => shared.mode == WriteMode::Map,
+            Self::Inspected { .. } => false,
+            Self::Watched(watched) => watched.maps(),
+        }
+    }
+
+    pub(crate) const fn is_watched(&self) -> bool {
+        matches!(self, Self::Watched(_))
+    }
+
+    /// Whether nothing more than was seen will ever be there.
+    pub(crate) fn ended(&self, seen: Seen) -> bool {
+        match self {
+            Self::Open(shared) => {
+                let ended = shared.published.ended.load(Ordering::Acquire)
+                    || shared.published.poisoned.load(Ordering::Acquire);
+                ended && self.limit() == seen.limit
+            }
+            Self::Inspected { .. } => true,
+            Self::Watched(_) => false,
+        }
+    }
+
+    /// Opens a segment. What a map may hold is never truncated by anybody who keeps to the journal's
+    /// rules (INV-28); a journal that is only inspected may be under repair.
     pub(crate) fn open(
         &self,
         entry: &SegmentEntry,
         path: &Path,
     ) -> io::Result<(Arc<dyn StorageFile>, Bytes)> {
         let file = self.dir().storage.open(path, Access::Read)?;
-        if let Self::Open(shared) = self
-            && shared.mode == WriteMode::Map
+        if self.maps()
             && let Ok(map) = file.map_read(entry.physical_bytes, MapPermit::for_segment())
         {
             return Ok((file, Bytes::Map(PublishedMap::new(map))));

@@ -110,7 +110,9 @@ impl Storage for FileStorage {
             Err(TryLockError::WouldBlock) => {
                 let mut note = String::new();
                 let read = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut note);
-                let holder = read.ok().map(|_| note.trim().to_owned());
+                // What follows the first line is not the holder's name.
+                let first = |_| note.lines().next().unwrap_or_default().trim().to_owned();
+                let holder = read.ok().map(first);
                 return Err(LockError::Held { holder: holder.filter(|note| !note.is_empty()) });
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),

@@ -13,5 +13,6 @@ mod model;
 mod process;
 mod recovery;
 mod storage;
+mod tail;
 mod threads;
 mod world;
