@@ -73,6 +73,7 @@ pub struct Row<'a> {
     positions: &'a [Source],
     store: &'a Store,
     session: u32,
+    branch: u16,
 }
 
 impl<'a> Row<'a> {
@@ -82,7 +83,16 @@ impl<'a> Row<'a> {
         (store, positions): (&'a Store, &'a [Source]),
         session: u32,
     ) -> Self {
-        Self { rows: Rows::new(sources, slots), slots, positions, store, session }
+        Self { rows: Rows::new(sources, slots), slots, positions, store, session, branch: 0 }
+    }
+
+    pub(crate) fn in_branch(self, branch: u16) -> Self {
+        Self { branch, ..self }
+    }
+
+    /// The branch of the rule that matched; 0 for rules without branches.
+    pub fn branch(&self) -> u16 {
+        self.branch
     }
 
     /// The fact at a position.

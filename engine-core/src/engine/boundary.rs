@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use steadfast_wm::{CommitSeq, Record, RuleManifest, RulesetManifest, SafePoint};
 
-use super::Engine;
+use super::{Engine, RuleInfo};
 use crate::agenda::{Pending, Queued};
 use crate::ir::Ruleset;
 use crate::sink::ActionSink;
@@ -46,11 +46,17 @@ impl Engine {
 
     /// All pending matches in firing order.
     pub fn pending(&self) -> Vec<Pending> {
-        let mut pending = Vec::new();
+        let mut pending: Vec<Pending> = Vec::new();
         for (at, rule) in self.rules.iter().enumerate() {
             pending.extend(rule.terminal.in_order().map(|Queued { token, salience, trigger }| {
                 Pending { id: self.match_id(at, token), salience, trigger }
             }));
+            let RuleInfo { branch, branches, tag, .. } = self.infos[at];
+            if branches > 1 && branch + 1 == branches {
+                let others = pending.iter().take_while(|it| it.id.rule != tag).count();
+                let key = |it: &Pending| (it.trigger, it.id.members.clone(), it.id.branch);
+                pending[others..].sort_by_cached_key(key);
+            }
         }
         // Stable: of equal salience the earlier rule first, and within a rule as queued.
         pending.sort_by_key(|pending| Reverse(pending.salience));
@@ -64,7 +70,8 @@ impl Engine {
     }
 
     pub(crate) fn manifest(&self, ruleset: &Ruleset) -> RulesetManifest {
-        let rules = ruleset.rules().iter().zip(&self.infos).map(|(rule, info)| RuleManifest {
+        let firsts = self.infos.iter().filter(|info| info.branch == 0);
+        let rules = ruleset.rules().iter().zip(firsts).map(|(rule, info)| RuleManifest {
             tag: info.tag,
             path: rule.path.clone(),
             conditions: rule.conditions_digest,

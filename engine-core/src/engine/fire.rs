@@ -1,6 +1,7 @@
 //! Firing: the best pending match runs its consequence, whose changes are applied and flushed.
 
 use std::any::Any;
+use std::cmp::{Ordering, Reverse};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::Record;
@@ -88,7 +89,8 @@ impl Engine {
                 break;
             }
             let Some(rule) = self.ranks.best() else { break };
-            match self.fire_best(rule as usize, fired.count, sink) {
+            let rule = self.best_branch(rule as usize);
+            match self.fire_best(rule, fired.count, sink) {
                 Ok(Outcome::Applied { halt }) => {
                     fired.count += 1;
                     fired.changed = true;
@@ -109,6 +111,28 @@ impl Engine {
             }
         }
         fired
+    }
+
+    /// Of a rule's branches, the one whose match fires next. The rule has pending matches.
+    fn best_branch(&mut self, rule: usize) -> usize {
+        if self.infos[rule].branches == 1 {
+            return rule;
+        }
+        let mut best: Option<(_, _, usize)> = None;
+        for at in self.branches_of(rule) {
+            let terminal = &mut self.rules[at].terminal;
+            let Some(token) = terminal.first(self.scope) else { continue };
+            let key = (Reverse(terminal.best_salience()), terminal.state(token).trigger);
+            let goes_first = best.is_none_or(|(best_key, best_token, best_at)| {
+                key.cmp(&best_key).then_with(|| {
+                    self.members(at, token).cmp(&self.members(best_at, best_token))
+                }) == Ordering::Less
+            });
+            if goes_first {
+                best = Some((key, token, at));
+            }
+        }
+        best.map_or(rule, |(_, _, at)| at)
     }
 
     fn fire_best(

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, MatchId, Member, RuleTag};
 
-use super::{Engine, RuleState};
+use super::{Engine, RuleInfo, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::fact::FieldMask;
@@ -308,11 +308,11 @@ impl Engine {
             rule.net.end_round();
         }
         lost.sort_unstable_by(|a, b| {
-            let keys = (a.rule, a.handle).cmp(&(b.rule, b.handle));
+            let place = |lost: &Lost| self.infos[lost.rule].place;
+            let keys = (place(a), a.handle).cmp(&(place(b), b.handle));
             keys.then_with(|| {
-                let net = &self.rules[a.rule].net;
-                let members = |token| net.members(&self.store, token);
-                members(a.token).cmp(&members(b.token))
+                let members = |lost: &Lost| (self.members(lost.rule, lost.token), lost.rule);
+                members(a).cmp(&members(b))
             })
         });
         lost
@@ -370,13 +370,13 @@ impl Engine {
 
     fn bury_gone(&mut self, at: usize) {
         let gone = std::mem::take(&mut self.scratch.matches[at].gone);
-        let tag = self.infos[at].tag;
+        let RuleInfo { tag, branch, .. } = self.infos[at];
         for (token, _) in gone {
             let rule = &mut self.rules[at];
             let (net, store) = (&rule.net, &self.store);
             rule.terminal.bury(self.scope, token, || MatchId {
                 rule: tag,
-                branch: 0,
+                branch,
                 members: net.members(store, token),
             });
         }

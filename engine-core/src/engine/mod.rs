@@ -47,6 +47,11 @@ trailed!(RuleState { net, terminal, planted });
 pub(crate) struct RuleInfo {
     pub(crate) path: String,
     pub(crate) tag: RuleTag,
+    /// Its place in the ruleset, which of the rule's branches this is, and how many there are. The
+    /// branches of a rule stand side by side.
+    pub(crate) place: u32,
+    pub(crate) branch: u16,
+    pub(crate) branches: u16,
     pub(crate) salience: Salience,
     pub(crate) on_error: OnError,
     pub(crate) consequence: ConsequenceFn,
@@ -96,7 +101,7 @@ pub struct Engine {
     pub(crate) globals: Globals,
     /// By kind.
     alphas: Vec<Alpha>,
-    /// Rules in their declared order, then queries.
+    /// Rules in their declared order, then queries; of a rule with branches each branch.
     pub(crate) rules: Vec<RuleState>,
     pub(crate) infos: Vec<RuleInfo>,
     /// Name and version of the ruleset.
@@ -160,7 +165,8 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Self {
         let counters = Counters { next_handle: 1, next_seq: 1, firings: 0, random: 0 };
-        let saliences = ruleset.rules().iter().map(|rule| match rule.salience {
+        let branches = ruleset.rules().iter().flat_map(RuleDef::all_branches);
+        let saliences = branches.map(|branch| match branch.salience {
             Salience::Fixed(salience) => Some(salience),
             Salience::Of { .. } => None,
         });
@@ -211,7 +217,28 @@ impl Engine {
         kind
     }
 
+    /// Adds a rule or query: one network for each of its branches.
     fn add_rule(&mut self, rule: &RuleDef, tag: RuleTag, is_query: bool) {
+        let last = self.infos.last();
+        let place = last.map_or(0, |last| last.place + 1);
+        let branches = u16::try_from(1 + rule.branches.len()).expect("checked with the ruleset");
+        for (number, branch) in (0..).zip(rule.all_branches()) {
+            self.add_net(branch);
+            self.infos.push(RuleInfo {
+                path: rule.path.clone(),
+                tag,
+                place,
+                branch: number,
+                branches,
+                salience: branch.salience.clone(),
+                on_error: rule.on_error,
+                consequence: branch.consequence.clone(),
+                is_query,
+            });
+        }
+    }
+
+    fn add_net(&mut self, rule: &RuleDef) {
         let store = &mut self.store;
         let net = compile(rule, |pattern| {
             let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
@@ -231,14 +258,6 @@ impl Engine {
             net,
             terminal: Terminal::new(matches!(rule.salience, Salience::Of { .. })),
             planted: Cell::new(false),
-        });
-        self.infos.push(RuleInfo {
-            path: rule.path.clone(),
-            tag,
-            salience: rule.salience.clone(),
-            on_error: rule.on_error,
-            consequence: rule.consequence.clone(),
-            is_query,
         });
     }
 
@@ -370,12 +389,15 @@ impl Engine {
     /// Gives `None` if the ruleset does not have the query.
     pub fn rows<Q: Query>(&self) -> Option<Vec<Q::Output>> {
         let path = Q::definition().path;
-        let at = self.infos.iter().position(|info| info.is_query && info.path == path)?;
-        let rule = &self.rules[at];
-        let mut matches: Vec<(Vec<Member>, u32)> =
-            rule.net.terminal().live().map(|token| (self.members(at, token), token)).collect();
+        let first = self.infos.iter().position(|info| info.is_query && info.path == path)?;
+        let mut matches: Vec<(Vec<Member>, usize, u32)> = Vec::new();
+        for at in self.branches_of(first) {
+            let tokens = self.rules[at].net.terminal().live();
+            matches.extend(tokens.map(|token| (self.members(at, token), at, token)));
+        }
         matches.sort_unstable();
-        Some(matches.into_iter().map(|(_, token)| self.with_row(at, token, Q::output)).collect())
+        let outputs = matches.into_iter().map(|(_, at, token)| self.with_row(at, token, Q::output));
+        Some(outputs.collect())
     }
 
     /// Shows a match to code of the user.
@@ -389,7 +411,15 @@ impl Engine {
         let sources = net.sources(&self.store);
         let positions = (&self.store, net.positions());
         let slots = net.terminal().row(token);
-        look(&Row::new(sources.as_slice(), slots, positions, self.fingerprint))
+        let row = Row::new(sources.as_slice(), slots, positions, self.fingerprint);
+        look(&row.in_branch(self.infos[rule].branch))
+    }
+
+    /// All branches of the rule of which this is one.
+    pub(crate) fn branches_of(&self, rule: usize) -> std::ops::Range<usize> {
+        let RuleInfo { branch, branches, .. } = self.infos[rule];
+        let first = rule - usize::from(branch);
+        first..first + usize::from(branches)
     }
 
     /// INV-41: every operation has a number of its own, above all before it.
@@ -407,7 +437,8 @@ impl Engine {
     }
 
     pub(crate) fn match_id(&self, rule: usize, token: u32) -> MatchId {
-        MatchId { rule: self.infos[rule].tag, branch: 0, members: self.members(rule, token) }
+        let RuleInfo { tag, branch, .. } = self.infos[rule];
+        MatchId { rule: tag, branch, members: self.members(rule, token) }
     }
 
     pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {

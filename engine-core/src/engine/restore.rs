@@ -10,7 +10,7 @@ use steadfast_wm::{
     SessionId, TypeTag,
 };
 
-use super::Engine;
+use super::{Engine, RuleInfo};
 use crate::agenda::Pending;
 use crate::error::{EvaluateError, RestoreError};
 use crate::fact::FieldMask;
@@ -228,7 +228,7 @@ impl Restoring {
     }
 
     /// Tokens of the rules that pending matches and justifications name, by identity.
-    fn identities(&self) -> BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)> {
+    fn identities(&self) -> Identities {
         let pending = self.pending.iter().map(|pending| pending.id.rule);
         let named: BTreeSet<RuleTag> =
             pending.chain(self.justifications.iter().map(|(_, id)| id.rule)).collect();
@@ -239,7 +239,8 @@ impl Restoring {
             .map(|rule| {
                 let tokens = engine.rules[rule].net.terminal().live();
                 let by_identity = tokens.map(|token| (engine.members(rule, token), token));
-                (engine.infos[rule].tag, (rule, by_identity.collect()))
+                let RuleInfo { tag, branch, .. } = engine.infos[rule];
+                ((tag, branch), (rule, by_identity.collect()))
             })
             .collect()
     }
@@ -346,7 +347,7 @@ impl Restoring {
         if !self.options.evaluated {
             return Ok(());
         }
-        for (at, rule) in self.ruleset.rules().iter().enumerate() {
+        for (place, rule) in (0..).zip(self.ruleset.rules()) {
             let old = self.options.manifest.rules.iter().find(|old| old.path == rule.path);
             let rearm = match old {
                 None => true,
@@ -356,7 +357,7 @@ impl Restoring {
                 }
             };
             if rearm {
-                let armed = catch_unwind(AssertUnwindSafe(|| engine.rearm_all(at, seq)));
+                let armed = catch_unwind(AssertUnwindSafe(|| engine.rearm_all(place, seq)));
                 armed.map_err(|panic| condition_panicked(panic.as_ref()))?;
             }
         }
@@ -374,10 +375,11 @@ impl Restoring {
 /// A pending match in the order in which it is queued.
 type Found<'a> = (Seq, &'a [Member], (u32, i32));
 
-type Identities = BTreeMap<RuleTag, (usize, BTreeMap<Vec<Member>, u32>)>;
+/// By rule and branch: its place in the engine, and its tokens by members.
+type Identities = BTreeMap<(RuleTag, u16), (usize, BTreeMap<Vec<Member>, u32>)>;
 
 fn find<'a>(identities: &'a Identities, id: &MatchId) -> Option<(usize, &'a [Member], u32)> {
-    let (rule, tokens) = identities.get(&id.rule)?;
+    let (rule, tokens) = identities.get(&(id.rule, id.branch))?;
     let (members, token) = tokens.get_key_value(&id.members)?;
     Some((*rule, members, *token))
 }
@@ -481,8 +483,15 @@ impl Engine {
         Ok(())
     }
 
-    /// All current matches of a rule become pending with this trigger.
-    fn rearm_all(&mut self, rule: usize, trigger: Seq) {
+    /// All current matches of the rule in this place become pending with this trigger.
+    fn rearm_all(&mut self, place: u32, trigger: Seq) {
+        let of_rule = |info: &RuleInfo| info.place == place;
+        let branches: Vec<usize> =
+            (0..self.infos.len()).filter(|&at| of_rule(&self.infos[at])).collect();
+        branches.into_iter().for_each(|at| self.rearm_branch(at, trigger));
+    }
+
+    fn rearm_branch(&mut self, rule: usize, trigger: Seq) {
         let mut matches: Vec<(Vec<Member>, u32)> = self.rules[rule]
             .net
             .terminal()

@@ -462,6 +462,7 @@ impl RuleBuilder {
             salience: self.salience,
             on_error: self.on_error,
             parts: self.parts,
+            branches: Vec::new(),
             makes: self.makes,
             consequence,
         }

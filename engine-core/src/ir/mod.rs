@@ -226,8 +226,10 @@ pub struct RuleDef {
     pub salience: Salience,
     /// What a failing consequence means.
     pub on_error: OnError,
-    /// Its left-hand side.
+    /// Its left-hand side; of a rule with branches, that of the first.
     pub parts: Vec<Part>,
+    /// The further branches of an `or`; empty for a rule without. See [`RuleDef::or`].
+    pub branches: Vec<RuleDef>,
     /// Fact types that its consequence makes, as far as known: the ruleset knows them too.
     pub makes: Vec<FactType>,
     /// Its consequence; a query has none.
@@ -260,9 +262,32 @@ impl RuleDef {
         self.path.rsplit("::").next().unwrap_or(&self.path)
     }
 
+    /// Makes one rule of two: it matches what this one or the other matches, and a tuple that both
+    /// match fires twice.
+    ///
+    /// The other becomes a branch: its own are its left-hand side, its salience as far as it depends
+    /// on the match, and its consequence. Everything else is as this one says.
+    #[must_use]
+    pub fn or(mut self, mut other: Self) -> Self {
+        let both = |a: Digest, b: Digest| Digest::of(&[a.to_bytes(), b.to_bytes()].concat());
+        self.conditions_digest = both(self.conditions_digest, other.conditions_digest);
+        self.consequence_digest = both(self.consequence_digest, other.consequence_digest);
+        self.makes.append(&mut other.makes);
+        let mut further = std::mem::take(&mut other.branches);
+        self.branches.push(other);
+        self.branches.append(&mut further);
+        self
+    }
+
+    /// The rule as its first branch, then the further ones.
+    pub(crate) fn all_branches(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.branches)
+    }
+
     /// All fact types that its patterns name, and those that it makes.
     pub fn fact_types(&self) -> impl Iterator<Item = FactType> + '_ {
-        let read = self.parts.iter().flat_map(Part::patterns).map(|pattern| pattern.fact);
+        let parts = self.all_branches().flat_map(|branch| &branch.parts);
+        let read = parts.flat_map(Part::patterns).map(|pattern| pattern.fact);
         read.chain(self.makes.iter().copied())
     }
 }
@@ -270,7 +295,13 @@ impl RuleDef {
 impl fmt::Debug for RuleDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rule {} (salience {:?})", self.path, self.salience)?;
-        self.parts.iter().try_for_each(|part| write!(f, "\n  {part:?}"))
+        for (at, branch) in self.all_branches().enumerate() {
+            if at > 0 {
+                f.write_str("\n  or")?;
+            }
+            branch.parts.iter().try_for_each(|part| write!(f, "\n  {part:?}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::fact::Fact;
-use crate::ir::{Part, RuleDef};
+use crate::ir::{Part, RuleDef, Salience};
 use crate::store::FactType;
 
 /// A named and versioned set of rules in their declared order.
@@ -55,6 +55,14 @@ pub enum RulesetError {
         /// What is wrong with it, and what to do.
         problem: &'static str,
     },
+    /// The branches of a rule are not those of one rule.
+    #[error("rule `{path}` has branches {problem}")]
+    Branches {
+        /// The rule.
+        path: String,
+        /// What is wrong with them, and what to do.
+        problem: &'static str,
+    },
     /// A rule has a pattern that joins on too many parts.
     #[error("rule `{path}` has {parts} parts, at most {limit} are supported")]
     TooManyParts {
@@ -69,6 +77,9 @@ pub enum RulesetError {
 
 /// Parts of one rule, elements of groups included.
 const PARTS_MAX: usize = 64;
+
+/// Branches of one rule.
+const BRANCHES_MAX: usize = 256;
 
 impl Ruleset {
     /// An empty ruleset.
@@ -143,15 +154,21 @@ impl Ruleset {
             if !paths.insert(&rule.path) {
                 return Err(RulesetError::DuplicateRule { ruleset: self.name.clone(), path });
             }
-            let parts = rule.parts.len() + rule.fact_types().count();
-            if rule.parts.is_empty() {
-                return Err(RulesetError::NoPattern { path });
+            if let Some(problem) = problem_of_branches(rule) {
+                return Err(RulesetError::Branches { path, problem });
             }
-            if parts > PARTS_MAX * 2 {
-                return Err(RulesetError::TooManyParts { path, parts, limit: PARTS_MAX });
-            }
-            if let Some(problem) = rule.parts.iter().find_map(problem_of_nested) {
-                return Err(RulesetError::Nested { path, problem });
+            for branch in rule.all_branches() {
+                let path = path.clone();
+                let parts: usize = branch.parts.iter().map(|part| 1 + part.patterns().len()).sum();
+                if branch.parts.is_empty() {
+                    return Err(RulesetError::NoPattern { path });
+                }
+                if parts > PARTS_MAX * 2 {
+                    return Err(RulesetError::TooManyParts { path, parts, limit: PARTS_MAX });
+                }
+                if let Some(problem) = branch.parts.iter().find_map(problem_of_nested) {
+                    return Err(RulesetError::Nested { path, problem });
+                }
             }
         }
         let mut names = BTreeSet::new();
@@ -163,6 +180,25 @@ impl Ruleset {
         }
         Ok(())
     }
+}
+
+/// What keeps branches from being those of one rule.
+fn problem_of_branches(rule: &RuleDef) -> Option<&'static str> {
+    if rule.branches.len() >= BRANCHES_MAX {
+        return Some("beyond the 256 that are supported: split it");
+    }
+    if rule.branches.iter().any(|branch| !branch.branches.is_empty()) {
+        return Some("inside of branches: join them with `or`, which leaves them flat");
+    }
+    let of_one_kind = |branch: &RuleDef| match (&rule.salience, &branch.salience) {
+        (Salience::Fixed(of_rule), Salience::Fixed(of_branch)) => of_rule == of_branch,
+        (Salience::Of { .. }, Salience::Of { .. }) => true,
+        _ => false,
+    };
+    if !rule.branches.iter().all(of_one_kind) {
+        return Some("of different salience: a rule has one, or computes it in every branch");
+    }
+    None
 }
 
 /// What keeps a nested part from being matched.

@@ -17,7 +17,7 @@ use crate as api;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{FactHandle, Member, RuleTag, Seq};
+use steadfast_wm::{FactHandle, MatchId, Member, RuleTag, Seq};
 
 use crate::fact::FieldMask;
 use crate::globals::Globals;
@@ -32,7 +32,7 @@ use turns::{Turn, Turns};
 
 const SCOPE: Scope = Scope::NONE;
 
-/// A match: the rule's place and its members.
+/// A match: the place of its rule, or branch of a rule, and its members.
 pub(super) type Id = (usize, Vec<Member>);
 
 struct Op {
@@ -43,7 +43,9 @@ struct Op {
 }
 
 pub(super) struct Naive {
+    /// Rules, of one with branches each branch; and what the engine calls them.
     rules: Vec<RuleDef>,
+    names: Vec<(u32, u16)>,
     shapes: Vec<Shape>,
     store: Store,
     /// The store as of the last flush.
@@ -68,10 +70,17 @@ impl Naive {
         for fact in ruleset.fact_types() {
             store.register(fact);
         }
-        let rules = ruleset.rules().to_vec();
+        let (mut rules, mut names) = (Vec::new(), Vec::new());
+        for (place, rule) in (0..).zip(ruleset.rules()) {
+            for (branch, def) in (0..).zip(rule.all_branches()) {
+                rules.push(RuleDef { on_error: rule.on_error, ..def.clone() });
+                names.push((place, branch));
+            }
+        }
         let shapes = rules.iter().map(|rule| Shape::of(rule, &store)).collect();
         Self {
             rules,
+            names,
             shapes,
             base: store.clone(),
             store,
@@ -86,6 +95,13 @@ impl Naive {
             trace: Vec::new(),
             drafts: Drafts::default(),
         }
+    }
+
+    /// The engine's identity of a match as one of ours.
+    pub(super) fn id_of(&self, id: &MatchId) -> Id {
+        let name = (id.rule.get(), id.branch);
+        let at = self.names.iter().position(|known| *known == name);
+        (at.unwrap(), id.members.clone())
     }
 
     pub(super) fn stage(&mut self, body: impl FnOnce(&mut Stage<'_>)) {
@@ -108,7 +124,7 @@ impl Naive {
     }
 
     fn apply(&mut self, drafts: &mut Drafts, by: Option<&Id>) {
-        let issuer = by.map(|(rule, _)| RuleTag::new(u32::try_from(*rule).unwrap()));
+        let issuer = by.map(|(rule, _)| RuleTag::new(self.names[*rule].0));
         let mut issued = BTreeSet::new();
         for draft in std::mem::take(&mut drafts.list) {
             match draft {
@@ -209,10 +225,11 @@ impl Naive {
         let mut lost = BTreeSet::new();
         loop {
             let found = self.match_all();
-            let mut dead: Vec<(usize, FactHandle, Id)> = Vec::new();
+            let mut dead: Vec<(u32, FactHandle, Vec<Member>, Id)> = Vec::new();
             for (handle, by) in &self.supports {
                 let gone = by.iter().filter(|id| !found.matches.contains_key(*id));
-                dead.extend(gone.map(|id| (id.0, *handle, id.clone())));
+                let place = |id: &Id| self.names[id.0].0;
+                dead.extend(gone.map(|id| (place(id), *handle, id.1.clone(), id.clone())));
             }
             dead.sort();
             if dead.is_empty() {
@@ -220,7 +237,7 @@ impl Naive {
                 break;
             }
             let ops = self.ops.len();
-            for (_, handle, id) in dead {
+            for (.., handle, _, id) in dead {
                 self.withdraw(handle, &id);
                 lost.insert(id);
             }
@@ -278,7 +295,8 @@ impl Naive {
         self.flush();
         for _ in 0..limit {
             let order = |(id, (salience, trigger)): &(&Id, &(i32, u64))| {
-                (std::cmp::Reverse(*salience), id.0, *trigger, id.1.clone())
+                let (place, branch) = self.names[id.0];
+                (std::cmp::Reverse(*salience), place, *trigger, id.1.clone(), branch)
             };
             let Some((id, (_, trigger))) = self.pending.iter().min_by_key(order) else { break };
             let (id, trigger) = (id.clone(), *trigger);

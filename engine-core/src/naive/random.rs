@@ -122,6 +122,8 @@ pub struct RuleSpec {
     salience: Option<i32>,
     skip: bool,
     parts: Vec<PartSpec>,
+    /// Further branches.
+    or: Vec<Vec<PartSpec>>,
     action: Action,
 }
 
@@ -193,10 +195,13 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// One to three rules of one to three parts.
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
-    let parts = prop::collection::vec(part(), 1..4);
+    let parts = || prop::collection::vec(part(), 1..4);
+    let none = Just(Vec::new());
+    let or = prop_oneof![3 => none, 1 => prop::collection::vec(parts(), 1..3)];
     let salience = prop::option::weighted(0.7, -1..3_i32);
-    let rule = (salience, any::<bool>(), parts, action())
-        .prop_map(|(salience, skip, parts, action)| RuleSpec { salience, skip, parts, action });
+    let rule = (salience, any::<bool>(), parts(), or, action()).prop_map(
+        |(salience, skip, parts, or, action)| RuleSpec { salience, skip, parts, or, action },
+    );
     prop::collection::vec(rule, 1..4)
 }
 
@@ -288,11 +293,16 @@ fn join<T: Row3, U: Row3>(
 }
 
 fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
+    let first = branch(at, spec, &spec.parts);
+    spec.or.iter().fold(first, |rule, parts| rule.or(branch(at, spec, parts)))
+}
+
+fn branch(at: usize, spec: &RuleSpec, parts: &[PartSpec]) -> RuleDef {
     let on_error = if spec.skip { OnError::Skip } else { OnError::Abort };
     let mut builder = RuleBuilder::new(format!("random::r{at}")).on_error(on_error);
     let mut last = None;
     let mut first = None;
-    for part in &spec.parts {
+    for part in parts {
         let bound = add(&mut builder, part, last);
         last = bound.or(last);
         first = first.or(bound);
@@ -300,7 +310,7 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
     let builder = match (spec.salience, first) {
         (Some(salience), _) => builder.salience(salience),
         (None, Some(first)) => builder.salience_of("v", move |row| first.v(row)),
-        (None, None) => builder,
+        (None, None) => builder.salience_of("0", |_| 0),
     };
     let action = spec.action;
     builder.then(move |row, cx| match first {

@@ -24,20 +24,16 @@ impl ActionSink for Trace {
     }
 }
 
-fn id_of(id: &MatchId) -> Id {
-    (id.rule.get() as usize, id.members.clone())
-}
-
 fn same(engine: &Engine, naive: &Naive) -> Result<(), TestCaseError> {
     prop_assert_eq!(facts_of(&engine.store), naive.facts(), "facts");
     let pending: std::collections::BTreeMap<Id, (i32, u64)> = engine
         .pending()
         .iter()
-        .map(|it| (id_of(&it.id), (it.salience, it.trigger.get())))
+        .map(|it| (naive.id_of(&it.id), (it.salience, it.trigger.get())))
         .collect();
     prop_assert_eq!(&pending, &naive.pending, "pending");
     let supports: Vec<(u64, Id)> =
-        engine.justifications().iter().map(|(fact, id)| (fact.get(), id_of(id))).collect();
+        engine.justifications().iter().map(|(fact, id)| (fact.get(), naive.id_of(id))).collect();
     let expected: Vec<(u64, Id)> = naive
         .supports
         .iter()
@@ -64,7 +60,7 @@ fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
                 let options = FireOptions { limit: Some(limit) };
                 drop(engine.fire(options, &mut trace));
                 naive.fire(limit);
-                let fired: Vec<Id> = trace.0.iter().map(id_of).collect();
+                let fired: Vec<Id> = trace.0.iter().map(|id| naive.id_of(id)).collect();
                 let expected: Vec<Id> =
                     naive.trace[before..].iter().map(|(id, _)| id.clone()).collect();
                 prop_assert_eq!(fired, expected, "firings of {:?}", step);

@@ -142,6 +142,7 @@ fn definition(
                 salience: #salience,
                 on_error: ::steadfast::__macro::OnError::#on_error,
                 parts: #parts,
+                branches: ::std::vec::Vec::new(),
                 makes: #makes,
                 consequence: ::std::sync::Arc::new(#consequence),
                 conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
