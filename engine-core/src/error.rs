@@ -50,6 +50,33 @@ pub enum ChangeError {
         /// Name of the fact type.
         kind: &'static str,
     },
+    /// The ruleset has no pattern for facts of the type from this entry point: a session that held such
+    /// a fact could not be reopened.
+    #[error(
+        "the ruleset does not know facts of type `{kind}` from entry point `{entry}`: read them in a \
+         rule, or name them in the ruleset (`facts: {kind} from \"{entry}\"`)"
+    )]
+    UnknownEntryPoint {
+        /// Name of the fact type.
+        kind: &'static str,
+        /// Name of the entry point.
+        entry: String,
+    },
+    /// The fact came through another entry point than the one that was asked: ask that one.
+    #[error(
+        "fact {handle} of type `{kind}` came through entry point `{found}`, not `{own}` (the default \
+         one has no name)"
+    )]
+    WrongEntryPoint {
+        /// The handle.
+        handle: FactHandle,
+        /// Name of the fact type.
+        kind: &'static str,
+        /// The entry point of the fact; empty for the default one.
+        found: &'static str,
+        /// The entry point that was asked; empty for the default one.
+        own: String,
+    },
     /// A fact with the same key exists and the type is declared unique.
     #[error("a `{kind}` with the same key exists: {existing}")]
     KeyViolation {

@@ -9,7 +9,7 @@ use steadfast_wm::FactHandle;
 use crate::chains::NONE;
 use crate::error::{ChangeError, RuleResult};
 use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
-use crate::store::Store;
+use crate::store::{DEFAULT_ENTRY, Entry, Store};
 use crate::then::Ref;
 
 pub(crate) use drafts::{Draft, Drafts, Mark, Named, Staged};
@@ -26,6 +26,11 @@ pub struct Stage<'a> {
     drafts: &'a mut Drafts,
     session: u32,
     clock: i64,
+    /// The entry point that it works on, and its name.
+    entry: Entry,
+    entry_name: &'a str,
+    /// Whether handles of facts of other entry points are good here.
+    anywhere: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -36,7 +41,53 @@ impl<'a> Stage<'a> {
         session: u32,
         clock: i64,
     ) -> Self {
-        Self { store, globals, drafts, session, clock }
+        let (entry, entry_name) = (Entry::DEFAULT, DEFAULT_ENTRY);
+        Self { store, globals, drafts, session, clock, entry, entry_name, anywhere: false }
+    }
+
+    /// Takes handles of any entry point: a consequence changes the facts of its match where they are.
+    pub(crate) fn anywhere(self) -> Self {
+        Self { anywhere: true, ..self }
+    }
+
+    /// The same view, on the named entry point: what is inserted comes through it, what is looked up
+    /// by value or listed came through it, and handles are those of its facts.
+    ///
+    /// An entry point is a gate for facts of any type. A fact stays in the one that it came through, and
+    /// only patterns that name it see it. Keys and equality are its own: `insert_unique` and unique types
+    /// look at the facts of this entry point alone. The default one has no name.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # extern crate steadfast_engine_core as steadfast;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use steadfast::{Discard, Engine, ir::Ruleset};
+    /// # use steadfast_macros::Fact;
+    /// #[derive(Fact, Clone, Serialize, Deserialize)]
+    /// struct Order { id: u64 }
+    ///
+    /// let rules = Ruleset::new("shop", 1).fact::<Order>().fact_from::<Order>("east");
+    /// let mut engine = Engine::new(&rules, Default::default(), &mut Discard)?;
+    /// engine.stage(&mut Discard, |stage| {
+    ///     stage.insert(Order { id: 1 })?;
+    ///     stage.entry("east").insert(Order { id: 2 })
+    /// })?;
+    /// assert_eq!(engine.facts::<Order>()[0].id, 1);
+    /// assert_eq!(engine.facts_from::<Order>("east")[0].id, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn entry<'b>(&'b mut self, name: &'b str) -> Stage<'b> {
+        Stage {
+            store: self.store,
+            globals: self.globals,
+            drafts: self.drafts,
+            session: self.session,
+            clock: self.clock,
+            entry: self.store.entry(name),
+            entry_name: name,
+            anywhere: false,
+        }
     }
 
     /// Inserts a fact; it gets a new handle, whatever equal facts exist.
@@ -46,7 +97,8 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::UnknownType`] if the ruleset does not name the type;
+    /// [`ChangeError::UnknownType`] or [`ChangeError::UnknownEntryPoint`] if the ruleset does not name
+    /// the type;
     /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
@@ -81,7 +133,8 @@ impl<'a> Stage<'a> {
     /// # Errors
     ///
     /// [`ChangeError::StaleHandle`] for a dead fact, [`ChangeError::WrongSession`] for a handle of
-    /// another session, [`ChangeError::JustifiedModify`] for a fact that only rules derive,
+    /// another session, [`ChangeError::WrongEntryPoint`] for a fact of another entry point,
+    /// [`ChangeError::JustifiedModify`] for a fact that only rules derive,
     /// [`ChangeError::KeyViolation`] if the new key is taken and the type is declared unique.
     pub fn update<T: Fact>(
         &mut self,
@@ -89,7 +142,7 @@ impl<'a> Stage<'a> {
         change: impl FnOnce(&mut T),
     ) -> Result<(), ChangeError> {
         let handle = handle.into();
-        let old = self.live(handle)?;
+        let (old, kind) = self.live(handle)?;
         let mut new = old.clone();
         change(&mut new);
         let mask = old.diff(&new);
@@ -98,13 +151,13 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         self.refuse_justified::<T>(handle)?;
-        let kind = self.kind::<T>()?;
         if T::UNIQUE
             && key_moved
             && let Some(existing) = self.find_key(kind, &new)
         {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
+        self.drafts.open::<T>(kind);
         self.drafts.update(kind, handle.fact(), new, mask);
         Ok(())
     }
@@ -126,11 +179,12 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::StaleHandle`] or [`ChangeError::WrongSession`].
+    /// [`ChangeError::StaleHandle`], [`ChangeError::WrongSession`] or [`ChangeError::WrongEntryPoint`].
     pub fn touch<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<(), ChangeError> {
         let handle = handle.into();
-        let value = self.live(handle)?.clone();
-        let kind = self.kind::<T>()?;
+        let (value, kind) = self.live(handle)?;
+        let value = value.clone();
+        self.drafts.open::<T>(kind);
         self.drafts.update(kind, handle.fact(), value, FieldMask::ALL);
         Ok(())
     }
@@ -142,7 +196,7 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::WrongSession`].
+    /// [`ChangeError::WrongSession`] or [`ChangeError::WrongEntryPoint`].
     pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool, ChangeError> {
         let handle = handle.into();
         match self.live(handle) {
@@ -163,15 +217,16 @@ impl<'a> Stage<'a> {
 
     /// A fact, if it lives.
     pub fn get<T: Fact>(&self, handle: impl Into<Handle<T>>) -> Option<&T> {
-        self.live(handle.into()).ok()
+        self.live(handle.into()).ok().map(|(value, _)| value)
     }
 
     /// All facts of a type in the order of their handles, with what is staged.
     pub fn query<T: Fact>(&self) -> Vec<Ref<'_, T>> {
-        let handles = self.drafts.live_handles::<T>(self.store);
+        let Some(kind) = self.store.kind_of::<T>(self.entry) else { return Vec::new() };
+        let handles = self.drafts.live_handles(self.store, kind);
         let facts = handles.into_iter().filter_map(|handle| {
             let handle = self.typed(handle);
-            Some(Ref::new(self.live(handle).ok()?, handle))
+            Some(Ref::new(self.live(handle).ok()?.0, handle))
         });
         facts.collect()
     }
@@ -252,27 +307,44 @@ impl<'a> Stage<'a> {
     }
 
     fn kind<T: Fact>(&mut self) -> Result<u32, ChangeError> {
-        self.drafts.kind::<T>(self.store).ok_or(ChangeError::UnknownType { kind: T::NAME })
+        let Some(kind) = self.store.kind_of::<T>(self.entry) else {
+            let (kind, entry) = (T::NAME, self.entry_name.to_owned());
+            return Err(match self.entry {
+                Entry::DEFAULT => ChangeError::UnknownType { kind },
+                _ => ChangeError::UnknownEntryPoint { kind, entry },
+            });
+        };
+        self.drafts.open::<T>(kind);
+        Ok(kind)
     }
 
     fn typed<T>(&self, handle: FactHandle) -> Handle<T> {
         Handle::new(handle, self.session)
     }
 
-    fn live<T: Fact>(&self, handle: Handle<T>) -> Result<&T, ChangeError> {
+    /// The value of a fact, and its kind.
+    fn live<T: Fact>(&self, handle: Handle<T>) -> Result<(&T, u32), ChangeError> {
         let (fact, kind) = (handle.fact(), T::NAME);
         if handle.session() != self.session {
             let (found, own) = (handle.session(), self.session);
             return Err(ChangeError::WrongSession { handle: fact, kind, found, own });
         }
-        match self.drafts.value::<T>(fact) {
-            Staged::Value(value) => return Ok(value),
+        let (value, of) = match self.drafts.value::<T>(fact) {
+            Staged::Value(value, of) => (value, of),
             Staged::Gone => return Err(ChangeError::StaleHandle { handle: fact, kind }),
-            Staged::Nothing => {}
+            Staged::Nothing => {
+                let place = self.store.locate(fact);
+                let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
+                let value = self.store.value(place);
+                (value.ok_or(ChangeError::WrongType { handle: fact, kind })?, place.kind)
+            }
+        };
+        let found = self.store.kind(of);
+        if found.entry != self.entry && !self.anywhere {
+            let (found, own) = (found.fact.entry(), self.entry_name.to_owned());
+            return Err(ChangeError::WrongEntryPoint { handle: fact, kind, found, own });
         }
-        let place = self.store.locate(fact);
-        let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
-        self.store.value(place).ok_or(ChangeError::WrongType { handle: fact, kind })
+        Ok((value, of))
     }
 
     fn stated(&self, fact: FactHandle) -> bool {

@@ -124,6 +124,10 @@ impl fmt::Debug for Row<'_> {
 /// What a consequence may do. All of it is buffered: if the consequence returns `Ok` it is applied
 /// as a whole, after an error or a panic nothing of it happened.
 ///
+/// It may change the facts of its match and others by their handles, whichever entry point they came
+/// through; what it inserts comes through the default one, or through the one that
+/// [`Stage::entry`] names. What it derives is in the default one.
+///
 /// Reads see the consequence's own writes; matching happens after it returns. There is no clock but
 /// the session's, no randomness but the session's, and no way to the outside but [`Stage::emit`].
 pub struct Then<'a> {
@@ -132,7 +136,7 @@ pub struct Then<'a> {
 
 impl<'a> Then<'a> {
     pub(crate) fn new(stage: Stage<'a>) -> Self {
-        Self { stage }
+        Self { stage: stage.anywhere() }
     }
 
     /// Inserts a fact that exists for as long as some match supports it: here the one that fires.

@@ -58,7 +58,7 @@ impl Engine {
             bytes.clear();
             kind.table.encode(place.slot, &mut bytes).expect("live facts serialize");
             digester.number(handle.get());
-            digester.bytes(kind.fact.name().as_bytes());
+            digester.bytes(kind.fact.stored_name().as_bytes());
             digester.bytes(&bytes);
             digester.number(kind.recency(place.slot).get());
             digester.number(kind.issuer(place.slot).map_or(0, |tag| u64::from(tag.get()) + 1));

@@ -26,7 +26,7 @@ use crate::network::alpha::{Alpha, Input};
 use crate::network::{Buffers, Net, Node, compile};
 use crate::sink::ActionSink;
 use crate::stage::{Drafts, Stage};
-use crate::store::{Op, Store};
+use crate::store::{DEFAULT_ENTRY, Op, Store};
 use crate::then::{Ref, Row};
 use crate::tms::Supports;
 use crate::trail::{Cell, Column, Scope, trailed};
@@ -209,7 +209,8 @@ impl Engine {
     fn register(&mut self, fact: crate::store::FactType, sink: &mut dyn ActionSink) -> u32 {
         let (kind, grew) = self.store.register(fact);
         if grew {
-            sink.record(&Record::Type { tag: self.store.kind(kind).tag, name: fact.name() });
+            let name = fact.stored_name();
+            sink.record(&Record::Type { tag: self.store.kind(kind).tag, name: &name });
         }
         if self.alphas.len() <= kind as usize {
             self.alphas.resize_with(kind as usize + 1, Alpha::default);
@@ -347,9 +348,16 @@ impl Engine {
         Ok(())
     }
 
-    /// All facts of a type in the order of their handles, staged changes included.
+    /// All facts of a type in the order of their handles, staged changes included; of the default
+    /// entry point.
     pub fn facts<T: Fact>(&self) -> Vec<Ref<'_, T>> {
-        let Some(kind) = self.store.kind_of::<T>() else { return Vec::new() };
+        self.facts_from(DEFAULT_ENTRY)
+    }
+
+    /// As [`Engine::facts`], of the entry point of this name.
+    pub fn facts_from<T: Fact>(&self, entry: &str) -> Vec<Ref<'_, T>> {
+        let entry = self.store.entry(entry);
+        let Some(kind) = self.store.kind_of::<T>(entry) else { return Vec::new() };
         let facts = self.store.in_order(kind).into_iter().filter_map(|(handle, slot)| {
             let place = crate::store::Place { kind, slot };
             let typed = Handle::new(handle, self.fingerprint);
@@ -358,7 +366,8 @@ impl Engine {
         facts.collect()
     }
 
-    /// A fact, if it lives; `None` also for a handle of another session.
+    /// A fact, if it lives, whichever entry point it came through; `None` also for a handle of another
+    /// session.
     pub fn get<T: Fact>(&self, handle: Handle<T>) -> Option<&T> {
         if handle.session() != self.fingerprint {
             return None;

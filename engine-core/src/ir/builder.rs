@@ -330,6 +330,16 @@ impl RuleBuilder {
         self.last_pattern().distinct = true;
     }
 
+    /// Takes the last pattern's facts from a named entry point instead of the default one.
+    ///
+    /// # Panics
+    ///
+    /// If no pattern precedes it.
+    pub fn from_entry(&mut self, entry: &'static str) {
+        let pattern = self.last_pattern();
+        pattern.fact = pattern.fact.from_entry(entry);
+    }
+
     /// Adds a condition on one variable of the last part.
     pub fn when<T: Fact>(
         &mut self,

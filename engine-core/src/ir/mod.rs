@@ -306,7 +306,7 @@ impl fmt::Debug for RuleDef {
 }
 
 fn write_pattern(f: &mut fmt::Formatter<'_>, word: &str, pattern: &Pattern) -> fmt::Result {
-    write!(f, "{word} {}: {}", pattern.variable, pattern.fact.name())?;
+    write!(f, "{word} {}: {}", pattern.variable, pattern.fact.stored_name())?;
     if pattern.distinct {
         f.write_str(" distinct")?;
     }

@@ -114,6 +114,13 @@ impl Ruleset {
         self
     }
 
+    /// As [`Ruleset::fact`], for facts that come through a named entry point.
+    #[must_use]
+    pub fn fact_from<T: Fact>(mut self, entry: &'static str) -> Self {
+        self.facts.push(FactType::of::<T>().from_entry(entry));
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -134,7 +141,8 @@ impl Ruleset {
         &self.queries
     }
 
-    /// The fact types of its rules and queries and those declared beside them, in order, each once.
+    /// The fact types of its rules and queries and those declared beside them, in order, each once
+    /// for each entry point.
     pub fn fact_types(&self) -> Vec<FactType> {
         let mut seen = BTreeSet::new();
         let defs = self.rules.iter().chain(&self.queries);
@@ -173,8 +181,8 @@ impl Ruleset {
         }
         let mut names = BTreeSet::new();
         for fact in self.fact_types() {
-            if !names.insert(fact.name()) {
-                let name = fact.name().to_owned();
+            if !names.insert(fact.stored_name()) {
+                let name = fact.stored_name().into_owned();
                 return Err(RulesetError::DuplicateFact { ruleset: self.name.clone(), name });
             }
         }

@@ -358,7 +358,8 @@ pub(super) fn facts_of(store: &Store) -> BTreeMap<FactHandle, (String, Vec<u8>, 
             let mut bytes = Vec::new();
             kind.table.encode(slot, &mut bytes).unwrap();
             let stated = *kind.stated.get(slot);
-            facts.insert(handle, (kind.fact.name().to_owned(), bytes, kind.recency(slot), stated));
+            let name = kind.fact.stored_name().into_owned();
+            facts.insert(handle, (name, bytes, kind.recency(slot), stated));
         }
     }
     facts

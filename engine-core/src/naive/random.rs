@@ -74,7 +74,12 @@ pub enum Kind {
     B,
     /// What rules derive, and users state now and then.
     L,
+    /// An `A` that comes through the entry point `east`.
+    East,
 }
+
+/// The named entry point of the random worlds.
+const EAST: &str = "east";
 
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
@@ -145,7 +150,9 @@ pub enum Step {
 }
 
 pub(super) fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![4 => Just(Kind::A), 3 => Just(Kind::B), 2 => Just(Kind::L)]
+    prop_oneof![
+        4 => Just(Kind::A), 3 => Just(Kind::B), 2 => Just(Kind::L), 1 => Just(Kind::East)
+    ]
 }
 
 fn conditions() -> impl Strategy<Value = Conditions> {
@@ -222,7 +229,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// The ruleset that specs stand for.
 pub fn ruleset(specs: &[RuleSpec]) -> Ruleset {
     let rules = specs.iter().enumerate().map(|(at, spec)| rule(at, spec));
-    let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>();
+    let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>().fact_from::<A>(EAST);
     rules.fold(empty, Ruleset::rule)
 }
 
@@ -338,6 +345,11 @@ fn add(builder: &mut RuleBuilder, part: &PartSpec, last: Option<Last>) -> Option
                 let var = builder.not::<L>("n");
                 constrain(builder, var, when, last);
             }
+            Kind::East => {
+                let var = builder.not::<A>("n");
+                builder.from_entry(EAST);
+                constrain(builder, var, when, last);
+            }
         },
         PartSpec::Exists(kind, when) => match kind {
             Kind::A => {
@@ -350,6 +362,11 @@ fn add(builder: &mut RuleBuilder, part: &PartSpec, last: Option<Last>) -> Option
             }
             Kind::L => {
                 let var = builder.exists::<L>("x");
+                constrain(builder, var, when, last);
+            }
+            Kind::East => {
+                let var = builder.exists::<A>("x");
+                builder.from_entry(EAST);
                 constrain(builder, var, when, last);
             }
         },
@@ -390,6 +407,12 @@ fn each(builder: &mut RuleBuilder, kind: Kind, when: &Conditions, last: Option<L
             constrain(builder, var, when, last);
             Last::L(var)
         }
+        Kind::East => {
+            let var = builder.each("e");
+            builder.from_entry(EAST);
+            constrain(builder, var, when, last);
+            Last::A(var)
+        }
     }
 }
 
@@ -416,6 +439,12 @@ fn group(
                 let var = builder.element("e");
                 constrain(builder, var, when, inner);
                 Last::L(var)
+            }
+            Kind::East => {
+                let var = builder.element("e");
+                builder.from_entry(EAST);
+                constrain(builder, var, when, inner);
+                Last::A(var)
             }
         });
     }
@@ -530,30 +559,25 @@ fn swallow(result: Result<(), ChangeError>) {
 /// Stages one step; both engines see the same view, so they do the same.
 pub fn stage(step: Step, stage: &mut Stage<'_>) {
     match step {
-        Step::Insert(Kind::A, k, v) => drop(stage.insert(A::make(k, v))),
-        Step::Insert(Kind::B, k, v) => drop(stage.insert(B::make(k, v))),
-        Step::Insert(Kind::L, k, v) => drop(stage.insert(L::make(k, v))),
-        Step::Update(Kind::A, at, field, value) => update::<A>(stage, at, field, value),
-        Step::Update(Kind::B, at, field, value) => update::<B>(stage, at, field, value),
-        Step::Update(Kind::L, at, field, value) => update::<L>(stage, at, field, value),
-        Step::Touch(Kind::A, at) => {
-            with(stage, at, |stage, fact: Handle<A>| drop(stage.touch(fact)));
-        }
-        Step::Touch(Kind::B, at) => {
-            with(stage, at, |stage, fact: Handle<B>| drop(stage.touch(fact)));
-        }
-        Step::Touch(Kind::L, at) => {
-            with(stage, at, |stage, fact: Handle<L>| drop(stage.touch(fact)));
-        }
-        Step::Delete(Kind::A, at) => {
-            with(stage, at, |stage, fact: Handle<A>| drop(stage.delete(fact)));
-        }
-        Step::Delete(Kind::B, at) => {
-            with(stage, at, |stage, fact: Handle<B>| drop(stage.delete(fact)));
-        }
-        Step::Delete(Kind::L, at) => {
-            with(stage, at, |stage, fact: Handle<L>| drop(stage.delete(fact)));
-        }
+        Step::Insert(kind, ..)
+        | Step::Update(kind, ..)
+        | Step::Touch(kind, _)
+        | Step::Delete(kind, _) => match kind {
+            Kind::A => change::<A>(step, stage),
+            Kind::B => change::<B>(step, stage),
+            Kind::L => change::<L>(step, stage),
+            Kind::East => change::<A>(step, &mut stage.entry(EAST)),
+        },
+        Step::Flush | Step::Fire(_) => {}
+    }
+}
+
+fn change<T: Row3>(step: Step, stage: &mut Stage<'_>) {
+    match step {
+        Step::Insert(_, k, v) => drop(stage.insert(T::make(k, v))),
+        Step::Update(_, at, field, value) => update::<T>(stage, at, field, value),
+        Step::Touch(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.touch(fact))),
+        Step::Delete(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.delete(fact))),
         Step::Flush | Step::Fire(_) => {}
     }
 }

@@ -61,8 +61,8 @@ const _: () = assert!(size_of::<Draft>() <= 32, "bulk loads have one per fact");
 pub(crate) enum Staged<'a, T> {
     /// Nothing: the store decides.
     Nothing,
-    /// This value.
-    Value(&'a T),
+    /// This value, of a fact of this kind.
+    Value(&'a T, u32),
     /// Its deletion, or a value of another type.
     Gone,
 }
@@ -168,9 +168,8 @@ impl Drafts {
         self.list.push(draft);
     }
 
-    /// The kind of a type, with an arena for it; `None` if the ruleset does not know the type.
-    pub(crate) fn kind<T: Fact>(&mut self, store: &Store) -> Option<u32> {
-        let kind = store.kind_of::<T>()?;
+    /// Makes an arena for a kind of this type.
+    pub(crate) fn open<T: Fact>(&mut self, kind: u32) {
         let place = kind as usize;
         if self.arenas.len() <= place {
             self.arenas.resize_with(place + 1, || None);
@@ -179,11 +178,10 @@ impl Drafts {
         if self.arenas[place].is_none() {
             self.arenas[place] = Some(FactType::of::<T>().new_arena());
         }
-        Some(kind)
     }
 
     fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
-        let arena = self.arenas[kind as usize].as_mut().expect("`kind` made it");
+        let arena = self.arenas[kind as usize].as_mut().expect("`open` made it");
         let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
         arena.0.push(Some(value));
         self.lengths[kind as usize] = arena.0.len();
@@ -235,7 +233,7 @@ impl Drafts {
         match self.latest(handle) {
             None => Staged::Nothing,
             Some(Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. }) => {
-                self.peek(*kind, *at).map_or(Staged::Gone, Staged::Value)
+                self.peek(*kind, *at).map_or(Staged::Gone, |value| Staged::Value(value, *kind))
             }
             Some(_) => Staged::Gone,
         }
@@ -264,7 +262,7 @@ impl Drafts {
         let staged = self.keyed.get(&(kind, fact.key_code()?))?.iter().copied();
         let same = |value: &T| value.same_key(fact);
         let holds = |handle: &FactHandle| match self.value::<T>(*handle) {
-            Staged::Value(value) => same(value),
+            Staged::Value(value, _) => same(value),
             Staged::Nothing | Staged::Gone => false,
         };
         staged.filter(holds).min()
@@ -342,7 +340,7 @@ impl Drafts {
             | Draft::Update { kind: of, handle, at, .. }
                 if *of == kind && self.is_latest(*handle, draft) =>
             {
-                let arena = self.arenas[kind as usize].as_deref().expect("`kind` made it");
+                let arena = self.arenas[kind as usize].as_deref().expect("`open` made it");
                 Some((*handle, arena, *at))
             }
             _ => None,
@@ -353,9 +351,8 @@ impl Drafts {
         self.latest(handle).is_some_and(|latest| std::ptr::eq(latest, draft))
     }
 
-    /// Handles of a type's facts with the drafts applied, in order; some of them are deleted.
-    pub(crate) fn live_handles<T: Fact>(&self, store: &Store) -> Vec<FactHandle> {
-        let Some(kind) = store.kind_of::<T>() else { return Vec::new() };
+    /// Handles of a kind's facts with the drafts applied, in order; some of them are deleted.
+    pub(crate) fn live_handles(&self, store: &Store, kind: u32) -> Vec<FactHandle> {
         let mut handles: Vec<FactHandle> =
             store.in_order(kind).into_iter().map(|(handle, _)| handle).collect();
         handles.extend(self.list.iter().filter_map(|draft| match draft {

@@ -4,6 +4,7 @@ mod locations;
 mod table;
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -18,11 +19,14 @@ use crate::fact::{Fact, FieldMask};
 use crate::trail::{Cell, Column, Scope, Sparse, Trailed, trailed};
 use locations::Locations;
 
-/// What the engine must know about a fact type before it has seen a fact of it.
+/// What the engine must know about a fact type before it has seen a fact of it; and through which
+/// entry point its facts come, as the same type from two entry points is two kinds of facts.
 #[derive(Clone, Copy)]
 pub struct FactType {
     id: TypeId,
     name: &'static str,
+    /// The name of the entry point; empty for the default one.
+    entry: &'static str,
     version: u32,
     fields: &'static [&'static str],
     keyed: bool,
@@ -36,6 +40,7 @@ impl FactType {
         Self {
             id: TypeId::of::<T>(),
             name: T::NAME,
+            entry: DEFAULT_ENTRY,
             version: T::VERSION,
             fields: T::FIELDS,
             keyed: T::KEYED,
@@ -44,9 +49,28 @@ impl FactType {
         }
     }
 
-    /// Its stable name.
+    /// The same type from a named entry point.
+    #[must_use]
+    pub fn from_entry(self, entry: &'static str) -> Self {
+        Self { entry, ..self }
+    }
+
+    /// The type's stable name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The entry point that its facts come through; empty for the default one.
+    pub fn entry(&self) -> &'static str {
+        self.entry
+    }
+
+    /// What journals call its facts: the type's name, with `@` and the entry point if that has one.
+    pub fn stored_name(&self) -> Cow<'static, str> {
+        match self.entry {
+            DEFAULT_ENTRY => Cow::Borrowed(self.name),
+            entry => Cow::Owned(format!("{}@{entry}", self.name)),
+        }
     }
 
     /// Its schema version.
@@ -63,20 +87,26 @@ impl FactType {
         (self.arena)()
     }
 
-    pub(crate) fn id(&self) -> TypeId {
-        self.id
+    /// What tells it from others in one ruleset.
+    pub(crate) fn id(&self) -> (TypeId, &'static str) {
+        (self.id, self.entry)
     }
 }
 
 impl fmt::Debug for FactType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} v{}", self.name, self.version)
+        write!(f, "{} v{}", self.stored_name(), self.version)
     }
 }
 
-/// All facts of one type.
+/// The name of the default entry point.
+pub(crate) const DEFAULT_ENTRY: &str = "";
+
+/// All facts of one type that came through one entry point.
 pub(crate) struct Kind {
     pub(crate) fact: FactType,
+    /// The entry point, by its place in the store's list.
+    pub(crate) entry: Entry,
     /// Its number in the journal's dictionary.
     pub(crate) tag: TypeTag,
     pub(crate) table: Box<dyn AnyTable>,
@@ -127,6 +157,7 @@ impl Clone for Kind {
     fn clone(&self) -> Self {
         Self {
             fact: self.fact,
+            entry: self.entry,
             tag: self.tag,
             table: self.table.clone_box(),
             handles: self.handles.clone(),
@@ -156,9 +187,10 @@ pub(crate) struct Birth {
 }
 
 impl Kind {
-    fn new(fact: FactType, tag: TypeTag) -> Self {
+    fn new(fact: FactType, entry: Entry, tag: TypeTag) -> Self {
         Self {
             fact,
+            entry,
             tag,
             table: (fact.create)(),
             handles: Column::default(),
@@ -263,12 +295,25 @@ impl Kind {
     }
 }
 
+/// An entry point, by its place in the store's list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(crate) struct Entry(u32);
+
+impl Entry {
+    /// What facts come through unless said otherwise.
+    pub(crate) const DEFAULT: Self = Self(0);
+    /// One that no rule reads from.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+}
+
 /// All facts of a session.
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pub(crate) kinds: Vec<Kind>,
     /// For lookup only.
-    by_type: BTreeMap<TypeId, u32>,
+    by_type: BTreeMap<(TypeId, Entry), u32>,
+    /// Named entry points, from 1 on.
+    entries: Vec<&'static str>,
     /// The journal's dictionary of types, by tag.
     names: Vec<String>,
     places: Locations,
@@ -279,18 +324,23 @@ trailed!(Store { kinds, places });
 impl Store {
     /// The kind of a type, made known if it was not; says whether the dictionary grew.
     pub(crate) fn register(&mut self, fact: FactType) -> (u32, bool) {
-        if let Some(&kind) = self.by_type.get(&fact.id()) {
+        if self.entry(fact.entry) == Entry::UNKNOWN {
+            self.entries.push(fact.entry);
+        }
+        let entry = self.entry(fact.entry);
+        if let Some(&kind) = self.by_type.get(&(fact.id, entry)) {
             return (kind, false);
         }
-        let known = self.names.iter().position(|name| name == fact.name());
+        let stored = fact.stored_name();
+        let known = self.names.iter().position(|name| *name == stored);
         let place = known.unwrap_or(self.names.len());
         if known.is_none() {
-            self.names.push(fact.name().to_owned());
+            self.names.push(stored.into_owned());
         }
         let tag = TypeTag::new(u32::try_from(place).expect("fewer than 2³² types"));
         let kind = u32::try_from(self.kinds.len()).expect("fewer than 2³² types");
-        self.kinds.push(Kind::new(fact, tag));
-        self.by_type.insert(fact.id(), kind);
+        self.kinds.push(Kind::new(fact, entry, tag));
+        self.by_type.insert((fact.id, entry), kind);
         (kind, known.is_none())
     }
 
@@ -304,8 +354,17 @@ impl Store {
         &self.names
     }
 
-    pub(crate) fn kind_of<T: Fact>(&self) -> Option<u32> {
-        self.by_type.get(&TypeId::of::<T>()).copied()
+    /// The entry point of this name, or [`Entry::UNKNOWN`].
+    pub(crate) fn entry(&self, name: &str) -> Entry {
+        if name == DEFAULT_ENTRY {
+            return Entry::DEFAULT;
+        }
+        let known = (1..).zip(&self.entries).find(|(_, known)| **known == name);
+        known.map_or(Entry::UNKNOWN, |(place, _)| Entry(place))
+    }
+
+    pub(crate) fn kind_of<T: Fact>(&self, entry: Entry) -> Option<u32> {
+        self.by_type.get(&(TypeId::of::<T>(), entry)).copied()
     }
 
     pub(crate) fn kind_with_tag(&self, tag: TypeTag) -> Option<u32> {
