@@ -78,19 +78,13 @@ impl Walk<'_> {
                             self.subnet(before, level, parent, &row, Way::Opens)
                         });
                         touch.any = touch.any.max(seq);
-                        self.remember(level, parent, seq);
+                        remember(level, parent, seq);
                     }
                 }
             }
             token = parent;
         }
         touch
-    }
-
-    fn remember(&self, level: &mut Level, outer: u32, seq: Option<Seq>) {
-        if let Node::Subnet(subnet) = &mut level.node {
-            subnet.triggers.insert(outer, seq);
-        }
     }
 
     fn ask(
@@ -207,6 +201,13 @@ impl Walk<'_> {
             token = parent;
         }
         trigger
+    }
+}
+
+/// Keeps a subnetwork's trigger until the flush ends: more matches may come from the same outer tuple.
+fn remember(level: &mut Level, outer: u32, seq: Option<Seq>) {
+    if let Node::Subnet(subnet) = &mut level.node {
+        subnet.triggers.insert(outer, seq);
     }
 }
 
