@@ -124,9 +124,9 @@ impl Engine {
             let Some(token) = terminal.first(self.scope) else { continue };
             let key = (Reverse(terminal.best_salience()), terminal.state(token).trigger);
             let goes_first = best.is_none_or(|(best_key, best_token, best_at)| {
-                key.cmp(&best_key).then_with(|| {
-                    self.members(at, token).cmp(&self.members(best_at, best_token))
-                }) == Ordering::Less
+                key.cmp(&best_key)
+                    .then_with(|| self.members(at, token).cmp(&self.members(best_at, best_token)))
+                    == Ordering::Less
             });
             if goes_first {
                 best = Some((key, token, at));
