@@ -9,6 +9,7 @@ mod fact;
 mod globals;
 pub mod ir;
 mod key;
+mod lineage;
 #[cfg(test)]
 mod naive;
 mod network;

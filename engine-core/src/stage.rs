@@ -215,6 +215,22 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Takes the statement of a fact back; says whether it was stated. What rules derive stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::WrongSession`].
+    pub fn delete_stated<T: Fact>(
+        &mut self,
+        handle: impl Into<Handle<T>>,
+    ) -> Result<bool, ChangeError> {
+        let handle = handle.into();
+        match self.live(handle) {
+            Ok(_) if !self.stated(handle.fact()) => Ok(false),
+            _ => self.delete(handle),
+        }
+    }
+
     /// A fact, if it lives.
     pub fn get<T: Fact>(&self, handle: impl Into<Handle<T>>) -> Option<&T> {
         self.live(handle.into()).ok().map(|(value, _)| value)

@@ -70,6 +70,16 @@ impl Session {
         self.transact(|stage| Ok(stage.delete(handle)?))
     }
 
+    /// Takes the statement of a fact back; says whether it was stated. What rules derive stays, so that
+    /// this does nothing to a fact that is only derived.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::transact`].
+    pub fn delete_stated<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool> {
+        self.transact(|stage| Ok(stage.delete_stated(handle)?))
+    }
+
     /// Several changes as one: applied and committed as a whole (safe point *staged*), or not at all
     /// if `body` fails or panics. Inside, reads see the changes; rules see them at the next flush.
     ///

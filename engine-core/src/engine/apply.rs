@@ -286,6 +286,9 @@ impl Engine {
         let seq = self.next_seq();
         let kind = self.store.kind_mut(place.kind);
         kind.stated.set(self.scope, place.slot, stated);
+        if !stated {
+            self.suspect(handle);
+        }
         sink.record(&Record::Stated { handle, stated, seq });
     }
 
@@ -304,6 +307,7 @@ impl Engine {
         let by_match = (rule, firing.token);
         let new = self.supports.add(self.scope, &mut self.store, Some(terminal), by_match, place);
         supported.push(place);
+        self.lineage.note(firing.rule, place.kind);
         if let (true, Some(by)) = (new, by) {
             sink.record(&Record::Justify { handle, by: by.clone() });
         }
@@ -345,7 +349,11 @@ impl Engine {
         self.remove_support(support);
         let kind = self.store.kind(place.kind);
         let supported = *kind.first_support.get(place.slot) != NONE;
-        if supported || *kind.stated.get(place.slot) {
+        let stated = *kind.stated.get(place.slot);
+        if supported && !stated {
+            self.suspect(handle);
+        }
+        if supported || stated {
             if let Some(by) = by() {
                 sink.record(&Record::Unjustify { handle, by });
             }

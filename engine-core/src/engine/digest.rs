@@ -80,6 +80,7 @@ impl Engine {
             digester.number(op.mask.bits());
             digester.number(u64::from(op.issuer));
         }
+        self.suspects.as_slice().iter().for_each(|fact| digester.number(fact.get()));
     }
 
     fn digest_pending(&self, digester: &mut Digester) {

@@ -34,7 +34,21 @@ pub(crate) struct FlushScratch {
     /// How many rounds this flush has had, and whether it is the session's first.
     rounds: u32,
     first_flush: bool,
-    only_inserts: bool,
+    pub(super) only_inserts: bool,
+    /// Rules of which supports may have lost what they stood on, and matches whose supports went with
+    /// facts that had no foundation.
+    pub(super) shaken: BTreeSet<usize>,
+    bereft: BTreeSet<(usize, u32)>,
+}
+
+impl FlushScratch {
+    /// Notes that a match lost a fact that it supported, because that had no foundation: if the match is
+    /// there when the flush ends, it is as good as new.
+    pub(super) fn bereft(&mut self, rule: usize, token: u32) {
+        self.bereft.insert((rule, token));
+        self.matches[rule].touched.push(token);
+        self.flushed.insert(rule);
+    }
 }
 
 /// Net changes of one kind's facts in a round.
@@ -108,12 +122,13 @@ impl Engine {
             let dirty = std::mem::take(&mut self.scratch.dirty);
             for &rule in &dirty {
                 self.propagate(rule, round_start)?;
+                self.shake(rule);
             }
             let lost = self.after_round(&dirty, round_start);
             self.scratch.flushed.extend(dirty);
             round_start = self.ops.len();
             self.cascade(lost, issuer, sink);
-            if self.ops.len() == round_start {
+            if self.ops.len() == round_start && !self.drop_unfounded(issuer, sink) {
                 break;
             }
         }
@@ -284,6 +299,7 @@ impl Engine {
         for &at in dirty {
             let rule = &mut self.rules[at];
             let log = &mut self.scratch.matches[at];
+            let bereft = &self.scratch.bereft;
             let terminal = rule.net.terminal();
             for &token in &terminal.deleted {
                 let head = rule.terminal.state(token).first_support;
@@ -294,7 +310,8 @@ impl Engine {
                     lost.push(Lost { rule: at, handle, token, support });
                 }
                 if !terminal.is_new(token) || log.heirs.remove(&token) {
-                    log.gone.push((token, lost.len() > before));
+                    let lost = lost.len() > before || bereft.contains(&(at, token));
+                    log.gone.push((token, lost));
                 }
             }
             for &token in terminal.inserted() {
@@ -360,6 +377,7 @@ impl Engine {
         self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before(scope));
         self.ops.clear(self.scope);
         self.scratch.first_flush = false;
+        self.scratch.bereft.clear();
     }
 
     /// Forgets which rules have changes: they were matched outside a flush.
@@ -403,7 +421,8 @@ impl Engine {
         let mut queued: Vec<(u64, u32)> = Vec::with_capacity(touched.len());
         for &token in &touched {
             let touch = rule.net.touch(&flush, &mut self.buffers, token);
-            let created = rule.net.terminal().is_new(token) && !heirs.contains(&token);
+            let bereft = self.scratch.bereft.contains(&(at, token));
+            let created = bereft || rule.net.terminal().is_new(token) && !heirs.contains(&token);
             if created {
                 let first = self.scratch.first_flush.then_some(1);
                 let seq = touch.any.map(steadfast_wm::Seq::get).or(first).unwrap_or(last);

@@ -5,6 +5,7 @@ mod boundary;
 mod digest;
 mod fire;
 mod flush;
+mod founded;
 mod restore;
 mod scope;
 
@@ -22,6 +23,7 @@ use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
 use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience};
+use crate::lineage::Lineage;
 use crate::network::alpha::{Alpha, Input};
 use crate::network::{Buffers, Net, Node, compile};
 use crate::sink::ActionSink;
@@ -108,6 +110,9 @@ pub struct Engine {
     pub(crate) ruleset: (String, u32),
     ranks: Ranks,
     supports: Supports,
+    lineage: Lineage,
+    /// Facts that lost something that they may have stood on since the last flush, and stay.
+    suspects: Column<FactHandle>,
     /// Staged operations: those since the last flush.
     pub(crate) ops: Column<Op>,
     counters: Cell<Counters>,
@@ -129,6 +134,7 @@ trailed!(Engine {
     alphas,
     rules,
     supports,
+    suspects,
     ops,
     counters,
     clock,
@@ -183,6 +189,8 @@ impl Engine {
             ruleset: (ruleset.name().to_owned(), ruleset.version()),
             ranks: Ranks::new(&saliences),
             supports: Supports::default(),
+            lineage: Lineage::default(),
+            suspects: Column::default(),
             ops: Column::default(),
             counters: Cell::new(counters),
             clock: Cell::new(0),
@@ -255,6 +263,7 @@ impl Engine {
                 alpha.keeps_before |= matches!(node.node, Node::Block(_));
             }
         }
+        self.lineage.add_rule(&net);
         self.rules.push(RuleState {
             net,
             terminal: Terminal::new(matches!(rule.salience, Salience::Of { .. })),
@@ -289,7 +298,7 @@ impl Engine {
 
     /// Whether operations are staged that no flush has matched yet.
     pub fn has_staged(&self) -> bool {
-        !self.ops.is_empty() || !*self.evaluated.get()
+        !self.ops.is_empty() || !self.suspects.is_empty() || !*self.evaluated.get()
     }
 
     /// Whether an evaluation failed in its middle, so that only reopening helps.
@@ -481,6 +490,8 @@ impl Clone for Engine {
             ruleset: self.ruleset.clone(),
             ranks: self.ranks.clone(),
             supports: self.supports.clone(),
+            lineage: self.lineage.clone(),
+            suspects: self.suspects.clone(),
             ops: self.ops.clone(),
             counters: self.counters.clone(),
             clock: self.clock.clone(),

@@ -298,6 +298,7 @@ impl Restoring {
             }
             let (terminal, by) = match found {
                 Some((rule, _, token)) => {
+                    engine.lineage.note(rule, place.kind);
                     let number = u32::try_from(rule).expect("few rules");
                     (Some(&mut engine.rules[rule].terminal), (number, token))
                 }
@@ -542,6 +543,9 @@ impl Engine {
             StagedImage::Stated { handle, stated, .. } => {
                 let place = self.live_place(handle)?;
                 self.store.kind_mut(place.kind).stated.set(self.scope, place.slot, stated);
+                if !stated {
+                    self.suspect(handle);
+                }
             }
         }
         Ok(())

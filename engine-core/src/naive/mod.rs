@@ -5,6 +5,7 @@
 //! are worded. It shares with the engine the rules, the facts' values and the buffer in which
 //! consequences stage their changes; not the matching, the agenda, or truth maintenance.
 
+mod founded;
 mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;
@@ -219,9 +220,6 @@ impl Naive {
 
     /// Matches everything from nothing; compares with what was; cascades until nothing changes.
     pub(super) fn flush(&mut self) {
-        if self.evaluated && self.ops.is_empty() {
-            return;
-        }
         let mut lost = BTreeSet::new();
         loop {
             let found = self.match_all();
@@ -232,14 +230,13 @@ impl Naive {
                 dead.extend(gone.map(|id| (place(id), *handle, id.1.clone(), id.clone())));
             }
             dead.sort();
-            if dead.is_empty() {
-                self.settle(found, &lost);
-                break;
-            }
             let ops = self.ops.len();
             for (.., handle, _, id) in dead {
                 self.withdraw(handle, &id);
                 lost.insert(id);
+            }
+            if self.ops.len() == ops {
+                lost.extend(self.drop_unfounded(&found));
             }
             if self.ops.len() == ops {
                 let found = self.match_all();

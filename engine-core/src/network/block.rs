@@ -297,6 +297,24 @@ impl Block {
         }
     }
 
+    /// Whether tokens pass that some fact goes with (`exists`), not those with none (`not`).
+    pub(crate) fn is_exists(&self) -> bool {
+        self.exists
+    }
+
+    /// The slots of all right facts that go with a left token.
+    pub(crate) fn supporters(&self, cx: &mut Context<'_>, left: &Tokens, token: u32) -> Vec<u32> {
+        let (code, order) = self.free.codes(token);
+        cx.buffers.pairs.clear();
+        let pairs = &mut cx.buffers.pairs;
+        self.right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+            pairs.push((token, entry));
+            true
+        });
+        cx.verify_pairs(&self.plan, self.exact, left, &self.right);
+        cx.buffers.pairs.iter().map(|&(_, entry)| self.right.slot(entry)).collect()
+    }
+
     /// Makes a right fact the witness of all free tokens that it goes with.
     fn recruit(&mut self, cx: &mut Context<'_>, left: &Tokens, entry: u32, touched: &mut Vec<u32>) {
         let (code, order) = self.right.index.codes(entry);

@@ -8,6 +8,7 @@
 pub(crate) mod alpha;
 mod block;
 mod compile;
+mod grounds;
 mod group;
 mod index;
 mod join;
@@ -19,6 +20,7 @@ mod tokens;
 mod trigger;
 
 pub(crate) use compile::compile;
+pub(crate) use grounds::{Gathered, Grounds, Survey};
 pub(crate) use join::Buffers;
 pub(crate) use net::{Flush, Net, Node};
 pub(crate) use plan::{Source, alone};

@@ -34,6 +34,15 @@ impl Node {
             Self::Subnet(subnet) => subnet.plan.outer_level,
         }
     }
+
+    /// Whether tuples pass that nothing goes with.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::Join(_) | Self::Group(_) => false,
+            Self::Block(block) => !block.is_exists(),
+            Self::Subnet(subnet) => !subnet.plan.exists,
+        }
+    }
 }
 
 impl Trailed for Node {
@@ -249,7 +258,7 @@ pub(super) fn tokens_of<'a>(
 }
 
 /// The token of level `until` that a live token of the last of these levels comes from.
-fn ascend(levels: &[Level], until: Option<usize>, token: u32) -> u32 {
+pub(super) fn ascend(levels: &[Level], until: Option<usize>, token: u32) -> u32 {
     let mut at = levels.len().checked_sub(1);
     let mut token = token;
     while at != until

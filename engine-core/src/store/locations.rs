@@ -8,7 +8,7 @@ const PAGE: usize = 1024;
 const NOWHERE: u64 = u64::MAX;
 
 /// A fact's kind and its slot in the kind's table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Place {
     pub(crate) kind: u32,
     pub(crate) slot: u32,

@@ -3,6 +3,7 @@
 mod absence;
 mod changes;
 mod firing;
+mod founded;
 mod groups;
 mod order;
 mod refraction;
