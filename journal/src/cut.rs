@@ -49,12 +49,15 @@ pub(crate) fn cut(manifest: &Manifest, safe: &Boundary) -> (Manifest, Begin) {
     next.segments.truncate(safe.segment + 1);
     let kept = next.segments.last_mut().expect("the cut is in a listed segment");
     let last_lsn = safe.last_lsn.max(kept.first_lsn - 1);
-    kept.seal = Some(SealEntry {
-        bytes: safe.offset,
-        last_lsn,
-        end_position: safe.position,
-        digest: u128::from(safe.prev_crc),
-    });
+    // A segment that was sealed right there keeps its seal.
+    if kept.seal.is_none_or(|seal| seal.end_position != safe.position) {
+        kept.seal = Some(SealEntry {
+            bytes: safe.offset,
+            last_lsn,
+            end_position: safe.position,
+            digest: u128::from(safe.prev_crc),
+        });
+    }
     next.durable = safe.position;
     let begin = Begin {
         first_lsn: last_lsn + 1 + used_lsns,
@@ -190,6 +193,12 @@ pub(crate) fn finish(
         let segment = dir.file(&name);
         moved.push(Quarantined { file, segment, offset: SEGMENT_HEADER, bytes });
     }
+    remove_replaced(dir, leftover)?;
+    Ok(moved)
+}
+
+/// Removes the file that a shorter one has replaced.
+pub(crate) fn remove_replaced(dir: &Dir, leftover: Leftover) -> Result<(), IoError> {
     if let Some(old) = leftover.replaced {
         // Only temporary files are ever deleted.
         let temporary = format!("{old}.tmp");
@@ -197,5 +206,5 @@ pub(crate) fn finish(
         dir.remove(&temporary)?;
         dir.sync()?;
     }
-    Ok(moved)
+    Ok(())
 }

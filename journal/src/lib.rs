@@ -130,7 +130,7 @@ pub use ids::{Lsn, Position, Uuid};
 pub use inspect::{Inspection, SegmentInfo};
 pub use journal::{Journal, Positions};
 pub use manifest::ManifestDamage;
-pub use open::{Found, Opened, SafePoint};
+pub use open::{Found, Loss, Opened, Repair, Repaired, SafePoint};
 pub use options::{
     Create, Level, Options, Progress, ProgressFn, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN, WriteMode,

@@ -3,6 +3,7 @@
 mod apply;
 mod find;
 mod mode;
+mod repair;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::storage::{Access, Incarnation, Lock, Medium};
 
 use apply::Opening;
 pub(crate) use find::{check_unlisted, find, load_manifest};
+pub use repair::{Loss, Repair, Repaired};
 
 /// How the journal was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 //! Implements `docs/format.md#recovery`. The numbers in comments are the points of that rule.
 
 mod checkup;
+mod examine;
 mod header;
 mod rest;
 
@@ -22,6 +23,7 @@ use crate::storage::{Access, StorageFile};
 use crate::window::{Checked, Window};
 
 pub(crate) use checkup::{Boundary, Checkup, Subject};
+pub(crate) use examine::{Damage, DamagedTail, Finding, examine};
 pub(crate) use header::{check_format, known_kind, read_header};
 use rest::Rest;
 

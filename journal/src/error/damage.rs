@@ -34,6 +34,9 @@ pub enum CorruptReason {
     SegmentHeader,
     /// The segment belongs to another journal, or to another place in this one.
     SegmentForeign,
+    /// The medium answers with an error where the frame stands. Only a repair goes on behind that;
+    /// opening answers with the error.
+    Unreadable,
     /// Both slots of the `DURABLE` file are damaged, or the file is missing.
     DurableFile,
     /// Valid frames follow damage although the system has not restarted since the journal was
@@ -57,6 +60,7 @@ impl fmt::Display for CorruptReason {
             Self::SegmentMissing => "segment missing",
             Self::SegmentHeader => "neither copy of the segment header holds",
             Self::SegmentForeign => "segment of another journal or place",
+            Self::Unreadable => "the medium cannot be read",
             Self::DurableFile => "both durable slots are damaged or missing",
             Self::HoleWithoutPowerLoss => {
                 "valid frames follow damage without a restart of the system \

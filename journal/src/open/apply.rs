@@ -90,7 +90,7 @@ impl Opening {
     }
 
     /// Makes `next` the manifest of this start of the system; returns the one before.
-    fn switch(&mut self, mut next: Manifest) -> Result<Manifest, IoError> {
+    pub(super) fn switch(&mut self, mut next: Manifest) -> Result<Manifest, IoError> {
         next.generation += 1;
         next.incarnation = self.incarnation;
         next.closed = false;
@@ -122,7 +122,7 @@ impl Opening {
         })
     }
 
-    fn begin_segment(
+    pub(super) fn begin_segment(
         &self,
         next: &mut Manifest,
         begin: &Begin,

@@ -20,10 +20,17 @@ pub(crate) struct Rest {
     pub(crate) durable: u64,
     /// How many frames in it are valid.
     pub(crate) frames: u64,
+    /// How many records they have.
+    pub(crate) records: u64,
     /// Whether all of it is there and zero.
     pub(crate) is_zero: bool,
     /// File offset behind its last byte that is not zero.
     pub(crate) written_end: u64,
+}
+
+impl Rest {
+    pub(crate) const NOTHING: Self =
+        Self { durable: 0, frames: 0, records: 0, is_zero: true, written_end: 0 };
 }
 
 /// Tries every eighth byte from `from` to the segment's physical end (of a sealed one: to its
@@ -35,7 +42,7 @@ pub(crate) fn scan(
     from: u64,
 ) -> io::Result<Rest> {
     let limit = entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes);
-    let mut rest = Rest { durable: 0, frames: 0, is_zero: true, written_end: from };
+    let mut rest = Rest { written_end: from, ..Rest::NOTHING };
     let mut offset = from;
     while offset < limit {
         let step = size(limit - offset).min(BLOCK - size(offset % BLOCK as u64));
@@ -53,8 +60,9 @@ pub(crate) fn scan(
         let block_end = offset + step as u64;
         while offset < block_end {
             offset = match frame_at(window, entry, salt, offset, limit)? {
-                Some((end, claim)) => {
+                Some(Found { end, claim, records }) => {
                     rest.frames += 1;
+                    rest.records += records;
                     rest.durable = rest.durable.max(claim);
                     rest.written_end = rest.written_end.max(end);
                     end
@@ -79,14 +87,21 @@ pub(crate) fn is_zero(window: &mut Window, from: u64, to: u64) -> io::Result<boo
     Ok(true)
 }
 
-/// A valid frame whose sequence number is plausible: its end and its claim.
+/// A valid frame whose sequence number is plausible.
+struct Found {
+    end: u64,
+    claim: u64,
+    records: u64,
+}
+
+/// The frame at an offset, if there is one.
 fn frame_at(
     window: &mut Window,
     entry: &SegmentEntry,
     salt: Salt,
     offset: u64,
     limit: u64,
-) -> io::Result<Option<(u64, u64)>> {
+) -> io::Result<Option<Found>> {
     let Checked::Frame { header, .. } = window.frame(salt, offset, limit)? else {
         return Ok(None);
     };
@@ -98,5 +113,6 @@ fn frame_at(
     }
     let position = entry.first_position + (offset - SEGMENT_HEADER);
     let claim = header.claim(position).map_or(0, crate::ids::Position::get);
-    Ok(Some((offset + header.total_len(), claim)))
+    let (end, records) = (offset + header.total_len(), u64::from(header.records));
+    Ok(Some(Found { end, claim, records }))
 }

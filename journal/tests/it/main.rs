@@ -12,6 +12,7 @@ mod hooked;
 mod model;
 mod process;
 mod recovery;
+mod repair;
 mod storage;
 mod tail;
 mod threads;

@@ -11,8 +11,10 @@ use crate::metadata::{Package, Target};
 use crate::workspace::{Workspace, output_shown, wait_within};
 
 /// Examples that are built and not run, each with its reason.
-const NOT_QUICK: &[(&str, &str)] =
-    &[("journal_bench", "measures; `cargo xtask bench journal` runs it")];
+const NOT_QUICK: &[(&str, &str)] = &[
+    ("journal_bench", "measures; `cargo xtask bench journal` runs it"),
+    ("journal_repair", "needs a damaged journal; `journal/tests/it/repair.rs` makes some"),
+];
 
 /// How long a quick example may take before it counts as hanging.
 const EXAMPLE_SECONDS_MAX: u64 = 180;

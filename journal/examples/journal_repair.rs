@@ -1,0 +1,38 @@
+//! Repairs a damaged journal: says what would be lost, and goes back to the last safe point before the
+//! damage when told so.
+//!
+//! `cargo run --package steadfast-journal --example journal_repair -- DIR [--after-power-loss] [--yes]`
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use steadfast_journal::{Options, Repair};
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let (flags, dirs): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
+    let known = ["--after-power-loss", "--yes"];
+    let ([dir], true) = (&dirs[..], flags.iter().all(|flag| known.contains(&&**flag))) else {
+        eprintln!("usage: journal_repair DIR [--after-power-loss] [--yes]");
+        return Ok(ExitCode::from(2));
+    };
+    let options = Options::new().after_power_loss(has("--after-power-loss"));
+    let Some(repair) = Repair::examine(dir, options)? else {
+        println!("nothing to repair: the journal opens as it is");
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("{}", repair.loss());
+    if !has("--yes") {
+        println!("nothing was changed; --yes goes back to there, and keeps copies in quarantine/");
+        return Ok(ExitCode::FAILURE);
+    }
+    let repaired = repair.carry_out()?;
+    for file in &repaired.quarantined {
+        println!("as it was before: {}", file.display());
+    }
+    if repaired.unreadable_bytes > 0 {
+        println!("{} bytes could not be read; they are zero there", repaired.unreadable_bytes);
+    }
+    Ok(ExitCode::SUCCESS)
+}
