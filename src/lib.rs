@@ -11,6 +11,7 @@ pub use error::{Error, Result};
 pub use outbox::Delivery;
 pub use session::{Fired, Halter, Session};
 
+pub use steadfast_engine_core::aggregate;
 pub use steadfast_engine_core::ir;
 pub use steadfast_engine_core::ir::{Absent, Exists, Having, OnError, Query, Ruleset};
 pub use steadfast_engine_core::{

@@ -1,7 +1,7 @@
 //! The match network, agenda and truth maintenance of Steadfast.
 
 mod agenda;
-mod aggregate;
+pub mod aggregate;
 mod chains;
 mod engine;
 mod error;
@@ -22,10 +22,7 @@ mod tms;
 mod trail;
 
 pub use agenda::Pending;
-pub use aggregate::{
-    Aggregate, AggregateError, Average, Collect, Count, Extreme, Group, GroupSpec, GroupTable, Max,
-    Mean, Min, Sum, Summand,
-};
+pub use aggregate::{Aggregate, AggregateError, Group};
 pub use engine::{
     Engine, FactImage, FireOptions, Fired, RestoreOptions, RestoreProgress, Restoring, RulesPolicy,
     StagedImage,
@@ -47,7 +44,11 @@ pub use steadfast_wm as wm;
 /// What the macros' expansions name; not part of the public interface.
 #[doc(hidden)]
 pub mod __macro {
-    pub use crate::aggregate::{Average, Collect, Count, Group, GroupSpec, Max, Min, Sum};
+    pub use crate::aggregate::{
+        Aggregate, Average, BottomK, Collect, CollectSet, Count, CountDistinct, First, Group,
+        GroupSpec, Last, Max, Median, Min, Percentile, Rescan, Rescanned, SampleStdDev,
+        SampleVariance, StdDev, Sum, TakeFloat, TakeOrdered, TopK, Variance,
+    };
     pub use crate::error::{RuleError, RuleResult};
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{

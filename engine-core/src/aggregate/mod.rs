@@ -1,7 +1,14 @@
 //! Accumulates and groups: values computed over many tuples, kept by reversible steps.
 
-mod functions;
+mod contexts;
+mod exact;
 mod grouping;
+mod listed;
+mod ordered;
+mod states;
+mod sums;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,9 +16,19 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
-pub use functions::{Average, Collect, Count, Extreme, Max, Mean, Min, Sum, Summand};
 pub use grouping::{GroupSpec, GroupTable};
 pub(crate) use grouping::{Grouping, Member};
+pub use listed::{Collect, Count, First, Last, Listed, Rescan, Rescanned};
+pub use ordered::{
+    BottomK, CollectSet, CountDistinct, Extreme, Halves, Max, Median, Middle, Min, Multiset,
+    OrderedF64, Percentile, Shown, TopK,
+};
+#[doc(hidden)]
+pub use ordered::{TakeFloat, TakeOrdered};
+pub use sums::{
+    Average, Floats, Integers, Mean, SampleStdDev, SampleVariance, Spread, StdDev, Sum, Summable,
+    Total, Variance,
+};
 
 /// A function over the members of a group, kept by entering and leaving members.
 ///
@@ -30,6 +47,8 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
 
     /// Whether the function depends on which facts contribute, not only on what they contribute.
     const USES_MEMBERS: bool = false;
+    /// Whether the output is computed from all members anew whenever one changes: O(n) per change.
+    const RESCANS: bool = false;
 
     /// Adds a member. `facts` are its fact ids if [`Aggregate::USES_MEMBERS`], else empty.
     fn enter(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input);
@@ -54,10 +73,18 @@ pub enum AggregateError {
     Overflow {
         /// The function.
         function: &'static str,
-        /// The exact result.
-        exact: i128,
+        /// The exact result, in the input's units.
+        exact: String,
         /// The declared type.
         target: &'static str,
+    },
+    /// A function of the user's has no result that could be shown.
+    #[error("{function} has no result: {reason}")]
+    NoResult {
+        /// The function.
+        function: &'static str,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -106,6 +133,7 @@ macro_rules! aggregate_tuples {
             type State = ($($name::State,)+);
             type Output = ($($name::Output,)+);
             const USES_MEMBERS: bool = $($name::USES_MEMBERS)||+;
+            const RESCANS: bool = $($name::RESCANS)||+;
 
             fn enter(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input) {
                 $(self.$at.enter(&mut state.$at, facts, &input.$at);)+

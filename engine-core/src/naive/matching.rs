@@ -292,9 +292,8 @@ fn group_by(
     let mut tuple = 0;
     let mut found: Vec<(u32, u32, Vec<Vec<FactHandle>>)> = Vec::new();
     for (outer, partial) in (0..).zip(partials) {
-        if !grouping.keyed() {
-            found.push((grouping.open(SCOPE, outer), outer, Vec::new()));
-        }
+        let opened = (!grouping.keyed()).then(|| grouping.open(SCOPE, outer));
+        found.extend(opened.map(|context| (context, outer, Vec::new())));
         let mut inner = sources.clone();
         let start = Partial { row: partial.row.clone(), members: vec![] };
         let mut tuples = vec![start];
@@ -314,8 +313,8 @@ fn group_by(
             let facts: Vec<u64> = handles.iter().map(|handle| handle.get()).collect();
             let resolved = inner.resolve(store);
             let rows = Rows::new(&resolved, &member.row);
-            let context =
-                grouping.enter(SCOPE, &rows, 0, GroupMember { tuple, outer, facts: &facts });
+            let member = GroupMember { tuple, outer, facts: &facts };
+            let context = grouping.enter(SCOPE, &rows, opened, member);
             tuple += 1;
             match found.iter_mut().find(|(of, ..)| *of == context) {
                 Some((_, _, members)) => members.push(handles),

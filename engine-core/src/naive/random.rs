@@ -7,12 +7,14 @@
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
+#[path = "random_groups.rs"]
+mod groups;
+
+use groups::close;
+
 use super::api::__macro::read_current;
 use super::api::ir::{Comparison, OnError, RuleBuilder, RuleDef, Ruleset, Var};
-use super::api::{
-    Average, ChangeError, Collect, Count, Fact, FieldMask, Handle, Max, Min, ReadError, Ref,
-    RuleError, Stage, Sum, Then,
-};
+use super::api::{ChangeError, Fact, FieldMask, Handle, ReadError, Ref, RuleError, Stage, Then};
 
 macro_rules! facts {
     ($($name:ident { $($field:ident $at:tt),* })*) => {
@@ -185,7 +187,7 @@ fn part() -> impl Strategy<Value = PartSpec> {
         2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Exists(kind, when)),
         3 => (prop::bool::weighted(0.3), prop::collection::vec(inner_part(), 1..4))
             .prop_map(|(exists, parts)| PartSpec::Nested(exists, parts)),
-        2 => (elements, 0..6_u8, any::<bool>(), any::<bool>())
+        2 => (elements, 0..11_u8, any::<bool>(), any::<bool>())
             .prop_map(|(of, function, keyed, having)| PartSpec::Group(of, function, keyed, having)),
     ]
 }
@@ -453,56 +455,6 @@ fn group(
         Some(Last::B(var)) => close(builder, var, shape),
         Some(Last::L(var)) => close(builder, var, shape),
         None => unreachable!("groups have elements"),
-    }
-}
-
-fn close<T: Row3>(
-    builder: &mut RuleBuilder,
-    var: Var<T>,
-    (function, keyed, having): (u8, bool, bool),
-) {
-    macro_rules! closed {
-        ($functions:expr, $fields:expr, $input:expr, $bound:expr) => {
-            if keyed {
-                let group = builder.group_by::<(), _, _, _>(
-                    var,
-                    $fields,
-                    |fact| fact.k(),
-                    $functions,
-                    $input,
-                );
-                if having {
-                    builder.having(group, "bounded", $bound);
-                }
-            } else {
-                let group = builder.accumulate::<(), _, _>(var, $fields, $functions, $input);
-                if having {
-                    builder.having(group, "bounded", $bound);
-                }
-            }
-        };
-    }
-    match function {
-        0 => closed!((Count,), &["k"], |_| ((),), |group| group.0 > 1),
-        1 => closed!((Sum::<i64>::default(), Count), &["k", "v"], |fact| (fact.v(), ()), |group| {
-            group.0 > 2
-        }),
-        2 => {
-            closed!((Min::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group.0 < 2);
-        }
-        3 => closed!(
-            (Max::<i64, Option<i64>>::default(),),
-            &["k", "v"],
-            |fact| (fact.v(),),
-            |group| group.0 != Some(1)
-        ),
-        4 => closed!((Average::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group
-            .0
-            < 2.0),
-        _ => closed!((Collect::<i64>::default(),), &["k", "v"], |fact| (fact.v(),), |group| group
-            .0
-            .len()
-            != 2),
     }
 }
 

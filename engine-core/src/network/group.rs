@@ -1,7 +1,7 @@
 //! Groups: one token per group of member tuples, with an accumulated value.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadfast_wm::{Member, Seq};
@@ -39,21 +39,101 @@ pub(crate) struct Group {
     opened: Column<u32>,
     /// By context: its token, or `NONE`.
     tokens: Column<u32>,
-    /// Scratch of the current flush: members that entered, left or changed.
-    moves: Vec<Move>,
-    triggers: Option<BTreeMap<u32, Seq>>,
+    /// Scratch of the round: contexts whose members changed.
+    touched: Marked,
+    /// Scratch of the current flush.
+    moves: Moves,
+    triggers: Triggers,
     gone: Option<BTreeMap<Identity, u32>>,
+    row: Vec<u32>,
 }
 
 /// Members of the outer tuple, and the key.
 type Identity = (Vec<Member>, Vec<u8>);
 
-/// A member tuple enters or leaves a context; one that changes does both.
-#[derive(Clone, Copy)]
-struct Move {
-    context: u32,
-    member: u32,
-    enters: bool,
+/// A set of contexts, in the order in which they came.
+#[derive(Clone, Default)]
+struct Marked {
+    list: Vec<u32>,
+    marks: Vec<bool>,
+}
+
+impl Marked {
+    #[inline]
+    fn add(&mut self, context: u32) {
+        let at = context as usize;
+        if self.marks.len() <= at {
+            self.marks.resize(at + 1, false);
+        }
+        if !std::mem::replace(&mut self.marks[at], true) {
+            self.list.push(context);
+        }
+    }
+
+    fn clear(&mut self) {
+        for context in self.list.drain(..) {
+            self.marks[context as usize] = false;
+        }
+    }
+}
+
+/// The member tuples that entered, left or changed in the current flush, and the context that each was
+/// in when it began: `NONE` for one that is new.
+#[derive(Clone, Default)]
+struct Moves {
+    list: Vec<(u32, u32)>,
+    seen: Vec<bool>,
+}
+
+impl Moves {
+    #[inline]
+    fn note(&mut self, member: u32, context: u32) {
+        let at = member as usize;
+        if self.seen.len() <= at {
+            self.seen.resize(at + 1, false);
+        }
+        if !std::mem::replace(&mut self.seen[at], true) {
+            self.list.push((member, context));
+        }
+    }
+
+    fn clear(&mut self) {
+        for (member, _) in self.list.drain(..) {
+            self.seen[member as usize] = false;
+        }
+    }
+}
+
+/// By context, the highest operation on a tuple that is a member now or was one before the flush.
+#[derive(Clone, Default)]
+struct Triggers {
+    computed: bool,
+    of: Vec<Option<Seq>>,
+    set: Vec<u32>,
+}
+
+impl Triggers {
+    fn raise(&mut self, context: u32, seq: Seq) {
+        let at = context as usize;
+        if self.of.len() <= at {
+            self.of.resize(at + 1, None);
+        }
+        if self.of[at].is_none() {
+            self.set.push(context);
+        }
+        self.of[at] = self.of[at].max(Some(seq));
+    }
+
+    fn get(&self, context: u32) -> Option<Seq> {
+        self.of.get(context as usize).copied().flatten()
+    }
+
+    fn clear(&mut self) {
+        self.computed = false;
+        for context in self.set.drain(..) {
+            self.of[context as usize] = None;
+        }
+    }
 }
 
 impl Clone for Group {
@@ -64,9 +144,11 @@ impl Clone for Group {
             children: self.children.clone(),
             opened: self.opened.clone(),
             tokens: self.tokens.clone(),
+            touched: self.touched.clone(),
             moves: self.moves.clone(),
             triggers: self.triggers.clone(),
             gone: self.gone.clone(),
+            row: self.row.clone(),
         }
     }
 }
@@ -109,16 +191,21 @@ pub(crate) struct TriggerContext<'a> {
 }
 
 impl Group {
-    pub(crate) fn new(plan: GroupPlan, grouping: Box<dyn Grouping>) -> Self {
+    pub(crate) fn new(plan: GroupPlan, mut grouping: Box<dyn Grouping>) -> Self {
+        if grouping.keyed() && !plan.having.is_empty() {
+            grouping.index_outers();
+        }
         Self {
             plan: Arc::new(plan),
             grouping,
             children: Column::default(),
             opened: Column::default(),
             tokens: Column::default(),
-            moves: Vec::new(),
-            triggers: None,
+            touched: Marked::default(),
+            moves: Moves::default(),
+            triggers: Triggers::default(),
             gone: None,
+            row: Vec::new(),
         }
     }
 
@@ -134,14 +221,14 @@ impl Group {
         out: &mut Tokens,
     ) -> Result<(), AggregateError> {
         let scope = cx.scope;
-        let mut touched = Vec::new();
         for &token in &inputs.members.deleted {
-            self.leave(scope, token, &mut touched);
+            let context = self.grouping.leave(scope, token);
+            self.moves.note(token, context);
+            self.touched.add(context);
         }
         for &token in &inputs.members.updated {
             if inputs.members.is_live(token) {
-                self.leave(scope, token, &mut touched);
-                self.enter(cx, inputs, token, &mut touched);
+                self.change(cx, inputs, token);
             }
         }
         for &token in &inputs.outer.deleted {
@@ -154,17 +241,16 @@ impl Group {
                 let context = self.grouping.open(scope, token);
                 self.opened.reach(scope, token, &NONE);
                 self.opened.set(scope, token, context);
-                touched.push(context);
+                self.touched.add(context);
             }
         }
         for &token in inputs.members.inserted() {
-            self.enter(cx, inputs, token, &mut touched);
+            self.enter(cx, inputs, token);
         }
-        touched.sort_unstable();
-        touched.dedup();
-        for context in touched {
-            self.settle(cx, inputs, context, out)?;
+        for at in 0..self.touched.list.len() {
+            self.settle(cx, inputs, self.touched.list[at], out)?;
         }
+        self.touched.clear();
         for &token in &inputs.outer.updated {
             if inputs.outer.is_live(token) {
                 self.update_outer(cx, inputs, token, out);
@@ -173,35 +259,43 @@ impl Group {
         Ok(())
     }
 
-    fn enter(
-        &mut self,
-        cx: &mut Context<'_>,
-        inputs: &Inputs<'_>,
-        token: u32,
-        touched: &mut Vec<u32>,
-    ) {
+    fn enter(&mut self, cx: &mut Context<'_>, inputs: &Inputs<'_>, token: u32) {
         let row = inputs.members.row(token);
-        let mut facts = Vec::new();
-        if self.grouping.uses_members() {
-            let elements = row.iter().skip(self.plan.outer_width);
-            facts.extend(
-                elements
-                    .zip(&self.plan.element_reads)
-                    .map(|(&slot, &(kind, _))| cx.store.kind(kind).handle(slot).get()),
-            );
-        }
         let outer = (inputs.outer_of)(token);
+        let facts = self.facts(cx.store, row);
         let member = GroupMember { tuple: token, outer, facts: &facts };
         let rows = Rows::new(inputs.member_sources, row);
-        let context = self.grouping.enter(cx.scope, &rows, 0, member);
-        self.moves.push(Move { context, member: token, enters: true });
-        touched.push(context);
+        let opened = self.opened_for(outer);
+        let context = self.grouping.enter(cx.scope, &rows, opened, member);
+        self.moves.note(token, NONE);
+        self.touched.add(context);
     }
 
-    fn leave(&mut self, scope: Scope, token: u32, touched: &mut Vec<u32>) {
-        let context = self.grouping.leave(scope, token);
-        self.moves.push(Move { context, member: token, enters: false });
-        touched.push(context);
+    fn change(&mut self, cx: &mut Context<'_>, inputs: &Inputs<'_>, token: u32) {
+        let row = inputs.members.row(token);
+        let outer = (inputs.outer_of)(token);
+        let facts = self.facts(cx.store, row);
+        let member = GroupMember { tuple: token, outer, facts: &facts };
+        let rows = Rows::new(inputs.member_sources, row);
+        let opened = self.opened_for(outer);
+        let (left, entered) = self.grouping.change(cx.scope, &rows, opened, member);
+        self.moves.note(token, left);
+        self.touched.add(left);
+        self.touched.add(entered);
+    }
+
+    /// Fact ids of a member tuple, if the function uses them.
+    fn facts(&self, store: &Store, row: &[u32]) -> Vec<u64> {
+        if !self.grouping.uses_members() {
+            return Vec::new();
+        }
+        let elements = row.iter().skip(self.plan.outer_width).zip(&self.plan.element_reads);
+        elements.map(|(&slot, &(kind, _))| store.kind(kind).handle(slot).get()).collect()
+    }
+
+    /// The context of an outer token, if groups have no key.
+    fn opened_for(&self, outer: u32) -> Option<u32> {
+        (!self.grouping.keyed()).then(|| *self.opened.get(outer))
     }
 
     /// Drops what hangs at a dead outer token.
@@ -237,12 +331,7 @@ impl Group {
         }
         let refreshed = self.grouping.refresh(scope, context)?;
         let token = *self.tokens.get(context);
-        let shown = refreshed.present
-            && (if refreshed.changed || token == NONE {
-                self.having(cx, inputs, context, outer)
-            } else {
-                true
-            });
+        let shown = refreshed.present && self.having(cx, inputs, context, outer);
         match (shown, token) {
             (true, NONE) => {
                 let token = out.add(scope, outer, context, inputs.outer.row(outer), Some(context));
@@ -284,7 +373,11 @@ impl Group {
         if self.plan.having.is_empty() {
             return;
         }
-        for context in self.grouping.contexts_of(outer) {
+        let contexts = match self.opened_for(outer) {
+            Some(context) => vec![context],
+            None => self.grouping.contexts_of(outer),
+        };
+        for context in contexts {
             let hidden = *self.tokens.get(context) == NONE && self.grouping.is_shown(context);
             if hidden && self.having(cx, inputs, context, outer) {
                 let row = inputs.outer.row(outer);
@@ -295,16 +388,23 @@ impl Group {
         }
     }
 
-    fn having(&self, cx: &mut Context<'_>, inputs: &Inputs<'_>, context: u32, outer: u32) -> bool {
+    fn having(
+        &mut self,
+        cx: &mut Context<'_>,
+        inputs: &Inputs<'_>,
+        context: u32,
+        outer: u32,
+    ) -> bool {
         if self.plan.having.is_empty() {
             return true;
         }
-        let mut row = inputs.outer.row(outer).to_vec();
-        row.push(context);
+        self.row.clear();
+        self.row.extend_from_slice(inputs.outer.row(outer));
+        self.row.push(context);
         let mut sources = Sources::new();
         cx.left_sources.iter().for_each(|source| sources.push(*source));
         sources.push(self.grouping.results());
-        let rows = Rows::new(sources.as_slice(), &row);
+        let rows = Rows::new(sources.as_slice(), &self.row);
         cx.buffers.answers.all(self.plan.having.iter(), &rows);
         cx.buffers.answers.passed[0]
     }
@@ -316,12 +416,10 @@ impl Group {
         if !self.grouping.differs(start, context) {
             return None;
         }
-        if self.triggers.is_none() {
-            self.triggers = Some(self.all_triggers(cx.store, cx.ops, cx.members));
+        if !self.triggers.computed {
+            self.compute_triggers(cx.store, cx.ops, cx.members);
         }
-        let triggers = self.triggers.as_ref()?;
-        let of = |context| triggers.get(&context).copied();
-        of(context).max(of(start))
+        self.triggers.get(context).max(self.triggers.get(start))
     }
 
     /// The context that stood for the same group when the flush began: another one if a cascade took
@@ -347,34 +445,26 @@ impl Group {
         ((cx.identity)(self.grouping.outer(context)), key)
     }
 
-    /// By context, the highest operation on a tuple that is a member now or was one before the flush.
-    fn all_triggers(&self, store: &Store, ops: Ops<'_>, members: &Tokens) -> BTreeMap<u32, Seq> {
-        let mut triggers = BTreeMap::new();
-        let mut entered = BTreeSet::new();
-        for &Move { context, member, enters } in &self.moves {
-            let counts = if enters {
-                entered.insert((context, member));
-                self.grouping.context_of(member) == context
-            } else {
-                !entered.contains(&(context, member))
-            };
-            if !counts {
-                continue;
-            }
+    fn compute_triggers(&mut self, store: &Store, ops: Ops<'_>, members: &Tokens) {
+        self.triggers.computed = true;
+        for &(member, start) in &self.moves.list {
             let slots = members.row(member).iter().skip(self.plan.outer_width);
-            for (&slot, &(kind, reads)) in slots.zip(&self.plan.element_reads) {
-                if let Some(seq) = store.touched(ops, kind, slot, reads) {
-                    let trigger = triggers.entry(context).or_insert(seq);
-                    *trigger = seq.max(*trigger);
+            let reads = slots.zip(&self.plan.element_reads);
+            let touched = reads
+                .filter_map(|(&slot, &(kind, reads))| store.touched(ops, kind, slot, reads))
+                .max();
+            let Some(seq) = touched else { continue };
+            for context in [start, self.grouping.context_of(member)] {
+                if context != NONE {
+                    self.triggers.raise(context, seq);
                 }
             }
         }
-        triggers
     }
 
     pub(crate) fn end_flush(&mut self, scope: Scope) {
         self.moves.clear();
-        self.triggers = None;
+        self.triggers.clear();
         self.gone = None;
         self.grouping.end_flush(scope);
     }

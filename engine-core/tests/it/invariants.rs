@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
+use steadfast::aggregate::{Average, Collect, Max, Min, Sum};
 use steadfast::ir::{GroupVar, RuleBuilder, RuleDef, Ruleset};
 use steadfast::wm::SessionId;
 use steadfast::{
-    Average, ChangeError, Collect, Discard, Engine, Failure, FireError, FireOptions, Group, Handle,
-    Max, Min, RuleError, Sum,
+    ChangeError, Discard, Engine, Failure, FireError, FireOptions, Group, Handle, RuleError,
 };
 use steadfast_macros::Fact;
 

@@ -1,6 +1,7 @@
 //! The semantics of rules, one test for each numbered statement of `docs/semantics.md`.
 
 mod absence;
+mod accumulates;
 mod changes;
 mod firing;
 mod founded;

@@ -53,7 +53,7 @@ fn used_names(params: &[Param]) -> Vec<String> {
         let attributes = &param.attributes;
         let by = attributes.group_by.iter().flatten();
         let functions = attributes.aggregate.iter().flat_map(|(functions, _)| functions);
-        let inputs = functions.filter_map(|function| function.input.as_ref());
+        let inputs = functions.flat_map(|function| &function.inputs);
         let of_elements = attributes.each.iter().flat_map(|element| &element.conditions);
         let all = attributes.conditions.iter().chain(by).chain(inputs).chain(of_elements);
         all.for_each(|expr| names.extend(Usage::of(expr).names.into_keys()));

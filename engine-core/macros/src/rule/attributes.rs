@@ -6,6 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, Ident, Meta, Result, Token, Type};
 
+use super::function::Function;
 use super::param::Kind;
 use super::watch::Watch;
 
@@ -45,14 +46,6 @@ pub(crate) struct Attributes {
     pub(crate) cross: Option<Span>,
     /// Whether the fact is another one than every earlier one of its type.
     pub(crate) distinct: Option<Span>,
-}
-
-/// `sum(l.quantity)`
-pub(crate) struct Function {
-    /// Which.
-    pub(crate) name: Ident,
-    /// Of what; a count takes nothing.
-    pub(crate) input: Option<Expr>,
 }
 
 /// `f: Flight, f.cancelled`
@@ -153,38 +146,6 @@ fn hint(kind: &Kind) -> &'static str {
         }
         Kind::Having => "it takes `#[having(…)]`",
         Kind::Then => "it takes no attributes",
-    }
-}
-
-const FUNCTIONS: &str = "expected `sum(…)`, `count()`, `min(…)`, `max(…)`, `average(…)` or \
-                         `collect(…)`";
-
-impl Parse for Function {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let call: Expr = input.parse()?;
-        let Expr::Call(call) = call else {
-            return Err(Error::new(call.span(), FUNCTIONS));
-        };
-        let name = match &*call.func {
-            Expr::Path(path) => path.path.get_ident().cloned(),
-            _ => None,
-        };
-        let name = name.ok_or_else(|| Error::new(call.func.span(), FUNCTIONS))?;
-        let inputs: Vec<&Expr> = call.args.iter().collect();
-        match (name.to_string().as_str(), inputs.as_slice()) {
-            ("count", []) => Ok(Self { name, input: None }),
-            ("count", [input, ..]) => {
-                Err(Error::new(input.span(), "`count()` counts members and takes no argument"))
-            }
-            ("sum" | "min" | "max" | "average" | "collect", [input]) => {
-                Ok(Self { name, input: Some((*input).clone()) })
-            }
-            ("sum" | "min" | "max" | "average" | "collect", _) => {
-                let message = format!("`{name}` takes one argument");
-                Err(Error::new(name.span(), message))
-            }
-            _ => Err(Error::new(name.span(), FUNCTIONS)),
-        }
     }
 }
 

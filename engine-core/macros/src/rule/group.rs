@@ -4,7 +4,8 @@ use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, Result, Type};
 
-use super::attributes::{Attributes, Element, Function};
+use super::attributes::{Attributes, Element};
+use super::function::Function;
 use super::model::{Aggregate, FactPattern, GroupPattern, Variable, is_indexed};
 use super::param::GroupType;
 use super::scope::Scope;
@@ -40,8 +41,9 @@ pub(crate) fn group(
     }
     let by = by.iter().map(|key| inner.value(key)).collect::<Result<_>>()?;
     let aggregates = functions.into_iter().zip(ty.results).map(|(function, result)| {
-        let input = function.input.as_ref().map(|input| inner.value(input)).transpose()?;
-        Ok(Aggregate { function, input, result })
+        let inputs =
+            function.inputs.iter().map(|input| inner.value(input)).collect::<Result<_>>()?;
+        Ok(Aggregate { function, inputs, result })
     });
     Ok(GroupPattern {
         variable,
@@ -70,7 +72,7 @@ fn check_counts(functions: &[Function], span: Span, ty: &GroupType) -> Result<()
     }
     if let Some(extra) = functions.get(FUNCTIONS_MAX) {
         let message = format!("a group has at most {FUNCTIONS_MAX} functions");
-        return Err(Error::new(extra.name.span(), message));
+        return Err(Error::new(extra.span, message));
     }
     Ok(())
 }
@@ -113,7 +115,7 @@ fn single_element(
         );
         return Err(Error::new(ty.source.span(), message));
     };
-    let inputs = functions.iter().filter_map(|function| function.input.as_ref());
+    let inputs = functions.iter().flat_map(|function| &function.inputs);
     let expressions: Vec<&Expr> = by.iter().chain(inputs).chain(&conditions).collect();
     let mut usage = Usage::default();
     for expression in &expressions {

@@ -10,6 +10,7 @@ mod attributes;
 mod classify;
 mod digest;
 mod emit;
+mod function;
 mod group;
 mod item;
 mod model;

@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use syn::{Expr, Ident, Type};
 
-use super::attributes::Function;
 use super::classify::Class;
+use super::function::Function;
 use super::usage::Use;
 use super::watch::Watch;
 
@@ -59,7 +59,7 @@ pub(crate) struct Value {
 /// One function over a group.
 pub(crate) struct Aggregate {
     pub(crate) function: Function,
-    pub(crate) input: Option<Value>,
+    pub(crate) inputs: Vec<Value>,
     /// Type of its result, as declared.
     pub(crate) result: Type,
 }

@@ -23,7 +23,16 @@ fn not_a_tuple(#[aggregate(count())] _g: Group<Order, (), u64>) {}
 fn no_functions(#[group_by(o.id)] _g: Group<Order, u64, (i64,)>) {}
 
 #[rule]
-fn unknown_function(#[aggregate(median(o.amount))] _g: Group<Order, (), (i64,)>) {}
+fn unknown_function(#[aggregate(mode(o.amount))] _g: Group<Order, (), (i64,)>) {}
+
+#[rule]
+fn ends_without_a_number(#[aggregate(top_k(o.amount))] _g: Group<Order, (), (Vec<i64>,)>) {}
+
+#[rule]
+fn more_than_all(#[aggregate(percentile(o.amount, 101))] _g: Group<Order, (), (i64,)>) {}
+
+#[rule]
+fn a_scan_by_nobody(#[aggregate(rescan(o.amount))] _g: Group<Order, (), (i64,)>) {}
 
 #[rule]
 fn key_without_parts(#[aggregate(count())] _g: Group<Order, u64, (u64,)>) {}

@@ -144,19 +144,49 @@ pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
     }
 }
 
-/// A closure from a row to a clone of several values, as a tuple unless there is one alone.
-pub(crate) fn values(values: &[Option<&Value>], ty: Option<&Type>, tuple: bool) -> TokenStream {
-    let (rows, row) = (local("rows", site()), local("row", site()));
-    let used = values.iter().flatten().flat_map(|value| &value.used);
-    let Bindings { columns, variables } = Bindings::of_all(used, On::Tuple, &rows, &row);
-    let parts = values.iter().map(|value| {
-        let Some(Value { expr, .. }) = value else {
-            return quote!(());
+/// What a closure gives of a row, among other things.
+pub(crate) enum Input<'a> {
+    /// A clone of a value.
+    Plain(&'a Value),
+    /// The same, in an order: a float is made one that has it.
+    Ordered(&'a Value),
+    /// Clones of several values, or of none, as a tuple.
+    Several(&'a [Value]),
+}
+
+impl Input<'_> {
+    fn values(&self) -> &[Value] {
+        match self {
+            Self::Plain(value) | Self::Ordered(value) => std::slice::from_ref(*value),
+            Self::Several(values) => values,
+        }
+    }
+
+    fn tokens(&self) -> TokenStream {
+        let clone = |Value { expr, .. }: &Value| {
+            let value = reference_to(expr);
+            quote_spanned!(expr.span()=> ::core::clone::Clone::clone(#value))
         };
-        let value = reference_to(expr);
-        quote_spanned!(expr.span()=> ::core::clone::Clone::clone(#value))
-    });
-    let parts: Vec<TokenStream> = parts.collect();
+        match self {
+            Self::Plain(value) => clone(value),
+            Self::Ordered(Value { expr, .. }) => {
+                let value = reference_to(expr);
+                quote_spanned!(expr.span()=> (&::steadfast::__macro::Probe(#value)).ordered())
+            }
+            Self::Several(values) => {
+                let values = values.iter().map(clone);
+                quote_spanned!(site()=> (#(#values,)*))
+            }
+        }
+    }
+}
+
+/// A closure from a row to several values, as a tuple unless there is one alone.
+pub(crate) fn values(values: &[Input<'_>], ty: Option<&Type>, tuple: bool) -> TokenStream {
+    let (rows, row) = (local("rows", site()), local("row", site()));
+    let used = values.iter().flat_map(Input::values).flat_map(|value| &value.used);
+    let Bindings { columns, variables } = Bindings::of_all(used, On::Tuple, &rows, &row);
+    let parts: Vec<TokenStream> = values.iter().map(Input::tokens).collect();
     let result = ty.map(|ty| quote_spanned!(site()=> -> #ty));
     let body = if tuple { quote!((#(#parts,)*)) } else { quote!(#(#parts)*) };
     quote_spanned! {site()=>

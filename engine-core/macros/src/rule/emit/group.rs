@@ -1,15 +1,16 @@
 //! Groups.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, Type};
 
-use super::closures::{On, reads, values};
+use super::closures::{Input, On, reads, values};
 use super::pattern::{pattern, whole_test};
 use super::{local, site};
-use crate::rule::model::{Aggregate, GroupPattern, Value};
+use crate::rule::function::FunctionKind;
+use crate::rule::model::{Aggregate, GroupPattern};
 use crate::rule::param::{last_segment, type_arguments};
 use crate::tokens::text_of;
 
@@ -20,7 +21,7 @@ pub(crate) fn group(group: &GroupPattern, checks: &mut TokenStream) -> TokenStre
     check_elements(group, checks);
     let name = group.variable.name.unraw().to_string();
     let spec = spec(group, checks);
-    let inputs = group.aggregates.iter().filter_map(|aggregate| aggregate.input.as_ref());
+    let inputs = group.aggregates.iter().flat_map(|aggregate| &aggregate.inputs);
     let read = group.by.iter().chain(inputs).flat_map(|value| &value.used);
     let reads = reads(read);
     let key_text = texts(group.by.iter().map(|key| key.expr.to_token_stream()));
@@ -45,8 +46,7 @@ fn texts(each: impl Iterator<Item = TokenStream>) -> String {
 
 /// `sum(l.quantity)` as written.
 pub(crate) fn written(aggregate: &Aggregate) -> TokenStream {
-    let (name, input) = (&aggregate.function.name, &aggregate.function.input);
-    quote!(#name(#input))
+    aggregate.function.written.clone()
 }
 
 /// The elements that the user names are those of the group's type.
@@ -64,16 +64,15 @@ fn spec(group: &GroupPattern, checks: &mut TokenStream) -> TokenStream {
     let GroupPattern { source, key, by, aggregates, .. } = group;
     let functions = aggregates.iter().map(|aggregate| function(aggregate, checks));
     let functions: Vec<TokenStream> = functions.collect();
-    let inputs: Vec<Option<&Value>> =
-        aggregates.iter().map(|aggregate| aggregate.input.as_ref()).collect();
+    let inputs: Vec<Input<'_>> = aggregates.iter().map(input).collect();
     let input = values(&inputs, None, true);
-    let span = aggregates.first().map_or_else(site, |first| first.function.name.span());
+    let span = aggregates.first().map_or_else(site, |first| first.function.span);
     if by.is_empty() {
         return quote_spanned! {span.resolved_at(site())=>
             ::steadfast::__macro::GroupSpec::over_all::<#source, _>((#(#functions,)*), #input)
         };
     }
-    let keys: Vec<Option<&Value>> = by.iter().map(Some).collect();
+    let keys: Vec<Input<'_>> = by.iter().map(Input::Plain).collect();
     let key_of = values(&keys, Some(key), by.len() > 1);
     quote_spanned! {span.resolved_at(site())=>
         ::steadfast::__macro::GroupSpec::by_key::<#source, #key, _>(
@@ -84,30 +83,97 @@ fn spec(group: &GroupPattern, checks: &mut TokenStream) -> TokenStream {
     }
 }
 
+/// What a function takes of one member.
+fn input(aggregate: &Aggregate) -> Input<'_> {
+    match (&aggregate.function.kind, aggregate.inputs.as_slice()) {
+        (
+            FunctionKind::Ordered(_)
+            | FunctionKind::CountDistinct
+            | FunctionKind::CollectSet
+            | FunctionKind::Ends(..)
+            | FunctionKind::Percentile(_),
+            [value],
+        ) => Input::Ordered(value),
+        (_, [value]) => Input::Plain(value),
+        (_, several) => Input::Several(several),
+    }
+}
+
 /// The function with the type of its result. A result that the function cannot have is a type error
 /// on the declared type: the results that a group shows are exactly those declared.
 fn function(aggregate: &Aggregate, checks: &mut TokenStream) -> TokenStream {
     let result = &aggregate.result;
     let span = result.span();
     let runtime = quote_spanned!(site()=> ::steadfast::__macro);
-    match aggregate.function.name.to_string().as_str() {
-        "count" if !may_be_u64(result) => {
-            Error::new(span, "`count()` gives a `u64`").into_compile_error()
+    let named = |name: &str| Ident::new(name, span);
+    match &aggregate.function.kind {
+        FunctionKind::Count => counted("count()", result, checks)
+            .unwrap_or_else(|| quote_spanned!(site()=> #runtime::Count)),
+        FunctionKind::CountDistinct => counted("count_distinct(…)", result, checks)
+            .unwrap_or_else(|| quote_spanned!(site()=> #runtime::CountDistinct::default())),
+        FunctionKind::Plain(name) | FunctionKind::Ordered(name) => {
+            let name = named(name);
+            quote_spanned!(span=> #runtime::#name::<_, #result>::default())
         }
-        "count" => {
-            let count = local("count", span);
-            checks.extend(quote_spanned!(span=> let _ = |#count: u64| -> #result { #count };));
-            quote_spanned!(site()=> #runtime::Count)
-        }
-        "collect" => match element_of_vec(result) {
-            Some(element) => quote_spanned!(span=> #runtime::Collect::<#element>::default()),
-            None => Error::new(span, "`collect(…)` gives a `Vec<…>`").into_compile_error(),
+        FunctionKind::Percentile(percent) => quote_spanned! {span=>
+            #runtime::Percentile::<_, #result>::new(::core::convert::From::from(#percent))
         },
-        "sum" => quote_spanned!(span=> #runtime::Sum::<_, #result>::default()),
-        "min" => quote_spanned!(span=> #runtime::Min::<_, #result>::default()),
-        "max" => quote_spanned!(span=> #runtime::Max::<_, #result>::default()),
-        _ => quote_spanned!(span=> #runtime::Average::<_, #result>::default()),
+        FunctionKind::Collect => listed(
+            "collect(…)",
+            result,
+            |element| quote_spanned!(span=> #runtime::Collect::<_, #element>::default()),
+        ),
+        FunctionKind::CollectSet => listed(
+            "collect_set(…)",
+            result,
+            |element| quote_spanned!(span=> #runtime::CollectSet::<_, #element>::default()),
+        ),
+        FunctionKind::Ends(name, count) => {
+            let shown = if *name == "TopK" { "top_k(…)" } else { "bottom_k(…)" };
+            let name = named(name);
+            listed(
+                shown,
+                result,
+                |element| quote_spanned!(span=> #runtime::#name::<_, #element>::new(#count)),
+            )
+        }
+        FunctionKind::User(path) => {
+            check_output(&quote!(<#path as #runtime::Aggregate>::Output), result, checks);
+            quote_spanned!(path.span()=> <#path as ::core::default::Default>::default())
+        }
+        FunctionKind::Rescan(path) => {
+            check_output(&quote!(<#path as #runtime::Rescan>::Output), result, checks);
+            quote_spanned!(path.span()=> #runtime::Rescanned::<#path>::default())
+        }
     }
+}
+
+/// A function of the user's gives what is declared.
+fn check_output(output: &TokenStream, result: &Type, checks: &mut TokenStream) {
+    let shown = local("shown", result.span());
+    checks.extend(quote_spanned! {result.span()=>
+        let _ = |#shown: #output| -> #result { #shown };
+    });
+}
+
+/// An error unless a count is declared as `u64`.
+fn counted(function: &str, result: &Type, checks: &mut TokenStream) -> Option<TokenStream> {
+    let span = result.span();
+    if !may_be_u64(result) {
+        return Some(Error::new(span, format!("`{function}` gives a `u64`")).into_compile_error());
+    }
+    let count = local("count", span);
+    checks.extend(quote_spanned!(span=> let _ = |#count: u64| -> #result { #count };));
+    None
+}
+
+/// A function that gives a `Vec`, from the type of its elements.
+fn listed(function: &str, result: &Type, of: impl FnOnce(&Type) -> TokenStream) -> TokenStream {
+    if let Some(element) = element_of_vec(result) {
+        return of(element);
+    }
+    let message = format!("`{function}` gives a `Vec<…>`");
+    Error::new(result.span(), message).into_compile_error()
 }
 
 /// Whether a type is `u64` or may be another name for it.

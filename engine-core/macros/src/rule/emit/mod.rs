@@ -32,7 +32,8 @@ pub(crate) fn preamble() -> TokenStream {
     quote_spanned! {site()=>
         #[allow(unused_imports)]
         use ::steadfast::__macro::{
-            PushExact as _, PushHashed as _, PushOrder as _, PushUnordered as _,
+            PushExact as _, PushHashed as _, PushOrder as _, PushUnordered as _, TakeFloat as _,
+            TakeOrdered as _,
         };
     }
 }

@@ -1,0 +1,174 @@
+//! Accumulates over restarts: what fired stays fired, what did not fires once, and values go on from
+//! where they were.
+
+use steadfast::prelude::*;
+
+use super::{World, step, survives};
+use crate::support::{Disk, fire, said, say};
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Amount {
+    account: u64,
+    value: i64,
+    rate: f64,
+}
+
+fn amount(value: i64) -> Amount {
+    Amount { account: 1, value, rate: 0.1 }
+}
+
+#[rule]
+fn total(#[aggregate(sum(a.value))] g: Group<Amount, (), (i64,)>) {
+    say(format!("total {}", g.0));
+}
+
+ruleset!(totals = 1: total);
+
+/// Scenario 24.
+#[test]
+fn an_accumulate_that_fired_does_not_fire_again_after_a_restart_and_one_that_did_not_does_once() {
+    let disk = Disk::new();
+    let mut session = disk.open(totals());
+    session.insert(amount(37)).unwrap();
+    assert_eq!(fire(&mut session), ["total 37"]);
+    drop(session);
+    let mut session = disk.open(totals());
+    assert_eq!(session.pending().len(), 0);
+    assert!(fire(&mut session).is_empty(), "it fired");
+    session.insert(amount(5)).unwrap();
+    session.flush().unwrap();
+    drop(session);
+    let mut session = disk.open(totals());
+    assert_eq!(session.pending().len(), 1);
+    assert!(said().is_empty());
+    assert_eq!(fire(&mut session), ["total 42"], "it did not fire");
+    drop(session);
+    assert!(fire(&mut disk.open(totals())).is_empty());
+}
+
+/// Scenario 25.
+#[test]
+fn an_accumulate_counts_what_fired_what_is_staged_and_what_comes_after_the_restart() {
+    let steps = [
+        step("of nothing", World::fire, ["total 0"]),
+        step(
+            "37 fired",
+            |world| {
+                world.insert("first", amount(37));
+                world.fire();
+            },
+            ["total 37"],
+        ),
+        step("40 unfired", |world| world.insert("second", amount(40)), []),
+        step("41 after the restart", |world| world.insert("third", amount(41)), []),
+        step("all of it", World::fire, ["total 118"]),
+        step("without a contributor", |world| world.delete::<Amount>("second"), []),
+        step("the rest", World::fire, ["total 78"]),
+        step(
+            "none",
+            |world| {
+                world.delete::<Amount>("first");
+                world.delete::<Amount>("third");
+                world.fire();
+            },
+            ["total 0"],
+        ),
+        step(
+            "25",
+            |world| {
+                world.insert("last", amount(25));
+                world.fire();
+            },
+            ["total 25"],
+        ),
+    ];
+    survives(totals, &steps);
+}
+
+/// One of each kind of state: exact floats, moments, multisets, halves, lists.
+#[rule]
+fn everything(
+    #[group_by(a.account)]
+    #[aggregate(
+        sum(a.rate), stddev(a.rate), median(a.value), percentile(a.value, 90),
+        count_distinct(a.value), last(a.value)
+    )]
+    g: Group<Amount, u64, (f64, f64, f64, i64, u64, i64)>,
+) {
+    say(format!("{}: {} {:.3} {} {} {} {}", g.key, g.0, g.1, g.2, g.3, g.4, g.5));
+}
+
+#[rule]
+fn lists(
+    #[aggregate(top_k(a.value, 2), bottom_k(a.rate, 1), collect_set(a.value), collect(a.rate))]
+    g: Group<Amount, (), (Vec<i64>, Vec<f64>, Vec<i64>, Vec<f64>)>,
+    #[having(g.0.len() == 2)] _h: Having,
+) {
+    say(format!("{:?}", *g));
+}
+
+#[test]
+fn every_kind_of_state_goes_on_over_restarts() {
+    ruleset!(all = 1: everything, lists);
+    let steps = [
+        step(
+            "three",
+            |world| {
+                world.insert("a", Amount { rate: 1e16, ..amount(5) });
+                world.insert("b", Amount { rate: 0.5, ..amount(7) });
+                world.insert("c", Amount { rate: -1e16, ..amount(5) });
+            },
+            [],
+        ),
+        step(
+            "fire",
+            World::fire,
+            [
+                "1: 0.5 8164965809277260.000 5 7 2 5",
+                "([7, 5], [-1e16], [5, 7], [1e16, 0.5, -1e16])",
+            ],
+        ),
+        step(
+            "what is not finite",
+            |world| {
+                world.update("b", |amount: &mut Amount| amount.rate = f64::INFINITY);
+                world.flush();
+            },
+            [],
+        ),
+        step(
+            "and its end",
+            |world| {
+                world.update("b", |amount: &mut Amount| {
+                    amount.rate = 0.25;
+                    amount.value = 4;
+                });
+                world.fire();
+            },
+            [
+                "1: 0.25 8164965809277260.000 5 5 2 5",
+                "([5, 5], [-1e16], [4, 5], [1e16, 0.25, -1e16])",
+            ],
+        ),
+        step(
+            "one leaves",
+            |world| {
+                world.delete::<Amount>("c");
+                world.fire();
+            },
+            [
+                "1: 10000000000000000 5000000000000000.000 4.5 5 2 4",
+                "([5, 4], [0.25], [4, 5], [1e16, 0.25])",
+            ],
+        ),
+        step(
+            "an account of its own",
+            |world| {
+                world.update("a", |amount: &mut Amount| amount.account = 2);
+                world.fire();
+            },
+            ["1: 0.25 0.000 4 4 1 4", "2: 10000000000000000 0.000 5 5 1 5"],
+        ),
+    ];
+    survives(all, &steps);
+}
