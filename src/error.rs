@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 
 use steadfast_engine_core::ir::RulesetError;
-use steadfast_engine_core::{ChangeError, EvaluateError, FireError, ReadError, RestoreError};
+use steadfast_engine_core::{
+    AdvanceError, ChangeError, EvaluateError, FireError, ReadError, RestoreError,
+};
 use steadfast_journal::{AppendError, CloseError, OpenError, WaitError};
 use steadfast_replay::{RebuildError, RecoverError};
 use steadfast_wm::EffectKey;
@@ -180,6 +182,17 @@ fn recover_code(error: &RecoverError) -> &'static str {
         RecoverError::Fold(FoldJournalError::Read(_)) => "SF0007",
         RecoverError::Fold(FoldJournalError::Decode { .. }) => "SF0008",
         _ => "SF0015",
+    }
+}
+
+impl From<AdvanceError> for Error {
+    fn from(error: AdvanceError) -> Self {
+        match error {
+            AdvanceError::Change(error) => Self::Change(error),
+            AdvanceError::Evaluate(error) => Self::Evaluate(error),
+            // The enum may grow; nothing of the session is lost by asking to reopen it.
+            _ => Self::Failed,
+        }
     }
 }
 

@@ -16,8 +16,8 @@ pub use steadfast_engine_core::ir;
 pub use steadfast_engine_core::ir::{Absent, Exists, Having, OnError, Query, Ruleset};
 pub use steadfast_engine_core::{
     Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact, Failure,
-    FieldMask, FireError, Global, Group, Handle, Pending, ReadError, Ref, RestoreError, Row,
-    RuleError, RuleResult, RulesPolicy, Stage, Then,
+    FieldMask, FireError, Global, Group, Handle, Missed, Pending, ReadError, Ref, RestoreError,
+    Row, RuleError, RuleResult, RulesPolicy, Stage, Then, Waiting,
 };
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};

@@ -124,6 +124,18 @@ pub enum ChangeError {
     Failed,
 }
 
+/// Why the clock could not be advanced.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdvanceError {
+    /// The change was refused; nothing happened.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// What time brought about could not be evaluated; the engine takes no more work.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+}
+
 /// The error of a consequence: a message, and the type-erased cause's own words.
 ///
 /// Any error converts into it with `?`.

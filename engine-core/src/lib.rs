@@ -24,11 +24,12 @@ mod trail;
 pub use agenda::Pending;
 pub use aggregate::{Aggregate, AggregateError, Group};
 pub use engine::{
-    Engine, FactImage, FireOptions, Fired, RestoreOptions, RestoreProgress, Restoring, RulesPolicy,
-    StagedImage,
+    Engine, FactImage, FireOptions, Fired, Missed, RestoreOptions, RestoreProgress, Restoring,
+    RulesPolicy, StagedImage, Waiting,
 };
 pub use error::{
-    ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError, RuleResult,
+    AdvanceError, ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError,
+    RuleResult,
 };
 pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 pub use key::{ExactKey, OrderedKey};
@@ -52,8 +53,8 @@ pub mod __macro {
     pub use crate::error::{RuleError, RuleResult};
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
-        Absent, Comparison, Conditions, Exists, GroupPattern, Having, KeyJoin, OnError, Part,
-        Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience, Test,
+        Absent, Comparison, Conditions, Exists, GroupPattern, Having, KeyJoin, Late, OnError, Part,
+        Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing,
     };
     pub use crate::key::{Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of};
     pub use crate::rows::Rows;
@@ -61,4 +62,10 @@ pub mod __macro {
     pub use crate::then::{Ref, Row, Then};
     pub use serde;
     pub use steadfast_wm::Digest;
+
+    /// The timer of a cron expression; the feature `cron` is needed for it.
+    #[cfg(feature = "cron")]
+    pub fn cron(text: &str) -> Timer {
+        Timer::cron(text)
+    }
 }

@@ -197,6 +197,11 @@ impl<T: Clone + PartialEq> Sparse<T> {
         Self { column: Column::default(), default }
     }
 
+    /// Whether any cell was ever set to something else than the default.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.column.is_empty()
+    }
+
     #[inline]
     pub(crate) fn get(&self, at: u32) -> &T {
         self.column.cells.get(at as usize).unwrap_or(&self.default)

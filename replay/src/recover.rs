@@ -147,6 +147,9 @@ pub fn rebuild(
     for (id, salience, trigger) in image.pending() {
         restoring.pending(id.clone(), salience, trigger);
     }
+    for (id, due) in image.waiting() {
+        restoring.waiting(id.clone(), due);
+    }
     for (handle, by) in image.justifications() {
         restoring.justification(handle, by.clone());
     }

@@ -102,6 +102,7 @@ pub struct Image {
     born: BTreeSet<FactHandle>,
     dying: BTreeSet<FactHandle>,
     pending: BTreeMap<MatchId, (i32, Seq)>,
+    waiting: BTreeMap<MatchId, i64>,
     justifications: BTreeMap<FactHandle, BTreeSet<MatchId>>,
     globals: BTreeMap<String, (u32, Box<[u8]>)>,
     clock: i64,
@@ -156,6 +157,12 @@ impl Image {
             }
             Record::Withdrawn { by } => {
                 self.pending.remove(by);
+            }
+            Record::Due { by, at: Some(at) } => {
+                self.waiting.insert(by.clone(), *at);
+            }
+            Record::Due { by, at: None } => {
+                self.waiting.remove(by);
             }
             Record::SetGlobal { name, version, bytes, .. } => {
                 self.globals.insert((*name).to_owned(), (*version, (*bytes).into()));
@@ -321,6 +328,11 @@ impl Image {
     /// The pending set: matches with salience and trigger.
     pub fn pending(&self) -> impl ExactSizeIterator<Item = (&MatchId, i32, Seq)> {
         self.pending.iter().map(|(id, (salience, trigger))| (id, *salience, *trigger))
+    }
+
+    /// Matches that wait for a time of the clock, in milliseconds.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = (&MatchId, i64)> {
+        self.waiting.iter().map(|(id, due)| (id, *due))
     }
 
     /// Justifications: facts with the matches that support them.

@@ -6,7 +6,7 @@
 //! - an insertion stands at its place with the last value, also if it was updated since;
 //! - of a fact from before the range the last update, the last statement or the deletion remain;
 //! - operations that no flush of the range has matched remain verbatim;
-//! - of supports, the pending set, globals, clock and ruleset the last change remains, and none of
+//! - of supports, the pending set, matches that wait, globals, clock and ruleset the last change remains, and none of
 //!   those that only the range knows of and that are over;
 //! - effects remain until their acknowledgement is in the range as well;
 //! - the range's last commit remains with its counters, and every commit of an effect that waits;
@@ -64,7 +64,7 @@ enum Latest {
     Global(String),
 }
 
-/// A match that entered the pending set, changed its key there, or left it.
+/// A match that entered the pending set or those that wait, changed its key there, or left.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Pending {
     last: Kept,
@@ -86,6 +86,7 @@ pub(crate) struct NormalForm {
     commits: Commits,
     types: Vec<Kept>,
     pending: BTreeMap<MatchId, Pending>,
+    waiting: BTreeMap<MatchId, Pending>,
     latest: BTreeMap<Latest, Kept>,
     /// The last flush of the range.
     evaluated: Option<At>,
@@ -123,6 +124,7 @@ impl NormalForm {
             commits: Commits::default(),
             types: Vec::new(),
             pending: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             latest: BTreeMap::new(),
             evaluated: None,
         }
@@ -161,7 +163,18 @@ impl NormalForm {
                 let last = Kept::new(at, bytes);
                 self.pending.insert(by.clone(), Pending { last, withdrawn: false });
             }
-            Record::Withdrawn { by } => self.withdraw(by, at, bytes),
+            Record::Withdrawn { by } => {
+                let vanishes = self.whole || self.is_of_range(by);
+                withdraw(&mut self.pending, vanishes, by, Kept::new(at, bytes));
+            }
+            Record::Due { by, at: Some(_) } => {
+                let last = Kept::new(at, bytes);
+                self.waiting.insert(by.clone(), Pending { last, withdrawn: false });
+            }
+            Record::Due { by, at: None } => {
+                let vanishes = self.whole || self.is_of_range(by);
+                withdraw(&mut self.waiting, vanishes, by, Kept::new(at, bytes));
+            }
             Record::SetGlobal { name, .. } => {
                 self.latest(Latest::Global((*name).to_owned()), at, bytes);
             }
@@ -178,17 +191,6 @@ impl NormalForm {
 
     fn latest(&mut self, what: Latest, at: At, bytes: &[u8]) {
         self.latest.insert(what, Kept::new(at, bytes));
-    }
-
-    /// A match left the pending set. Nothing remains of it if it cannot have been there before the
-    /// range.
-    fn withdraw(&mut self, by: &MatchId, at: At, bytes: &[u8]) {
-        if self.whole || self.is_of_range(by) {
-            self.pending.remove(by);
-        } else {
-            let last = Kept::new(at, bytes);
-            self.pending.insert(by.clone(), Pending { last, withdrawn: true });
-        }
     }
 
     /// Whether one of the match's facts was inserted in the range. INV-41: handles only grow.
@@ -214,7 +216,7 @@ impl NormalForm {
         self.facts.survivors(&mut survivors);
         self.supports.survivors(&mut survivors);
         self.commits.survivors(&mut survivors);
-        let pending = self.pending.values().map(|pending| &pending.last);
+        let pending = self.pending.values().chain(self.waiting.values()).map(|it| &it.last);
         let kept = self.types.iter().chain(pending).chain(self.latest.values());
         survivors.extend(kept.map(|kept| (kept.at, Survivor::Bytes(&kept.bytes))));
         if let Some(at) = self.evaluated {
@@ -223,5 +225,15 @@ impl NormalForm {
         // Stable: what stands before a commit at its place stays before it.
         survivors.sort_by_key(|(at, _)| at.number);
         survivors
+    }
+}
+
+/// A match left the pending set, or waits no longer. Nothing remains of it if it cannot have been there
+/// before the range, so that it vanishes.
+fn withdraw(matches: &mut BTreeMap<MatchId, Pending>, vanishes: bool, by: &MatchId, last: Kept) {
+    if vanishes {
+        matches.remove(by);
+    } else {
+        matches.insert(by.clone(), Pending { last, withdrawn: true });
     }
 }

@@ -98,18 +98,41 @@ impl Session {
         Ok(result)
     }
 
-    /// Advances the session's clock, in milliseconds since an epoch of your choice.
+    /// Advances the session's clock, in milliseconds since an epoch of your choice, and with it
+    /// everything that time brings about: matches whose time has come are pending afterwards. Nothing
+    /// fires. All of it is one commit; the clock has no effect by itself, and no rule sees another one.
+    ///
+    /// What is staged counts as done before: it is matched first, at the old time. A long step does what
+    /// many short ones would have done, apart from firings in between.
     ///
     /// # Errors
     ///
-    /// [`crate::ChangeError::ClockBackwards`]; else as [`Session::transact`].
+    /// [`crate::ChangeError::ClockBackwards`], [`crate::Error::Evaluate`]; else as [`Session::transact`].
     pub fn advance_clock(&mut self, millis: i64) -> Result<()> {
         self.ready()?;
         if self.engine.now() != millis {
-            self.engine.advance_clock(millis, &mut self.recorder)?;
-            self.commit_work(SafePoint::Staged)?;
+            let advanced = self.engine.advance_clock(millis, &mut self.recorder);
+            self.failed |= self.engine.has_failed();
+            let point = if advanced? { SafePoint::Evaluated } else { SafePoint::Staged };
+            self.commit_work(point)?;
         }
         Ok(())
+    }
+
+    /// Advances the session's clock to a time of the outside, for programs that drive it by a clock of
+    /// theirs: as [`Session::advance_clock`], but a time that is not later is no error and no operation,
+    /// so that an outside clock that is set back lets the session's stand still until it has caught up.
+    /// Says whether the clock moved.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::advance_clock`].
+    pub fn tick(&mut self, millis: i64) -> Result<bool> {
+        let moves = millis > self.now();
+        if moves {
+            self.advance_clock(millis)?;
+        }
+        Ok(moves)
     }
 
     /// The session's clock in milliseconds.

@@ -1,7 +1,7 @@
 //! What a session shows: facts, rows of queries, pending matches, its digest.
 
 use steadfast_engine_core::ir::Query;
-use steadfast_engine_core::{Engine, Fact, Handle, Pending, Ref};
+use steadfast_engine_core::{Engine, Fact, Handle, Pending, Ref, Waiting};
 use steadfast_wm::Digest;
 
 use super::Session;
@@ -50,6 +50,17 @@ impl Session {
     /// All pending matches in firing order, as of the last flush.
     pub fn pending(&self) -> Vec<Pending> {
         self.engine.pending()
+    }
+
+    /// All matches that wait for a time of the clock, by time, as of the last flush.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.engine.waiting()
+    }
+
+    /// The next moment at which time brings something about, as far as the last flush knows: a program
+    /// that ticks the session need not do so before.
+    pub fn next_moment(&self) -> Option<i64> {
+        self.engine.next_moment()
     }
 
     /// Digest of everything that the session's future depends on; see [`Engine::digest`]. It never

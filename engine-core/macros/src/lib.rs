@@ -62,6 +62,7 @@
 //! ```
 
 mod derive;
+mod duration;
 mod errors;
 mod rule;
 mod ruleset;

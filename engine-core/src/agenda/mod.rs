@@ -4,6 +4,7 @@
 //! salience if they have one each, by trigger, then by members (INV-42); each has its place in one of
 //! two queues ([`queue`]).
 
+mod due;
 mod queue;
 mod ranks;
 
@@ -14,6 +15,7 @@ use queue::{ByAge, BySalience};
 use crate::chains::NONE;
 use crate::trail::{Cell, Column, Scope, trailed};
 
+pub(crate) use due::DueQueue;
 pub(crate) use ranks::Ranks;
 
 /// A match that will fire.
@@ -66,9 +68,11 @@ pub(crate) struct Terminal {
     dirty: Column<u32>,
     /// Dead matches that the journal still holds as pending.
     withdrawn: Column<MatchId>,
+    /// Matches that wait for their time.
+    pub(crate) due: DueQueue,
 }
 
-trailed!(Terminal { states, by_age, by_salience, pending, dirty, withdrawn });
+trailed!(Terminal { states, by_age, by_salience, pending, dirty, withdrawn, due });
 
 impl Terminal {
     /// No match yet, of a rule whose matches have one salience, or one each.
@@ -156,11 +160,17 @@ impl Terminal {
             }
         }
         self.dirty.push(scope, heir);
+        if self.due.is_used() {
+            self.due.inherit(scope, dead, heir);
+        }
     }
 
     /// Forgets a dead match; `identity` is asked for if the journal still holds it as pending.
-    pub(crate) fn bury(&mut self, scope: Scope, token: u32, identity: impl FnOnce() -> MatchId) {
+    pub(crate) fn bury(&mut self, scope: Scope, token: u32, identity: impl Fn() -> MatchId) {
         self.dequeue(scope, token);
+        if self.due.is_used() {
+            self.due.bury(scope, token, &identity);
+        }
         if self.state(token).journaled != 0 {
             self.withdrawn.push(scope, identity());
         }

@@ -156,7 +156,7 @@ impl Engine {
         }
     }
 
-    fn emit(&mut self, effect: &Named, sink: &mut dyn ActionSink) {
+    pub(super) fn emit(&mut self, effect: &Named, sink: &mut dyn ActionSink) {
         let ordinal = *self.effects.get();
         self.effects.set(self.scope, ordinal + 1);
         let Named { name: topic, version, bytes } = effect;

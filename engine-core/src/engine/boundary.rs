@@ -20,6 +20,7 @@ impl Engine {
             if self.infos[rule].is_query {
                 continue;
             }
+            self.commit_due(rule, sink);
             let change = self.rules[rule].terminal.net_change(self.scope);
             if !sink.wants_records() {
                 continue;
@@ -37,6 +38,23 @@ impl Engine {
         }
         self.effects.set(self.scope, 0);
         sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+    }
+
+    /// Reports which matches of a rule wait for another time than at the last boundary.
+    fn commit_due(&mut self, rule: usize, sink: &mut dyn ActionSink) {
+        if !self.rules[rule].terminal.due.is_used() {
+            return;
+        }
+        let change = self.rules[rule].terminal.due.net_change(self.scope);
+        if !sink.wants_records() {
+            return;
+        }
+        for by in change.cancelled {
+            sink.record(&Record::Due { by, at: None });
+        }
+        for (token, at) in change.changed {
+            sink.record(&Record::Due { by: self.match_id(rule, token), at });
+        }
     }
 
     /// How many effects were emitted since the last boundary.

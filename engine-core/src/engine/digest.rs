@@ -2,14 +2,14 @@
 
 use steadfast_wm::{Digest, Digester, FactHandle, MatchId, Member};
 
-use super::Engine;
+use super::{Engine, Waiting};
 use crate::agenda::Pending;
 use crate::network::Node;
 use crate::store::{Change, Place};
 
 impl Engine {
     /// Digest of everything that the future depends on: facts with handles, recency, origin and
-    /// statedness; staged operations; the pending set with its keys; justifications; values of
+    /// statedness; staged operations; the pending set with its keys; matches that wait and their times; justifications; values of
     /// groups; globals; clock; counters.
     ///
     /// It never flushes (INV-44). Slots, capacities, dormant matches' history and commit numbers are not in it,
@@ -19,6 +19,7 @@ impl Engine {
         self.digest_facts(&mut digester);
         self.digest_staged(&mut digester);
         self.digest_pending(&mut digester);
+        self.digest_waiting(&mut digester);
         self.digest_supports(&mut digester);
         self.digest_groups(&mut digester);
         digester.section("globals");
@@ -89,6 +90,14 @@ impl Engine {
             digest_match(digester, &id);
             digester.bytes(&salience.to_le_bytes());
             digester.number(trigger.get());
+        }
+    }
+
+    fn digest_waiting(&self, digester: &mut Digester) {
+        digester.section("waiting");
+        for Waiting { id, due } in self.waiting() {
+            digest_match(digester, &id);
+            digester.bytes(&due.to_le_bytes());
         }
     }
 

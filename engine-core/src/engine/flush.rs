@@ -39,6 +39,8 @@ pub(crate) struct FlushScratch {
     /// facts that had no foundation.
     pub(super) shaken: BTreeSet<usize>,
     bereft: BTreeSet<(usize, u32)>,
+    /// The moment on the clock's way that is being evaluated, if it is not the clock itself.
+    pub(super) moment: Option<i64>,
 }
 
 impl FlushScratch {
@@ -89,14 +91,23 @@ impl Engine {
         if !self.has_staged() {
             return Ok(false);
         }
+        self.guarded(|engine| engine.match_rounds(issuer, sink))?;
+        Ok(true)
+    }
+
+    /// Evaluates; whatever goes wrong in its middle leaves the engine failed.
+    pub(super) fn guarded(
+        &mut self,
+        evaluate: impl FnOnce(&mut Self) -> Result<(), EvaluateError>,
+    ) -> Result<(), EvaluateError> {
         // User code runs in conditions, keys and accumulate functions. If it panics the network is in
         // the middle of a change; the flag keeps anybody from looking at it.
         self.failed = true;
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.match_rounds(issuer, sink)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| evaluate(self)));
         match outcome {
             Ok(Ok(())) => {
                 self.failed = false;
-                Ok(true)
+                Ok(())
             }
             Ok(Err(error)) => Err(error),
             Err(panic) => {
@@ -423,6 +434,9 @@ impl Engine {
             let touch = rule.net.touch(&flush, &mut self.buffers, token);
             let bereft = self.scratch.bereft.contains(&(at, token));
             let created = bereft || rule.net.terminal().is_new(token) && !heirs.contains(&token);
+            if bereft && rule.terminal.due.is_used() {
+                rule.terminal.due.set(self.scope, token, None);
+            }
             if created {
                 let first = self.scratch.first_flush.then_some(1);
                 let seq = touch.any.map(steadfast_wm::Seq::get).or(first).unwrap_or(last);
@@ -435,6 +449,7 @@ impl Engine {
         let net = &rule.net;
         let members: &dyn Fn(u32) -> Vec<Member> = &|token| net.members(&self.store, token);
         queued.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1))));
+        let queued = self.hold_back(at, queued);
         self.enqueue(at, queued);
         touched.clear();
         self.scratch.matches[at].touched = touched;

@@ -8,6 +8,7 @@ mod flush;
 mod founded;
 mod restore;
 mod scope;
+mod time;
 
 use std::fmt;
 
@@ -17,12 +18,13 @@ pub use fire::{FireOptions, Fired};
 pub use restore::{
     FactImage, RestoreOptions, RestoreProgress, Restoring, RulesPolicy, StagedImage,
 };
+pub use time::{Missed, Waiting};
 
 use crate::agenda::{Ranks, Terminal};
 use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
-use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience};
+use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience, Timing};
 use crate::lineage::Lineage;
 use crate::network::alpha::{Alpha, Input};
 use crate::network::{Buffers, Net, Node, compile};
@@ -56,6 +58,7 @@ pub(crate) struct RuleInfo {
     pub(crate) branches: u16,
     pub(crate) salience: Salience,
     pub(crate) on_error: OnError,
+    pub(crate) timing: Timing,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
 }
@@ -106,6 +109,8 @@ pub struct Engine {
     /// Rules in their declared order, then queries; of a rule with branches each branch.
     pub(crate) rules: Vec<RuleState>,
     pub(crate) infos: Vec<RuleInfo>,
+    /// Places of the rules whose matches may wait for their time.
+    timed: Vec<usize>,
     /// Name and version of the ruleset.
     pub(crate) ruleset: (String, u32),
     ranks: Ranks,
@@ -186,6 +191,7 @@ impl Engine {
             alphas: Vec::new(),
             rules: Vec::new(),
             infos: Vec::new(),
+            timed: Vec::new(),
             ruleset: (ruleset.name().to_owned(), ruleset.version()),
             ranks: Ranks::new(&saliences),
             supports: Supports::default(),
@@ -233,6 +239,9 @@ impl Engine {
         let branches = u16::try_from(1 + rule.branches.len()).expect("checked with the ruleset");
         for (number, branch) in (0..).zip(rule.all_branches()) {
             self.add_net(branch);
+            if rule.timing.timer.is_some() && !is_query {
+                self.timed.push(self.infos.len());
+            }
             self.infos.push(RuleInfo {
                 path: rule.path.clone(),
                 tag,
@@ -241,6 +250,7 @@ impl Engine {
                 branches,
                 salience: branch.salience.clone(),
                 on_error: rule.on_error,
+                timing: rule.timing.clone(),
                 consequence: branch.consequence.clone(),
                 is_query,
             });
@@ -333,28 +343,6 @@ impl Engine {
         });
         self.drafts = drafts;
         result
-    }
-
-    /// Advances the clock; itself an operation.
-    ///
-    /// # Errors
-    ///
-    /// [`ChangeError::ClockBackwards`] if it would go back; equal times are no operation.
-    pub fn advance_clock(
-        &mut self,
-        millis: i64,
-        sink: &mut dyn ActionSink,
-    ) -> Result<(), ChangeError> {
-        let now = *self.clock.get();
-        if millis < now {
-            return Err(ChangeError::ClockBackwards { now, requested: millis });
-        }
-        if millis > now {
-            let seq = self.next_seq();
-            self.clock.set(self.scope, millis);
-            sink.record(&Record::Clock { millis, seq });
-        }
-        Ok(())
     }
 
     /// All facts of a type in the order of their handles, staged changes included; of the default
@@ -487,6 +475,7 @@ impl Clone for Engine {
             alphas: self.alphas.clone(),
             rules: self.rules.clone(),
             infos: self.infos.clone(),
+            timed: self.timed.clone(),
             ruleset: self.ruleset.clone(),
             ranks: self.ranks.clone(),
             supports: self.supports.clone(),

@@ -10,7 +10,7 @@ use steadfast_wm::{
     SessionId, TypeTag,
 };
 
-use super::{Engine, RuleInfo};
+use super::{Engine, RuleInfo, Waiting};
 use crate::agenda::Pending;
 use crate::error::{EvaluateError, RestoreError};
 use crate::fact::FieldMask;
@@ -121,6 +121,7 @@ pub struct Restoring {
     unknown: BTreeMap<TypeTag, u64>,
     pending: Vec<Pending>,
     justifications: Vec<(FactHandle, MatchId)>,
+    waiting: Vec<Waiting>,
 }
 
 /// Asked while networks are built: rules done and in all. Breaking off stops the restoration.
@@ -151,6 +152,7 @@ impl Engine {
             unknown: BTreeMap::new(),
             pending: Vec::new(),
             justifications: Vec::new(),
+            waiting: Vec::new(),
         })
     }
 }
@@ -186,6 +188,11 @@ impl Restoring {
         self.pending.push(Pending { id, salience, trigger });
     }
 
+    /// Says that a match waits for a time of the clock.
+    pub fn waiting(&mut self, id: MatchId, due: i64) {
+        self.waiting.push(Waiting { id, due });
+    }
+
     /// Says that a match supports a fact.
     pub fn justification(&mut self, handle: FactHandle, by: MatchId) {
         self.justifications.push((handle, by));
@@ -216,13 +223,14 @@ impl Restoring {
         let identities = self.identities();
         let dropped = self.restore_pending(&identities)?;
         let orphans = self.restore_justifications(&identities)?;
+        let cancelled = self.restore_waiting(&identities)?;
         for operation in staged {
             self.engine.stage_again(operation)?;
         }
         self.engine.counters.set(self.engine.scope, self.options.counters);
         let change = first_change(&self.ruleset, &self.options.manifest);
         if change.is_some() {
-            self.change_rules(&dropped, &orphans, sink)?;
+            self.change_rules(&dropped, &cancelled, &orphans, sink)?;
         }
         Ok((self.engine, change.is_some()))
     }
@@ -230,8 +238,10 @@ impl Restoring {
     /// Tokens of the rules that pending matches and justifications name, by identity.
     fn identities(&self) -> Identities {
         let pending = self.pending.iter().map(|pending| pending.id.rule);
-        let named: BTreeSet<RuleTag> =
-            pending.chain(self.justifications.iter().map(|(_, id)| id.rule)).collect();
+        let named: BTreeSet<RuleTag> = (pending
+            .chain(self.justifications.iter().map(|(_, id)| id.rule)))
+        .chain(self.waiting.iter().map(|waiting| waiting.id.rule))
+        .collect();
         let engine = &self.engine;
         let rules = (0..engine.infos.len()).filter(|&rule| !engine.infos[rule].is_query);
         rules
@@ -277,6 +287,28 @@ impl Restoring {
             engine.ranks.set(u32::try_from(rule).expect("few rules"), best);
         }
         Ok(dropped)
+    }
+
+    /// Gives the waiting matches that the current rules do not have.
+    fn restore_waiting(&mut self, identities: &Identities) -> Result<Vec<MatchId>, RestoreError> {
+        let mut cancelled = Vec::new();
+        for Waiting { id, due } in std::mem::take(&mut self.waiting) {
+            let found = find(identities, &id);
+            match found.filter(|(rule, ..)| self.engine.timed.contains(rule)) {
+                Some((rule, _, token)) => {
+                    let terminal = &mut self.engine.rules[rule].terminal;
+                    terminal.due.set(self.engine.scope, token, Some(due));
+                }
+                None if self.is_unchanged(id.rule) => {
+                    return Err(inconsistent(format!("match {id:?} waits and does not match")));
+                }
+                None => cancelled.push(id),
+            }
+        }
+        for &rule in &self.engine.timed {
+            self.engine.rules[rule].terminal.due.mark_journaled(self.engine.scope);
+        }
+        Ok(cancelled)
     }
 
     /// Gives the justifications whose matches the current rules do not have.
@@ -330,6 +362,7 @@ impl Restoring {
     fn change_rules(
         &mut self,
         dropped: &[MatchId],
+        cancelled: &[MatchId],
         orphans: &[(FactHandle, MatchId, u32)],
         sink: &mut dyn ActionSink,
     ) -> Result<(), RestoreError> {
@@ -344,6 +377,9 @@ impl Restoring {
         sink.record(&Record::Ruleset { seq, manifest: engine.manifest(&self.ruleset) });
         for by in dropped {
             sink.record(&Record::Withdrawn { by: by.clone() });
+        }
+        for by in cancelled {
+            sink.record(&Record::Due { by: by.clone(), at: None });
         }
         if !self.options.evaluated {
             return Ok(());
@@ -500,7 +536,9 @@ impl Engine {
             .map(|token| (self.members(rule, token), token))
             .collect();
         matches.sort_unstable();
-        self.enqueue(rule, matches.into_iter().map(|(_, token)| (trigger.get(), token)));
+        let matches = matches.into_iter().map(|(_, token)| (trigger.get(), token)).collect();
+        let matches = self.hold_back(rule, matches);
+        self.enqueue(rule, matches);
     }
 
     /// Stages an operation again under its own number.

@@ -14,8 +14,8 @@ use steadfast_wm::Digest;
 use crate::aggregate::{Aggregate, Group, GroupSpec};
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, Nested, OnError, OrderFn, Part,
-    Pattern, RangeJoin, RuleDef, Salience, Test, TestFn,
+    Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn, Part,
+    Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -109,6 +109,7 @@ pub struct RuleBuilder {
     path: String,
     salience: Salience,
     on_error: OnError,
+    timing: Timing,
     parts: Vec<Part>,
     makes: Vec<FactType>,
     positions: usize,
@@ -127,6 +128,7 @@ impl RuleBuilder {
             path: path.into(),
             salience: Salience::Fixed(0),
             on_error: OnError::Abort,
+            timing: Timing::default(),
             parts: Vec::new(),
             makes: Vec::new(),
             positions: 0,
@@ -158,6 +160,20 @@ impl RuleBuilder {
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
+        self
+    }
+
+    /// Lets matches become pending when they are due instead of when they come about.
+    #[must_use]
+    pub fn timer(mut self, timer: Timer) -> Self {
+        self.timing.timer = Some(timer);
+        self
+    }
+
+    /// Sets what becomes of matches whose time was passed by more than a little.
+    #[must_use]
+    pub fn late(mut self, late: Late) -> Self {
+        self.timing.late = late;
         self
     }
 
@@ -463,7 +479,7 @@ impl RuleBuilder {
         self,
         consequence: impl Fn(&Row<'_>, &mut Then<'_>) -> RuleResult + Send + Sync + 'static,
     ) -> RuleDef {
-        let text = format!("{:?} {:?}", self.parts, self.salience);
+        let text = format!("{:?} {:?} {:?}", self.parts, self.salience, self.timing);
         let consequence: ConsequenceFn = Arc::new(consequence);
         RuleDef {
             conditions_digest: Digest::of(text.as_bytes()),
@@ -471,6 +487,7 @@ impl RuleBuilder {
             path: self.path,
             salience: self.salience,
             on_error: self.on_error,
+            timing: self.timing,
             parts: self.parts,
             branches: Vec::new(),
             makes: self.makes,

@@ -11,8 +11,11 @@
 //! free positions. Conditions on one pattern alone see a row with just that fact, at position 0.
 
 mod builder;
+#[cfg(feature = "cron")]
+mod cron;
 mod markers;
 mod ruleset;
+mod timing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use crate::then::{Row, RuleResult, Then};
 pub use builder::{GroupVar, RuleBuilder, Var};
 pub use markers::{Absent, Exists, Having};
 pub use ruleset::{Ruleset, RulesetError};
+pub use timing::{Late, Schedule, Timer, Timing};
 
 /// Decides for each row of a batch: pushes one answer per row.
 pub type TestFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<bool>) + Send + Sync>;
@@ -226,6 +230,8 @@ pub struct RuleDef {
     pub salience: Salience,
     /// What a failing consequence means.
     pub on_error: OnError,
+    /// How it depends on time beside its conditions.
+    pub timing: Timing,
     /// Its left-hand side; of a rule with branches, that of the first.
     pub parts: Vec<Part>,
     /// The further branches of an `or`; empty for a rule without. See [`RuleDef::or`].
@@ -295,6 +301,9 @@ impl RuleDef {
 impl fmt::Debug for RuleDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rule {} (salience {:?})", self.path, self.salience)?;
+        if let Some(timer) = &self.timing.timer {
+            write!(f, " {timer:?}, late {:?}", self.timing.late)?;
+        }
         for (at, branch) in self.all_branches().enumerate() {
             if at > 0 {
                 f.write_str("\n  or")?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::fact::Fact;
-use crate::ir::{Part, RuleDef, Salience};
+use crate::ir::{Part, RuleDef, Salience, Timer};
 use crate::store::FactType;
 
 /// A named and versioned set of rules in their declared order.
@@ -62,6 +62,16 @@ pub enum RulesetError {
         path: String,
         /// What is wrong with them, and what to do.
         problem: &'static str,
+    },
+    /// The schedule of a rule's timer cannot be read.
+    #[error("the timer of rule `{path}` has no schedule `{text}`: {detail}")]
+    Timer {
+        /// The rule.
+        path: String,
+        /// The schedule as written.
+        text: String,
+        /// What is wrong with it.
+        detail: String,
     },
     /// A rule has a pattern that joins on too many parts.
     #[error("rule `{path}` has {parts} parts, at most {limit} are supported")]
@@ -161,6 +171,10 @@ impl Ruleset {
             let path = rule.path.clone();
             if !paths.insert(&rule.path) {
                 return Err(RulesetError::DuplicateRule { ruleset: self.name.clone(), path });
+            }
+            if let Some(Timer::Unreadable { text, detail }) = &rule.timing.timer {
+                let (text, detail) = (text.clone(), detail.clone());
+                return Err(RulesetError::Timer { path, text, detail });
             }
             if let Some(problem) = problem_of_branches(rule) {
                 return Err(RulesetError::Branches { path, problem });

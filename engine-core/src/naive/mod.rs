@@ -10,6 +10,7 @@ mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;
 mod tests;
+mod time;
 mod turns;
 
 /// What the strategies call the engine.
@@ -60,6 +61,13 @@ pub(super) struct Naive {
     /// With salience and trigger.
     pub(super) pending: BTreeMap<Id, (i32, u64)>,
     pub(super) supports: BTreeMap<FactHandle, BTreeSet<Id>>,
+    clock: i64,
+    /// The moment that is evaluated, if it is not the clock itself.
+    moment: Option<i64>,
+    /// Matches that wait, and when they fall due.
+    pub(super) waiting: BTreeMap<Id, i64>,
+    /// Matches that were dropped, and when they had been due.
+    pub(super) missed: Vec<(Id, i64)>,
     /// What fired: rule, members, trigger.
     pub(super) trace: Vec<(Id, u64)>,
     drafts: Drafts,
@@ -74,7 +82,8 @@ impl Naive {
         let (mut rules, mut names) = (Vec::new(), Vec::new());
         for (place, rule) in (0..).zip(ruleset.rules()) {
             for (branch, def) in (0..).zip(rule.all_branches()) {
-                rules.push(RuleDef { on_error: rule.on_error, ..def.clone() });
+                let (on_error, timing) = (rule.on_error, rule.timing.clone());
+                rules.push(RuleDef { on_error, timing, ..def.clone() });
                 names.push((place, branch));
             }
         }
@@ -93,6 +102,10 @@ impl Naive {
             found: Found::default(),
             pending: BTreeMap::new(),
             supports: BTreeMap::new(),
+            clock: 0,
+            moment: None,
+            waiting: BTreeMap::new(),
+            missed: Vec::new(),
             trace: Vec::new(),
             drafts: Drafts::default(),
         }
@@ -109,7 +122,7 @@ impl Naive {
         let mut drafts = std::mem::take(&mut self.drafts);
         drafts.begin(self.next_handle, self.random);
         let globals = Globals::default();
-        body(&mut Stage::new(&self.store, &globals, &mut drafts, 7, 0));
+        body(&mut Stage::new(&self.store, &globals, &mut drafts, 7, self.clock));
         self.apply(&mut drafts, None);
         self.drafts = drafts;
     }
@@ -135,7 +148,8 @@ impl Naive {
                     let table = &mut self.store.kind_mut(kind).table;
                     table.put_from(SCOPE, slot, arena.as_mut(), at);
                     let seq = self.seq();
-                    let birth = Birth { handle, seq: Seq::new(seq), issuer, stated, clock: 0 };
+                    let birth =
+                        Birth { handle, seq: Seq::new(seq), issuer, stated, clock: self.clock };
                     self.store.kind_mut(kind).bear(SCOPE, slot, birth);
                     let place = Place { kind, slot };
                     self.store.set_place(SCOPE, handle, Some(place));
@@ -257,12 +271,14 @@ impl Naive {
     /// Decides which matches are pending from now on.
     fn settle(&mut self, found: Found, lost: &BTreeSet<Id>) {
         self.pending.retain(|id, _| found.matches.contains_key(id));
+        let matches = &found.matches;
+        self.waiting.retain(|id, _| matches.contains_key(id) && !lost.contains(id));
         for (id, matched) in &found.matches {
             let created = !self.found.matches.contains_key(id) || lost.contains(id);
             let turns = Turns { naive: self, found: &found, rule: id.0 };
             let Turn { rearm, any } = turns.of_match(matched);
             let fallback = if self.evaluated { self.next_seq - 1 } else { 1 };
-            if created || rearm.is_some() {
+            if (created || rearm.is_some()) && !self.holds_back(id) {
                 let salience = self.salience(id.0, matched);
                 self.pending.insert(id.clone(), (salience, any.unwrap_or(fallback)));
             }
@@ -338,7 +354,7 @@ impl Naive {
         let kinds = matched.sources.kinds();
         let row = Row::new(&sources, &matched.row, (&self.store, &kinds), 7);
         let globals = Globals::default();
-        let mut then = Then::new(Stage::new(&self.store, &globals, drafts, 7, 0));
+        let mut then = Then::new(Stage::new(&self.store, &globals, drafts, 7, self.clock));
         let consequence = &self.rules[id.0].consequence;
         let result = catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then)));
         match result {

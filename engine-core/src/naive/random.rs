@@ -13,7 +13,7 @@ mod groups;
 use groups::close;
 
 use super::api::__macro::read_current;
-use super::api::ir::{Comparison, OnError, RuleBuilder, RuleDef, Ruleset, Var};
+use super::api::ir::{Comparison, Late, OnError, RuleBuilder, RuleDef, Ruleset, Timer, Var};
 use super::api::{ChangeError, Fact, FieldMask, Handle, ReadError, Ref, RuleError, Stage, Then};
 
 macro_rules! facts {
@@ -128,6 +128,8 @@ pub struct RuleSpec {
     /// None is one for each match: the value of its first fact.
     salience: Option<i32>,
     skip: bool,
+    /// Which timer, and whether late matches are dropped.
+    timer: Option<(u8, bool)>,
     parts: Vec<PartSpec>,
     /// Further branches.
     or: Vec<Vec<PartSpec>>,
@@ -147,6 +149,8 @@ pub enum Step {
     Delete(Kind, usize),
     /// Matches what is staged.
     Flush,
+    /// Advances the clock by so many milliseconds.
+    Advance(i64),
     /// Fires at most so many matches.
     Fire(u64),
 }
@@ -208,8 +212,16 @@ pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let none = Just(Vec::new());
     let or = prop_oneof![3 => none, 1 => prop::collection::vec(parts(), 1..3)];
     let salience = prop::option::weighted(0.7, -1..3_i32);
-    let rule = (salience, any::<bool>(), parts(), or, action()).prop_map(
-        |(salience, skip, parts, or, action)| RuleSpec { salience, skip, parts, or, action },
+    let timer = prop::option::weighted(0.3, (0..4_u8, prop::bool::weighted(0.3)));
+    let rule = (salience, any::<bool>(), timer, parts(), or, action()).prop_map(
+        |(salience, skip, timer, parts, or, action)| RuleSpec {
+            salience,
+            skip,
+            timer,
+            parts,
+            or,
+            action,
+        },
     );
     prop::collection::vec(rule, 1..4)
 }
@@ -223,6 +235,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (kind(), 0..9_usize).prop_map(|(kind, which)| Step::Touch(kind, which)),
         3 => (kind(), 0..9_usize).prop_map(|(kind, which)| Step::Delete(kind, which)),
         1 => Just(Step::Flush),
+        3 => prop_oneof![Just(1_i64), Just(2), Just(3), Just(15)].prop_map(Step::Advance),
         4 => prop_oneof![Just(0_u64), Just(1), Just(2), Just(12)].prop_map(Step::Fire),
     ];
     prop::collection::vec(step, 1..16)
@@ -321,6 +334,10 @@ fn branch(at: usize, spec: &RuleSpec, parts: &[PartSpec]) -> RuleDef {
         (None, Some(first)) => builder.salience_of("v", move |row| first.v(row)),
         (None, None) => builder.salience_of("0", |_| 0),
     };
+    let builder = match spec.timer {
+        Some((timer, drops)) => timed(builder, timer, drops),
+        None => builder,
+    };
     let action = spec.action;
     builder.then(move |row, cx| match first {
         Some(Last::A(var)) => act(action, var.reference(row), cx),
@@ -390,6 +407,16 @@ fn add(builder: &mut RuleBuilder, part: &PartSpec, last: Option<Last>) -> Option
         }
     }
     None
+}
+
+fn timed(builder: RuleBuilder, timer: u8, drops: bool) -> RuleBuilder {
+    let timer = match timer {
+        0 => Timer::After(0),
+        1 => Timer::After(2),
+        2 => Timer::Every { initial: 0, every: 3 },
+        _ => Timer::Every { initial: 2, every: 1 },
+    };
+    builder.timer(timer).late(if drops { Late::Drop { grace: 1 } } else { Late::Fire })
 }
 
 fn each(builder: &mut RuleBuilder, kind: Kind, when: &Conditions, last: Option<Last>) -> Last {
@@ -520,7 +547,7 @@ pub fn stage(step: Step, stage: &mut Stage<'_>) {
             Kind::L => change::<L>(step, stage),
             Kind::East => change::<A>(step, &mut stage.entry(EAST)),
         },
-        Step::Flush | Step::Fire(_) => {}
+        Step::Flush | Step::Fire(_) | Step::Advance(_) => {}
     }
 }
 
@@ -530,7 +557,7 @@ fn change<T: Row3>(step: Step, stage: &mut Stage<'_>) {
         Step::Update(_, at, field, value) => update::<T>(stage, at, field, value),
         Step::Touch(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.touch(fact))),
         Step::Delete(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.delete(fact))),
-        Step::Flush | Step::Fire(_) => {}
+        Step::Flush | Step::Fire(_) | Step::Advance(_) => {}
     }
 }
 

@@ -9,17 +9,21 @@ use steadfast_wm::{MatchId, SessionId};
 
 use super::random::{RuleSpec, Step, rules, ruleset, stage, steps};
 use super::{Id, Naive, facts_of};
-use crate::engine::{Engine, FireOptions};
+use crate::engine::{Engine, FireOptions, Missed};
+use crate::fact::Effect;
 use crate::sink::{ActionSink, Discard};
 
-/// Remembers what fired.
+/// Remembers what fired, and what was missed.
 #[derive(Default)]
-struct Trace(Vec<MatchId>);
+struct Trace(Vec<MatchId>, Vec<Missed>);
 
 impl ActionSink for Trace {
     fn record(&mut self, record: &steadfast_wm::Record<'_>) {
         if let steadfast_wm::Record::Fired { by } = record {
             self.0.push(by.clone());
+        }
+        if let steadfast_wm::Record::Effect { topic: Missed::TOPIC, version, bytes, .. } = record {
+            self.1.push(Missed::read(*version, bytes).unwrap());
         }
     }
 }
@@ -32,6 +36,9 @@ fn same(engine: &Engine, naive: &Naive) -> Result<(), TestCaseError> {
         .map(|it| (naive.id_of(&it.id), (it.salience, it.trigger.get())))
         .collect();
     prop_assert_eq!(&pending, &naive.pending, "pending");
+    let waiting: std::collections::BTreeMap<Id, i64> =
+        engine.waiting().iter().map(|it| (naive.id_of(&it.id), it.due)).collect();
+    prop_assert_eq!(&waiting, &naive.waiting, "waiting");
     let supports: Vec<(u64, Id)> =
         engine.justifications().iter().map(|(fact, id)| (fact.get(), naive.id_of(id))).collect();
     let expected: Vec<(u64, Id)> = naive
@@ -64,6 +71,15 @@ fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
                 let expected: Vec<Id> =
                     naive.trace[before..].iter().map(|(id, _)| id.clone()).collect();
                 prop_assert_eq!(fired, expected, "firings of {:?}", step);
+            }
+            Step::Advance(by) => {
+                let mut trace = Trace::default();
+                let before = naive.missed.len();
+                engine.advance_clock(engine.now() + by, &mut trace).unwrap();
+                naive.advance(by);
+                let missed: Vec<(Id, i64)> =
+                    trace.1.iter().map(|it| (naive.id_of(&it.id), it.due)).collect();
+                prop_assert_eq!(&missed, &naive.missed[before..], "missed");
             }
             _ => {
                 engine
@@ -105,6 +121,7 @@ fn step_engine(engine: &mut Engine, step: Step) -> Vec<MatchId> {
     let mut trace = Trace::default();
     match step {
         Step::Flush => drop(engine.flush(&mut trace).unwrap()),
+        Step::Advance(by) => drop(engine.advance_clock(engine.now() + by, &mut trace).unwrap()),
         Step::Fire(limit) => drop(engine.fire(FireOptions { limit: Some(limit) }, &mut trace)),
         _ => engine
             .stage(&mut trace, |view| {

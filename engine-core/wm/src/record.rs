@@ -116,6 +116,13 @@ pub enum Record<'a> {
         /// The match.
         by: MatchId,
     },
+    /// Since the last commit boundary a match waits for another time, or none any more.
+    Due {
+        /// The match.
+        by: MatchId,
+        /// When it becomes pending, in milliseconds of the session's clock.
+        at: Option<i64>,
+    },
     /// A global got a value.
     SetGlobal {
         /// Its name.

@@ -120,6 +120,10 @@ fn apply(engine: &mut Engine, step: Step, writer: &mut Writer) -> SafePoint {
             engine.flush(writer).unwrap();
             SafePoint::Evaluated
         }
+        Step::Advance(by) => {
+            engine.advance_clock(engine.now() + by, writer).unwrap();
+            SafePoint::Evaluated
+        }
         Step::Fire(limit) => {
             drop(engine.fire(FireOptions { limit: Some(limit) }, writer));
             SafePoint::Fired

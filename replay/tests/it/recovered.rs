@@ -64,6 +64,11 @@ impl Session {
                 self.engine.flush(&mut self.log).unwrap();
                 SafePoint::Evaluated
             }
+            Step::Advance(by) => {
+                let clock = self.engine.now() + by;
+                self.engine.advance_clock(clock, &mut self.log).unwrap();
+                SafePoint::Evaluated
+            }
             Step::Fire(limit) => {
                 drop(self.engine.fire(FireOptions { limit: Some(limit) }, &mut self.log));
                 SafePoint::Fired

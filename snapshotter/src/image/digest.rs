@@ -25,6 +25,8 @@ impl Image {
         self.staged.iter().for_each(|operation| walk.staged(operation));
         walk.section("pending", self.pending.len());
         self.pending.iter().for_each(|pending| walk.value(&pending));
+        walk.section("waiting", self.waiting.len());
+        self.waiting.iter().for_each(|waiting| walk.value(&waiting));
         walk.section("justifications", self.justifications.len());
         self.justifications.iter().for_each(|supports| walk.value(&supports));
         walk.section("globals", self.globals.len());

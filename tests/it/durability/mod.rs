@@ -11,6 +11,7 @@ mod firing;
 mod killed;
 mod mixed;
 mod restart;
+mod timers;
 mod torn;
 
 use std::any::Any;

@@ -5,6 +5,8 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token, UnOp};
 
+use super::timing::{Late, Timer, Timing};
+
 /// What `#[rule(…)]` says.
 #[derive(Default)]
 pub(crate) struct RuleArgs {
@@ -14,6 +16,8 @@ pub(crate) struct RuleArgs {
     pub(crate) logical: Option<Span>,
     /// Whether a failing consequence counts as fired.
     pub(crate) skip_on_error: bool,
+    /// When its matches fall due, and what becomes of late ones.
+    pub(crate) timing: Timing,
 }
 
 /// A salience as written.
@@ -30,10 +34,11 @@ impl Default for Salience {
     }
 }
 
-const EXPECTED: &str = "expected `salience = …`, `logical` or `on_error = \"skip\"`";
+const EXPECTED: &str = "expected `salience = …`, `logical`, `on_error = \"skip\"`, `timer` or \
+                        `late`";
 
 /// Arguments with a known meaning that no version has yet.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 11] = [
     "module",
     "no_loop",
     "lock_on_active",
@@ -43,7 +48,6 @@ const RESERVED: [&str; 12] = [
     "auto_focus",
     "enabled",
     "duration",
-    "timer",
     "effective",
     "expires",
 ];
@@ -61,6 +65,8 @@ impl Parse for RuleArgs {
             match word.as_str() {
                 "salience" => args.salience = salience(input)?,
                 "logical" => args.logical = Some(name.span()),
+                "timer" => args.timing.timer = Some(Timer::parse(input)?),
+                "late" => args.timing.late = Some(Late::parse(input)?),
                 "on_error" => args.skip_on_error = on_error(input)?,
                 reserved if RESERVED.contains(&reserved) => {
                     let message = format!("`{word}` is not supported yet: {EXPECTED}");

@@ -10,15 +10,16 @@ use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Par
 use crate::tokens::Digester;
 
 /// Digest of the left-hand side: patterns, conditions and salience, in their order.
-pub(crate) fn conditions(analysis: &Analysis, salience: &Salience) -> [u8; 16] {
+pub(crate) fn conditions(analysis: &Analysis, args: &RuleArgs) -> [u8; 16] {
     let mut digester = Digester::new("steadfast conditions 1");
-    match salience {
+    match &args.salience {
         Salience::Fixed(salience) => digester.word(&salience.to_string()),
         Salience::Of(expr) => {
             digester.word("salience of");
             digester.tokens(expr.to_token_stream());
         }
     }
+    args.timing.words().iter().for_each(|word| digester.word(word));
     digester.count(analysis.parts.len());
     for part in &analysis.parts {
         match part {

@@ -126,10 +126,11 @@ fn definition(
     let name = function.sig.ident.unraw().to_string();
     let salience = emit::salience(&args.salience, analysis.salience.as_ref());
     let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
+    let timing = args.timing.emit();
     let preamble = emit::preamble();
     let makes = emit::makes(&function.sig.output, args.logical.is_some());
     let (checks, parts) = emit::parts(analysis);
-    let conditions = bytes(digest::conditions(analysis, &args.salience));
+    let conditions = bytes(digest::conditions(analysis, args));
     let consequence_digest = bytes(digest::consequence(function, analysis, args));
     quote_spanned! {site()=>
         fn definition() -> ::steadfast::__macro::RuleDef {
@@ -141,6 +142,7 @@ fn definition(
                 ),
                 salience: #salience,
                 on_error: ::steadfast::__macro::OnError::#on_error,
+                timing: #timing,
                 parts: #parts,
                 branches: ::std::vec::Vec::new(),
                 makes: #makes,

@@ -16,6 +16,7 @@ mod item;
 mod model;
 mod param;
 mod scope;
+mod timing;
 mod usage;
 mod watch;
 

@@ -22,6 +22,7 @@ mod tag {
     pub(super) const FIRED: u32 = 10;
     pub(super) const PENDING: u32 = 11;
     pub(super) const WITHDRAWN: u32 = 12;
+    pub(super) const DUE: u32 = 13;
     pub(super) const SET_GLOBAL: u32 = 14;
     pub(super) const CLOCK: u32 = 15;
     pub(super) const EFFECT: u32 = 16;
@@ -59,6 +60,7 @@ pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
             put(tag::PENDING, &(by, salience, trigger), bytes);
         }
         Record::Withdrawn { by } => put(tag::WITHDRAWN, by, bytes),
+        Record::Due { by, at } => put(tag::DUE, &(by, at), bytes),
         Record::SetGlobal { name, version, bytes: value, seq } => {
             put(tag::SET_GLOBAL, &(name, version, Blob(value), seq), bytes);
         }
@@ -177,12 +179,16 @@ fn decode_agenda(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
             let (by, salience, trigger) = take(tag, payload)?;
             Record::Pending { by, salience, trigger }
         }
+        tag::DUE => {
+            let (by, at) = take(tag, payload)?;
+            Record::Due { by, at }
+        }
         _ => Record::Withdrawn { by: take(tag, payload)? },
     })
 }
 
 fn known(tag: u32) -> bool {
-    ((tag::RULESET..=tag::COMMIT).contains(&tag) && tag != 13) || tag == tag::FOLDED
+    (tag::RULESET..=tag::COMMIT).contains(&tag) || tag == tag::FOLDED
 }
 
 /// Bytes that postcard writes in one piece instead of one by one.
