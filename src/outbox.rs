@@ -64,6 +64,7 @@ impl Outbox {
         Self { waiting: waiting.collect() }
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, commit: CommitSeq, emitted: impl Iterator<Item = Emitted>) {
         for Emitted { ordinal, topic, version, bytes } in emitted {
             self.waiting.insert((commit, ordinal), Waiting { topic, version, bytes });

@@ -76,7 +76,7 @@ impl Session {
         loop {
             let left = limit.map(|limit| limit - total.count - total.skipped);
             let chunk = left.unwrap_or(u64::MAX).min(self.commit_every);
-            let halt = Arc::clone(&self.halt);
+            let halt = &*self.halt;
             let mut fired = self.engine.fire_while(
                 FireOptions { limit: Some(chunk) },
                 &mut self.recorder,
@@ -84,7 +84,8 @@ impl Session {
             );
             total.count += fired.count;
             total.skipped += fired.skipped;
-            let stopped = self.halt.swap(false, Ordering::AcqRel);
+            // Nearly always it is not set, and a read costs less than an exchange.
+            let stopped = halt.load(Ordering::Acquire) && halt.swap(false, Ordering::AcqRel);
             total.halted |= fired.halted || stopped;
             if let Some(error) = fired.error.take_if(|_| self.engine.has_failed()) {
                 self.failed = true;
@@ -99,7 +100,7 @@ impl Session {
                 return Err(error.into());
             }
             let spent = limit.is_some_and(|limit| total.count + total.skipped >= limit);
-            if total.halted || spent || self.engine.pending_count() == 0 {
+            if total.halted || spent || !self.engine.has_pending() {
                 return Ok(total);
             }
         }

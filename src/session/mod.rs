@@ -140,7 +140,9 @@ impl Session {
         let commit = CommitSeq::new(self.commit.get() + 1);
         self.engine.commit(commit, point, &mut self.recorder);
         self.commit = commit;
-        self.outbox.add(commit, self.recorder.effects.drain(..));
+        if !self.recorder.effects.is_empty() {
+            self.outbox.add(commit, self.recorder.effects.drain(..));
+        }
         let (Some(writer), Some(batch)) = (&mut self.writer, &mut self.recorder.batch) else {
             return Ok(commit);
         };

@@ -199,6 +199,11 @@ impl Terminal {
         Queued { token, salience: state.salience, trigger: Seq::new(state.trigger) }
     }
 
+    /// Whether there may be a net change.
+    pub(crate) fn may_have_changed(&self) -> bool {
+        !self.dirty.is_empty() || !self.withdrawn.is_empty()
+    }
+
     /// What changed in the pending set since this was last called: matches that left, and those that
     /// entered or have a new trigger.
     pub(crate) fn net_change(&mut self, scope: Scope) -> NetChange {

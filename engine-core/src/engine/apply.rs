@@ -200,11 +200,12 @@ impl Engine {
             issuer: issuer_code(issuer),
             previous: 0,
         });
-        let origin = issuer;
-        let kind = tag;
-        let record =
-            Record::Insert { handle, kind, version, bytes: value, seq, origin, stated, clock };
-        sink.record(&record);
+        if sink.wants_records() {
+            let (kind, bytes, origin) = (tag, value, issuer);
+            let record =
+                Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock };
+            sink.record(&record);
+        }
     }
 
     /// Takes a fact out of the indexes by value and keeps its value from before the flush.
@@ -247,8 +248,10 @@ impl Engine {
             issuer: issuer_code(issuer),
             previous,
         });
-        let (bytes, mask, origin) = (value, mask.bits(), issuer);
-        sink.record(&Record::Update { handle, version, bytes, mask, seq, origin });
+        if sink.wants_records() {
+            let (bytes, mask, origin) = (value, mask.bits(), issuer);
+            sink.record(&Record::Update { handle, version, bytes, mask, seq, origin });
+        }
     }
 
     /// Deletes a live fact with all its supports. Its slot stays until the flush ends.
@@ -261,8 +264,10 @@ impl Engine {
     ) {
         let Some(place) = self.store.locate(handle) else { return };
         let scope = self.scope;
-        let supports: Vec<u32> = self.supports.of_fact(&self.store, place).collect();
-        supports.into_iter().for_each(|support| self.remove_support(support));
+        if *self.store.kind(place.kind).first_support.get(place.slot) != NONE {
+            let supports: Vec<u32> = self.supports.of_fact(&self.store, place).collect();
+            supports.into_iter().for_each(|support| self.remove_support(support));
+        }
         disbelieve(scope, &mut self.store, place);
         let seq = self.next_seq();
         let kind = self.store.kind_mut(place.kind);
@@ -278,7 +283,9 @@ impl Engine {
             issuer: issuer_code(issuer),
             previous,
         });
-        sink.record(&Record::Delete { handle, seq, origin: issuer, cascade });
+        if sink.wants_records() {
+            sink.record(&Record::Delete { handle, seq, origin: issuer, cascade });
+        }
     }
 
     fn set_stated(&mut self, handle: FactHandle, stated: bool, sink: &mut dyn ActionSink) {

@@ -21,7 +21,11 @@ impl Engine {
                 continue;
             }
             self.commit_due(rule, sink);
-            let change = self.rules[rule].terminal.net_change(self.scope);
+            let terminal = &mut self.rules[rule].terminal;
+            if !terminal.may_have_changed() {
+                continue;
+            }
+            let change = terminal.net_change(self.scope);
             if !sink.wants_records() {
                 continue;
             }
@@ -37,7 +41,9 @@ impl Engine {
             }
         }
         self.effects.set(self.scope, 0);
-        sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+        if sink.wants_records() {
+            sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+        }
     }
 
     /// Reports which matches of a rule wait for another time than at the last boundary.

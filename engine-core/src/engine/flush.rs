@@ -12,7 +12,7 @@ use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::fact::FieldMask;
 use crate::ir::Salience;
-use crate::network::{Flush, alone};
+use crate::network::Flush;
 use crate::rows::Rows;
 use crate::sink::ActionSink;
 use crate::store::{Change, Ops};
@@ -28,9 +28,12 @@ pub(crate) struct FlushScratch {
     slots: Vec<u32>,
     /// By rule, what happened to its matches.
     matches: Vec<MatchLog>,
-    dirty: BTreeSet<usize>,
+    dirty: RuleList,
     /// Rules that were dirty in any round.
-    flushed: BTreeSet<usize>,
+    flushed: RuleList,
+    lost: Vec<Lost>,
+    /// Matches that become pending, with their triggers.
+    queued: Vec<(u64, u32)>,
     /// How many rounds this flush has had, and whether it is the session's first.
     rounds: u32,
     first_flush: bool,
@@ -53,12 +56,48 @@ impl FlushScratch {
     }
 }
 
+/// Rules, each once, in their order once it is [sorted](RuleList::sort).
+#[derive(Default)]
+struct RuleList {
+    listed: Vec<bool>,
+    rules: Vec<usize>,
+}
+
+impl RuleList {
+    fn insert(&mut self, rule: usize) {
+        if self.listed.len() <= rule {
+            self.listed.resize(rule + 1, false);
+        }
+        if !std::mem::replace(&mut self.listed[rule], true) {
+            self.rules.push(rule);
+        }
+    }
+
+    fn sort(&mut self) {
+        if self.rules.len() > 1 {
+            self.rules.sort_unstable();
+        }
+    }
+
+    fn clear(&mut self) {
+        for rule in self.rules.drain(..) {
+            self.listed[rule] = false;
+        }
+    }
+}
+
 /// Net changes of one kind's facts in a round.
 #[derive(Default)]
 struct KindDelta {
     inserted: Vec<u32>,
     updated: Vec<(u32, FieldMask)>,
     deleted: Vec<u32>,
+}
+
+impl KindDelta {
+    fn is_empty(&self) -> bool {
+        self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+    }
 }
 
 /// What happened to the matches of one rule since the flush began.
@@ -130,15 +169,18 @@ impl Engine {
             self.net_changes(round_start);
             self.distribute();
             self.plant();
-            let dirty = std::mem::take(&mut self.scratch.dirty);
-            for &rule in &dirty {
+            let mut dirty = std::mem::take(&mut self.scratch.dirty);
+            dirty.sort();
+            for &rule in &dirty.rules {
+                self.scratch.flushed.insert(rule);
                 self.propagate(rule, round_start)?;
                 self.shake(rule);
             }
-            let lost = self.after_round(&dirty, round_start);
-            self.scratch.flushed.extend(dirty);
+            self.after_round(&dirty.rules, round_start);
+            dirty.clear();
+            self.scratch.dirty = dirty;
             round_start = self.ops.len();
-            self.cascade(lost, issuer, sink);
+            self.cascade(issuer, sink);
             if self.ops.len() == round_start && !self.drop_unfounded(issuer, sink) {
                 break;
             }
@@ -179,6 +221,9 @@ impl Engine {
     /// Takes the net changes through the alpha side into the right memories' deltas.
     fn distribute(&mut self) {
         for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
+            if self.scratch.deltas[kind as usize].is_empty() {
+                continue;
+            }
             let delta = std::mem::take(&mut self.scratch.deltas[kind as usize]);
             if !delta.deleted.is_empty() {
                 self.distribute_deleted(kind, &delta.deleted);
@@ -212,12 +257,12 @@ impl Engine {
 
     pub(super) fn distribute_inserted(&mut self, kind: u32, slots: &[u32]) {
         let alpha = &mut self.alphas[kind as usize];
-        for (place, input) in (0..).zip(alpha.inputs.clone()) {
+        for place in 0..alpha.input_count() {
+            let input = alpha.inputs[place as usize];
             let rule = input.net as usize;
             let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
-            let sources = alone(&self.store, kind);
             let answers = &mut self.buffers.answers;
-            plan.alpha(&Rows::new(sources.as_slice(), slots), answers);
+            plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
             let count = answers.passed.iter().filter(|passed| **passed).count();
             right.reserve(count);
             delta.inserted.reserve(count);
@@ -235,23 +280,19 @@ impl Engine {
 
     fn distribute_updated(&mut self, kind: u32, updated: &[(u32, FieldMask)]) {
         let alpha = &mut self.alphas[kind as usize];
-        for (place, input) in (0..).zip(alpha.inputs.clone()) {
-            let rule = input.net as usize;
-            let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
+        for place in 0..alpha.input_count() {
+            let input = alpha.inputs[place as usize];
             let slots = &mut self.scratch.slots;
             slots.clear();
-            slots.extend(
-                updated
-                    .iter()
-                    .filter(|(_, mask)| mask.intersects(plan.reads))
-                    .map(|(slot, _)| *slot),
-            );
+            let read = updated.iter().filter(|(_, mask)| mask.intersects(input.reads));
+            slots.extend(read.map(|(slot, _)| *slot));
             if slots.is_empty() {
                 continue;
             }
-            let sources = alone(&self.store, kind);
+            let rule = input.net as usize;
+            let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
             let answers = &mut self.buffers.answers;
-            plan.alpha(&Rows::new(sources.as_slice(), slots), answers);
+            plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
             for (&slot, &passed) in slots.iter().zip(&answers.passed) {
                 match (alpha.entry(slot, place), passed) {
                     (Some(entry), true) => delta.updated.push(entry),
@@ -304,9 +345,9 @@ impl Engine {
         })
     }
 
-    /// Notes what became of the matches of dirty rules. Gives the supports of matches that are gone.
-    fn after_round(&mut self, dirty: &BTreeSet<usize>, round_start: u32) -> Vec<Lost> {
-        let mut lost = Vec::new();
+    /// Notes what became of the matches of dirty rules, and the supports of matches that are gone.
+    fn after_round(&mut self, dirty: &[usize], round_start: u32) {
+        let mut lost = std::mem::take(&mut self.scratch.lost);
         for &at in dirty {
             let rule = &mut self.rules[at];
             let log = &mut self.scratch.matches[at];
@@ -339,37 +380,48 @@ impl Engine {
             let place = |lost: &Lost| self.infos[lost.rule].place;
             let keys = (place(a), a.handle).cmp(&(place(b), b.handle));
             keys.then_with(|| {
+                if a.rule == b.rule {
+                    return self.rules[a.rule].net.compare(&self.store, a.token, b.token);
+                }
                 let members = |lost: &Lost| (self.members(lost.rule, lost.token), lost.rule);
                 members(a).cmp(&members(b))
             })
         });
-        lost
+        self.scratch.lost = lost;
     }
 
     /// Withdraws the supports of matches that are gone, in order; facts go with their last one.
-    fn cascade(&mut self, lost: Vec<Lost>, issuer: Option<RuleTag>, sink: &mut dyn ActionSink) {
-        for Lost { rule, handle, token, support } in lost {
+    fn cascade(&mut self, issuer: Option<RuleTag>, sink: &mut dyn ActionSink) {
+        let mut lost = std::mem::take(&mut self.scratch.lost);
+        for Lost { rule, handle, token, support } in lost.drain(..) {
             let wanted = sink.wants_records();
             let id = wanted.then(|| self.match_id(rule, token));
             self.withdraw(handle, support, issuer, || id, sink);
         }
+        self.scratch.lost = lost;
     }
 
     /// Decides which matches are pending from now on, and forgets everything that ends with a flush.
     fn finish_flush(&mut self) {
-        let flushed = std::mem::take(&mut self.scratch.flushed);
-        for &at in &flushed {
+        let mut flushed = std::mem::take(&mut self.scratch.flushed);
+        flushed.sort();
+        for &at in &flushed.rules {
             self.bury_gone(at);
             if self.infos[at].is_query {
                 self.scratch.matches[at].touched.clear();
             } else {
                 self.queue_matches(at);
             }
-            self.scratch.matches[at].heirs.clear();
+            let heirs = &mut self.scratch.matches[at].heirs;
+            if !heirs.is_empty() {
+                heirs.clear();
+            }
         }
-        for &at in &flushed {
+        for &at in &flushed.rules {
             self.rules[at].net.end_flush(self.scope);
         }
+        flushed.clear();
+        self.scratch.flushed = flushed;
         for at in 0..self.ops.len() {
             let op = *self.ops.get(at);
             let kind = self.store.kind_mut(op.kind);
@@ -398,9 +450,9 @@ impl Engine {
     }
 
     fn bury_gone(&mut self, at: usize) {
-        let gone = std::mem::take(&mut self.scratch.matches[at].gone);
+        let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
         let RuleInfo { tag, branch, .. } = self.infos[at];
-        for (token, _) in gone {
+        for (token, _) in gone.drain(..) {
             let rule = &mut self.rules[at];
             let (net, store) = (&rule.net, &self.store);
             rule.terminal.bury(self.scope, token, || MatchId {
@@ -409,6 +461,7 @@ impl Engine {
                 members: net.members(store, token),
             });
         }
+        self.scratch.matches[at].gone = gone;
     }
 
     /// Queues the matches of one rule that this flush created or re-armed.
@@ -429,7 +482,8 @@ impl Engine {
             cascaded: self.scratch.rounds > 1,
         };
         let heirs = &self.scratch.matches[at].heirs;
-        let mut queued: Vec<(u64, u32)> = Vec::with_capacity(touched.len());
+        let mut queued = std::mem::take(&mut self.scratch.queued);
+        queued.reserve(touched.len());
         for &token in &touched {
             let touch = rule.net.touch(&flush, &mut self.buffers, token);
             let bereft = self.scratch.bereft.contains(&(at, token));
@@ -447,10 +501,12 @@ impl Engine {
             }
         }
         let net = &rule.net;
-        let members: &dyn Fn(u32) -> Vec<Member> = &|token| net.members(&self.store, token);
-        queued.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| members(a.1).cmp(&members(b.1))));
-        let queued = self.hold_back(at, queued);
-        self.enqueue(at, queued);
+        queued.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| net.compare(&self.store, a.1, b.1))
+        });
+        let mut queued = self.hold_back(at, queued);
+        self.enqueue(at, queued.drain(..));
+        self.scratch.queued = queued;
         touched.clear();
         self.scratch.matches[at].touched = touched;
     }

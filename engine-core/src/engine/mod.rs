@@ -267,9 +267,9 @@ impl Engine {
         for (level, node) in (0..).zip(&net.levels) {
             if matches!(node.node, Node::Join(_) | Node::Block(_)) {
                 let plan = net.plan(level);
-                let input = Input { net: place, level };
+                let input = Input { net: place, level, reads: plan.reads };
                 let alpha = &mut self.alphas[plan.kind as usize];
-                alpha.add_input(input, plan.reads);
+                alpha.add_input(input);
                 alpha.keeps_before |= matches!(node.node, Node::Block(_));
             }
         }
@@ -294,6 +294,11 @@ impl Engine {
     /// How many matches are pending, as of the last flush.
     pub fn pending_count(&self) -> u64 {
         self.rules.iter().map(|rule| u64::from(rule.terminal.pending_count())).sum()
+    }
+
+    /// Whether a match is pending, as of the last flush.
+    pub fn has_pending(&self) -> bool {
+        self.ranks.best().is_some()
     }
 
     /// The session's clock in milliseconds.

@@ -9,6 +9,8 @@ use crate::trail::{Column, Scope, trailed};
 pub(crate) struct Input {
     pub(crate) net: u32,
     pub(crate) level: u32,
+    /// Fields that it reads.
+    pub(crate) reads: FieldMask,
 }
 
 /// One fact in one right memory.
@@ -36,9 +38,13 @@ pub(crate) struct Alpha {
 trailed!(Alpha { first, memberships, free });
 
 impl Alpha {
-    pub(crate) fn add_input(&mut self, input: Input, reads: FieldMask) {
+    pub(crate) fn add_input(&mut self, input: Input) {
+        self.reads = self.reads.union(input.reads);
         self.inputs.push(input);
-        self.reads = self.reads.union(reads);
+    }
+
+    pub(crate) fn input_count(&self) -> u32 {
+        u32::try_from(self.inputs.len()).expect("few patterns")
     }
 
     /// Notes that a fact is in the memory of an input.

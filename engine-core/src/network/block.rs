@@ -140,11 +140,12 @@ impl Block {
         if entries.is_empty() {
             return;
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
             plan.inner_orders(rows, orders);
             plan.inner_codes(rows, codes)
         });
+        self.exact &= exact;
         let verifies = plan.verifies(self.exact);
         for (at, &entry) in entries.iter().enumerate() {
             let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
@@ -165,11 +166,12 @@ impl Block {
         if entries.is_empty() {
             return;
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
             plan.inner_orders(rows, orders);
             plan.inner_codes(rows, codes)
         });
+        self.exact &= exact;
         let Buffers { codes, orders, .. } = cx.buffers;
         for (at, &entry) in entries.iter().enumerate() {
             self.right.index.link(cx.scope, entry, codes.codes.as_slice()[at], orders[at]);
@@ -199,11 +201,12 @@ impl Block {
         if tokens.is_empty() {
             return;
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.left_rows(left, tokens, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
             plan.outer_codes(rows, codes)
         });
+        self.exact &= exact;
         for (at, &token) in tokens.iter().enumerate() {
             let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
             if self.hangs.get(token).witness == NONE {
@@ -222,11 +225,12 @@ impl Block {
         if tokens.is_empty() {
             return;
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.left_rows(left, tokens, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
             plan.outer_codes(rows, codes)
         });
+        self.exact &= exact;
         for (at, &token) in tokens.iter().enumerate() {
             let Buffers { codes, orders, .. } = &*cx.buffers;
             self.free.link(cx.scope, token, codes.codes.as_slice()[at], orders[at]);

@@ -200,11 +200,12 @@ impl Join {
         if tokens.is_empty() {
             return Vec::new();
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.left_rows(left, tokens, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
             plan.outer_codes(rows, codes)
         });
+        self.exact &= exact;
         let verifies = plan.verifies(self.exact);
         let mut again = Vec::new();
         for (at, &token) in tokens.iter().enumerate() {
@@ -236,12 +237,12 @@ impl Join {
         if delta.updated.is_empty() {
             return Vec::new();
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &=
-            cx.right_rows(&self.right, plan.kind, &delta.updated, |rows, codes, orders| {
-                plan.inner_orders(rows, orders);
-                plan.inner_codes(rows, codes)
-            });
+        let plan = &*self.plan;
+        let exact = cx.right_rows(&self.right, plan.kind, &delta.updated, |rows, codes, orders| {
+            plan.inner_orders(rows, orders);
+            plan.inner_codes(rows, codes)
+        });
+        self.exact &= exact;
         let verifies = plan.verifies(self.exact);
         let mut again = Vec::new();
         for (at, &entry) in delta.updated.iter().enumerate() {
@@ -337,11 +338,12 @@ impl Join {
         if entries.is_empty() {
             return;
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
             plan.inner_orders(rows, orders);
             plan.inner_codes(rows, codes)
         });
+        self.exact &= exact;
         let Buffers { codes, orders, pairs, .. } = cx.buffers;
         pairs.clear();
         for (at, &entry) in entries.iter().enumerate() {
@@ -369,11 +371,12 @@ impl Join {
         if tokens.is_empty() {
             return;
         }
-        let plan = Arc::clone(&self.plan);
-        self.exact &= cx.left_rows(left, tokens, |rows, codes, orders| {
+        let plan = &*self.plan;
+        let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
             plan.outer_codes(rows, codes)
         });
+        self.exact &= exact;
         self.left.index.reserve(tokens.len());
         let Buffers { codes, orders, pairs, .. } = cx.buffers;
         pairs.clear();

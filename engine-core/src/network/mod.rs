@@ -23,4 +23,4 @@ pub(crate) use compile::compile;
 pub(crate) use grounds::{Gathered, Grounds, Survey};
 pub(crate) use join::Buffers;
 pub(crate) use net::{Flush, Net, Node};
-pub(crate) use plan::{Source, alone};
+pub(crate) use plan::Source;

@@ -1,5 +1,6 @@
 //! The network of one rule: its levels from the root to the terminal.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use steadfast_wm::{Member, Seq};
@@ -83,6 +84,8 @@ trailed!(Level { node, tokens });
 pub(crate) struct Net {
     pub(crate) root: Tokens,
     pub(crate) levels: Vec<Level>,
+    /// Whether each level is a join, so that its place is its position.
+    pub(crate) only_joins: bool,
 }
 
 trailed!(Net { root, levels });
@@ -109,7 +112,8 @@ pub(crate) struct Touch {
 
 impl Net {
     pub(crate) fn new(levels: Vec<Level>) -> Self {
-        Self { root: Tokens::new(0), levels }
+        let only_joins = levels.iter().all(|level| matches!(level.node, Node::Join(_)));
+        Self { root: Tokens::new(0), levels, only_joins }
     }
 
     /// Puts the unit tuple in, from which everything hangs.
@@ -227,6 +231,37 @@ impl Net {
     pub(crate) fn members(&self, store: &Store, token: u32) -> Vec<Member> {
         members(store, &self.levels, self.positions(), self.terminal().row(token))
     }
+
+    /// Compares two complete matches by their members, without making a list of them.
+    pub(crate) fn compare(&self, store: &Store, a: u32, b: u32) -> Ordering {
+        let tokens = self.terminal();
+        for (&source, (&a, &b)) in
+            self.positions().iter().zip(tokens.row(a).iter().zip(tokens.row(b)))
+        {
+            let order = match source {
+                _ if a == b => Ordering::Equal,
+                Source::Facts(kind) => {
+                    let kind = store.kind(kind);
+                    kind.handle(a).cmp(&kind.handle(b))
+                }
+                Source::Groups(level) => {
+                    group_key(&self.levels, level, a).cmp(&group_key(&self.levels, level, b))
+                }
+            };
+            if order.is_ne() {
+                return order;
+            }
+        }
+        Ordering::Equal
+    }
+}
+
+fn group_key(levels: &[Level], level: usize, slot: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Node::Group(group) = &levels[level].node {
+        group.grouping.key_bytes(slot, &mut bytes);
+    }
+    bytes
 }
 
 /// The members that a row stands for.
@@ -238,13 +273,7 @@ pub(super) fn members(
 ) -> Vec<Member> {
     let members = row.iter().zip(sources).map(|(&slot, &source)| match source {
         Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
-        Source::Groups(level) => {
-            let mut bytes = Vec::new();
-            if let Node::Group(group) = &levels[level].node {
-                group.grouping.key_bytes(slot, &mut bytes);
-            }
-            Member::Key(bytes.into())
-        }
+        Source::Groups(level) => Member::Key(group_key(levels, level, slot).into()),
     });
     members.collect()
 }

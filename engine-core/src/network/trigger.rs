@@ -13,6 +13,15 @@ use crate::store::{Place, Store};
 impl Net {
     /// How a live match was touched in this flush.
     pub(crate) fn touch(&mut self, flush: &Flush<'_>, buffers: &mut Buffers, token: u32) -> Touch {
+        if self.only_joins {
+            let facts = self.levels.iter().zip(self.terminal().row(token));
+            let touched = facts.filter_map(|(level, &slot)| {
+                let Node::Join(join) = &level.node else { unreachable!("all are joins") };
+                flush.store.touched(flush.ops, join.plan.kind, slot, join.plan.reads)
+            });
+            let seq = touched.max();
+            return Touch { rearm: seq, any: seq };
+        }
         let mut touch = Walk { flush, buffers, root: &self.root }.up(&mut self.levels, None, token);
         touch.any = touch.any.max(touch.rearm);
         touch

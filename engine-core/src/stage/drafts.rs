@@ -149,11 +149,16 @@ impl Drafts {
     /// Empties the buffer and takes over the session's counters.
     pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
         self.list.clear();
-        self.arenas.iter_mut().flatten().for_each(|arena| arena.clear());
-        self.lengths.iter_mut().for_each(|length| *length = 0);
+        for (length, arena) in self.lengths.iter_mut().zip(&mut self.arenas) {
+            if let (1.., Some(arena)) = (std::mem::take(length), arena) {
+                arena.clear();
+            }
+        }
         self.latest.get_mut().clear();
         self.beliefs = 0;
-        self.keyed.clear();
+        if !self.keyed.is_empty() {
+            self.keyed.clear();
+        }
         self.base_handle = next_handle;
         self.next_handle = next_handle;
         self.random = random;

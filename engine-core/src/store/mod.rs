@@ -5,7 +5,6 @@ mod table;
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
@@ -310,8 +309,8 @@ impl Entry {
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pub(crate) kinds: Vec<Kind>,
-    /// For lookup only.
-    by_type: BTreeMap<(TypeId, Entry), u32>,
+    /// Sorted, for lookup only: there are few, and every change looks one up.
+    by_type: Vec<((TypeId, Entry), u32)>,
     /// Named entry points, from 1 on.
     entries: Vec<&'static str>,
     /// The journal's dictionary of types, by tag.
@@ -328,9 +327,10 @@ impl Store {
             self.entries.push(fact.entry);
         }
         let entry = self.entry(fact.entry);
-        if let Some(&kind) = self.by_type.get(&(fact.id, entry)) {
-            return (kind, false);
-        }
+        let at = match self.by_type.binary_search_by_key(&(fact.id, entry), |(of, _)| *of) {
+            Ok(at) => return (self.by_type[at].1, false),
+            Err(at) => at,
+        };
         let stored = fact.stored_name();
         let known = self.names.iter().position(|name| *name == stored);
         let place = known.unwrap_or(self.names.len());
@@ -340,7 +340,7 @@ impl Store {
         let tag = TypeTag::new(u32::try_from(place).expect("fewer than 2³² types"));
         let kind = u32::try_from(self.kinds.len()).expect("fewer than 2³² types");
         self.kinds.push(Kind::new(fact, entry, tag));
-        self.by_type.insert((fact.id, entry), kind);
+        self.by_type.insert(at, ((fact.id, entry), kind));
         (kind, known.is_none())
     }
 
@@ -364,7 +364,9 @@ impl Store {
     }
 
     pub(crate) fn kind_of<T: Fact>(&self, entry: Entry) -> Option<u32> {
-        self.by_type.get(&(TypeId::of::<T>(), entry)).copied()
+        let of = (TypeId::of::<T>(), entry);
+        let at = self.by_type.binary_search_by_key(&of, |(of, _)| *of).ok()?;
+        Some(self.by_type[at].1)
     }
 
     pub(crate) fn kind_with_tag(&self, tag: TypeTag) -> Option<u32> {
