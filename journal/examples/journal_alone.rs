@@ -2,6 +2,7 @@
 //!
 //! `cargo run --package steadfast-journal --example journal_alone -- DIR` books a transfer each time,
 //! after it has read back all earlier ones.
+#![expect(clippy::print_stdout, reason = "it shows what it does")]
 
 use std::error::Error;
 use std::path::PathBuf;

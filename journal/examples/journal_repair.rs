@@ -2,6 +2,8 @@
 //! damage when told so.
 //!
 //! `cargo run --package steadfast-journal --example journal_repair -- DIR [--after-power-loss] [--yes]`
+#![expect(clippy::print_stdout, reason = "what is found and done is the program's output")]
+#![expect(clippy::print_stderr, reason = "how to call it goes to the terminal")]
 
 use std::error::Error;
 use std::process::ExitCode;

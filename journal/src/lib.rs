@@ -8,8 +8,9 @@
 //! # What it is not
 //!
 //! It knows nothing of what records say, of rules, sessions or networks; it has no index, no
-//! compression and no encryption; it never repairs, and it never retries a failed sync. It is no queue
-//! between processes: one writes, others may look ([`Journal::inspect`]).
+//! compression and no encryption; it never repairs itself ([`Repair`] is asked to), and it never retries
+//! a failed sync. It is no queue between processes: one writes, others may read along ([`Tail::open`])
+//! or look ([`Journal::inspect`]).
 //!
 //! # Guarantees
 //!
@@ -83,6 +84,11 @@
 //! | `testing` | the simulated disk and the planted bugs, for tests of this crate and of those above |
 //!
 //! The bytes on disk and the rule of recovery are in `docs/format.md`.
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod append;
 mod background;

@@ -153,6 +153,12 @@ fn decode(bytes: &[u8; POSITION_BYTES]) -> Option<u64> {
     (&bytes[..4] == MAGIC && u32_at(bytes, 4) == crc).then(|| u64_at(bytes, 8))
 }
 
+/// The position that bytes of any length say, if they are those of a pin.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn decode_any(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().and_then(decode)
+}
+
 /// The pins of readers in other processes. A file that nobody locks belongs to nobody.
 fn in_directory(dir: &Dir) -> Result<Vec<Pinned>, IoError> {
     let pins = dir.file(PINS);

@@ -9,6 +9,7 @@
 mod choose;
 mod conformance;
 mod disk;
+mod fuzz;
 mod node;
 mod sim;
 mod state;
@@ -16,6 +17,7 @@ mod state;
 pub use choose::{Chooser, Exhaustive, Fixed, Seeded};
 pub use conformance::check_storage;
 pub use disk::{Fault, SimDisk};
+pub use fuzz::{FuzzTarget, fuzz};
 
 use crate::shared::Bugs;
 

@@ -7,6 +7,7 @@
 //! Absolute figures depend on the machine and on what else it does; only the ratios mean anything.
 
 mod curves;
+mod damage;
 mod journal_peers;
 mod machine;
 mod micro;
@@ -82,6 +83,11 @@ const BENCHES: &[Bench] = &[
         name: "journal",
         about: "the journal against logs and stores",
         run: journal_peers::run,
+    },
+    Bench {
+        name: "damage",
+        about: "what logs say when their bytes were changed",
+        run: damage::run,
     },
 ];
 

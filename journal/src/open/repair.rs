@@ -39,8 +39,7 @@ const COPY_BYTES: usize = 4096;
 /// let (journal, _) = Journal::open(dir.path(), Options::new())?;
 /// let mut batch = Batch::new();
 /// batch.push(1, 1, b"payload")?;
-/// journal.commit(&batch, Level::Batch)?;
-/// let kept = journal.positions().safe;
+/// let kept = journal.commit(&batch, Level::Batch)?;
 /// journal.commit(&batch, Level::Batch)?;
 /// journal.close()?;
 ///
@@ -55,7 +54,7 @@ const COPY_BYTES: usize = 4096;
 /// println!("{}", repair.loss());
 /// repair.carry_out()?;
 /// let (_journal, opened) = Journal::open(dir.path(), Options::new())?;
-/// assert_eq!(opened.safe_point.map(|safe| safe.position), Some(kept));
+/// assert_eq!(opened.safe_point.map(|safe| safe.lsn), Some(kept.lsn));
 /// # Ok(())
 /// # }
 /// ```

@@ -6,6 +6,8 @@ mod crash;
 mod damage;
 mod faults;
 mod format;
+mod full_disk;
+mod fuzz;
 mod golden;
 mod histories;
 mod hooked;

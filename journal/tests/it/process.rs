@@ -133,20 +133,25 @@ fn kill_repeatedly(level: &str, mode: &str, rounds: u64) {
     assert!(acknowledged > rounds, "the children got somewhere: {acknowledged}");
 }
 
+/// 60 rounds in all, 1,200 with `STEADFAST_SOAK=1`.
+fn rounds(few: u64) -> u64 {
+    if std::env::var_os("STEADFAST_SOAK").is_some() { few * 20 } else { few }
+}
+
 #[test]
 fn killed_at_level_process_with_a_map_loses_nothing() {
-    kill_repeatedly("process", "map", 20);
+    kill_repeatedly("process", "map", rounds(20));
 }
 
 #[test]
 fn killed_at_level_process_with_pwrite_loses_nothing() {
-    kill_repeatedly("process", "pwrite", 15);
+    kill_repeatedly("process", "pwrite", rounds(15));
 }
 
 #[test]
 fn killed_at_level_batch_loses_nothing() {
-    kill_repeatedly("batch", "map", 15);
-    kill_repeatedly("batch", "pwrite", 10);
+    kill_repeatedly("batch", "map", rounds(15));
+    kill_repeatedly("batch", "pwrite", rounds(10));
 }
 
 /// INV-31: by the kernel, so that a killed holder holds nothing.

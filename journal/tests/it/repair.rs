@@ -69,7 +69,7 @@ fn check(what: &str, kept: u64, damage: impl Fn(&SimDisk, &[PathBuf])) {
             |name: &String| disk.content(Path::new(DIR).join("quarantine").join(name)) == *damaged;
         let intact = disk.names(DIR).iter().any(|name| file.ends_with(name))
             && disk.content(file) == *damaged;
-        assert!(intact || names.iter().any(same), "{what}: {file:?} is in {names:?}");
+        assert!(intact || names.iter().any(same), "{what}: {} is in {names:?}", file.display());
     }
     let (journal, _) = Journal::open(DIR, options(&disk))
         .unwrap_or_else(|error| panic!("{what}: repaired, and yet {error:?}"));
@@ -103,7 +103,7 @@ fn every_kind_of_damage_goes_back_to_the_safe_point_before_it() {
     check("middle segment missing", 10, |disk, files| remove(disk, &files[1]));
     check("first segment missing", 0, |disk, files| remove(disk, &files[0]));
     check("all segments missing", 0, |disk, files| {
-        files.iter().for_each(|file| remove(disk, file))
+        files.iter().for_each(|file| remove(disk, file));
     });
     check("both headers of the first segment", 0, |disk, files| {
         disk.damage(&files[0], |b| b[..HEADER].fill(0xff));

@@ -1,0 +1,93 @@
+//! A disk that is really full: a file system of a few megabytes.
+//!
+//! Mounting one needs rights that tests seldom have; without them the test says so and is empty. What
+//! it checks, `faults.rs` checks on the simulated disk at every write.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use steadfast_journal::{AppendError, From, Journal, Level, Options, WriteMode};
+
+use crate::common::{batch, read_all};
+
+/// A mounted file system in memory; unmounted when dropped.
+struct Mounted {
+    dir: tempfile::TempDir,
+}
+
+impl Mounted {
+    fn new(bytes: u64) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let size = format!("size={bytes},mode=0700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(Self { dir })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.dir.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "nothing uses it any more");
+    }
+}
+
+fn fill_up(journal: &Journal, payload: &[u8]) -> u64 {
+    for appended in 0.. {
+        match journal.commit(&batch([payload]), Level::Process) {
+            Ok(_) => {}
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("disk is full"), "{text}");
+                return appended;
+            }
+        }
+    }
+    unreachable!("the disk is small")
+}
+
+fn run(mode: WriteMode, disk: &Mounted) {
+    let dir: &Path = &disk.path("journal");
+    let ballast = disk.path("ballast");
+    std::fs::write(&ballast, vec![1; 1 << 20]).expect("room");
+    let options = || Options::new().segment_bytes(256 << 10).write_mode(mode);
+    let journal = Journal::open(dir, options()).expect("room").0;
+    let payload = vec![7; 10_000];
+    let mut count = fill_up(&journal, &payload);
+    assert!(count > 20, "something fits: {count}");
+    // Again and again, without harm.
+    for _ in 0..3 {
+        count += fill_up(&journal, &payload);
+    }
+    let before = journal.positions().appended;
+    let full = journal.append(&batch([&payload[..]]), steadfast_journal::End::SafePoint);
+    assert!(matches!(full, Err(AppendError::Full { .. })), "{full:?}");
+    assert_eq!(journal.positions().appended, before);
+    assert_eq!(read_all(&journal).len() as u64, count);
+    // With room again it goes on without being opened again.
+    std::fs::remove_file(&ballast).expect("there");
+    let more = fill_up(&journal, &payload);
+    assert!(more > 20, "it goes on: {more}");
+    drop(journal);
+    let journal = Journal::open(dir, options()).expect("sound").0;
+    assert_eq!(read_all(&journal).len() as u64, count + more);
+    drop(journal.read(From::Start).expect("readable"));
+    drop(journal);
+    std::fs::remove_dir_all(dir).expect("there");
+}
+
+#[test]
+fn a_disk_that_is_really_full_refuses_whole_groups_and_goes_on_with_room() {
+    let Some(disk) = Mounted::new(4 << 20) else {
+        println!("skipped: mounting a file system needs rights that this user lacks");
+        return;
+    };
+    for mode in [WriteMode::Map, WriteMode::Pwrite] {
+        run(mode, &disk);
+    }
+}
