@@ -9,11 +9,13 @@ mod sink;
 pub use durable::{DurableBuilder, Recovery};
 pub use error::{Error, Result};
 pub use outbox::Delivery;
-pub use session::{Fired, Halter, Session};
+pub use session::{EntryPoint, Fired, Halter, Session};
 
 pub use steadfast_engine_core::aggregate;
 pub use steadfast_engine_core::ir;
-pub use steadfast_engine_core::ir::{Absent, Exists, Having, OnError, Query, Ruleset};
+pub use steadfast_engine_core::ir::{
+    Absent, Either, Exists, Forall, Having, OnError, Query, Ruleset,
+};
 pub use steadfast_engine_core::{
     Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact, Failure,
     FieldMask, FireError, Global, Group, Handle, Missed, Pending, ReadError, Ref, RestoreError,
@@ -33,8 +35,8 @@ pub use steadfast_engine_core::__macro;
 /// Everything that a program with rules and a session usually names.
 pub mod prelude {
     pub use crate::{
-        Absent, Delivery, Effect, Exists, Fact, Global, Group, Handle, Having, Ref, RuleError,
-        RuleResult, RulesPolicy, Session, Sync, Then, query, rule, ruleset,
+        Absent, Delivery, Effect, Either, Exists, Fact, Forall, Global, Group, Handle, Having, Ref,
+        RuleError, RuleResult, RulesPolicy, Session, Sync, Then, query, rule, ruleset,
     };
     pub use serde::{Deserialize, Serialize};
 }

@@ -53,8 +53,9 @@ pub mod __macro {
     pub use crate::error::{RuleError, RuleResult};
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
-        Absent, Comparison, Conditions, Exists, GroupPattern, Having, KeyJoin, Late, OnError, Part,
-        Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing,
+        Absent, Comparison, Conditions, Either, Exists, Forall, GroupPattern, Having, KeyJoin,
+        Late, Nested, OnError, Part, Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience,
+        Test, Timer, Timing,
     };
     pub use crate::key::{Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of};
     pub use crate::rows::Rows;

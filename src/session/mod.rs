@@ -1,6 +1,7 @@
 //! The session: rules, working memory and journal as one thing.
 
 mod effects;
+mod entry;
 mod facts;
 mod firing;
 mod reads;
@@ -14,6 +15,7 @@ use steadfast_engine_core::ir::Ruleset;
 use steadfast_engine_core::{ChangeError, Engine};
 use steadfast_wm::{CommitSeq, SafePoint, SessionId};
 
+pub use entry::EntryPoint;
 pub use firing::{Fired, Halter};
 
 use crate::durable::{DurableBuilder, Recovery, Writer};

@@ -10,7 +10,7 @@ use crate::outbox::Outbox;
 use crate::sink::Recorder;
 
 impl Session {
-    /// All facts of a type in the order of their handles; flushes first, so that derived facts are
+    /// All facts of a type in the order of their handles, of the default entry point; flushes first, so that derived facts are
     /// what the rules make of everything staged. Nothing fires.
     ///
     /// # Errors

@@ -237,7 +237,8 @@ pub fn query(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - The version is mandatory. Raise it when the rules mean something else in a way that their own
 ///   tokens do not show, such as a changed constant.
 /// - `queries:` and `facts:` can be left out. `facts:` names types that no rule reads, so that they
-///   can be inserted and a journal that holds them can be opened.
+///   can be inserted and a journal that holds them can be opened; `Order from "east"` for those that
+///   come through a named entry point.
 /// - Attributes and documentation can stand before the visibility.
 ///
 /// # Example

@@ -7,6 +7,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Ident, LitInt, LitStr, Path, Result, Token, Type, Visibility};
 
+use crate::rule::entry;
+
 /// What stands in `ruleset!(…)`.
 pub(crate) struct Ruleset {
     attributes: Vec<Attribute>,
@@ -15,7 +17,19 @@ pub(crate) struct Ruleset {
     version: LitInt,
     rules: Vec<Path>,
     queries: Vec<Path>,
-    facts: Vec<Type>,
+    facts: Vec<Facts>,
+}
+
+/// `Order`, or `Order from "east"`
+struct Facts {
+    ty: Type,
+    entry: Option<LitStr>,
+}
+
+impl Parse for Facts {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        Ok(Self { ty: input.parse()?, entry: entry(input)? })
+    }
 }
 
 impl Parse for Ruleset {
@@ -85,7 +99,13 @@ pub(crate) fn expand(ruleset: &Ruleset) -> TokenStream {
             .query(<#path as ::steadfast::__macro::Query>::definition())
         }
     });
-    let facts = facts.iter().map(|ty| quote_spanned!(ty.span()=> .fact::<#ty>()));
+    let facts = facts.iter().map(|Facts { ty, entry }| {
+        if let Some(entry) = entry {
+            quote_spanned!(ty.span()=> .fact_from::<#ty>(#entry))
+        } else {
+            quote_spanned!(ty.span()=> .fact::<#ty>())
+        }
+    });
     let documented = attributes.iter().any(|attribute| attribute.path().is_ident("doc"));
     let documentation = (!documented).then(|| {
         let line = format!("The ruleset `{}`, version {version}.", name.unraw());

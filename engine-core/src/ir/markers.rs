@@ -29,10 +29,28 @@ macro_rules! markers {
     };
 }
 markers! {
-    /// Parameter of a `#[not(…)]`: no such fact exists.
+    /// Parameter of a `#[not(…)]`: no such fact exists, or no such facts together.
     Absent;
     /// Parameter of an `#[exists(…)]`: at least one such fact exists; which one is not told.
     Exists;
+    /// Parameter of a `#[forall(…)]`: something holds for every such fact, also if there is none.
+    Forall;
+}
+
+/// Parameter of several `#[or(…)]`: one of the branches matched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Either(u16);
+
+impl Either {
+    /// The branch of this number, from 0 in the order in which they are written.
+    pub const fn of(branch: u16) -> Self {
+        Self(branch)
+    }
+
+    /// Which of the parameter's branches matched, from 0 in the order in which they are written.
+    pub const fn branch(self) -> u16 {
+        self.0
+    }
 }
 
 /// Parameter of a `#[having(…)]`: a condition on the group before it.

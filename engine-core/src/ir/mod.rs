@@ -30,7 +30,7 @@ use crate::store::FactType;
 use crate::then::{Row, RuleResult, Then};
 
 pub use builder::{GroupVar, RuleBuilder, Var};
-pub use markers::{Absent, Exists, Having};
+pub use markers::{Absent, Either, Exists, Forall, Having};
 pub use ruleset::{Ruleset, RulesetError};
 pub use timing::{Late, Schedule, Timer, Timing};
 

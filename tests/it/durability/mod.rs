@@ -10,6 +10,7 @@ mod facts;
 mod firing;
 mod killed;
 mod mixed;
+mod patterns;
 mod restart;
 mod timers;
 mod torn;

@@ -7,6 +7,7 @@ mod firing;
 mod founded;
 mod groups;
 mod order;
+mod patterns;
 mod refraction;
 mod session;
 mod truth;

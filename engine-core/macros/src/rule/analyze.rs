@@ -5,37 +5,89 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, Result};
 
 use super::classify::Class;
-use super::group::group;
-use super::model::{Analysis, Argument, Condition, FactPattern, Part, Variable, is_indexed};
+use super::group::{element_pattern, group};
+use super::items::{Element, Item};
+use super::model::{
+    Analysis, Argument, Condition, Declared, FactPattern, Part, Variable, is_indexed,
+};
+use super::nested::{attach, check_name, declared, forall, nested};
 use super::param::{Kind, Param};
-use super::scope::Scope;
+use super::scope::{Scope, inside};
 use super::usage::Usage;
 use crate::errors::Errors;
 
-/// Analyzes the parameters of a rule or query, and the expression of its salience.
+/// Analyzes the parameters of a rule or query, and the expression of its salience: one analysis for
+/// each branch, of which a rule without an `or` has one.
 pub(crate) fn analyze(
-    params: Vec<Param>,
-    salience: Option<&Expr>,
+    params: &[Param],
+    (salience, branches_max): (Option<&Expr>, usize),
     what: &str,
     span: Span,
-) -> Result<Analysis> {
-    let mut used_names = used_names(&params);
+) -> Result<Vec<Analysis>> {
+    let mut used_names = used_names(params);
     used_names.extend(salience.into_iter().flat_map(|expr| Usage::of(expr).names.into_keys()));
     let mut errors = Errors::default();
-    check_contexts(&params, &mut errors);
+    check_contexts(params, &mut errors);
     let is_pattern = |param: &Param| !matches!(param.kind, Kind::Having | Kind::Then);
     let has_pattern = params.iter().any(is_pattern);
-    let mut walk = Walk { scope: Scope::of(&params), parts: Vec::new(), arguments: Vec::new() };
+    let scope = Scope::of(params);
+    let (parts, arguments, declared) = (Vec::new(), Vec::new(), Vec::new());
+    let mut walks = vec![Walk { scope, parts, arguments, declared }];
     for param in params {
-        errors.take(walk.param(param));
+        walks = through(walks, param, branches_max, &mut errors);
     }
     if !has_pattern {
         let message = format!("{what} needs a pattern, so that something triggers it: `&Fact`, …");
         errors.push(Error::new(span, message));
     }
-    let Walk { scope, parts, arguments } = walk;
-    let salience = salience.and_then(|expr| errors.take(scope.value(expr)));
-    errors.finish(Analysis { parts, arguments, salience, used_names })
+    let mut analyses = Vec::new();
+    for Walk { scope, parts, arguments, declared } in walks {
+        let salience = salience.map(|expr| scope.value(expr)).transpose();
+        let failed = salience.is_err();
+        let salience = errors.take(salience).flatten();
+        let used_names = used_names.clone();
+        analyses.push(Analysis { parts, declared, arguments, salience, used_names });
+        if failed {
+            break;
+        }
+    }
+    errors.finish(analyses)
+}
+
+/// Takes each walk through a parameter; an `or` makes a walk of each of its branches.
+fn through(walks: Vec<Walk>, param: &Param, max: usize, errors: &mut Errors) -> Vec<Walk> {
+    let or = &param.attributes.or;
+    if let [(_, only)] = or.as_slice() {
+        let message = "one branch is no choice: write `#[when(…)]`, or a second `#[or(…)]`";
+        errors.push(Error::new(*only, message));
+    }
+    let branches = or.len().max(1);
+    if let (true, Some((_, first))) = (walks.len() * branches > max, or.first()) {
+        let message = format!(
+            "the rule has {} branches with these: each is matched on its own. Split the rule, or \
+             allow it as `#[rule(allow_dnf = {})]`",
+            walks.len() * branches,
+            walks.len() * branches,
+        );
+        errors.push(Error::new(*first, message));
+        return walks;
+    }
+    let mut longer = Vec::new();
+    for walk in walks {
+        for branch in 0..branches {
+            let mut walk = walk.clone();
+            let taken = walk.param(param.clone(), branch);
+            let failed = taken.is_err();
+            errors.take(taken);
+            longer.push(walk);
+            if failed {
+                // One mistake is one error, however many branches have it.
+                longer.truncate(1);
+                return longer;
+            }
+        }
+    }
+    longer
 }
 
 fn check_contexts(params: &[Param], errors: &mut Errors) {
@@ -55,41 +107,49 @@ fn used_names(params: &[Param]) -> Vec<String> {
         let functions = attributes.aggregate.iter().flat_map(|(functions, _)| functions);
         let inputs = functions.flat_map(|function| &function.inputs);
         let of_elements = attributes.each.iter().flat_map(|element| &element.conditions);
-        let all = attributes.conditions.iter().chain(by).chain(inputs).chain(of_elements);
+        let lists = attributes.items.iter().chain(attributes.or.iter().map(|(items, _)| items));
+        let of_items = lists.flatten().flat_map(Item::conditions);
+        let own = attributes.conditions.iter();
+        let all = own.chain(by).chain(inputs).chain(of_elements).chain(of_items);
         all.for_each(|expr| names.extend(Usage::of(expr).names.into_keys()));
     }
     names
 }
 
+#[derive(Clone)]
 struct Walk {
     scope: Scope,
     parts: Vec<Part>,
     arguments: Vec<Argument>,
+    declared: Vec<Declared>,
 }
 
 impl Walk {
-    fn param(&mut self, param: Param) -> Result<()> {
+    /// Goes on through a parameter, in one of its branches if it has several.
+    fn param(&mut self, param: Param, branch: usize) -> Result<()> {
         match param.kind {
-            Kind::Fact { ref ty, with_handle } => {
-                let variable = self.variable(&param, ty.clone());
-                let pattern = self.pattern(&variable, param);
-                self.scope.show(variable.clone());
-                let argument =
-                    if with_handle { Argument::Handle(variable) } else { Argument::Fact(variable) };
-                self.arguments.push(argument);
-                self.parts.push(Part::Each(pattern?));
-            }
+            Kind::Fact { .. } => self.fact(param, branch)?,
             Kind::Absent { ref ty } => {
                 self.arguments.push(Argument::Absent(ty.clone()));
-                let variable = self.variable(&param, ty.clone());
-                let pattern = self.pattern(&variable, param)?;
-                self.parts.push(Part::Not(pattern));
+                self.absence(param.clone(), ty, false)?;
             }
             Kind::Exists { ref ty } => {
                 self.arguments.push(Argument::Exists(ty.clone()));
-                let variable = self.variable(&param, ty.clone());
-                let pattern = self.pattern(&variable, param)?;
-                self.parts.push(Part::Exists(pattern));
+                self.absence(param.clone(), ty, true)?;
+            }
+            Kind::Forall { ref ty } => {
+                self.arguments.push(Argument::Forall(ty.clone()));
+                self.forall(param.clone(), ty)?;
+            }
+            Kind::Either => {
+                let branch_number = u16::try_from(branch).unwrap_or(u16::MAX);
+                self.arguments.push(Argument::Either(branch_number));
+                let cross = param.attributes.cross.is_some();
+                let Some((items, _)) = param.attributes.or.into_iter().nth(branch) else {
+                    let message = "expected an `#[or(…)]` for each branch";
+                    return Err(Error::new(param.name.span(), message));
+                };
+                self.branch(items, cross)?;
             }
             Kind::Group(ty) => {
                 let position = self.scope.next_position();
@@ -107,6 +167,105 @@ impl Walk {
             }
             Kind::Then => self.arguments.push(Argument::Then),
         }
+        Ok(())
+    }
+
+    /// A positive pattern, with what its branch of an `or` adds.
+    fn fact(&mut self, mut param: Param, branch: usize) -> Result<()> {
+        let Kind::Fact { ty, with_handle } = param.kind.clone() else { return Ok(()) };
+        let variable = self.variable(&param, ty);
+        let cross = param.attributes.cross.is_some();
+        let mut items = std::mem::take(&mut param.attributes.or).into_iter().nth(branch);
+        let items = items.as_mut().map(|(items, _)| std::mem::take(items)).unwrap_or_default();
+        let (own, others): (Vec<Item>, Vec<Item>) = {
+            let mut leads = true;
+            items.into_iter().partition(|item| {
+                leads &= matches!(item, Item::Condition(_));
+                leads
+            })
+        };
+        let own = own.iter().flat_map(Item::conditions).cloned();
+        param.attributes.conditions.extend(own);
+        let pattern = self.pattern(&variable, param);
+        self.scope.show(variable.clone());
+        let argument =
+            if with_handle { Argument::Handle(variable) } else { Argument::Fact(variable) };
+        self.arguments.push(argument);
+        self.parts.push(Part::Each(pattern?));
+        self.branch(others, cross)
+    }
+
+    /// The patterns of one branch of an `or`. Their facts are members of the match; their variables
+    /// are the branch's own.
+    fn branch(&mut self, items: Vec<Item>, cross: bool) -> Result<()> {
+        let mut names = Vec::new();
+        for item in attach(items)? {
+            match item {
+                Item::Each(element) => {
+                    check_name(&self.scope, &element.name)?;
+                    names.push(element.name.clone());
+                    let may_be_unindexed = cross || !self.joins_many();
+                    let pattern = element_pattern(&mut self.scope, element, may_be_unindexed)?;
+                    self.parts.push(Part::Each(pattern));
+                }
+                Item::Nested { exists, items } => {
+                    self.parts.push(nested(&self.scope, exists, items, cross)?);
+                }
+                Item::Condition(condition) => {
+                    return Err(Error::new(condition.span(), "expected a pattern"));
+                }
+            }
+        }
+        for name in names {
+            self.scope.hide(&name.to_string(), inside("or", &name));
+        }
+        Ok(())
+    }
+
+    /// A `not` or `exists` over one fact, or over named patterns.
+    fn absence(&mut self, mut param: Param, ty: &syn::Type, exists: bool) -> Result<()> {
+        let word = if exists { "Exists" } else { "Absent" };
+        let Some(items) = param.attributes.items.take() else {
+            if let syn::Type::Tuple(_) = ty {
+                let message = format!(
+                    "several patterns have their names in the attribute: \
+                     `#[{}(a: A, …; b: B, …)] _: {word}<(A, B)>`",
+                    word_of(exists),
+                );
+                return Err(Error::new(ty.span(), message));
+            }
+            let variable = self.variable(&param, ty.clone());
+            let pattern = self.pattern(&variable, param)?;
+            let part = if exists { Part::Exists(pattern) } else { Part::Not(pattern) };
+            self.parts.push(part);
+            return Ok(());
+        };
+        refuse_on_items(&param)?;
+        let named: Vec<syn::Type> =
+            items.iter().flat_map(Item::elements).map(|element| element.ty.clone()).collect();
+        self.declared.extend(declared(ty, &named, word)?);
+        let part = nested(&self.scope, exists, items, param.attributes.cross.is_some())?;
+        self.parts.push(part);
+        Ok(())
+    }
+
+    fn forall(&mut self, param: Param, ty: &syn::Type) -> Result<()> {
+        let Some(items) = param.attributes.items else {
+            let message =
+                "expected `#[forall(p: Fact, …; …)]`: which facts, and what holds for each";
+            return Err(Error::new(param.name.span(), message));
+        };
+        let own = match ty {
+            syn::Type::Tuple(tuple) => tuple.elems.first().unwrap_or(ty),
+            one => one,
+        };
+        let (name, entry) = (param.name, param.attributes.from);
+        let own = Element { name, ty: own.clone(), entry, conditions: Vec::new() };
+        let cross = param.attributes.cross.is_some();
+        let (part, named) = forall(&self.scope, own, items, cross)?;
+        let named: Vec<syn::Type> = named.into_iter().map(|element| element.ty).collect();
+        self.declared.extend(declared(ty, &named, "Forall")?);
+        self.parts.push(part);
         Ok(())
     }
 
@@ -129,9 +288,10 @@ impl Walk {
             return Err(Error::new(span, message));
         }
         let unindexed = unindexed.filter(|_| param.attributes.cross.is_none());
-        let (variable, watch) = (variable.clone(), param.attributes.watch);
+        let (variable, entry) = (variable.clone(), param.attributes.from);
+        let watch = param.attributes.watch;
         let distinct = param.attributes.distinct.is_some();
-        Ok(FactPattern { variable, conditions, watch, distinct, unindexed })
+        Ok(FactPattern { variable, entry, conditions, watch, distinct, unindexed })
     }
 
     /// Whether more than one tuple may stand before the next pattern.
@@ -139,7 +299,7 @@ impl Walk {
         self.parts.iter().any(|part| match part {
             Part::Each(_) => true,
             Part::Group(group) => !group.by.is_empty(),
-            Part::Not(_) | Part::Exists(_) => false,
+            Part::Not(_) | Part::Exists(_) | Part::Nested(_) => false,
         })
     }
 
@@ -182,5 +342,28 @@ impl Walk {
             }
         }
         Ok(())
+    }
+}
+
+fn word_of(exists: bool) -> &'static str {
+    if exists { "exists" } else { "not" }
+}
+
+/// What says something of the parameter's own fact, where the attribute names several.
+fn refuse_on_items(param: &Param) -> Result<()> {
+    if let Some(entry) = &param.attributes.from {
+        let message = "named patterns each say it themselves: `a: Fact from \"east\", …`";
+        return Err(Error::new(entry.span(), message));
+    }
+    if let Some(condition) = param.attributes.conditions.first() {
+        let message = "with named patterns conditions stand behind them: `a: Fact, …`";
+        return Err(Error::new(condition.span(), message));
+    }
+    match param.attributes.distinct {
+        Some(span) => {
+            let message = "`#[distinct]` is for one fact: compare the named ones, `a.id != b.id`";
+            Err(Error::new(span, message))
+        }
+        None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token, UnOp};
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, UnOp};
 
 use super::timing::{Late, Timer, Timing};
 
@@ -16,8 +16,23 @@ pub(crate) struct RuleArgs {
     pub(crate) logical: Option<Span>,
     /// Whether a failing consequence counts as fired.
     pub(crate) skip_on_error: bool,
+    /// How many branches it may have, if more than the default.
+    pub(crate) allow_dnf: Option<usize>,
     /// When its matches fall due, and what becomes of late ones.
     pub(crate) timing: Timing,
+}
+
+/// Branches that need no permission.
+const BRANCHES_MAX: usize = 16;
+
+/// Branches that the engine takes.
+const BRANCHES_LIMIT: usize = 256;
+
+impl RuleArgs {
+    /// How many branches the rule may have.
+    pub(crate) fn branches_max(&self) -> usize {
+        self.allow_dnf.unwrap_or(BRANCHES_MAX)
+    }
 }
 
 /// A salience as written.
@@ -67,6 +82,7 @@ impl Parse for RuleArgs {
                 "logical" => args.logical = Some(name.span()),
                 "timer" => args.timing.timer = Some(Timer::parse(input)?),
                 "late" => args.timing.late = Some(Late::parse(input)?),
+                "allow_dnf" => args.allow_dnf = Some(allow_dnf(input)?),
                 "on_error" => args.skip_on_error = on_error(input)?,
                 reserved if RESERVED.contains(&reserved) => {
                     let message = format!("`{word}` is not supported yet: {EXPECTED}");
@@ -106,6 +122,15 @@ fn salience(input: ParseStream<'_>) -> Result<Salience> {
             "a salience is an i32: expected -2147483648 up to 2147483647",
         )),
     }
+}
+
+fn allow_dnf(input: ParseStream<'_>) -> Result<usize> {
+    input.parse::<Token![=]>()?;
+    let literal: LitInt = input.parse()?;
+    let allowed = literal.base10_parse::<usize>().ok();
+    allowed.filter(|allowed| (1..=BRANCHES_LIMIT).contains(allowed)).ok_or_else(|| {
+        Error::new(literal.span(), format!("expected a number of branches up to {BRANCHES_LIMIT}"))
+    })
 }
 
 fn on_error(input: ParseStream<'_>) -> Result<bool> {

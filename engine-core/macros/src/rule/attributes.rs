@@ -1,20 +1,24 @@
 //! Attributes of a rule's parameters.
 
 use proc_macro2::Span;
-use syn::parse::{Parse, ParseStream};
+use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, Ident, Meta, Result, Token, Type};
+use syn::{Attribute, Error, Expr, Ident, LitStr, Meta, Result, Token};
 
 use super::function::Function;
+use super::items::{Element, Item, Items, check_entry};
 use super::param::Kind;
 use super::watch::Watch;
 
 /// The attributes that this crate gives a meaning to; they are taken off the function.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "when",
     "not",
     "exists",
+    "forall",
+    "or",
+    "from",
     "having",
     "watch",
     "group_by",
@@ -30,10 +34,16 @@ pub(crate) fn is_ours(attribute: &Attribute) -> bool {
 }
 
 /// What the attributes of one parameter say.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Attributes {
     /// Conditions: of `when`, `not`, `exists` or `having`, whichever the parameter takes.
     pub(crate) conditions: Vec<Expr>,
+    /// The items of a `not` or `exists` over named patterns, or of a `forall`.
+    pub(crate) items: Option<Vec<Item>>,
+    /// The branches of an `or`, and where each is written.
+    pub(crate) or: Vec<(Vec<Item>, Span)>,
+    /// The entry point that the facts come through.
+    pub(crate) from: Option<LitStr>,
     /// Which fields re-arm.
     pub(crate) watch: Option<Watch>,
     /// The parts of the group's key.
@@ -46,13 +56,6 @@ pub(crate) struct Attributes {
     pub(crate) cross: Option<Span>,
     /// Whether the fact is another one than every earlier one of its type.
     pub(crate) distinct: Option<Span>,
-}
-
-/// `f: Flight, f.cancelled`
-pub(crate) struct Element {
-    pub(crate) name: Ident,
-    pub(crate) ty: Type,
-    pub(crate) conditions: Vec<Expr>,
 }
 
 impl Attributes {
@@ -74,7 +77,25 @@ impl Attributes {
     fn add(&mut self, name: &str, attribute: &Attribute) -> Result<()> {
         match name {
             "not" | "exists" if matches!(attribute.meta, Meta::Path(_)) => {}
-            "when" | "not" | "exists" | "having" => self.conditions.push(condition(attribute)?),
+            "when" | "having" => self.conditions.push(condition(attribute)?),
+            "not" | "exists" => self.absence(attribute)?,
+            "forall" => {
+                let Items(items) = attribute.parse_args()?;
+                once(&mut self.items, attribute, items)?;
+            }
+            "or" => {
+                let Items(items) = attribute.parse_args()?;
+                if items.is_empty() {
+                    let message = "expected a branch: conditions, patterns `a: Fact, …`, or both";
+                    return Err(Error::new(attribute.path().span(), message));
+                }
+                self.or.push((items, attribute.path().span()));
+            }
+            "from" => {
+                let entry: LitStr = attribute.parse_args()?;
+                check_entry(&entry)?;
+                once(&mut self.from, attribute, entry)?;
+            }
             "watch" => once(&mut self.watch, attribute, attribute.parse_args()?)?,
             "cross" => {
                 attribute.meta.require_path_only()?;
@@ -105,6 +126,29 @@ impl Attributes {
     }
 }
 
+impl Attributes {
+    /// A `not` or `exists`: one condition on the parameter's own variable, or named patterns.
+    fn absence(&mut self, attribute: &Attribute) -> Result<()> {
+        let Items(items) = attribute.parse_args()?;
+        let mut items = items.into_iter();
+        match (items.next(), items.next()) {
+            (Some(Item::Condition(condition)), None) => self.conditions.push(condition),
+            (Some(Item::Condition(_)), Some(second)) => {
+                let span = second.elements().first().map(|element| element.name.span());
+                let message = "patterns come first, each with its name: `a: Fact, …; b: Other, …`";
+                let span = span.unwrap_or_else(|| attribute.path().span());
+                return Err(Error::new(span, message));
+            }
+            (None, _) => return Err(Error::new(attribute.path().span(), "expected a condition")),
+            (Some(first), second) => {
+                let all = std::iter::once(first).chain(second).chain(items).collect();
+                once(&mut self.items, attribute, all)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn once<T>(slot: &mut Option<T>, attribute: &Attribute, value: T) -> Result<()> {
     if slot.is_some() {
         let name = attribute.path().get_ident().map(Ident::to_string).unwrap_or_default();
@@ -127,10 +171,16 @@ fn condition(attribute: &Attribute) -> Result<Expr> {
 
 fn fits(name: &str, kind: &Kind) -> bool {
     match kind {
-        Kind::Fact { .. } => matches!(name, "when" | "watch" | "cross" | "distinct"),
-        Kind::Absent { .. } => matches!(name, "not" | "distinct"),
-        Kind::Exists { .. } => matches!(name, "exists" | "distinct"),
-        Kind::Group(_) => matches!(name, "when" | "group_by" | "aggregate" | "each" | "cross"),
+        Kind::Fact { .. } => {
+            matches!(name, "when" | "or" | "from" | "watch" | "cross" | "distinct")
+        }
+        Kind::Absent { .. } => matches!(name, "not" | "from" | "distinct" | "cross"),
+        Kind::Exists { .. } => matches!(name, "exists" | "from" | "distinct" | "cross"),
+        Kind::Forall { .. } => matches!(name, "forall" | "from" | "cross"),
+        Kind::Either => matches!(name, "or" | "cross"),
+        Kind::Group(_) => {
+            matches!(name, "when" | "from" | "group_by" | "aggregate" | "each" | "cross")
+        }
         Kind::Having => name == "having",
         Kind::Then => false,
     }
@@ -138,29 +188,21 @@ fn fits(name: &str, kind: &Kind) -> bool {
 
 fn hint(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Fact { .. } => "it takes `#[when(…)]`, `#[watch(…)]`, `#[distinct]` and `#[cross]`",
-        Kind::Absent { .. } => "it takes `#[not(…)]` and `#[distinct]`",
-        Kind::Exists { .. } => "it takes `#[exists(…)]` and `#[distinct]`",
+        Kind::Fact { .. } => {
+            "it takes `#[when(…)]`, `#[or(…)]`, `#[from(…)]`, `#[watch(…)]`, `#[distinct]` and \
+             `#[cross]`"
+        }
+        Kind::Absent { .. } => "it takes `#[not(…)]`, `#[from(…)]`, `#[distinct]` and `#[cross]`",
+        Kind::Exists { .. } => {
+            "it takes `#[exists(…)]`, `#[from(…)]`, `#[distinct]` and `#[cross]`"
+        }
+        Kind::Forall { .. } => "it takes `#[forall(…)]`, `#[from(…)]` and `#[cross]`",
+        Kind::Either => "it takes one `#[or(…)]` for each branch, and `#[cross]`",
         Kind::Group(_) => {
-            "it takes `#[group_by(…)]`, `#[aggregate(…)]`, `#[each(…)]` and `#[when(…)]`"
+            "it takes `#[group_by(…)]`, `#[aggregate(…)]`, `#[each(…)]`, `#[from(…)]` and \
+             `#[when(…)]`"
         }
         Kind::Having => "it takes `#[having(…)]`",
         Kind::Then => "it takes no attributes",
-    }
-}
-
-impl Parse for Element {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let name: Ident = input.parse()?;
-        input.parse::<Token![:]>()?;
-        let ty: Type = input.parse()?;
-        let mut conditions = Vec::new();
-        while !input.is_empty() {
-            input.parse::<Token![,]>()?;
-            if !input.is_empty() {
-                conditions.push(input.parse()?);
-            }
-        }
-        Ok(Self { name, ty, conditions })
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Conjunct {
 }
 
 /// What a conjunct is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Class {
     /// It is about the inner fact alone.
     Alpha,

@@ -6,11 +6,11 @@ use syn::ItemFn;
 
 use super::args::{RuleArgs, Salience};
 use super::emit::written;
-use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Part};
+use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Nested, Part};
 use crate::tokens::Digester;
 
 /// Digest of the left-hand side: patterns, conditions and salience, in their order.
-pub(crate) fn conditions(analysis: &Analysis, args: &RuleArgs) -> [u8; 16] {
+pub(crate) fn conditions(branches: &[Analysis], args: &RuleArgs) -> [u8; 16] {
     let mut digester = Digester::new("steadfast conditions 1");
     match &args.salience {
         Salience::Fixed(salience) => digester.word(&salience.to_string()),
@@ -20,16 +20,29 @@ pub(crate) fn conditions(analysis: &Analysis, args: &RuleArgs) -> [u8; 16] {
         }
     }
     args.timing.words().iter().for_each(|word| digester.word(word));
-    digester.count(analysis.parts.len());
-    for part in &analysis.parts {
-        match part {
-            Part::Each(pattern) => fact(&mut digester, "each", pattern),
-            Part::Not(pattern) => fact(&mut digester, "not", pattern),
-            Part::Exists(pattern) => fact(&mut digester, "exists", pattern),
-            Part::Group(pattern) => group(&mut digester, pattern),
+    for (number, branch) in branches.iter().enumerate() {
+        if number > 0 {
+            digester.word("or");
         }
+        list_of_parts(&mut digester, &branch.parts);
     }
     digester.finish()
+}
+
+fn list_of_parts(digester: &mut Digester, parts: &[Part]) {
+    digester.count(parts.len());
+    for part in parts {
+        match part {
+            Part::Each(pattern) => fact(digester, "each", pattern),
+            Part::Not(pattern) => fact(digester, "not", pattern),
+            Part::Exists(pattern) => fact(digester, "exists", pattern),
+            Part::Group(pattern) => group(digester, pattern),
+            Part::Nested(Nested { exists, parts }) => {
+                digester.word(if *exists { "exists of" } else { "not of" });
+                list_of_parts(digester, parts);
+            }
+        }
+    }
 }
 
 /// Digest of the right-hand side: parameters, result and body.
@@ -56,6 +69,8 @@ fn form(argument: &Argument) -> &'static str {
         Argument::Handle(_) => "handle",
         Argument::Absent(_) => "absent",
         Argument::Exists(_) => "exists",
+        Argument::Forall(_) => "forall",
+        Argument::Either(_) => "either",
         Argument::Group { by_value: true, .. } => "group",
         Argument::Group { by_value: false, .. } => "group reference",
         Argument::Having => "having",
@@ -67,6 +82,10 @@ fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
     digester.word(word);
     digester.word(&pattern.variable.name.to_string());
     digester.tokens(pattern.variable.ty.to_token_stream());
+    if let Some(entry) = &pattern.entry {
+        digester.word("from");
+        digester.word(&entry.value());
+    }
     all(digester, &pattern.conditions);
     if pattern.distinct {
         digester.word("distinct");

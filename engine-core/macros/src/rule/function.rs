@@ -7,6 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprCall, Lit, Path, Result};
 
 /// `sum(l.quantity)`
+#[derive(Clone)]
 pub(crate) struct Function {
     /// Which.
     pub(crate) kind: FunctionKind,
@@ -19,6 +20,7 @@ pub(crate) struct Function {
 }
 
 /// Which function.
+#[derive(Clone)]
 pub(crate) enum FunctionKind {
     Count,
     /// One of [`PLAIN`], by the name of its type.

@@ -2,10 +2,11 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, Ident, Result, Type};
+use syn::{Error, Expr, Ident, LitStr, Result, Type};
 
-use super::attributes::{Attributes, Element};
+use super::attributes::Attributes;
 use super::function::Function;
+use super::items::Element;
 use super::model::{Aggregate, FactPattern, GroupPattern, Variable, is_indexed};
 use super::param::GroupType;
 use super::scope::Scope;
@@ -29,8 +30,12 @@ pub(crate) fn group(
     let by = attributes.group_by.unwrap_or_default();
     check_key(&by, &ty)?;
     let elements = if attributes.each.is_empty() {
-        single_element(scope, &ty, &by, &functions, attributes.conditions)?
+        single_element(scope, &ty, &by, &functions, (attributes.conditions, attributes.from))?
     } else {
+        if let Some(entry) = &attributes.from {
+            let message = "with `#[each(…)]` each says it itself: `f: Flight from \"east\", …`";
+            return Err(Error::new(entry.span(), message));
+        }
         named_elements(scope, &ty, attributes.each, &attributes.conditions)?
     };
     let mut inner = scope.clone();
@@ -106,7 +111,7 @@ fn single_element(
     ty: &GroupType,
     by: &[Expr],
     functions: &[Function],
-    conditions: Vec<Expr>,
+    (conditions, entry): (Vec<Expr>, Option<LitStr>),
 ) -> Result<Vec<Element>> {
     let [element] = ty.elements.as_slice() else {
         let message = format!(
@@ -131,7 +136,7 @@ fn single_element(
             return Err(Error::new(first.span(), message));
         }
     };
-    Ok(vec![Element { name, ty: element.clone(), conditions }])
+    Ok(vec![Element { name, ty: element.clone(), entry, conditions }])
 }
 
 /// The one name that is neither a parameter nor bound in an expression. A name of which a field is
@@ -185,12 +190,13 @@ fn named_elements(
     Ok(each)
 }
 
-fn element_pattern(
+/// A pattern that an attribute names, made visible to what stands behind it.
+pub(crate) fn element_pattern(
     scope: &mut Scope,
     element: Element,
     may_be_unindexed: bool,
 ) -> Result<FactPattern> {
-    let Element { name, ty, conditions } = element;
+    let Element { name, ty, entry, conditions } = element;
     let variable = Variable { name, ty, is_group: false, position: scope.next_position() };
     scope.show(variable.clone());
     let mut classified = Vec::new();
@@ -200,5 +206,5 @@ fn element_pattern(
     let unindexed = !may_be_unindexed && !is_indexed(&classified);
     let unindexed = unindexed.then(|| variable.name.span());
     let (watch, distinct) = (None, false);
-    Ok(FactPattern { variable, conditions: classified, watch, distinct, unindexed })
+    Ok(FactPattern { variable, entry, conditions: classified, watch, distinct, unindexed })
 }

@@ -57,12 +57,14 @@ fn implementation(
         Salience::Fixed(_) => None,
         Salience::Of(expr) => Some(expr),
     };
-    let analysis = analyze(params, salience, word, function.sig.ident.span())?;
+    let salience = (salience, args.branches_max());
+    let branches = analyze(&params, salience, word, function.sig.ident.span())?;
     let implementation = match sort {
-        Sort::Rule => rule(args, function, &analysis)?,
-        Sort::Query => query(args, function, &analysis)?,
+        Sort::Rule => rule(args, function, &branches)?,
+        Sort::Query => query(args, function, &branches)?,
     };
-    Ok((implementation, analysis.used_names))
+    let used_names = branches.into_iter().flat_map(|branch| branch.used_names).collect();
+    Ok((implementation, used_names))
 }
 
 fn check_signature(signature: &Signature, word: &str) -> Result<()> {
@@ -87,24 +89,41 @@ fn check_signature(signature: &Signature, word: &str) -> Result<()> {
     Ok(())
 }
 
-fn rule(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
-    let (row, then) = (emit::local("row", site()), emit::local("then", site()));
-    let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
-    let body = emit::consequence(&function.sig, &call, args.logical.is_some(), &then)?;
-    let consequence = quote_spanned! {site()=>
-        |#row: &::steadfast::__macro::Row<'_>, #then: &mut ::steadfast::__macro::Then<'_>|
-        -> ::steadfast::__macro::RuleResult { #body }
-    };
-    let definition = definition(args, function, analysis, &consequence);
-    Ok(implement("Rule", function, &definition))
+fn rule(args: &RuleArgs, function: &ItemFn, branches: &[Analysis]) -> Result<TokenStream> {
+    let consequences = branches.iter().map(|branch| consequence(args, function, branch));
+    let consequences: Vec<TokenStream> = consequences.collect::<Result<_>>()?;
+    Ok(implement("Rule", function, &definition(args, function, branches, &consequences)))
 }
 
-fn query(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<TokenStream> {
+fn consequence(args: &RuleArgs, function: &ItemFn, branch: &Analysis) -> Result<TokenStream> {
     let (row, then) = (emit::local("row", site()), emit::local("then", site()));
-    let call = emit::call(&function.sig.ident, &analysis.arguments, &row, &then);
+    let call = emit::call(&function.sig.ident, &branch.arguments, &row, &then);
+    let body = emit::consequence(&function.sig, &call, args.logical.is_some(), &then)?;
+    Ok(quote_spanned! {site()=>
+        |#row: &::steadfast::__macro::Row<'_>, #then: &mut ::steadfast::__macro::Then<'_>|
+        -> ::steadfast::__macro::RuleResult { #body }
+    })
+}
+
+fn query(args: &RuleArgs, function: &ItemFn, branches: &[Analysis]) -> Result<TokenStream> {
+    let (row, then) = (emit::local("row", site()), emit::local("then", site()));
+    let calls = branches
+        .iter()
+        .map(|branch| emit::call(&function.sig.ident, &branch.arguments, &row, &then));
+    let calls: Vec<TokenStream> = calls.collect();
+    let call = match calls.as_slice() {
+        [call] => call.clone(),
+        [first, others @ ..] => {
+            let numbers = 1..=u16::try_from(others.len()).unwrap_or(u16::MAX);
+            quote_spanned! {site()=>
+                match #row.branch() { #(#numbers => #others,)* _ => #first }
+            }
+        }
+        [] => TokenStream::new(),
+    };
     let output = emit::query_output(&function.sig.output)?;
-    let nothing = quote!(|_, _| ::core::result::Result::Ok(()));
-    let definition = definition(args, function, analysis, &nothing);
+    let nothing = vec![quote!(|_, _| ::core::result::Result::Ok(())); branches.len()];
+    let definition = definition(args, function, branches, &nothing);
     let items = quote_spanned! {site()=>
         type Output = #output;
 
@@ -117,41 +136,69 @@ fn query(args: &RuleArgs, function: &ItemFn, analysis: &Analysis) -> Result<Toke
     Ok(implement("Query", function, &items))
 }
 
+/// The definition: of a rule with an `or` the first branch, which holds the others.
 fn definition(
     args: &RuleArgs,
     function: &ItemFn,
-    analysis: &Analysis,
-    consequence: &TokenStream,
+    branches: &[Analysis],
+    consequences: &[TokenStream],
 ) -> TokenStream {
-    let name = function.sig.ident.unraw().to_string();
-    let salience = emit::salience(&args.salience, analysis.salience.as_ref());
-    let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
-    let timing = args.timing.emit();
     let preamble = emit::preamble();
-    let makes = emit::makes(&function.sig.output, args.logical.is_some());
-    let (checks, parts) = emit::parts(analysis);
-    let conditions = bytes(digest::conditions(analysis, args));
-    let consequence_digest = bytes(digest::consequence(function, analysis, args));
+    let none = quote_spanned!(site()=> ::std::vec::Vec::new());
+    let all = branches.iter().zip(consequences);
+    let further = all.clone().skip(1).map(|(branch, consequence)| {
+        let (checks, def) =
+            branch_definition(args, function, (branch, branches), consequence, &none);
+        quote_spanned!(site()=> { #checks #def })
+    });
+    let further: Vec<TokenStream> = further.collect();
+    let further = quote_spanned!(site()=> ::std::vec![#(#further),*]);
+    let definition = all.take(1).map(|(branch, consequence)| {
+        let branch = (branch, branches);
+        let (checks, def) = branch_definition(args, function, branch, consequence, &further);
+        quote_spanned!(site()=> #checks #def)
+    });
     quote_spanned! {site()=>
         fn definition() -> ::steadfast::__macro::RuleDef {
             #preamble
-            #checks
-            ::steadfast::__macro::RuleDef {
-                path: ::std::string::String::from(
-                    ::core::concat!(::core::module_path!(), "::", #name)
-                ),
-                salience: #salience,
-                on_error: ::steadfast::__macro::OnError::#on_error,
-                timing: #timing,
-                parts: #parts,
-                branches: ::std::vec::Vec::new(),
-                makes: #makes,
-                consequence: ::std::sync::Arc::new(#consequence),
-                conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
-                consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),
-            }
+            #(#definition)*
         }
     }
+}
+
+/// One branch as a definition of its own, and code before it that only checks and warns.
+fn branch_definition(
+    args: &RuleArgs,
+    function: &ItemFn,
+    (branch, all): (&Analysis, &[Analysis]),
+    consequence: &TokenStream,
+    further: &TokenStream,
+) -> (TokenStream, TokenStream) {
+    let name = function.sig.ident.unraw().to_string();
+    let salience = emit::salience(&args.salience, branch.salience.as_ref());
+    let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
+    let timing = args.timing.emit();
+    let makes = emit::makes(&function.sig.output, args.logical.is_some());
+    let (checks, parts) = emit::parts(branch);
+    let conditions = bytes(digest::conditions(all, args));
+    let consequence_digest = bytes(digest::consequence(function, branch, args));
+    let definition = quote_spanned! {site()=>
+        ::steadfast::__macro::RuleDef {
+            path: ::std::string::String::from(
+                ::core::concat!(::core::module_path!(), "::", #name)
+            ),
+            salience: #salience,
+            on_error: ::steadfast::__macro::OnError::#on_error,
+            timing: #timing,
+            parts: #parts,
+            branches: #further,
+            makes: #makes,
+            consequence: ::std::sync::Arc::new(#consequence),
+            conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
+            consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),
+        }
+    };
+    (checks, definition)
 }
 
 fn bytes(digest: [u8; 16]) -> TokenStream {
@@ -233,7 +280,14 @@ fn plain_function(function: &ItemFn, used_names: Option<&Vec<String>>) -> TokenS
             _ => true,
         };
         let is_marker = Param::of(input).is_ok_and(|param| {
-            matches!(param.kind, Kind::Absent { .. } | Kind::Exists { .. } | Kind::Having)
+            matches!(
+                param.kind,
+                Kind::Absent { .. }
+                    | Kind::Exists { .. }
+                    | Kind::Forall { .. }
+                    | Kind::Either
+                    | Kind::Having
+            )
         });
         if let (FnArg::Typed(typed), true) = (input, used || has_ours || is_marker) {
             typed.attrs.push(syn::parse_quote!(#[allow(unused_variables)]));

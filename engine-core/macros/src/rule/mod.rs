@@ -13,7 +13,9 @@ mod emit;
 mod function;
 mod group;
 mod item;
+mod items;
 mod model;
+mod nested;
 mod param;
 mod scope;
 mod timing;
@@ -22,3 +24,4 @@ mod watch;
 
 pub(crate) use args::RuleArgs;
 pub(crate) use item::{Sort, expand};
+pub(crate) use items::entry;

@@ -1,7 +1,7 @@
 //! A rule's left-hand side after analysis.
 
 use proc_macro2::{Span, TokenStream};
-use syn::{Expr, Ident, Type};
+use syn::{Expr, Ident, LitStr, Type};
 
 use super::classify::Class;
 use super::function::Function;
@@ -22,12 +22,14 @@ pub(crate) struct Variable {
 }
 
 /// A variable that an expression uses.
+#[derive(Clone)]
 pub(crate) struct Used {
     pub(crate) variable: Variable,
     pub(crate) usage: Use,
 }
 
 /// A condition.
+#[derive(Clone)]
 pub(crate) struct Condition {
     /// What is evaluated.
     pub(crate) expr: Expr,
@@ -40,8 +42,11 @@ pub(crate) struct Condition {
 }
 
 /// A fact pattern, be it positive, of a `not`, an `exists`, or an element of a group.
+#[derive(Clone)]
 pub(crate) struct FactPattern {
     pub(crate) variable: Variable,
+    /// The entry point that its facts come through, if that has a name.
+    pub(crate) entry: Option<LitStr>,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) watch: Option<Watch>,
     /// Whether its fact is another one than every earlier one of its type.
@@ -51,12 +56,14 @@ pub(crate) struct FactPattern {
 }
 
 /// An expression that gives a value: a part of a group's key, the input of a function.
+#[derive(Clone)]
 pub(crate) struct Value {
     pub(crate) expr: Expr,
     pub(crate) used: Vec<Used>,
 }
 
 /// One function over a group.
+#[derive(Clone)]
 pub(crate) struct Aggregate {
     pub(crate) function: Function,
     pub(crate) inputs: Vec<Value>,
@@ -65,6 +72,7 @@ pub(crate) struct Aggregate {
 }
 
 /// A group.
+#[derive(Clone)]
 pub(crate) struct GroupPattern {
     pub(crate) variable: Variable,
     pub(crate) source: Type,
@@ -78,28 +86,64 @@ pub(crate) struct GroupPattern {
     pub(crate) having: Vec<Condition>,
 }
 
+/// A `not` or `exists` over several patterns.
+#[derive(Clone)]
+pub(crate) struct Nested {
+    pub(crate) exists: bool,
+    pub(crate) parts: Vec<Part>,
+}
+
 /// One part of the left-hand side.
+#[derive(Clone)]
 pub(crate) enum Part {
     Each(FactPattern),
     Not(FactPattern),
     Exists(FactPattern),
     Group(Box<GroupPattern>),
+    Nested(Nested),
+}
+
+impl Part {
+    /// Its patterns, those inside of others included.
+    pub(crate) fn patterns(&self) -> Vec<&FactPattern> {
+        match self {
+            Self::Each(pattern) | Self::Not(pattern) | Self::Exists(pattern) => vec![pattern],
+            Self::Group(group) => group.elements.iter().collect(),
+            Self::Nested(nested) => nested.parts.iter().flat_map(Self::patterns).collect(),
+        }
+    }
 }
 
 /// What the function is called with.
+#[derive(Clone)]
 pub(crate) enum Argument {
     Fact(Variable),
     Handle(Variable),
     Absent(Type),
     Exists(Type),
-    Group { variable: Variable, by_value: bool },
+    Forall(Type),
+    /// Which branch of its own this is.
+    Either(u16),
+    Group {
+        variable: Variable,
+        by_value: bool,
+    },
     Having,
     Then,
 }
 
-/// The left-hand side, and how the function is called.
+/// Types that a parameter declares, and those that its attribute names.
+#[derive(Clone)]
+pub(crate) struct Declared {
+    pub(crate) declared: Type,
+    pub(crate) named: Type,
+}
+
+/// The left-hand side, and how the function is called. A rule with an `or` has one for each branch.
 pub(crate) struct Analysis {
     pub(crate) parts: Vec<Part>,
+    /// Types that must be the same.
+    pub(crate) declared: Vec<Declared>,
     /// One per parameter.
     pub(crate) arguments: Vec<Argument>,
     /// The salience, unless it is a number.
@@ -111,12 +155,7 @@ pub(crate) struct Analysis {
 impl Analysis {
     /// Whether some pattern joins through an index.
     pub(crate) fn has_index(&self) -> bool {
-        let mut patterns = self.parts.iter().flat_map(|part| match part {
-            Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
-                std::slice::from_ref(pattern)
-            }
-            Part::Group(group) => group.elements.as_slice(),
-        });
+        let mut patterns = self.parts.iter().flat_map(Part::patterns);
         patterns.any(|pattern| is_indexed(&pattern.conditions))
     }
 }

@@ -7,6 +7,7 @@ use syn::{Error, FnArg, GenericArgument, Ident, Pat, PathArguments, PathSegment,
 use super::attributes::Attributes;
 
 /// One parameter.
+#[derive(Clone)]
 pub(crate) struct Param {
     /// The variable; `_` for none.
     pub(crate) name: Ident,
@@ -17,13 +18,18 @@ pub(crate) struct Param {
 }
 
 /// What a parameter is.
+#[derive(Clone)]
 pub(crate) enum Kind {
     /// A fact that the match holds, by reference or with its handle.
     Fact { ty: Type, with_handle: bool },
-    /// No such fact.
+    /// No such fact, or no such facts together: then the type is a tuple.
     Absent { ty: Type },
-    /// At least one such fact.
+    /// At least one such fact, or such facts together.
     Exists { ty: Type },
+    /// For each such fact, something holds.
+    Forall { ty: Type },
+    /// One of several branches.
+    Either,
     /// A value over many facts.
     Group(Box<GroupType>),
     /// A condition on the group before it.
@@ -33,6 +39,7 @@ pub(crate) enum Kind {
 }
 
 /// `Group<Source, Key, (Results…,)>`.
+#[derive(Clone)]
 pub(crate) struct GroupType {
     /// The type as a whole, without a reference.
     pub(crate) whole: Type,
@@ -51,7 +58,8 @@ pub(crate) struct GroupType {
 }
 
 const EXPECTED: &str = "expected a pattern: `&Fact`, `Ref<Fact>`, `Absent<Fact>`, `Exists<Fact>`, \
-                        `Group<Fact, Key, (Results,)>`, `Having`, or the context `&mut Then`";
+                        `Forall<Fact>`, `Either`, `Group<Fact, Key, (Results,)>`, `Having`, or the \
+                        context `&mut Then`";
 
 impl Param {
     /// Reads one parameter.
@@ -92,7 +100,7 @@ impl Kind {
                          the context",
                     )),
                     ("Group", None) => group(&reference.elem, false),
-                    ("Ref" | "Absent" | "Exists" | "Having", None) => {
+                    ("Ref" | "Absent" | "Exists" | "Forall" | "Either" | "Having", None) => {
                         let message = format!("take `{name}` by value, without the `&`");
                         Err(Error::new(reference.and_token.span(), message))
                     }
@@ -115,6 +123,8 @@ impl Kind {
             "Ref" => Ok(Self::Fact { ty: only_type(last)?, with_handle: true }),
             "Absent" => Ok(Self::Absent { ty: only_type(last)? }),
             "Exists" => Ok(Self::Exists { ty: only_type(last)? }),
+            "Forall" => Ok(Self::Forall { ty: only_type(last)? }),
+            "Either" => Ok(Self::Either),
             "Group" => group(ty, true),
             "Having" => Ok(Self::Having),
             "Then" => Err(Error::new(ty.span(), "the context is `&mut Then`")),
@@ -128,6 +138,8 @@ impl Kind {
             Self::Fact { .. } => "a fact pattern",
             Self::Absent { .. } => "`Absent`",
             Self::Exists { .. } => "`Exists`",
+            Self::Forall { .. } => "`Forall`",
+            Self::Either => "`Either`",
             Self::Group(_) => "`Group`",
             Self::Having => "`Having`",
             Self::Then => "the context",

@@ -1,8 +1,9 @@
 //! Which variables a condition sees, and what to say of those that it does not see.
 
-use syn::{Error, Expr, Result};
+use syn::{Error, Expr, Ident, Result};
 
 use super::classify::{classify, conjuncts};
+use super::items::{Element, Item};
 use super::model::{Condition, Used, Value, Variable};
 use super::param::{Kind, Param};
 use super::usage::Usage;
@@ -12,6 +13,8 @@ use super::usage::Usage;
 pub(crate) struct Scope {
     /// Facts and groups before it, in the order of their positions.
     pub(crate) visible: Vec<Variable>,
+    /// How many positions there are before it, those of hidden variables included.
+    positions: usize,
     /// Names that exist but cannot be used here, with the reason.
     hidden: Vec<(String, String)>,
 }
@@ -19,17 +22,17 @@ pub(crate) struct Scope {
 impl Scope {
     /// A scope that sees nothing yet of these parameters.
     pub(crate) fn of(params: &[Param]) -> Self {
-        let hidden = params.iter().map(|param| {
+        let hidden = params.iter().flat_map(|param| {
             let name = param.name.to_string();
             let reason = hidden_reason(param, &name);
-            (name, reason)
+            std::iter::once((name, reason)).chain(hidden_inside(param))
         });
-        Self { visible: Vec::new(), hidden: hidden.collect() }
+        Self { visible: Vec::new(), positions: 0, hidden: hidden.collect() }
     }
 
     /// The next free position.
     pub(crate) fn next_position(&self) -> usize {
-        self.visible.len()
+        self.positions
     }
 
     /// Makes a variable visible.
@@ -37,6 +40,13 @@ impl Scope {
         let name = variable.name.to_string();
         self.hidden.retain(|(hidden, _)| *hidden != name);
         self.visible.push(variable);
+        self.positions += 1;
+    }
+
+    /// Makes a variable invisible again; its position stays taken.
+    pub(crate) fn hide(&mut self, name: &str, reason: String) {
+        self.visible.retain(|variable| variable.name != name);
+        self.hidden.push((name.to_owned(), reason));
     }
 
     /// This scope with one more variable.
@@ -99,6 +109,26 @@ impl Scope {
     }
 }
 
+/// The variables that a parameter's own attribute names.
+fn hidden_inside(param: &Param) -> Vec<(String, String)> {
+    let branches = param.attributes.or.iter().map(|(items, _)| ("or", items));
+    let word = match &param.kind {
+        Kind::Exists { .. } => "exists",
+        Kind::Forall { .. } => "forall",
+        _ => "not",
+    };
+    let lists = branches.chain(param.attributes.items.iter().map(|items| (word, items)));
+    let elements = lists.flat_map(|(word, items)| {
+        items.iter().flat_map(Item::elements).map(move |element| (word, element))
+    });
+    elements.map(|(word, Element { name, .. })| (name.to_string(), inside(word, name))).collect()
+}
+
+/// Why a variable that an attribute names is not visible outside of it.
+pub(crate) fn inside(word: &str, name: &Ident) -> String {
+    format!("`{name}` is bound inside of an `#[{word}(…)]`, and only that sees it")
+}
+
 fn hidden_reason(param: &Param, name: &str) -> String {
     match &param.kind {
         Kind::Fact { .. } => format!(
@@ -113,6 +143,11 @@ fn hidden_reason(param: &Param, name: &str) -> String {
             "`{name}` is bound inside of an `exists`: it stands for no particular fact, so only \
              its own `#[exists(…)]` sees it"
         ),
+        Kind::Forall { .. } => format!(
+            "`{name}` is bound inside of a `forall`: it stands for every such fact, so only its own \
+             `#[forall(…)]` sees it"
+        ),
+        Kind::Either => format!("`{name}` says which branch matched; conditions do not see it"),
         Kind::Group(_) => format!(
             "the group `{name}` is not complete here: conditions on its result belong into a \
              `#[having(…)]` behind it, or on a later pattern"

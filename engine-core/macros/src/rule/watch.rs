@@ -10,7 +10,7 @@ use syn::{Error, Index, Member, Result, Token, Type};
 use super::emit::local;
 
 /// What a `#[watch(…)]` says.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Watch {
     /// `*`: every field.
     everything: bool,

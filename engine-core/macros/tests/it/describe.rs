@@ -56,7 +56,7 @@ fn inside(pattern: &Pattern, positions: &[Position]) -> String {
 }
 
 fn describe(pattern: &Pattern, positions: &[Position]) -> String {
-    let mut words = vec![format!("{}: {}", pattern.variable, pattern.fact.name())];
+    let mut words = vec![format!("{}: {}", pattern.variable, pattern.fact.stored_name())];
     let conditions = &pattern.conditions;
     let mut add = |class: &str, test: &Test| {
         words.push(format!("{class} {}", condition(test, positions)));

@@ -3,6 +3,7 @@
 // The name by which expansions call the runtime.
 extern crate steadfast_engine_core as steadfast;
 
+mod branches;
 mod describe;
 mod digests;
 

@@ -29,6 +29,12 @@ fn argument_of(argument: &Argument, row: &Ident, then: &Ident) -> TokenStream {
         Argument::Exists(ty) => {
             quote_spanned!(site()=> ::steadfast::__macro::Exists::<#ty>::default())
         }
+        Argument::Forall(ty) => {
+            quote_spanned!(site()=> ::steadfast::__macro::Forall::<#ty>::default())
+        }
+        Argument::Either(branch) => {
+            quote_spanned!(site()=> ::steadfast::__macro::Either::of(#branch))
+        }
         Argument::Group { variable: Variable { ty, position, .. }, by_value } => {
             let group = quote_spanned!(site()=> #row.group::<#ty>(#position));
             if *by_value {

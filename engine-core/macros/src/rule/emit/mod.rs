@@ -9,8 +9,9 @@ mod salience;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote_spanned};
+use syn::spanned::Spanned;
 
-use super::model::{Analysis, Part};
+use super::model::{Analysis, Declared, Nested, Part};
 
 pub(crate) use call::{call, consequence, makes, query_output};
 pub(crate) use group::written;
@@ -41,17 +42,35 @@ pub(crate) fn preamble() -> TokenStream {
 /// The parts of the left-hand side as a `Vec<Part>`, and code before it that only checks and warns.
 pub(crate) fn parts(analysis: &Analysis) -> (TokenStream, TokenStream) {
     let mut checks = TokenStream::new();
-    let parts = analysis.parts.iter().map(|part| match part {
-        Part::Each(fact) => wrap("Each", &pattern::pattern(fact, &mut checks)),
-        Part::Not(fact) => wrap("Not", &pattern::pattern(fact, &mut checks)),
-        Part::Exists(fact) => wrap("Exists", &pattern::pattern(fact, &mut checks)),
-        Part::Group(group) => wrap("Group", &group::group(group, &mut checks)),
-    });
-    let parts: Vec<TokenStream> = parts.collect();
+    for Declared { declared, named } in &analysis.declared {
+        let element = local("element", named.span());
+        checks.extend(quote_spanned! {named.span()=>
+            let _ = |#element: #declared| -> #named { #element };
+        });
+    }
+    let parts = list(&analysis.parts, &mut checks);
     if analysis.has_index() {
         checks = checks::items().into_iter().chain(checks).collect();
     }
-    (checks, quote_spanned!(site()=> ::std::vec![#(#parts),*]))
+    (checks, parts)
+}
+
+fn list(parts: &[Part], checks: &mut TokenStream) -> TokenStream {
+    let parts = parts.iter().map(|part| match part {
+        Part::Each(fact) => wrap("Each", &pattern::pattern(fact, checks)),
+        Part::Not(fact) => wrap("Not", &pattern::pattern(fact, checks)),
+        Part::Exists(fact) => wrap("Exists", &pattern::pattern(fact, checks)),
+        Part::Group(group) => wrap("Group", &group::group(group, checks)),
+        Part::Nested(Nested { exists, parts }) => {
+            let parts = list(parts, checks);
+            let nested = quote_spanned! {site()=>
+                ::steadfast::__macro::Nested { exists: #exists, parts: #parts }
+            };
+            wrap("Nested", &nested)
+        }
+    });
+    let parts: Vec<TokenStream> = parts.collect();
+    quote_spanned!(site()=> ::std::vec![#(#parts),*])
 }
 
 fn wrap(variant: &str, inner: &TokenStream) -> TokenStream {

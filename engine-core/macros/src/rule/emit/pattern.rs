@@ -14,10 +14,11 @@ use crate::tokens::text_of;
 
 /// A `Pattern`.
 pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStream {
-    let FactPattern { variable, conditions, watch, distinct, unindexed } = fact;
+    let FactPattern { variable, entry, conditions, watch, distinct, unindexed } = fact;
     let (ty, name) = (&variable.ty, variable.name.unraw().to_string());
     checks.extend(watch.as_ref().map(|watch| watch.check(ty)));
     checks.extend(unindexed.map(|span| warn_unindexed(&name, span)));
+    let from = entry.as_ref().map(|entry| quote_spanned!(site()=> .from_entry(#entry)));
     let none = || quote!(::steadfast::__macro::FieldMask::NONE);
     let (watch, ignore) = watch.as_ref().map_or_else(|| (none(), none()), |watch| watch.masks(ty));
     let (mut alpha, mut keys, mut ranges, mut residual) = (vec![], vec![], vec![], vec![]);
@@ -38,7 +39,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
     quote_spanned! {site()=>
         ::steadfast::__macro::Pattern {
             variable: ::std::string::String::from(#name),
-            fact: ::steadfast::__macro::FactType::of::<#ty>(),
+            fact: ::steadfast::__macro::FactType::of::<#ty>() #from,
             conditions: ::steadfast::__macro::Conditions {
                 alpha: ::std::vec![#(#alpha),*],
                 keys: ::std::vec![#(#keys),*],

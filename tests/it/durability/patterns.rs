@@ -1,0 +1,235 @@
+//! Absences, branches and entry points over restarts.
+
+use steadfast::prelude::*;
+
+use super::{World, step, survives};
+use crate::support::say;
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Order {
+    id: u64,
+}
+
+#[rule]
+fn both(
+    #[from("east")] e: &Order,
+    #[when(w.id == e.id)]
+    #[from("west")]
+    w: &Order,
+) {
+    say(format!("{} from both", w.id));
+}
+
+ruleset!(doors = 1: both; facts: Order);
+
+fn through(world: &mut World, door: &str) {
+    world.session.entry(door).insert(Order { id: 1 }).unwrap();
+}
+
+/// Scenario 22.
+#[test]
+fn of_two_matches_over_two_entry_points_the_one_that_has_not_fired_survives() {
+    survives(
+        doors,
+        &[
+            step("east", |w| through(w, "east"), []),
+            step("west", |w| through(w, "west"), []),
+            step("a plain one", |w| w.insert("plain", Order { id: 1 }), []),
+            step("west again", |w| through(w, "west"), []),
+            step("fire one", |w| w.fire_some(1), ["1 from both"]),
+            step("fire the other", World::fire, ["1 from both"]),
+            step("fire nothing", World::fire, []),
+            step(
+                "west goes",
+                |w| {
+                    let west = w.session.entry("west").query::<Order>().unwrap()[0].handle();
+                    assert!(w.session.entry("west").delete(west).unwrap());
+                },
+                [],
+            ),
+            step("east comes", |w| through(w, "east"), []),
+            step("fire with the other", World::fire, ["1 from both"]),
+        ],
+    );
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Room {
+    name: String,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Fire {
+    room: String,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Sprinkler {
+    room: Handle<Room>,
+    of: String,
+    on: bool,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Alarm {}
+
+#[rule(logical)]
+fn alarm(#[exists(r: Room; f: Fire, f.room == r.name)] _fire: Exists<(Room, Fire)>) -> Alarm {
+    say("alarm");
+    Alarm {}
+}
+
+#[rule]
+fn turn_on(
+    r: Ref<Room>,
+    #[exists(f.room == r.name)] f: Exists<Fire>,
+    #[when(!s.on && s.of == r.name)] s: Ref<Sprinkler>,
+    cx: &mut Then,
+) -> RuleResult {
+    assert_eq!(s.room, r.handle(), "the handle in the restored fact is the restored room's");
+    say(format!("on in the {}", r.name));
+    cx.modify(s, |s| s.on = true)
+}
+
+#[rule]
+fn turn_off(
+    #[when(s.on)] s: Ref<Sprinkler>,
+    #[not(f: Fire)] _none: Absent<Fire>,
+    cx: &mut Then,
+) -> RuleResult {
+    say("off");
+    cx.modify(s, |s| s.on = false)
+}
+
+#[rule(salience = -10)]
+fn all_is_well(
+    _a: Absent<Alarm>,
+    #[forall(s: Sprinkler; !s.on)] _off: Forall<Sprinkler>,
+    #[exists(r: Room; s: Sprinkler)]
+    #[cross]
+    _equipped: Exists<(Room, Sprinkler)>,
+) {
+    say("all is well");
+}
+
+ruleset!(brigade = 1: alarm, turn_on, turn_off, all_is_well);
+
+/// Scenario 26.
+#[test]
+fn a_cycle_of_alarms_by_absences_and_presences_goes_on_over_restarts() {
+    survives(
+        brigade,
+        &[
+            step("a room", |w| w.insert("hall", Room { name: "hall".to_owned() }), []),
+            step("a fire", |w| w.insert("fire", Fire { room: "hall".to_owned() }), []),
+            step("the alarm", World::fire, ["alarm"]),
+            step(
+                "a sprinkler of the restored room",
+                |w| {
+                    let room = w.held("hall");
+                    w.insert("sprinkler", Sprinkler { room, of: "hall".to_owned(), on: false });
+                },
+                [],
+            ),
+            step("it is turned on", World::fire, ["on in the hall"]),
+            step("nothing more", World::fire, []),
+            step("the fire is out", |w| w.delete::<Fire>("fire"), []),
+            step("the alarm is over", |w| assert_eq!(w.count::<Alarm>(), 0), []),
+            step("off first", |w| w.fire_some(1), ["off"]),
+            step("then well", World::fire, ["all is well"]),
+            step("another fire", |w| w.insert("fire", Fire { room: "hall".to_owned() }), []),
+            step("again", World::fire, ["alarm", "on in the hall"]),
+        ],
+    );
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Part {
+    order: u64,
+    done: bool,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Derived {
+    order: u64,
+    from: String,
+}
+
+fn derived(order: u64, from: &str) -> Derived {
+    Derived { order, from: from.to_owned() }
+}
+
+#[rule(logical)]
+fn by_absence(
+    o: &Order,
+    #[not(p: Part, p.order == o.id; q: Part, q.order == p.order && q.done != p.done)] _n: Absent<(
+        Part,
+        Part,
+    )>,
+) -> Derived {
+    derived(o.id, "absence")
+}
+
+#[rule(logical)]
+fn by_presence(o: &Order, #[exists(p.order == o.id)] p: Exists<Part>) -> Derived {
+    derived(o.id, "presence")
+}
+
+#[rule(logical)]
+fn by_count(
+    o: &Order,
+    #[aggregate(count())]
+    #[when(p.order == o.id)]
+    g: Group<Part, (), (u64,)>,
+    #[having(g.0 > 1)] _h: Having,
+) -> Derived {
+    derived(o.id, "count")
+}
+
+#[rule(logical)]
+fn by_either(
+    #[or(p: Part, p.order == o.id && p.done)]
+    #[or(q: Part, q.order == o.id && !q.done)]
+    o: &Order,
+) -> Derived {
+    derived(o.id, "either")
+}
+
+ruleset!(reasons = 1: by_absence, by_presence, by_count, by_either);
+
+fn part(order: u64, done: bool) -> Part {
+    Part { order, done }
+}
+
+fn kinds(w: &mut World) -> Vec<String> {
+    w.session.query::<Derived>().unwrap().iter().map(|fact| fact.from.clone()).collect()
+}
+
+/// Scenario 38.
+#[test]
+fn derived_facts_under_absences_presences_counts_and_branches_come_and_go_over_restarts() {
+    survives(
+        reasons,
+        &[
+            step("an order", |w| w.insert("order", Order { id: 1 }), []),
+            step("fire", World::fire, []),
+            step("by absence", |w| assert_eq!(kinds(w), ["absence"]), []),
+            step("a part", |w| w.insert("a", part(1, true)), []),
+            step("fire", World::fire, []),
+            step("more", |w| assert_eq!(kinds(w), ["absence", "presence", "either"]), []),
+            step("a part that differs", |w| w.insert("b", part(1, false)), []),
+            step("absence ended", |w| assert_eq!(kinds(w), ["presence", "either"]), []),
+            step("fire", World::fire, []),
+            step("a count", |w| assert_eq!(kinds(w), ["presence", "either", "count"]), []),
+            step("one branch ends", |w| w.delete::<Part>("a"), []),
+            step("fire", World::fire, []),
+            step(
+                "the other holds",
+                |w| assert_eq!(kinds(w), ["presence", "either", "absence"]),
+                [],
+            ),
+            step("the last part", |w| w.delete::<Part>("b"), []),
+            step("absence alone", |w| assert_eq!(kinds(w), ["absence"]), []),
+        ],
+    );
+}
