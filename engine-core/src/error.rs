@@ -248,10 +248,11 @@ pub enum RestoreError {
     /// Facts of a type are stored that the ruleset does not name.
     #[error(
         "the journal holds {facts} facts of type `{name}`, which this ruleset does not know: \
-         name it in the ruleset (`facts: {name}`)"
+         name it in the ruleset (`facts: {}`)",
+        declaration(name)
     )]
     UnknownType {
-        /// Name of the type.
+        /// Name of the type, with `@` and the entry point if that has a name.
         name: String,
         /// How many live facts it has.
         facts: u64,
@@ -287,4 +288,12 @@ pub enum RestoreError {
     /// The caller stopped it.
     #[error("stopped by the progress callback")]
     Stopped,
+}
+
+/// How a ruleset names facts that journals call this.
+fn declaration(stored: &str) -> String {
+    match stored.split_once('@') {
+        Some((name, entry)) => format!("{name} from \"{entry}\""),
+        None => stored.to_owned(),
+    }
 }

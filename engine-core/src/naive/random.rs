@@ -347,48 +347,38 @@ fn branch(at: usize, spec: &RuleSpec, parts: &[PartSpec]) -> RuleDef {
     })
 }
 
+/// Adds a pattern of a kind through a method of the builder, with its conditions.
+macro_rules! pattern {
+    ($builder:ident.$method:ident, $kind:expr, $when:expr, $last:expr) => {
+        match $kind {
+            Kind::A => pattern!($builder.$method, A, "a", $when, $last, Last::A),
+            Kind::B => pattern!($builder.$method, B, "b", $when, $last, Last::B),
+            Kind::L => pattern!($builder.$method, L, "l", $when, $last, Last::L),
+            Kind::East => {
+                let var = $builder.$method::<A>("e");
+                $builder.from_entry(EAST);
+                constrain($builder, var, $when, $last);
+                Last::A(var)
+            }
+        }
+    };
+    ($builder:ident.$method:ident, $type:ty, $name:literal, $when:expr, $last:expr, $made:path) => {{
+        let var = $builder.$method::<$type>($name);
+        constrain($builder, var, $when, $last);
+        $made(var)
+    }};
+}
+
 /// Adds a part; gives the pattern that it binds.
 fn add(builder: &mut RuleBuilder, part: &PartSpec, last: Option<Last>) -> Option<Last> {
     match part {
-        PartSpec::Each(kind, when) => return Some(each(builder, *kind, when, last)),
-        PartSpec::Not(kind, when) => match kind {
-            Kind::A => {
-                let var = builder.not::<A>("n");
-                constrain(builder, var, when, last);
-            }
-            Kind::B => {
-                let var = builder.not::<B>("n");
-                constrain(builder, var, when, last);
-            }
-            Kind::L => {
-                let var = builder.not::<L>("n");
-                constrain(builder, var, when, last);
-            }
-            Kind::East => {
-                let var = builder.not::<A>("n");
-                builder.from_entry(EAST);
-                constrain(builder, var, when, last);
-            }
-        },
-        PartSpec::Exists(kind, when) => match kind {
-            Kind::A => {
-                let var = builder.exists::<A>("x");
-                constrain(builder, var, when, last);
-            }
-            Kind::B => {
-                let var = builder.exists::<B>("x");
-                constrain(builder, var, when, last);
-            }
-            Kind::L => {
-                let var = builder.exists::<L>("x");
-                constrain(builder, var, when, last);
-            }
-            Kind::East => {
-                let var = builder.exists::<A>("x");
-                builder.from_entry(EAST);
-                constrain(builder, var, when, last);
-            }
-        },
+        PartSpec::Each(kind, when) => return Some(pattern!(builder.each, kind, when, last)),
+        PartSpec::Not(kind, when) => {
+            pattern!(builder.not, kind, when, last);
+        }
+        PartSpec::Exists(kind, when) => {
+            pattern!(builder.exists, kind, when, last);
+        }
         PartSpec::Nested(exists, parts) => {
             let inside = |builder: &mut RuleBuilder| {
                 let mut last = last;
@@ -419,32 +409,6 @@ fn timed(builder: RuleBuilder, timer: u8, drops: bool) -> RuleBuilder {
     builder.timer(timer).late(if drops { Late::Drop { grace: 1 } } else { Late::Fire })
 }
 
-fn each(builder: &mut RuleBuilder, kind: Kind, when: &Conditions, last: Option<Last>) -> Last {
-    match kind {
-        Kind::A => {
-            let var = builder.each("a");
-            constrain(builder, var, when, last);
-            Last::A(var)
-        }
-        Kind::B => {
-            let var = builder.each("b");
-            constrain(builder, var, when, last);
-            Last::B(var)
-        }
-        Kind::L => {
-            let var = builder.each("l");
-            constrain(builder, var, when, last);
-            Last::L(var)
-        }
-        Kind::East => {
-            let var = builder.each("e");
-            builder.from_entry(EAST);
-            constrain(builder, var, when, last);
-            Last::A(var)
-        }
-    }
-}
-
 fn group(
     builder: &mut RuleBuilder,
     elements: &[(Kind, Conditions)],
@@ -453,29 +417,7 @@ fn group(
 ) {
     let mut inner = last;
     for (kind, when) in elements {
-        inner = Some(match kind {
-            Kind::A => {
-                let var = builder.element("e");
-                constrain(builder, var, when, inner);
-                Last::A(var)
-            }
-            Kind::B => {
-                let var = builder.element("e");
-                constrain(builder, var, when, inner);
-                Last::B(var)
-            }
-            Kind::L => {
-                let var = builder.element("e");
-                constrain(builder, var, when, inner);
-                Last::L(var)
-            }
-            Kind::East => {
-                let var = builder.element("e");
-                builder.from_entry(EAST);
-                constrain(builder, var, when, inner);
-                Last::A(var)
-            }
-        });
+        inner = Some(pattern!(builder.element, kind, when, inner));
     }
     match inner {
         Some(Last::A(var)) => close(builder, var, shape),

@@ -24,7 +24,8 @@ pub enum Record<'a> {
     Type {
         /// Its number.
         tag: TypeTag,
-        /// Its stable name.
+        /// Its stable name; of facts that come through a named entry point, that behind an `@`:
+        /// `Order@east`.
         name: &'a str,
     },
     /// A fact enters the object store.

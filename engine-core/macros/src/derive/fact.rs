@@ -52,13 +52,22 @@ struct Options {
     unique: bool,
 }
 
+/// Refuses what journals tell a fact's type from its entry point by.
+fn fact_name(name: LitStr) -> Result<LitStr> {
+    if name.value().contains('@') {
+        let message = "a stable name has no `@`: in journals the entry point stands behind it";
+        return Err(Error::new(name.span(), message));
+    }
+    Ok(name)
+}
+
 impl Options {
     fn of(input: &DeriveInput, shape: &Shape<'_>) -> Result<Self> {
         let (mut name, mut found, mut from) = (None, None, None);
         let mut unique: Option<Span> = None;
         arguments(&input.attrs, "fact", |meta| {
             if meta.path.is_ident("rename") {
-                set_once(&mut name, meta, string(meta)?)
+                set_once(&mut name, meta, fact_name(string(meta)?)?)
             } else if meta.path.is_ident("version") {
                 set_once(&mut found, meta, version(meta)?)
             } else if meta.path.is_ident("from") {

@@ -43,6 +43,10 @@ struct Generic<T> {
     value: T,
 }
 
+#[derive(Fact, Clone, Serialize, Deserialize)]
+#[fact(rename = "Order@east")]
+struct EntryPointInTheName;
+
 #[derive(Effect, Serialize, Deserialize)]
 #[effect(rename = "mail")]
 struct NotATopic;
