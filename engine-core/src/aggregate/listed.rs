@@ -18,6 +18,9 @@ impl Aggregate for Count {
     type State = u64;
     type Output = u64;
 
+    fn text(&self) -> String {
+        "count".to_owned()
+    }
     fn enter(&self, state: &mut u64, _facts: &[u64], (): &()) {
         *state += 1;
     }
@@ -53,7 +56,7 @@ functions! {
 
 /// Implements a function over a list: what is shown of it.
 macro_rules! over_lists {
-    ($($name:ident<$bound:ident> -> $output:ty: $shown:expr;)*) => {
+    ($($name:ident<$bound:ident> as $text:literal -> $output:ty: $shown:expr;)*) => {
         $(
             impl<I, O> Aggregate for $name<I, O>
             where
@@ -65,6 +68,9 @@ macro_rules! over_lists {
                 type Output = $output;
                 const USES_MEMBERS: bool = true;
 
+                fn text(&self) -> String {
+                    $text.to_owned()
+                }
                 fn enter(&self, state: &mut Listed<I>, facts: &[u64], input: &I) {
                     state.by_facts.insert(facts.into(), input.clone());
                 }
@@ -83,9 +89,9 @@ macro_rules! over_lists {
     };
 }
 over_lists! {
-    Collect<Shown> -> Vec<O>: |list| Some(list.values().map(O::shown).collect());
-    First<Extreme> -> O: |list| O::from_extreme(list.first_key_value().map(|(_, input)| input));
-    Last<Extreme> -> O: |list| O::from_extreme(list.last_key_value().map(|(_, input)| input));
+    Collect<Shown> as "collect" -> Vec<O>: |list| Some(list.values().map(O::shown).collect());
+    First<Extreme> as "first" -> O: |list| O::from_extreme(list.first_key_value().map(|(_, input)| input));
+    Last<Extreme> as "last" -> O: |list| O::from_extreme(list.last_key_value().map(|(_, input)| input));
 }
 
 /// A function that looks at all members whenever one changes: O(n) per change instead of the O(log n)
@@ -133,6 +139,11 @@ pub trait Rescan: Clone + Send + Sync + 'static {
     /// What the group shows.
     type Output: Clone + PartialEq + Serialize + Send + 'static;
 
+    /// As [`Aggregate::text`].
+    fn text(&self) -> String {
+        "scan".to_owned()
+    }
+
     /// The output over all members, in the order of their fact ids; `None` does not propagate.
     ///
     /// It depends on the members alone.
@@ -164,6 +175,9 @@ impl<R: Rescan> Aggregate for Rescanned<R> {
     const USES_MEMBERS: bool = true;
     const RESCANS: bool = true;
 
+    fn text(&self) -> String {
+        format!("rescan({})", self.0.text())
+    }
     fn enter(&self, state: &mut Self::State, facts: &[u64], input: &R::Input) {
         state.by_facts.insert(facts.into(), input.clone());
     }

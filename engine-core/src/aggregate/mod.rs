@@ -50,6 +50,12 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
     /// Whether the output is computed from all members anew whenever one changes: O(n) per change.
     const RESCANS: bool = false;
 
+    /// The function as rules built at run time show it: part of their identity, so it names what the
+    /// result depends on.
+    fn text(&self) -> String {
+        "accumulate".to_owned()
+    }
+
     /// Adds a member. `facts` are its fact ids if [`Aggregate::USES_MEMBERS`], else empty.
     fn enter(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input);
 
@@ -135,6 +141,9 @@ macro_rules! aggregate_tuples {
             const USES_MEMBERS: bool = $($name::USES_MEMBERS)||+;
             const RESCANS: bool = $($name::RESCANS)||+;
 
+            fn text(&self) -> String {
+                [$(self.$at.text()),+].join(", ")
+            }
             fn enter(&self, state: &mut Self::State, facts: &[u64], input: &Self::Input) {
                 $(self.$at.enter(&mut state.$at, facts, &input.$at);)+
             }

@@ -250,7 +250,7 @@ functions! {
 
 /// Implements a function over a multiset: what is shown of it.
 macro_rules! over_multisets {
-    ($($name:ident<$bound:ident> -> $output:ty: $shown:expr;)*) => {
+    ($($name:ident<$bound:ident> as $text:expr, -> $output:ty: $shown:expr;)*) => {
         $(
             impl<I, O> Aggregate for $name<I, O>
             where
@@ -261,6 +261,10 @@ macro_rules! over_multisets {
                 type State = Multiset<I>;
                 type Output = $output;
 
+                fn text(&self) -> String {
+                    let text: fn(&Self) -> String = $text;
+                    text(self)
+                }
                 fn enter(&self, state: &mut Multiset<I>, _facts: &[u64], input: &I) {
                     state.put(input);
                 }
@@ -279,11 +283,11 @@ macro_rules! over_multisets {
     };
 }
 over_multisets! {
-    Min<Extreme> -> O: |_, state| O::from_extreme(state.first());
-    Max<Extreme> -> O: |_, state| O::from_extreme(state.last());
-    CollectSet<Shown> -> Vec<O>: |_, state| Some(state.counts.keys().map(O::shown).collect());
-    TopK<Shown> -> Vec<O>: |this, state| Some(state.greatest(this.count));
-    BottomK<Shown> -> Vec<O>: |this, state| Some(state.least(this.count));
+    Min<Extreme> as |_| "min".to_owned(), -> O: |_, state| O::from_extreme(state.first());
+    Max<Extreme> as |_| "max".to_owned(), -> O: |_, state| O::from_extreme(state.last());
+    CollectSet<Shown> as |_| "collect_set".to_owned(), -> Vec<O>: |_, state| Some(state.counts.keys().map(O::shown).collect());
+    TopK<Shown> as |this| format!("top {}", this.count), -> Vec<O>: |this, state| Some(state.greatest(this.count));
+    BottomK<Shown> as |this| format!("bottom {}", this.count), -> Vec<O>: |this, state| Some(state.least(this.count));
 }
 
 /// How many different values the members have.
@@ -301,6 +305,9 @@ impl<I: Ord + Clone + Send + 'static> Aggregate for CountDistinct<I> {
     type State = Multiset<I>;
     type Output = u64;
 
+    fn text(&self) -> String {
+        "count_distinct".to_owned()
+    }
     fn enter(&self, state: &mut Multiset<I>, _facts: &[u64], input: &I) {
         state.put(input);
     }
@@ -459,6 +466,9 @@ where
     type State = Halves<I>;
     type Output = O;
 
+    fn text(&self) -> String {
+        "median".to_owned()
+    }
     fn enter(&self, state: &mut Halves<I>, _facts: &[u64], input: &I) {
         state.put(input, middle_rank);
     }
@@ -516,6 +526,9 @@ where
     type State = Halves<I>;
     type Output = O;
 
+    fn text(&self) -> String {
+        format!("percentile in millionths: {}", self.part)
+    }
     fn enter(&self, state: &mut Halves<I>, _facts: &[u64], input: &I) {
         state.put(input, |count| self.rank(count));
     }

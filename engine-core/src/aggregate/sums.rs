@@ -350,6 +350,9 @@ where
     type State = I::Total;
     type Output = O;
 
+    fn text(&self) -> String {
+        "sum".to_owned()
+    }
     #[inline]
     fn enter(&self, state: &mut I::Total, _facts: &[u64], input: &I) {
         state.enter(input.term());
@@ -390,6 +393,9 @@ impl<I: Summable, O: Mean> Aggregate for Average<I, O> {
     type State = (I::Total, u64);
     type Output = O;
 
+    fn text(&self) -> String {
+        "average".to_owned()
+    }
     fn enter(&self, (sum, count): &mut Self::State, _facts: &[u64], input: &I) {
         sum.enter(input.term());
         *count += 1;
@@ -434,13 +440,16 @@ impl<T: Total> Spread<T> {
 }
 
 macro_rules! spreads {
-    ($($name:ident: $less:literal, $root:literal;)*) => {
+    ($($name:ident as $text:literal: $less:literal, $root:literal;)*) => {
         $(
             impl<I: Summable, O: Mean> Aggregate for $name<I, O> {
                 type Input = I;
                 type State = Spread<I::Total>;
                 type Output = O;
 
+                fn text(&self) -> String {
+                    $text.to_owned()
+                }
                 fn enter(&self, state: &mut Self::State, _facts: &[u64], input: &I) {
                     state.enter(input.term());
                 }
@@ -455,8 +464,8 @@ macro_rules! spreads {
     };
 }
 spreads! {
-    Variance: 0, false;
-    StdDev: 0, true;
-    SampleVariance: 1, false;
-    SampleStdDev: 1, true;
+    Variance as "variance": 0, false;
+    StdDev as "stddev": 0, true;
+    SampleVariance as "sample_variance": 1, false;
+    SampleStdDev as "sample_stddev": 1, true;
 }

@@ -269,8 +269,9 @@ impl RuleBuilder {
         let at = of.position;
         let key = move |rows: &Rows<'_>, row: usize| key(rows.facts::<T>(at).at(row));
         let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
+        let text = function.text();
         let spec = GroupSpec::by_key::<S, K, F>(key, function, input);
-        self.close_group(spec, reads::<T>(at, fields), "by key")
+        self.close_group(spec, reads::<T>(at, fields), ("by key", text))
     }
 
     /// Closes the elements before it into one accumulate per outer tuple.
@@ -292,15 +293,16 @@ impl RuleBuilder {
     {
         let at = of.position;
         let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
+        let text = function.text();
         let spec = GroupSpec::over_all::<S, F>(function, input);
-        self.close_group(spec, reads::<T>(at, fields), "")
+        self.close_group(spec, reads::<T>(at, fields), ("", text))
     }
 
     fn close_group<G>(
         &mut self,
         spec: GroupSpec,
         read: (usize, FieldMask),
-        key: &str,
+        (key, function): (&str, String),
     ) -> GroupVar<G> {
         let position = self.positions;
         self.positions += 1;
@@ -310,7 +312,7 @@ impl RuleBuilder {
         group.spec = spec;
         group.reads.push(read);
         key.clone_into(&mut group.key_text);
-        "accumulate".clone_into(&mut group.function_text);
+        group.function_text = function;
         GroupVar { position, kind: PhantomData }
     }
 

@@ -192,7 +192,8 @@ pub(crate) struct TriggerContext<'a> {
 
 impl Group {
     pub(crate) fn new(plan: GroupPlan, mut grouping: Box<dyn Grouping>) -> Self {
-        if grouping.keyed() && !plan.having.is_empty() {
+        // Only an updated outer tuple asks for its groups, for the sake of conditions on them.
+        if grouping.keyed() && plan.outer_level.is_some() && !plan.having.is_empty() {
             grouping.index_outers();
         }
         Self {

@@ -4,4 +4,5 @@
 
 extern crate steadfast_engine_core as steadfast;
 
+mod groups;
 mod invariants;

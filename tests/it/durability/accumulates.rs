@@ -85,6 +85,47 @@ fn an_accumulate_counts_what_fired_what_is_staged_and_what_comes_after_the_resta
     survives(totals, &steps);
 }
 
+#[rule]
+fn rates(
+    #[aggregate(sum(a.rate), min(a.value), collect(a.value))] g: Group<
+        Amount,
+        (),
+        (f64, Option<i64>, Vec<i64>),
+    >,
+) {
+    say(format!("{:?}", *g));
+}
+
+ruleset!(rating = 1: rates);
+
+/// Scenarios 21 and 22 of transactions: what is given up was never in a sum, a minimum or a list.
+#[test]
+fn values_are_the_same_to_the_bit_after_work_that_was_given_up() {
+    let disk = Disk::new();
+    let mut session = disk.open(rating());
+    for (value, rate) in [(5, 1e16), (2, 1.0), (9, -1e16)] {
+        session.insert(Amount { rate, ..amount(value) }).unwrap();
+    }
+    assert_eq!(fire(&mut session), ["(1.0, Some(2), [5, 2, 9])"]);
+    let digest = session.digest();
+    let least = session.query::<Amount>().unwrap()[1].handle();
+    let given_up = session.transact::<()>(|stage| {
+        stage.insert(Amount { rate: 1e300, ..amount(1) })?;
+        stage.delete(least)?;
+        Err(steadfast::Error::give_up("enough"))
+    });
+    assert!(given_up.is_err());
+    assert!(fire(&mut session).is_empty());
+    assert_eq!(session.digest(), digest);
+    // Done and taken back, over a restart in the middle.
+    let huge = session.insert(Amount { rate: 1e300, ..amount(1) }).unwrap();
+    assert_eq!(fire(&mut session), ["(1e300, Some(1), [5, 2, 9, 1])"]);
+    drop(session);
+    let mut session = disk.open(rating());
+    session.delete(huge).unwrap();
+    assert_eq!(fire(&mut session), ["(1.0, Some(2), [5, 2, 9])"]);
+}
+
 /// One of each kind of state: exact floats, moments, multisets, halves, lists.
 #[rule]
 fn everything(

@@ -1,0 +1,89 @@
+//! Groups in work that is undone, and in rules that are built at run time.
+
+use serde::{Deserialize, Serialize};
+use steadfast::aggregate::{
+    Average, Collect, Count, Max, Median, Min, OrderedF64, Percentile, Sum, TopK, Variance,
+};
+use steadfast::ir::{RuleBuilder, RuleDef, Ruleset};
+use steadfast::wm::SessionId;
+use steadfast::{Aggregate, ChangeError, Discard, Engine, FireOptions};
+use steadfast_macros::Fact;
+
+#[derive(Fact, Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Reading {
+    sensor: u64,
+    value: f64,
+}
+
+/// A rule over all readings of each sensor.
+fn by_sensor<F: Aggregate>(function: F, input: fn(&Reading) -> F::Input) -> RuleDef {
+    let mut rule = RuleBuilder::new("it::by_sensor");
+    let reading = rule.element::<Reading>("r");
+    let fields = &["sensor", "value"];
+    rule.group_by::<Reading, _, _, _>(reading, fields, |r: &Reading| r.sensor, function, input);
+    rule.then(|_, _| Ok(()))
+}
+
+fn engine(rule: RuleDef) -> Engine {
+    let rules = Ruleset::new("readings", 1).rule(rule);
+    Engine::new(&rules, SessionId::from_bytes([4; 16]), &mut Discard).unwrap()
+}
+
+fn insert(engine: &mut Engine, values: &[f64]) {
+    let inserted = engine.stage(&mut Discard, |stage| {
+        for &value in values {
+            stage.insert(Reading { sensor: 1, value })?;
+        }
+        Ok::<(), ChangeError>(())
+    });
+    inserted.unwrap();
+    engine.fire(FireOptions::default(), &mut Discard);
+}
+
+/// Work that is undone takes back what it put into states, and puts back what it took, to the bit.
+fn undone<F: Aggregate>(function: F, input: fn(&Reading) -> F::Input) {
+    let mut engine = engine(by_sensor(function, input));
+    insert(&mut engine, &[1e16, 1.0, -1e16]);
+    let (before, mut fork) = (engine.digest(), engine.clone());
+    let inside = engine.what_if(|engine| {
+        insert(engine, &[f64::INFINITY, 1e300, 0.1, f64::NAN]);
+        let handles: Vec<_> =
+            engine.facts::<Reading>().iter().map(steadfast::Ref::handle).collect();
+        let changed = engine.stage(&mut Discard, |stage| {
+            stage.delete(handles[1])?;
+            stage.update(handles[0], |reading: &mut Reading| reading.value = 3.0)?;
+            // A sensor of its own, and the end of the other one's group.
+            stage.update(handles[2], |reading: &mut Reading| reading.sensor = 2)
+        });
+        changed.unwrap();
+        engine.fire(FireOptions::default(), &mut Discard);
+        engine.digest()
+    });
+    assert_ne!(inside, before);
+    assert_eq!(engine.digest(), before);
+    for engine in [&mut engine, &mut fork] {
+        insert(engine, &[0.1]);
+    }
+    assert_eq!(engine.digest(), fork.digest());
+}
+
+#[test]
+fn states_of_groups_are_as_before_what_was_undone() {
+    let ordered = |r: &Reading| (OrderedF64::new(r.value), OrderedF64::new(r.value));
+    undone((Sum::<f64>::default(), Count), |r| (r.value, ()));
+    undone((Average::<f64>::default(), Variance::<f64>::default()), |r| (r.value, r.value));
+    undone((Min::<OrderedF64, f64>::default(), Max::<OrderedF64, f64>::default()), ordered);
+    undone((Median::<OrderedF64, f64>::default(), TopK::<OrderedF64, f64>::new(2)), ordered);
+    undone((Collect::<f64>::default(),), |r| (r.value,));
+}
+
+#[test]
+fn rules_that_are_built_know_their_functions() {
+    let value = |r: &Reading| (OrderedF64::new(r.value),);
+    let of = |percent| by_sensor((Percentile::<OrderedF64, f64>::new(percent),), value);
+    assert_eq!(of(90.0).conditions_digest, of(90.0).conditions_digest);
+    assert_ne!(of(90.0).conditions_digest, of(95.0).conditions_digest);
+    let max = by_sensor((Max::<OrderedF64, f64>::default(),), value);
+    let min = by_sensor((Min::<OrderedF64, f64>::default(),), value);
+    assert_ne!(max.conditions_digest, min.conditions_digest);
+}
