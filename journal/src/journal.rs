@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use crate::append::Appended;
 use crate::background::Watcher;
@@ -17,6 +16,7 @@ use crate::ids::{Position, Uuid};
 use crate::open::{self, Opened, Ownership};
 use crate::options::{Level, Options, WriteMode};
 use crate::pins::Pinned;
+use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::reader::{From, Reader, Source};
 use crate::shared::Shared;
 use crate::spare::Filler;
@@ -214,9 +214,7 @@ impl Journal {
     pub fn positions(&self) -> Positions {
         let published = &self.shared.published;
         // In this order, so that the inequalities hold although others go on meanwhile.
-        let at = |position: &std::sync::atomic::AtomicU64| {
-            Position::new(position.load(Ordering::Acquire))
-        };
+        let at = |position: &AtomicU64| Position::new(position.load(Ordering::Acquire));
         let trimmed = at(&published.trimmed);
         let safe = at(&published.safe);
         let durable = at(&published.durable);

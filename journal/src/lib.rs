@@ -108,6 +108,7 @@ mod mmap;
 mod open;
 mod options;
 mod pins;
+mod primitives;
 mod reader;
 mod record;
 mod recovery;

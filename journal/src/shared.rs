@@ -1,8 +1,6 @@
 //! What the handle, its readers and its background threads share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::background::Wake;
@@ -12,6 +10,9 @@ use crate::files::Dir;
 use crate::ids::Uuid;
 use crate::options::{Level, WriteMode};
 use crate::pins::Pins;
+use crate::primitives::atomic::{AtomicU64, Ordering};
+use crate::primitives::thread::Thread;
+use crate::primitives::{Condvar, Mutex, MutexGuard};
 use crate::spare::Spares;
 use crate::writer::{Published, Writer};
 

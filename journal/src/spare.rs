@@ -5,14 +5,15 @@
 //! reach its safe point.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::error::IoError;
 use crate::files::Dir;
+use crate::primitives::atomic::{AtomicBool, Ordering};
+use crate::primitives::{Condvar, Mutex, MutexGuard};
 use crate::storage::StorageFile;
 
 /// What a spare must have room for.

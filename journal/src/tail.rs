@@ -5,13 +5,14 @@ mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::error::{IoError, OpenError, ReadError};
 use crate::ids::Position;
 use crate::options::Options;
 use crate::pins::{FilePin, Pin};
+use crate::primitives::atomic::Ordering;
+use crate::primitives::thread;
 use crate::reader::{From, Group, Located, Reader, Source};
 use crate::shared::Shared;
 
@@ -203,7 +204,7 @@ pub(crate) struct Seen {
 impl Shared {
     /// Sleeps until more can be read than was seen.
     fn wait_for_more(&self, seen: Seen, deadline: Option<Instant>) -> Waited {
-        let me = std::thread::current();
+        let me = thread::current();
         let mut writer = self.lock();
         loop {
             writer.tails.retain(|tail| tail.id() != me.id());
@@ -223,8 +224,8 @@ impl Shared {
             writer.tails.push(me.clone());
             drop(writer);
             match left {
-                Some(left) => std::thread::park_timeout(left),
-                None => std::thread::park(),
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
             }
             writer = self.lock();
         }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::Thread;
 use std::time::Duration;
 
 use crate::batch::{End, Part};
@@ -11,6 +9,8 @@ use crate::error::Poisoned;
 use crate::frame::{self, Content, HEADER, Kind, Place, Salt};
 use crate::manifest::Manifest;
 use crate::mmap::WriteMap;
+use crate::primitives::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::primitives::thread::Thread;
 use crate::segment::SEGMENT_HEADER;
 use crate::storage::StorageFile;
 

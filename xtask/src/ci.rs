@@ -31,6 +31,9 @@ const JOBS: &[Job] = &[
     job("clippy", "no warning in any target under any feature", clippy),
     job("doc", "the documentation builds without a warning", doc),
     job("examples", "every example builds, the quick ones run", examples::run),
+    job("shuttle", "group commit under a scheduler that tries interleavings", |workspace| {
+        interleavings(workspace, false)
+    }),
     job("bench-build", "the measuring programs build", bench_build),
     Job {
         name: "msrv",
@@ -101,6 +104,18 @@ fn clippy(workspace: &Workspace) -> Result<()> {
 fn doc(workspace: &Workspace) -> Result<()> {
     let args = ["doc", "--locked", "--workspace", "--no-deps", "--all-features"];
     run_command(workspace.cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The journal's tests that need locks and threads of a scheduler.
+pub(crate) fn interleavings(workspace: &Workspace, soak: bool) -> Result<()> {
+    let args = ["test", "--locked", "--package", "steadfast-journal", "--test", "it"];
+    let mut command = workspace.cargo();
+    command.args(args).arg("interleavings::").env("RUSTFLAGS", "--cfg shuttle");
+    if soak {
+        command.env("STEADFAST_SOAK", "1");
+    }
+    // Everything is compiled differently: the ordinary artifacts stay.
+    run_command(command.args(["--target-dir", "target/shuttle"]))
 }
 
 fn bench_build(workspace: &Workspace) -> Result<()> {

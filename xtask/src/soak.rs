@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::ci;
 use crate::workspace::{Workspace, run as run_command};
 
 struct Sweep {
@@ -57,6 +58,12 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
         println!("{name}: {:.0} s", start.elapsed().as_secs_f64());
         if result.is_err() {
             failed.push(*name);
+        }
+    }
+    if name.is_none_or(|name| name == "journal") {
+        println!("== interleavings: a hundred times as many as in CI");
+        if ci::interleavings(workspace, true).is_err() {
+            failed.push("interleavings");
         }
     }
     if !failed.is_empty() {

@@ -1,8 +1,7 @@
 //! Carrying out what the check has decided, up to a journal that takes appends.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use super::{Found, Opened, SafePoint, first_bytes};
 use crate::bytes::size;
@@ -15,6 +14,8 @@ use crate::ids::{Lsn, Position};
 use crate::manifest::{Manifest, SealEntry};
 use crate::options::{Options, WriteMode};
 use crate::pins::Pins;
+use crate::primitives::atomic::{AtomicU64, Ordering};
+use crate::primitives::{Condvar, Mutex};
 use crate::recovery::Checkup;
 use crate::roll::{Begin, Place, SegmentMaker};
 use crate::segment::SEGMENT_HEADER;

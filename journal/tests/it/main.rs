@@ -11,6 +11,8 @@ mod fuzz;
 mod golden;
 mod histories;
 mod hooked;
+#[cfg(shuttle)]
+mod interleavings;
 mod model;
 mod process;
 mod recovery;
