@@ -85,6 +85,36 @@ fn deleting_a_fact_evaluates_no_condition() {
     assert_eq!(engine.pending_count(), 1);
 }
 
+/// INV-45, also where the fact is of a tuple that blocks, and its end decides a turn.
+#[test]
+fn deleting_a_fact_of_a_blocking_tuple_evaluates_no_condition() {
+    let armed = Arc::new(AtomicBool::new(false));
+    let trap = Arc::clone(&armed);
+    let sprung = move |holds: bool| {
+        assert!(!trap.load(Ordering::Relaxed), "a condition was evaluated");
+        holds
+    };
+    let mut rule = RuleBuilder::new("test::no_pair");
+    rule.not_of(|inside| {
+        let first = inside.each::<Order>("first");
+        let second = inside.each::<Order>("second");
+        let spring = sprung.clone();
+        let after = move |second: &Order, first: &Order| spring(second.id > first.id);
+        inside.residual("second.id > first.id", (second, &["id"]), (first, &["id"]), after);
+        let third = inside.not::<Order>("third");
+        let far = move |third: &Order, second: &Order| sprung(third.id > second.id + 100);
+        inside.residual("third.id > second.id + 100", (third, &["id"]), (second, &["id"]), far);
+    });
+    let mut engine = engine(rule.then(|_, _| Ok(())));
+    let orders = insert(&mut engine, [order(1), order(2)]);
+    engine.flush(&mut Discard).unwrap();
+    assert_eq!(engine.pending_count(), 0);
+    armed.store(true, Ordering::Relaxed);
+    delete(&mut engine, orders[0]);
+    engine.flush(&mut Discard).unwrap();
+    assert_eq!(engine.pending_count(), 1);
+}
+
 /// INV-47: a consequence that fails or panics after any number of its actions leaves nothing.
 #[test]
 fn a_failing_consequence_leaves_everything_as_it_was() {
