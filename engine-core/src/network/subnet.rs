@@ -55,10 +55,11 @@ pub(crate) struct Subnet {
     outer_of: Column<u32>,
     /// Scratch of the current round.
     touched: Vec<u32>,
-    /// Scratch of the current flush: what came and went, the net of it by outer tuple, and triggers
-    /// that were asked for, by outer token.
+    /// Scratch of the current flush: what came and went, by outer token once somebody asks; the net of
+    /// it by outer tuple, if there were several rounds; and triggers that were dear to find, by outer
+    /// token.
     moves: Vec<Move>,
-    by_outer: Option<BTreeMap<u32, Vec<Move>>>,
+    sorted: bool,
     by_identity: Option<BTreeMap<Identity, Vec<Move>>>,
     pub(crate) triggers: BTreeMap<u32, Option<Seq>>,
 }
@@ -81,7 +82,7 @@ impl Subnet {
             outer_of: Column::default(),
             touched: Vec::new(),
             moves: Vec::new(),
-            by_outer: None,
+            sorted: false,
             by_identity: None,
             triggers: BTreeMap::new(),
         }
@@ -150,17 +151,17 @@ impl Subnet {
         !self.moves.is_empty()
     }
 
-    /// Members of an outer token that are there since this flush, or no more.
+    /// Members of an outer token that came or went in this flush.
     ///
     /// For a flush of one round: no token comes and goes in it.
-    pub(crate) fn moved(&mut self, outer: u32, came: bool) -> Vec<u32> {
-        let moves = &self.moves;
-        let by_outer = self.by_outer.get_or_insert_with(|| {
-            let mut by_outer: BTreeMap<u32, Vec<Move>> = BTreeMap::new();
-            moves.iter().for_each(|it| by_outer.entry(it.outer).or_default().push(*it));
-            by_outer
-        });
-        members_of(by_outer.get(&outer), came)
+    pub(crate) fn moved(&mut self, outer: u32) -> &[Move] {
+        if !self.sorted {
+            self.moves.sort_unstable_by_key(|it| (it.outer, it.member));
+            self.sorted = true;
+        }
+        let start = self.moves.partition_point(|it| it.outer < outer);
+        let behind = &self.moves[start..];
+        &behind[..behind.partition_point(|it| it.outer == outer)]
     }
 
     /// As [`Subnet::moved`], for a flush of several rounds: a later one may have brought back, as
@@ -168,25 +169,19 @@ impl Subnet {
     pub(crate) fn moved_in_rounds(
         &mut self,
         outer: &Identity,
-        came: bool,
         identities: impl Fn(Move) -> (Identity, Identity),
-    ) -> Vec<u32> {
+    ) -> &[Move] {
         let moves = &self.moves;
         let by_identity = self.by_identity.get_or_insert_with(|| net_moves(moves, identities));
-        members_of(by_identity.get(outer), came)
+        by_identity.get(outer).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn end_flush(&mut self) {
         self.moves.clear();
-        self.by_outer = None;
+        self.sorted = false;
         self.by_identity = None;
         self.triggers.clear();
     }
-}
-
-fn members_of(moves: Option<&Vec<Move>>, came: bool) -> Vec<u32> {
-    let of_sort = moves.into_iter().flatten().filter(|it| it.came == came);
-    of_sort.map(|it| it.member).collect()
 }
 
 /// What the moves of a flush come to: the last move of each tuple that was there at the flush's start

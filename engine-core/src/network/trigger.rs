@@ -7,6 +7,7 @@ use crate::network::group::TriggerContext;
 use crate::network::join::{Buffers, Context};
 use crate::network::net::{Flush, Level, Net, Node, Touch, members, resolve, tokens_of};
 use crate::network::plan::{Source, Sources};
+use crate::network::subnet::Move;
 use crate::network::tokens::Tokens;
 use crate::store::{Place, Store};
 
@@ -27,6 +28,10 @@ impl Net {
         touch
     }
 }
+
+/// From so many members on that came or went, an outer tuple's trigger is kept until the flush ends: more
+/// matches may come from it.
+const DEAR: usize = 8;
 
 /// A walk over the levels of a net, from the last one up.
 struct Walk<'a> {
@@ -83,11 +88,9 @@ impl Walk<'_> {
                     if subnet.has_moves() {
                         let known = subnet.triggers.get(&parent).copied();
                         let seq = known.unwrap_or_else(|| {
-                            let row = tokens_of(self.root, before, at).row(parent).to_vec();
-                            self.subnet(before, level, parent, &row, Way::Opens)
+                            self.subnet(before, level, parent, None, Way::Opens)
                         });
                         touch.any = touch.any.max(seq);
-                        remember(level, parent, seq);
                     }
                 }
             }
@@ -122,13 +125,13 @@ impl Walk<'_> {
     /// Highest operation of this flush on a member tuple that opened an outer tuple's way through a
     /// subnetwork, or closed it.
     ///
-    /// `outer` is the token, dead or alive, and `row` what it stands for now.
+    /// `outer` is the token, dead or alive; `row` is what it stands for now, if that is not its own row.
     fn subnet(
         &mut self,
         before: &mut [Level],
         level: &mut Level,
         outer: u32,
-        row: &[u32],
+        row: Option<&[u32]>,
         way: Way,
     ) -> Option<Seq> {
         let Node::Subnet(subnet) = &mut level.node else { unreachable!("its node was looked at") };
@@ -138,26 +141,32 @@ impl Walk<'_> {
             let store = self.flush.store;
             let outers = tokens_of(self.root, before, until);
             let inner = before.last().expect("subnetworks have levels");
+            let row = row.unwrap_or_else(|| outers.row(outer));
             let identity = members(store, before, &level.left, row);
-            subnet.moved_in_rounds(&identity, came, |it| {
+            subnet.moved_in_rounds(&identity, |it| {
                 let outer = members(store, before, &level.left, outers.row(it.outer));
                 (outer, members(store, before, &inner.own, inner.tokens.row(it.member)))
             })
         } else {
-            subnet.moved(outer, came)
+            subnet.moved(outer)
         };
+        let dear = moved.len() > DEAR;
         let mut trigger = None;
-        for member in moved {
+        for &Move { member, .. } in moved.iter().filter(|it| it.came == came) {
             let seq = if came {
                 let touch = self.up(before, until, member);
                 touch.any.max(touch.rearm)
             } else {
-                let mut gone = row.to_vec();
+                let own = || tokens_of(self.root, before, until).row(outer);
+                let mut gone = row.unwrap_or_else(own).to_vec();
                 let inner = before.last().expect("subnetworks have levels").tokens.row(member);
                 gone.extend_from_slice(&inner[width..]);
                 self.up_from_dead(before, until, member, &gone)
             };
             trigger = trigger.max(seq);
+        }
+        if dear && way == Way::Opens {
+            subnet.triggers.insert(outer, trigger);
         }
         trigger
     }
@@ -198,7 +207,7 @@ impl Walk<'_> {
                 Node::Subnet(subnet) => {
                     at = subnet.plan.outer_level;
                     if subnet.has_moves() && all_live(flush.store, &level.own, row) {
-                        self.subnet(before, level, parent, row, Way::Closes)
+                        self.subnet(before, level, parent, Some(row), Way::Closes)
                     } else {
                         None
                     }
@@ -210,13 +219,6 @@ impl Walk<'_> {
             token = parent;
         }
         trigger
-    }
-}
-
-/// Keeps a subnetwork's trigger until the flush ends: more matches may come from the same outer tuple.
-fn remember(level: &mut Level, outer: u32, seq: Option<Seq>) {
-    if let Node::Subnet(subnet) = &mut level.node {
-        subnet.triggers.insert(outer, seq);
     }
 }
 
