@@ -6,6 +6,7 @@ mod digest;
 mod fire;
 mod flush;
 mod founded;
+mod manifest;
 mod restore;
 mod scope;
 mod time;

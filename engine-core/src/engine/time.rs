@@ -44,6 +44,9 @@ impl Effect for Missed {
     const TOPIC: &'static str = "steadfast.missed";
 }
 
+/// When a match falls due, and in which order: by rule, members, branch.
+type Fall = (i64, u32, Vec<Member>, usize);
+
 impl Engine {
     /// Advances the clock; itself an operation. Gives whether anything was evaluated.
     ///
@@ -125,8 +128,7 @@ impl Engine {
 
     /// Makes matches pending whose time is this moment.
     fn fall_due(&mut self, moment: i64, sink: &mut dyn ActionSink) {
-        // A match in the order in which it falls due: rule, members, branch.
-        let mut fallen: Vec<((i64, u32, Vec<Member>, usize), u32)> = Vec::new();
+        let mut fallen: Vec<(Fall, u32)> = Vec::new();
         for &at in &self.timed {
             let place = self.infos[at].place;
             let due = self.rules[at].terminal.due.until(moment).into_iter();
