@@ -203,13 +203,15 @@ impl Shared {
     }
 
     /// Rolls although the active segment has room.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn roll_now(&self) -> Result<(), AppendError> {
         let mut writer = self.lock();
         while writer.writing {
             writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         Self::writable(&writer)?;
+        if writer.active.offset == SEGMENT_HEADER {
+            return Ok(()); // There is nothing to seal.
+        }
         let need = self.need(&writer.manifest, writer.active.bytes, 0);
         match self.spares.take(need, need, false) {
             Ok(spare) => self.roll(&mut writer, &spare, false).map_err(AppendError::from)?,

@@ -49,7 +49,7 @@ pub(crate) fn cut(manifest: &Manifest, safe: &Boundary) -> (Manifest, Begin) {
     next.segments.truncate(safe.segment + 1);
     let kept = next.segments.last_mut().expect("the cut is in a listed segment");
     let last_lsn = safe.last_lsn.max(kept.first_lsn - 1);
-    // A segment that was sealed right there keeps its seal.
+    // A segment that was sealed right there keeps its seal, as a compacted one does.
     if kept.seal.is_none_or(|seal| seal.end_position != safe.position) {
         kept.seal = Some(SealEntry {
             bytes: safe.offset,
@@ -85,7 +85,8 @@ pub(crate) fn shorten(
     let entry = next.segments.last_mut().expect("the cut has sealed a segment");
     let seal = entry.seal.expect("the cut has sealed the segment");
     let bytes = round_up(seal.bytes, SEGMENT_HEADER);
-    if entry.physical_bytes - bytes < WORTH_BYTES || entry.generation == u16::MAX {
+    if entry.compacted || entry.physical_bytes - bytes < WORTH_BYTES || entry.generation == u16::MAX
+    {
         return Ok(Leftover::default());
     }
     let old = entry.name();

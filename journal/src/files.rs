@@ -108,12 +108,27 @@ impl Dir {
         let path = self.file(name);
         file.write_at(&bytes, 0).at("write", &path)?;
         file.sync().at("sync", &path)?;
-        if let Some(current) = current {
-            // For a human, never read: neither synced nor worth an error.
-            drop(self.keep_previous(current));
+        match current {
+            Some(current) => self.rename_manifest(current, name)?,
+            None => self.rename(name, manifest::NAME)?,
         }
-        self.rename(name, manifest::NAME)?;
         self.sync()
+    }
+
+    /// Makes a complete file the manifest instead of `current`; durable after [`sync`](Self::sync).
+    pub(crate) fn rename_manifest(&self, current: &Manifest, name: &str) -> Result<(), IoError> {
+        // For a human, never read: neither synced nor worth an error.
+        drop(self.keep_previous(current));
+        self.rename(name, manifest::NAME)
+    }
+
+    /// Removes a file that is not part of the journal any more, by way of a temporary name: nothing
+    /// else is ever deleted. What stays is removed by the next open.
+    pub(crate) fn discard(&self, name: &str) {
+        let temporary = format!("{name}.tmp");
+        if self.rename(name, &temporary).is_ok() {
+            drop(self.remove(&temporary));
+        }
     }
 
     fn keep_previous(&self, current: &Manifest) -> Result<(), IoError> {

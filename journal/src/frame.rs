@@ -20,8 +20,10 @@ pub(crate) const RECORDS_MAX: usize = 65_535;
 
 /// The group goes on in the next frame; this one counts only together with its last.
 pub(crate) const FLAG_MORE_FOLLOWS: u8 = 0x02;
-/// Flags that this version reads. Bit 0 (lz4) and bit 2 (compacted) are reserved.
-const FLAGS_KNOWN: u8 = FLAG_MORE_FOLLOWS;
+/// The frame is in a compacted segment: it holds what remains of a group.
+const FLAG_COMPACTED: u8 = 0x04;
+/// Flags that this version reads. Bit 0 (lz4) is reserved.
+const FLAGS_KNOWN: u8 = FLAG_MORE_FOLLOWS | FLAG_COMPACTED;
 /// Bit 7 of the kind: an older reader may skip the frame.
 const KIND_SKIPPABLE: u8 = 0x80;
 /// `durable_back` of a frame that claims nothing.
@@ -112,6 +114,7 @@ pub(crate) struct Header {
 pub(crate) struct Content {
     pub(crate) kind: Kind,
     pub(crate) more_follows: bool,
+    pub(crate) compacted: bool,
     pub(crate) records: u16,
     pub(crate) payload_len: u32,
     /// crc32c of the payload, unseeded.
@@ -135,7 +138,8 @@ pub(crate) fn encode(content: &Content, place: &Place) -> ([u8; HEADER_BYTES], u
     let mut bytes = [0; HEADER_BYTES];
     let seeds = place.salt.seeds(place.offset, place.lsn);
     let payload_crc = content.payload_plain_crc ^ seeds.payload;
-    let flags = if content.more_follows { FLAG_MORE_FOLLOWS } else { 0 };
+    let flags = if content.more_follows { FLAG_MORE_FOLLOWS } else { 0 }
+        | if content.compacted { FLAG_COMPACTED } else { 0 };
     put(&mut bytes, 4, &[content.kind.code(), flags]);
     put(&mut bytes, 6, &content.records.to_le_bytes());
     put(&mut bytes, 8, &content.payload_len.to_le_bytes());
@@ -255,6 +259,7 @@ mod tests {
         Content {
             kind: Kind::SafePoint,
             more_follows: false,
+            compacted: false,
             records: 1,
             payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             payload_plain_crc: crc32c::crc32c(payload),

@@ -37,6 +37,8 @@ pub struct SegmentInfo {
     pub end: Option<Position>,
     /// Length of the file in bytes.
     pub file_bytes: u64,
+    /// Whether normalization has written it: it holds what remains of its range.
+    pub compacted: bool,
 }
 
 impl Inspection {
@@ -117,6 +119,7 @@ impl Inspection {
             begin: Position::new(entry.first_position),
             end: entry.seal.map(|seal| Position::new(seal.end_position)),
             file_bytes: entry.physical_bytes,
+            compacted: entry.compacted,
         };
         self.manifest.segments.iter().map(info).collect()
     }

@@ -13,6 +13,7 @@ use crate::error::{
 };
 use crate::group::{Durable, Want};
 use crate::ids::{Position, Uuid};
+use crate::normalize::Maintenance;
 use crate::open::{self, Opened, Ownership};
 use crate::options::{Level, Options, WriteMode};
 use crate::pins::Pinned;
@@ -285,6 +286,12 @@ impl Journal {
         self.shared.pins.all(&self.shared.dir)
     }
 
+    /// A handle for the thread that normalizes the journal while others append.
+    #[must_use]
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance::new(&self.shared)
+    }
+
     /// Drops the new end of the journal: everything behind the safe point that ends at `position`,
     /// durable or not. A follower does that with what its leader never committed.
     ///
@@ -300,12 +307,12 @@ impl Journal {
         self.shared.truncate(position)
     }
 
-    /// Goes on in a new segment although the active one has room.
+    /// Goes on in a new segment although the active one has room, so that what was appended so far
+    /// can be normalized.
     ///
     /// # Errors
     ///
     /// As [`append`](Self::append).
-    #[cfg(any(test, feature = "testing"))]
     pub fn roll(&self) -> Result<(), AppendError> {
         self.shared.roll_now()
     }
@@ -333,6 +340,8 @@ impl Journal {
         if let Some(mut watcher) = self.watcher.take() {
             watcher.stop(&self.shared);
         }
+        // A normalization under way stops, before the lock is given back.
+        self.shared.upkeep.end();
         if let Some(mut filler) = self.filler.take() {
             filler.stop(&self.shared.spares);
         }

@@ -105,6 +105,7 @@ mod inspect;
 mod journal;
 mod manifest;
 mod mmap;
+mod normalize;
 mod open;
 mod options;
 mod pins;
@@ -122,6 +123,7 @@ mod tail;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod truncate;
+mod upkeep;
 mod window;
 mod writer;
 
@@ -137,6 +139,9 @@ pub use ids::{Lsn, Position, Uuid};
 pub use inspect::{Inspection, SegmentInfo};
 pub use journal::{Journal, Positions};
 pub use manifest::ManifestDamage;
+pub use normalize::{
+    Kept, Maintenance, Normalize, NormalizeError, Normalized, Refusal, SegmentState, Survivors,
+};
 pub use open::{Found, Loss, Opened, Repair, Repaired, SafePoint};
 pub use options::{
     Create, Level, Options, Progress, ProgressFn, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX,

@@ -63,7 +63,11 @@ pub(crate) struct SegmentEntry {
     /// Length of the file, which was zero-filled to it.
     pub(crate) physical_bytes: u64,
     pub(crate) generation: u16,
+    /// Whether normalization has written it: its frames are what remains of its range.
     pub(crate) compacted: bool,
+    /// Of a compacted segment, what the next one's `prev_crc` is: the header checksum of the last
+    /// frame of its range, which may be gone.
+    pub(crate) end_crc: u32,
     /// Whether the first frame goes on with a group that began in the segment before.
     pub(crate) continues_group: bool,
     pub(crate) seal: Option<SealEntry>,
@@ -93,6 +97,19 @@ pub(crate) struct SnapshotEntry {
 impl SegmentEntry {
     pub(crate) fn name(&self) -> String {
         segment_name(self.first_lsn, self.generation)
+    }
+
+    /// Whether a position is behind the begin and before the end of a compacted segment: what was
+    /// there is folded into the rest.
+    pub(crate) fn is_inside_compacted(&self, position: u64) -> bool {
+        let end = self.seal.map_or(0, |seal| seal.end_position);
+        self.compacted && position > self.first_position && position < end
+    }
+
+    /// The header checksum of the last frame of a sealed segment's range.
+    pub(crate) fn chain_end(&self) -> Option<u32> {
+        let seal = self.seal?;
+        if self.compacted { Some(self.end_crc) } else { u32::try_from(seal.digest).ok() }
     }
 
     /// Whether the numbers can be those of a segment; what passes can be added without overflow.
@@ -278,6 +295,7 @@ impl SegmentEntry {
         put(bytes, 24, &self.physical_bytes.to_le_bytes());
         put(bytes, 32, &self.generation.to_le_bytes());
         put(bytes, 34, &(sealed | compacted | continues).to_le_bytes());
+        put(bytes, 36, &self.end_crc.to_le_bytes());
         if let Some(seal) = &self.seal {
             put(bytes, 40, &seal.bytes.to_le_bytes());
             put(bytes, 48, &seal.last_lsn.to_le_bytes());
@@ -295,6 +313,7 @@ impl SegmentEntry {
             physical_bytes: u64_at(bytes, 24),
             generation: u16_at(bytes, 32),
             compacted: flags & FLAG_COMPACTED != 0,
+            end_crc: u32_at(bytes, 36),
             continues_group: flags & FLAG_CONTINUES_GROUP != 0,
             seal: (flags & FLAG_SEALED != 0).then(|| SealEntry {
                 bytes: u64_at(bytes, 40),

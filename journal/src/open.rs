@@ -269,6 +269,12 @@ fn tidy(dir: &Dir, manifest: &Manifest) -> Result<Vec<PathBuf>, OpenError> {
         match kind_of(&name, entry.is_dir) {
             FileKind::Known | FileKind::Snapshot => {}
             FileKind::Segment if listed() => {}
+            FileKind::Segment
+                if recovery::is_left_over(&*dir.storage, &dir.file(&name), manifest)? =>
+            {
+                dir.discard(&name);
+                removed = true;
+            }
             FileKind::Segment | FileKind::Unknown => {
                 moved.push(dir.quarantine_file(entry.name.as_ref())?);
             }

@@ -51,6 +51,18 @@ pub(crate) struct GroupPlace {
 }
 
 impl<'a> Group<'a> {
+    /// What remains of a group in a compacted segment.
+    pub(crate) const fn compacted(
+        lsn: u64,
+        place: std::ops::Range<u64>,
+        meaning: End,
+        records: usize,
+        payload: &'a [u8],
+    ) -> Self {
+        let place = GroupPlace { lsn, begin: place.start, end: place.end, meaning, records };
+        Self { place, payload }
+    }
+
     /// Its last frame.
     #[must_use]
     pub const fn lsn(&self) -> Lsn {
@@ -143,7 +155,10 @@ impl Reader {
         reader.refresh();
         let gone = match (from, reader.segments.first()) {
             (From::Lsn(lsn), Some(first)) => lsn.get().max(1) < first.first_lsn,
-            (From::Position(position), Some(first)) => position.get() < first.first_position,
+            (From::Position(position), Some(first)) => {
+                let inside = |segment: &SegmentEntry| segment.is_inside_compacted(position.get());
+                position.get() < first.first_position || reader.segments.iter().any(inside)
+            }
             _ => false,
         };
         if gone {
@@ -209,7 +224,8 @@ impl Reader {
             prev_crc: header.prev_crc,
         };
         let salt = Salt::new(self.source.salt(entry));
-        self.current = Some(Current { index, path, bytes, salt });
+        let compacted = entry.compacted;
+        self.current = Some(Current { index, path, bytes, salt, compacted });
         Ok(())
     }
 
@@ -472,7 +488,7 @@ impl Reader {
         self.at = At {
             offset: at.offset + len,
             position: at.position + len,
-            next_lsn: at.next_lsn + 1,
+            next_lsn: header.lsn + 1,
             prev_crc: crc,
         };
         Ok((header, payload))

@@ -3,6 +3,7 @@
 //! Implements `docs/format.md#recovery`. The numbers in comments are the points of that rule.
 
 mod checkup;
+mod compacted;
 mod examine;
 mod header;
 mod rest;
@@ -23,6 +24,7 @@ use crate::storage::{Access, StorageFile};
 use crate::window::{Checked, Window};
 
 pub(crate) use checkup::{Boundary, Checkup, Subject};
+pub(crate) use compacted::is_left_over;
 pub(crate) use examine::{Damage, DamagedTail, Finding, examine};
 pub(crate) use header::{check_format, known_kind, read_header};
 use rest::Rest;
@@ -125,6 +127,10 @@ impl<'a, 'p> Walk<'a, 'p> {
     fn segment(&mut self, index: usize) -> Result<Option<Checkup>, OpenError> {
         let entry = &self.subject.manifest.segments[index];
         let path = self.subject.dir.join(entry.name());
+        if let Some(seal) = entry.seal.filter(|_| entry.compacted) {
+            self.compacted(index, entry, &seal, &path)?;
+            return Ok(None);
+        }
         let file = self.open(index, entry, &path)?;
         let header = self.header(index, entry, &path, &*file)?;
         self.enter(index, entry, &header);
@@ -190,6 +196,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             && header.first_lsn == entry.first_lsn
             && header.first_position == entry.first_position
             && header.generation == entry.generation
+            && header.compacted == entry.compacted
             && header.continues_group == entry.continues_group;
         if listed && continues {
             Ok(header)

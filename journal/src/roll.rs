@@ -56,6 +56,7 @@ impl SegmentMaker<'_> {
             physical_bytes: spare.bytes,
             generation: 0,
             compacted: false,
+            end_crc: 0,
             continues_group: begin.continues_group,
             seal: None,
         };
@@ -69,6 +70,7 @@ impl SegmentMaker<'_> {
             prev_crc: begin.prev_crc,
             generation: 0,
             continues_group: begin.continues_group,
+            compacted: false,
         };
         let name = entry.name();
         self.dir.make_segment(&spare.name, &*spare.file, &header, &name)?;
@@ -178,6 +180,7 @@ impl Shared {
         writer.active = active;
         writer.durable = writer.end.position;
         self.publish_durable(writer, writer.end.safe);
+        self.upkeep.sealed();
         Ok(())
     }
 

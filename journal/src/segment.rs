@@ -100,6 +100,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) generation: u16,
     /// Whether the first frame goes on with a group that began in the predecessor.
     pub(crate) continues_group: bool,
+    /// Whether normalization has written the segment.
+    pub(crate) compacted: bool,
 }
 
 impl SegmentHeader {
@@ -115,7 +117,7 @@ impl SegmentHeader {
         put(&mut bytes, 72, &self.first_position.to_le_bytes());
         put(&mut bytes, 80, &self.prev_crc.to_le_bytes());
         put(&mut bytes, 84, &self.generation.to_le_bytes());
-        put(&mut bytes, 86, &[u8::from(self.continues_group)]);
+        put(&mut bytes, 86, &[u8::from(self.continues_group), u8::from(self.compacted)]);
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         put(&mut bytes, CRC_AT, &crc.to_le_bytes());
         bytes
@@ -140,6 +142,7 @@ impl SegmentHeader {
             prev_crc: u32_at(bytes, 80),
             generation: u16_at(bytes, 84),
             continues_group: bytes[86] != 0,
+            compacted: bytes[87] != 0,
         })
     }
 }
@@ -164,6 +167,7 @@ mod tests {
             prev_crc: 6,
             generation: 7,
             continues_group: true,
+            compacted: true,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::primitives::thread::Thread;
 use crate::primitives::{Condvar, Mutex, MutexGuard};
 use crate::spare::Spares;
+use crate::upkeep::Upkeep;
 use crate::writer::{Published, Writer};
 
 /// The writer, locked.
@@ -30,6 +31,8 @@ pub(crate) struct Bugs {
     pub(crate) ignore_claims: bool,
     pub(crate) roll_without_sync: bool,
     pub(crate) slot_before_sync: bool,
+    pub(crate) normalize_without_sync: bool,
+    pub(crate) unlink_before_switch: bool,
 }
 
 /// One open journal.
@@ -54,7 +57,9 @@ pub(crate) struct Shared {
     pub(crate) slots: Mutex<DurableSlots>,
     /// The shortest interval that a level has asked for, in nanoseconds; the maximum for none.
     pub(crate) interval_ns: AtomicU64,
-    /// Held while the journal is truncated.
+    /// What normalization needs to know and to hold.
+    pub(crate) upkeep: Upkeep,
+    /// Held while the journal is truncated, and while normalization switches the manifest.
     pub(crate) truncating: Mutex<()>,
     /// Wakes the background thread, if there is one.
     pub(crate) watch: Mutex<Option<crossbeam_channel::Sender<Wake>>>,

@@ -41,6 +41,10 @@ pub enum Planted {
     RollWithoutSync,
     /// Records in a slot that something is durable before it is synced.
     SlotBeforeSync,
+    /// Switches to compacted segments that were never synced.
+    NormalizeWithoutSync,
+    /// Unlinks what was normalized before the manifest lists what replaces it.
+    UnlinkBeforeSwitch,
 }
 
 impl Planted {
@@ -53,6 +57,8 @@ impl Planted {
             ignore_claims: self == Self::IgnoreClaims,
             roll_without_sync: self == Self::RollWithoutSync,
             slot_before_sync: self == Self::SlotBeforeSync,
+            normalize_without_sync: self == Self::NormalizeWithoutSync,
+            unlink_before_switch: self == Self::UnlinkBeforeSwitch,
         }
     }
 }

@@ -182,6 +182,7 @@ impl Writer {
         let content = Content {
             kind,
             more_follows,
+            compacted: false,
             records: part.records,
             payload_len: u32::try_from(part.payload.len()).expect("a part is at most 16 MiB"),
             payload_plain_crc: part.plain_crc,

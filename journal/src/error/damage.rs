@@ -37,6 +37,10 @@ pub enum CorruptReason {
     /// The medium answers with an error where the frame stands. Only a repair goes on behind that;
     /// opening answers with the error.
     Unreadable,
+    /// A compacted segment has not the length that the manifest says.
+    CompactedLength,
+    /// A compacted segment is not, byte for byte, the one that the manifest lists.
+    CompactedDigest,
     /// Both slots of the `DURABLE` file are damaged, or the file is missing.
     DurableFile,
     /// Valid frames follow damage although the system has not restarted since the journal was
@@ -61,6 +65,8 @@ impl fmt::Display for CorruptReason {
             Self::SegmentHeader => "neither copy of the segment header holds",
             Self::SegmentForeign => "segment of another journal or place",
             Self::Unreadable => "the medium cannot be read",
+            Self::CompactedLength => "compacted segment of another length",
+            Self::CompactedDigest => "compacted segment with other bytes",
             Self::DurableFile => "both durable slots are damaged or missing",
             Self::HoleWithoutPowerLoss => {
                 "valid frames follow damage without a restart of the system \

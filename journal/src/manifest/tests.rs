@@ -11,6 +11,7 @@ fn manifest() -> Manifest {
         physical_bytes: 65_536,
         generation: 0,
         compacted: false,
+        end_crc: 0,
         continues_group: false,
         seal: Some(seal),
     };
@@ -21,6 +22,7 @@ fn manifest() -> Manifest {
         physical_bytes: 65_536,
         generation: 1,
         compacted: false,
+        end_crc: 0,
         continues_group: false,
         seal: None,
     };

@@ -22,6 +22,7 @@ use crate::segment::SEGMENT_HEADER;
 use crate::shared::{Bugs, Shared};
 use crate::spare::{Spare, Spares};
 use crate::storage::{Access, Incarnation};
+use crate::upkeep::Upkeep;
 use crate::writer::{Active, Mark, Published, SEAL_BYTES, Sync, Writer};
 
 /// The spare that becomes a segment while opening.
@@ -203,6 +204,7 @@ impl Opening {
             spares: Arc::new(spares),
             slots: Mutex::new(slots),
             interval_ns: AtomicU64::new(u64::MAX),
+            upkeep: Upkeep::default(),
             truncating: Mutex::new(()),
             watch: Mutex::new(None),
             pins: Pins::default(),

@@ -4,6 +4,7 @@ use super::{From, Located, Reader, Source};
 use crate::batch::End;
 use crate::error::ReadError;
 use crate::ids::Position;
+use crate::manifest::SegmentEntry;
 use crate::recovery::Boundary;
 
 /// The boundary behind the safe point that ends at `position`, or the begin of the journal.
@@ -11,6 +12,21 @@ pub(crate) fn find_safe_point(
     source: &Source,
     position: Position,
 ) -> Result<Option<Boundary>, ReadError> {
+    let (_, segments) = source.segments();
+    let ends_there = |entry: &SegmentEntry| {
+        entry.compacted && entry.seal.is_some_and(|seal| seal.end_position == position.get())
+    };
+    // A compacted segment ends with a safe point, and has none inside that anybody knows of.
+    if let Some(segment) = segments.iter().position(ends_there) {
+        let entry = &segments[segment];
+        return Ok(entry.seal.map(|seal| Boundary {
+            segment,
+            offset: seal.bytes,
+            position: seal.end_position,
+            last_lsn: seal.last_lsn,
+            prev_crc: entry.end_crc,
+        }));
+    }
     // The group that ends there begins at least a header before.
     let before = Position::new(position.get().saturating_sub(1));
     let mut reader = match Reader::new(source.clone(), From::Position(before)) {

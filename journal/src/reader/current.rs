@@ -16,6 +16,8 @@ pub(super) struct Current {
     pub(super) path: PathBuf,
     pub(super) bytes: Bytes,
     pub(super) salt: Salt,
+    /// Of a compacted segment, numbers are missing, and one may come several times.
+    pub(super) compacted: bool,
 }
 
 /// The next frame.
@@ -60,7 +62,9 @@ impl Current {
         if !plain.is_some_and(|plain| header.payload_matches(plain, salt, at.offset)) {
             return fail(CorruptReason::Payload);
         }
-        if header.lsn != at.next_lsn {
+        let is_next =
+            if self.compacted { header.lsn + 1 >= at.next_lsn } else { header.lsn == at.next_lsn };
+        if !is_next {
             return fail(CorruptReason::Sequence);
         }
         if header.prev_crc != at.prev_crc {

@@ -80,13 +80,18 @@ fn levels_and_idleness_in_every_order() {
 }
 
 #[test]
+fn normalization_in_every_order() {
+    check_all("arztc", 4);
+}
+
+#[test]
 fn every_step_in_every_order_of_three() {
-    check_all("abBpsnwrtkcx", 3);
+    check_all("abBpsnwrtzkcx", 3);
 }
 
 #[test]
 fn long_random_histories() {
-    let alphabet: Vec<char> = "aaabbBppssnwrrtkcx".chars().collect();
+    let alphabet: Vec<char> = "aaabbBppssnwrrtzzkcx".chars().collect();
     for seed in 0..300 * soak() {
         let mut draw = Seeded::new(seed);
         let length = 6 + draw.choose(20);

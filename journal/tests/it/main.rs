@@ -13,7 +13,9 @@ mod histories;
 mod hooked;
 #[cfg(shuttle)]
 mod interleavings;
+mod keyed;
 mod model;
+mod normalize;
 mod process;
 mod recovery;
 mod repair;
