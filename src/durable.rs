@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::sink::Recorder;
+use crate::upkeep::{Housekeeping, JournalStatus, Normalization, Normalized};
 
 type OnRecovery = Box<dyn FnMut(Progress) -> ControlFlow<()> + Send>;
 
@@ -31,6 +32,7 @@ pub struct DurableBuilder {
     allow_network_fs: bool,
     after_power_loss: bool,
     pipelined: bool,
+    normalization: Normalization,
     on_recovery: Option<OnRecovery>,
 }
 
@@ -56,6 +58,7 @@ impl DurableBuilder {
             allow_network_fs: false,
             after_power_loss: false,
             pipelined: false,
+            normalization: Normalization::default(),
             on_recovery: None,
         }
     }
@@ -114,6 +117,13 @@ impl DurableBuilder {
     #[must_use]
     pub fn pipelined(mut self, pipelined: bool) -> Self {
         self.pipelined = pipelined;
+        self
+    }
+
+    /// When the journal is normalized in the background, so that it does not grow with its history.
+    #[must_use]
+    pub fn normalization(mut self, normalization: Normalization) -> Self {
+        self.normalization = normalization;
         self
     }
 
@@ -182,8 +192,10 @@ impl DurableBuilder {
             let engine = Engine::new(&ruleset, id, &mut recorder).map_err(Error::Rules)?;
             (engine, Outbox::default(), CommitSeq::new(0))
         };
+        let housekeeping = Housekeeping::start(&journal, self.normalization);
         let writer = Writer {
             journal,
+            housekeeping,
             level: self.level,
             pipelined: self.pipelined,
             unacknowledged: VecDeque::new(),
@@ -215,6 +227,8 @@ pub struct Recovery {
 #[derive(Debug)]
 pub(crate) struct Writer {
     journal: Journal,
+    /// Behind the journal: it waits for a thread that ends once the journal is closed.
+    housekeeping: Housekeeping,
     level: Level,
     pipelined: bool,
     /// Commits that are appended and not known to be acknowledged, with where they end.
@@ -282,6 +296,21 @@ impl Writer {
             self.unacknowledged.pop_front();
         }
         Ok(())
+    }
+
+    /// Normalizes everything up to now.
+    pub(crate) fn normalize(&self) -> Result<Option<Normalized>> {
+        let appended = self.journal.positions().appended;
+        self.journal.wait(appended, Level::Batch).map_err(Error::Wait)?;
+        self.journal.roll().map_err(|error| match error {
+            AppendError::Full { needed } => Error::Full { needed },
+            error => Error::Append(error),
+        })?;
+        self.housekeeping.normalize_all()
+    }
+
+    pub(crate) fn status(&self) -> Result<JournalStatus> {
+        self.housekeeping.status()
     }
 
     pub(crate) fn close(self) -> Result<()> {

@@ -7,7 +7,7 @@ use steadfast_engine_core::ir::RulesetError;
 use steadfast_engine_core::{
     AdvanceError, ChangeError, EvaluateError, FireError, ReadError, RestoreError,
 };
-use steadfast_journal::{AppendError, CloseError, OpenError, WaitError};
+use steadfast_journal::{AppendError, CloseError, NormalizeError, OpenError, WaitError};
 use steadfast_replay::{RebuildError, RecoverError};
 use steadfast_wm::EffectKey;
 
@@ -57,6 +57,10 @@ pub enum Error {
     /// The journal did not close in order; what was acknowledged is safe.
     #[error("the journal did not close in order")]
     Close(#[source] CloseError),
+    /// The journal was not normalized. It is as it was, and the session goes on, unless the cause says
+    /// that the journal stopped for good.
+    #[error("the journal was not normalized")]
+    Normalize(#[source] NormalizeError),
     /// An earlier error stopped the session for good.
     #[error("the session stopped after an earlier error")]
     Failed,
@@ -92,6 +96,8 @@ impl Error {
             Self::Read(_) => "SF0004",
             Self::Full { .. } => "SF0009",
             Self::Append(_) | Self::Wait(_) | Self::Close(_) => "SF0010",
+            Self::Normalize(NormalizeError::Poisoned(_)) => "SF0010",
+            Self::Normalize(_) => "SF0024",
             Self::Change(_) => "SF0011",
             Self::Fire(FireError::Consequence { .. }) => "SF0012",
             Self::Fire(_) | Self::Evaluate(_) => "SF0013",
@@ -131,6 +137,7 @@ impl Error {
             "SF0015" => "report this with a copy of the directory; nothing was changed",
             "SF0017" => "nothing was applied",
             "SF0018" => "acknowledge each delivered effect once",
+            "SF0024" => "nothing was changed; see the cause, and try again when it is gone",
             "SF0019" => "name the query in the ruleset (`queries: …`)",
             _ => "see the cause",
         }

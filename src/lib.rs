@@ -5,11 +5,13 @@ mod error;
 mod outbox;
 mod session;
 mod sink;
+mod upkeep;
 
 pub use durable::{DurableBuilder, Recovery};
 pub use error::{Error, Result};
 pub use outbox::Delivery;
 pub use session::{EntryPoint, Fired, Halter, Session};
+pub use upkeep::{JournalStatus, Kept, Normalization, Normalized, SegmentKept};
 
 pub use steadfast_engine_core::aggregate;
 pub use steadfast_engine_core::ir;

@@ -2,7 +2,7 @@
 
 use steadfast_journal::{Lsn, ReadError};
 use steadfast_wm::codec::DecodeError;
-use steadfast_wm::{CommitSeq, FactHandle, TypeTag};
+use steadfast_wm::{CommitSeq, Digest, FactHandle, TypeTag};
 
 /// A history that contradicts itself. The image is as it was before the record.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -55,6 +55,40 @@ pub enum FoldError {
         commit: CommitSeq,
         /// Its place in the commit.
         ordinal: u32,
+    },
+}
+
+/// Why a range of a journal was not normalized: the journal stays as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NormalFormError {
+    /// A record's bytes are not a record.
+    #[error("record {index} of the group that ends with lsn {lsn} cannot be decoded")]
+    Decode {
+        /// Last frame of the record's group.
+        lsn: Lsn,
+        /// The record's place in its group, from 0.
+        index: usize,
+        /// Why.
+        source: DecodeError,
+    },
+    /// A record contradicts those before it.
+    #[error("record {index} of the group that ends with lsn {lsn} contradicts those before it")]
+    Contradiction {
+        /// Last frame of the record's group.
+        lsn: Lsn,
+        /// The record's place in its group, from 0.
+        index: usize,
+        /// Why.
+        source: FoldError,
+    },
+    /// What was written folds to another state than what it was to replace: a defect.
+    #[error("the normal form folds to {found}, the range to {expected}")]
+    Differs {
+        /// Digest of the range's fold.
+        expected: Digest,
+        /// Digest of the normal form's.
+        found: Digest,
     },
 }
 

@@ -1,7 +1,6 @@
 //! The folded state of a session.
 
 mod digest;
-#[cfg(test)]
 mod presume;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -38,9 +38,12 @@
 mod error;
 mod fold;
 mod image;
-#[cfg(test)]
 mod normal;
+mod normalize;
+mod upkeep;
 
-pub use error::{FoldError, FoldJournalError};
+pub use error::{FoldError, FoldJournalError, NormalFormError};
 pub use fold::{Folded, fold_journal};
 pub use image::{Effect, Fact, Image, StagedOperation};
+pub use normalize::{Normalizer, Survey};
+pub use upkeep::{Policy, SegmentKept, Status, Upkeep};

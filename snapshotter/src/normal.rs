@@ -35,6 +35,9 @@ use commits::Commits;
 use facts::Facts;
 use supports::Supports;
 
+/// What a record has beside its value, about.
+const ENVELOPE_BYTES: usize = 24;
+
 /// Where a record stands: its number in the range, and the last frame of its group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct At {
@@ -208,6 +211,24 @@ impl NormalForm {
     /// Whether the range ends with a complete commit.
     pub(crate) fn is_complete(&self) -> bool {
         self.commits.is_complete()
+    }
+
+    /// Bytes of the records that remain, about.
+    pub(crate) fn bytes(&self) -> u64 {
+        let survivors = self.survivors();
+        let bytes = |(_, survivor): &(At, Survivor<'_>)| match survivor {
+            Survivor::Bytes(bytes) => bytes.len(),
+            Survivor::Record(Record::Insert { bytes, .. } | Record::Update { bytes, .. }) => {
+                bytes.len() + ENVELOPE_BYTES
+            }
+            Survivor::Record(_) => ENVELOPE_BYTES,
+        };
+        survivors.iter().map(bytes).sum::<usize>() as u64
+    }
+
+    /// How many facts the range inserts and keeps, and how many older ones it changes.
+    pub(crate) fn count_facts(&self) -> (u64, u64) {
+        self.facts.count()
     }
 
     /// The records that remain, in order.

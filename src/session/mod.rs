@@ -5,6 +5,7 @@ mod entry;
 mod facts;
 mod firing;
 mod reads;
+mod upkeep;
 
 use std::fmt;
 use std::path::PathBuf;

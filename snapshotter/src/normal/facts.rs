@@ -70,6 +70,13 @@ impl Facts {
         self.staged.push(Staged { at, bytes: start..self.arena.len() });
     }
 
+    /// How many facts were born and live, and how many older ones were changed.
+    pub(super) fn count(&self) -> (u64, u64) {
+        let born = |change: &&Change| matches!(change, Change::Born(_));
+        let born = self.changes.values().filter(born).count() as u64;
+        (born, self.changes.len() as u64 - born)
+    }
+
     /// The operations that no flush has matched.
     pub(super) fn staged(&self) -> impl Iterator<Item = Record<'_>> {
         self.staged.iter().map(|staged| {

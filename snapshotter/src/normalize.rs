@@ -1,0 +1,141 @@
+//! The meaning of records, for the journal that is normalized.
+
+use steadfast_journal::{Group, Lsn, Normalize, NormalizeError, Refusal, Survivors};
+use steadfast_wm::codec::v1;
+use steadfast_wm::{CommitSeq, Digest, Record, SafePoint};
+
+use crate::error::{FoldError, NormalFormError};
+use crate::image::Image;
+use crate::normal::NormalForm;
+
+/// What a look at a range has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Survey {
+    /// Bytes of the range's groups.
+    pub bytes: u64,
+    /// Bytes of what would remain, about.
+    pub live_bytes: u64,
+    /// Facts that the range inserts and that live at its end.
+    pub facts: u64,
+    /// Facts older than the range that it changes or deletes.
+    pub older_facts: u64,
+}
+
+impl Survey {
+    /// How much would remain, in percent.
+    #[must_use]
+    pub fn live_percent(&self) -> u8 {
+        let percent = self.live_bytes.saturating_mul(100) / self.bytes.max(1);
+        u8::try_from(percent.min(100)).unwrap_or(100)
+    }
+}
+
+/// What a state is compared by.
+type Fingerprint = (Digest, CommitSeq, Option<SafePoint>);
+
+/// Brings a range of groups into its normal form (INV-74): made for one range, for
+/// [`Maintenance::normalize`](steadfast_journal::Maintenance::normalize).
+///
+/// What was written is compared with what it replaces: both are folded onto the smallest image that
+/// the range presupposes, and must give the same digest.
+#[derive(Debug)]
+pub struct Normalizer {
+    form: NormalForm,
+    dead_percent: u8,
+    survey: Option<Survey>,
+    image: Option<Image>,
+    expected: Option<Fingerprint>,
+}
+
+impl Normalizer {
+    /// For one range. `whole` says that it begins with the session: nothing before it is referred
+    /// to, and no tombstone remains. It is worth while if at least `dead_percent` of it is dead.
+    #[must_use]
+    pub fn new(whole: bool, dead_percent: u8) -> Self {
+        let form = NormalForm::new(whole);
+        Self { form, dead_percent, survey: None, image: None, expected: None }
+    }
+
+    /// What was found; `None` if the range was not read to its end.
+    #[must_use]
+    pub fn survey(&self) -> Option<Survey> {
+        self.survey
+    }
+
+    fn fold(&mut self, group: &Group<'_>) -> Result<(), NormalFormError> {
+        let premise = || self.form.premise();
+        let image = self.image.get_or_insert_with(premise);
+        each(group, |_, record, _| image.apply(record))
+    }
+
+    fn fingerprint(&mut self) -> Fingerprint {
+        let premise = || self.form.premise();
+        let image = self.image.take().unwrap_or_else(premise);
+        (image.digest(), image.commit(), image.point())
+    }
+}
+
+/// Decodes the records of a group, one after the other.
+fn each(
+    group: &Group<'_>,
+    mut take: impl FnMut(Lsn, &Record<'_>, &[u8]) -> Result<(), FoldError>,
+) -> Result<(), NormalFormError> {
+    let lsn = group.lsn();
+    for (index, record) in group.records().enumerate() {
+        let decoded = v1::decode_payload(record.tag(), record.version(), record.payload())
+            .map_err(|source| NormalFormError::Decode { lsn, index, source })?;
+        take(lsn, &decoded, record.bytes()).map_err(|source| NormalFormError::Contradiction {
+            lsn,
+            index,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+impl Normalize for Normalizer {
+    fn read(&mut self, group: &Group<'_>) -> Result<(), Refusal> {
+        let form = &mut self.form;
+        each(group, |lsn, record, bytes| form.apply(lsn.get(), record, bytes))?;
+        Ok(())
+    }
+
+    fn is_worth(&mut self, bytes: u64) -> bool {
+        let (facts, older_facts) = self.form.count_facts();
+        let live_bytes = self.form.bytes();
+        let survey = Survey { bytes, live_bytes, facts, older_facts };
+        self.survey = Some(survey);
+        let dead_percent = 100_u8.saturating_sub(survey.live_percent());
+        self.form.is_complete() && dead_percent >= self.dead_percent.max(1)
+    }
+
+    fn write(&mut self, survivors: &mut Survivors<'_>) -> Result<(), NormalizeError> {
+        for (at, survivor) in self.form.survivors() {
+            survivors.push(Lsn::new(at.lsn), |bytes| survivor.encode(bytes))?;
+        }
+        Ok(())
+    }
+
+    fn compare_old(&mut self, group: &Group<'_>) -> Result<(), Refusal> {
+        Ok(self.fold(group)?)
+    }
+
+    fn compare_new(&mut self, group: &Group<'_>) -> Result<(), Refusal> {
+        if self.expected.is_none() {
+            self.expected = Some(self.fingerprint());
+        }
+        Ok(self.fold(group)?)
+    }
+
+    fn verdict(&mut self) -> Result<(), Refusal> {
+        let found = self.fingerprint();
+        match self.expected {
+            Some(expected) if expected == found => Ok(()),
+            expected => {
+                let expected = expected.map(|(digest, ..)| digest).unwrap_or_default();
+                Err(Box::new(NormalFormError::Differs { expected, found: found.0 }))
+            }
+        }
+    }
+}

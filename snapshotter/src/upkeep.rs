@@ -1,0 +1,304 @@
+//! When to normalize what: by dead share, in two tiers.
+//!
+//! The *base* is everything from the session's begin up to where it was normalized as a whole; it
+//! holds what lives and no tombstone. The *young* tier is what follows. It is brought into normal
+//! form by itself when enough of it may be dead, and merged with the base when enough of the two
+//! together may be. "May be" is decided without reading: of a range that was looked at, everything
+//! that was appended since counts as dead. So every byte is read and written a bounded number of
+//! times, and what is on disk stays within a factor of what lives.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use steadfast_journal::{Kept, Maintenance, NormalizeError, Normalized, Position, SegmentState};
+
+use crate::normalize::{Normalizer, Survey};
+
+/// When normalizing is worth while, and how fast it may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Policy {
+    /// How much of a range must be dead, in percent from 1 to 99: 33 unless told otherwise. Lower
+    /// shares keep less on disk and write more.
+    pub dead_percent: u8,
+    /// Bytes that are read and written per second at most; 64 MiB unless told otherwise.
+    pub bytes_per_second: Option<u64>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { dead_percent: 33, bytes_per_second: Some(64 << 20) }
+    }
+}
+
+impl Policy {
+    /// Bytes that a range must have grown to until enough of it may be dead, if so much of it lives.
+    fn due_bytes(self, live_bytes: u64) -> u64 {
+        let dead = u64::from(self.dead_percent.clamp(1, 99));
+        live_bytes.saturating_mul(100) / (100 - dead)
+    }
+}
+
+/// A segment that is kept as it is, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SegmentKept {
+    /// The file.
+    pub file: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Why it is kept.
+    pub reason: Kept,
+}
+
+/// What is on disk, and what is known of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Status {
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// How many segments there are.
+    pub segments: usize,
+    /// How many of them are compacted.
+    pub compacted_segments: usize,
+    /// How much of what was looked at was dead, in percent; everything younger counts as dead.
+    pub dead_percent_max: u8,
+    /// The segments that are kept as they are.
+    pub kept: Vec<SegmentKept>,
+    /// How often segments were replaced since the journal was opened.
+    pub normalizations: u64,
+    /// Bytes of files that this has freed.
+    pub freed_bytes: u64,
+    /// The last thing that went wrong, in words; the journal is as it was.
+    pub last_error: Option<String>,
+}
+
+/// Normalizes an open journal, a decision at a time.
+#[derive(Debug)]
+pub struct Upkeep {
+    maintenance: Maintenance,
+    policy: Policy,
+    /// Where the base ends; `None` until it was looked at.
+    base_end: Option<Position>,
+    /// Facts in the base, if it was written since the journal was opened.
+    base_facts: Option<u64>,
+    /// What looks at the base and at the young tier have found, and where they ended.
+    base: Option<(Position, Survey)>,
+    young: Option<(Position, Survey)>,
+    normalizations: u64,
+    freed_bytes: u64,
+    last_error: Option<String>,
+}
+
+/// The parts of a journal, by their segments.
+struct Tiers {
+    segments: Vec<SegmentState>,
+    /// How many from the begin on may be normalized.
+    ready: usize,
+    /// How many of these are the base.
+    base: usize,
+}
+
+impl Tiers {
+    fn bytes(&self, range: Range<usize>) -> u64 {
+        self.segments[range].iter().map(|segment| segment.file_bytes).sum()
+    }
+
+    fn positions(&self, range: Range<usize>) -> Range<Position> {
+        self.segments[range.start].begin..self.segments[range.end].begin
+    }
+}
+
+impl Upkeep {
+    /// For an open journal.
+    #[must_use]
+    pub fn new(maintenance: Maintenance, policy: Policy) -> Self {
+        Self {
+            maintenance,
+            policy,
+            base_end: None,
+            base_facts: None,
+            base: None,
+            young: None,
+            normalizations: 0,
+            freed_bytes: 0,
+            last_error: None,
+        }
+    }
+
+    /// Does what the policy asks for now; `None` if there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Maintenance::normalize`]; the journal is as it was.
+    pub fn step(&mut self) -> Result<Option<Normalized>, NormalizeError> {
+        let stepped = self.try_step();
+        self.note(&stepped);
+        stepped
+    }
+
+    fn try_step(&mut self) -> Result<Option<Normalized>, NormalizeError> {
+        let tiers = self.tiers()?;
+        let whole = 0..tiers.ready;
+        let young = tiers.base..tiers.ready;
+        if young.is_empty() || tiers.segments[young.clone()].iter().all(|segment| segment.compacted)
+        {
+            return Ok(None); // Nothing was sealed since.
+        }
+        let base_live =
+            self.base.map_or(tiers.bytes(0..tiers.base), |(_, survey)| survey.live_bytes);
+        if tiers.bytes(whole.clone()) >= self.policy.due_bytes(base_live) {
+            return self.merge(&tiers, self.policy.dead_percent);
+        }
+        if tiers.base == 0 {
+            return Ok(None); // What was looked at is too live, and there is nothing before it.
+        }
+        let young_live = self.young.map_or(0, |(_, survey)| survey.live_bytes);
+        if tiers.bytes(young.clone()) < self.policy.due_bytes(young_live) {
+            return Ok(None);
+        }
+        let mut normalizer = Normalizer::new(false, self.policy.dead_percent);
+        let range = tiers.positions(young.clone());
+        let done = self.run(range.clone(), &mut normalizer)?;
+        let survey = normalizer.survey().unwrap_or_default();
+        self.young = Some((range.end, survey));
+        // Many facts of the base may be gone although few bytes say so.
+        let gone = survey.older_facts.saturating_mul(100);
+        let dead = u64::from(self.policy.dead_percent);
+        if self.base_facts.is_some_and(|facts| facts > 0 && gone / facts >= dead) {
+            let tiers = self.tiers()?;
+            return Ok(self.merge(&tiers, self.policy.dead_percent)?.or(done));
+        }
+        Ok(done)
+    }
+
+    /// Normalizes everything that may be, whatever its dead share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Maintenance::normalize`]; the journal is as it was.
+    pub fn normalize_all(&mut self) -> Result<Option<Normalized>, NormalizeError> {
+        let tiers = self.tiers();
+        let merged =
+            tiers.and_then(|tiers| if tiers.ready > 0 { self.merge(&tiers, 1) } else { Ok(None) });
+        self.note(&merged);
+        merged
+    }
+
+    /// Makes everything that may be normalized the base.
+    fn merge(
+        &mut self,
+        tiers: &Tiers,
+        dead_percent: u8,
+    ) -> Result<Option<Normalized>, NormalizeError> {
+        let mut normalizer = Normalizer::new(true, dead_percent);
+        let range = tiers.positions(0..tiers.ready);
+        let done = self.run(range.clone(), &mut normalizer)?;
+        let survey = normalizer.survey().unwrap_or_default();
+        self.base = Some((range.end, survey));
+        if done.is_some() {
+            self.base_end = Some(range.end);
+            self.base_facts = Some(survey.facts);
+            self.young = None;
+        }
+        Ok(done)
+    }
+
+    fn run(
+        &self,
+        range: Range<Position>,
+        normalizer: &mut Normalizer,
+    ) -> Result<Option<Normalized>, NormalizeError> {
+        let rate = self.policy.bytes_per_second;
+        let done = self.maintenance.normalize(range, normalizer, rate)?;
+        Ok((done.bytes_after < done.bytes_before).then_some(done))
+    }
+
+    /// Notes what keeps others from calling [`step`](Self::step), for the status.
+    pub fn fail(&mut self, error: &dyn std::error::Error) {
+        self.last_error = Some(describe(error));
+    }
+
+    fn note(&mut self, stepped: &Result<Option<Normalized>, NormalizeError>) {
+        match stepped {
+            Ok(Some(done)) => {
+                self.normalizations += 1;
+                self.freed_bytes += done.bytes_before - done.bytes_after;
+                self.last_error = None;
+            }
+            Ok(None) | Err(NormalizeError::Closed) => {}
+            Err(error) => self.last_error = Some(describe(error)),
+        }
+    }
+
+    fn tiers(&self) -> Result<Tiers, NormalizeError> {
+        let segments = self.maintenance.segments()?;
+        let ready = segments.iter().take_while(|segment| segment.kept.is_none()).count();
+        let in_base = |segment: &&SegmentState| match self.base_end {
+            Some(end) => segment.begin < end,
+            None => segment.compacted,
+        };
+        let base = segments[..ready].iter().take_while(in_base).count();
+        Ok(Tiers { segments, ready, base })
+    }
+
+    /// What is on disk, and why each segment is kept that is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Maintenance::segments`].
+    pub fn status(&self) -> Result<Status, NormalizeError> {
+        let tiers = self.tiers()?;
+        let all = 0..tiers.segments.len();
+        let bytes = tiers.bytes(all.clone());
+        let live = self.base.map_or(0, |(_, survey)| survey.live_bytes)
+            + self.young.map_or(0, |(_, survey)| survey.live_bytes);
+        let dead = bytes.saturating_sub(live).saturating_mul(100) / bytes.max(1);
+        let kept = tiers.segments.iter().filter_map(|segment| {
+            let reason = segment.kept.clone().or_else(|| self.too_live(segment))?;
+            Some(SegmentKept { file: segment.file.clone(), bytes: segment.file_bytes, reason })
+        });
+        Ok(Status {
+            bytes,
+            segments: all.len(),
+            compacted_segments: tiers.segments.iter().filter(|segment| segment.compacted).count(),
+            dead_percent_max: u8::try_from(dead).unwrap_or(100),
+            kept: kept.collect(),
+            normalizations: self.normalizations,
+            freed_bytes: self.freed_bytes,
+            last_error: self.last_error.clone(),
+        })
+    }
+
+    /// A segment that was looked at and stays as it is.
+    fn too_live(&self, segment: &SegmentState) -> Option<Kept> {
+        if segment.compacted {
+            return Some(Kept::TooLive { live_percent: 100 });
+        }
+        let looks = [self.young, self.base];
+        let (_, survey) = looks.into_iter().flatten().find(|(end, _)| segment.begin < *end)?;
+        Some(Kept::TooLive { live_percent: survey.live_percent() })
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+impl fmt::Display for SegmentKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({} bytes): {}", self.file.display(), self.bytes, self.reason)
+    }
+}
