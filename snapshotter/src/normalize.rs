@@ -94,6 +94,26 @@ fn each(
     Ok(())
 }
 
+/// The normal form of a range of records, without a journal: their bytes, one behind the other.
+/// `whole` says that the range begins with the session. It ends with a commit.
+///
+/// # Errors
+///
+/// What [`v1::decode`] says of bytes that are no records, and a [`FoldError`] for commits out of
+/// order; other contradictions are found by whoever folds.
+pub fn normal_form(records: &[u8], whole: bool) -> Result<Vec<u8>, Refusal> {
+    let mut form = NormalForm::new(whole);
+    let mut rest = records;
+    while !rest.is_empty() {
+        let (record, after) = v1::decode(rest)?;
+        form.apply(0, &record, &rest[..rest.len() - after.len()])?;
+        rest = after;
+    }
+    let mut bytes = Vec::new();
+    form.survivors().iter().for_each(|(_, survivor)| survivor.encode(&mut bytes));
+    Ok(bytes)
+}
+
 impl Normalize for Normalizer {
     fn read(&mut self, group: &Group<'_>) -> Result<(), Refusal> {
         let form = &mut self.form;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use steadfast::prelude::*;
-use steadfast::{MatchId, Ruleset};
+use steadfast::{MatchId, Normalization, Ruleset};
 use tempfile::TempDir;
 
 thread_local! {
@@ -84,9 +84,11 @@ impl Disk {
     }
 }
 
-/// How tests open sessions: small segments make crashes cheap to copy and let journals roll.
+/// How tests open sessions: small segments make crashes cheap to copy and let journals roll. Nothing
+/// happens in the background, which files are copied under.
 pub(crate) fn durable(path: &Path) -> steadfast::DurableBuilder {
-    Session::durable(path).sync(Sync::Process).segment_bytes(64 << 10)
+    let builder = Session::durable(path).sync(Sync::Process).segment_bytes(64 << 10);
+    builder.normalization(Normalization::off())
 }
 
 /// Copies a session's directory. Files that only wait to become segments are nothing that a crash

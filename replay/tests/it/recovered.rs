@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 use steadfast_engine_core::{ActionSink, ChangeError, Engine, FireOptions, RulesPolicy};
 use steadfast_replay::rebuild;
-use steadfast_snapshotter::Image;
+use steadfast_snapshotter::{Image, normal_form};
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
 
@@ -41,13 +41,15 @@ struct Session {
     engine: Engine,
     log: Log,
     commit: u64,
+    /// Where each commit ends in the journal.
+    ends: Vec<usize>,
 }
 
 impl Session {
     fn new(specs: &[RuleSpec]) -> Self {
         let mut log = Log::default();
         let engine = Engine::new(&ruleset(specs), SESSION, &mut log).unwrap();
-        let mut session = Self { engine, log, commit: 0 };
+        let mut session = Self { engine, log, commit: 0, ends: Vec::new() };
         session.commit(SafePoint::Staged);
         session
     }
@@ -55,6 +57,17 @@ impl Session {
     fn commit(&mut self, point: SafePoint) {
         self.commit += 1;
         self.engine.commit(CommitSeq::new(self.commit), point, &mut self.log);
+        self.ends.push(self.log.bytes.len());
+    }
+
+    /// Brings the journal into its normal form, in two tiers that meet behind a commit.
+    fn normalize(&mut self, commit: usize) {
+        let end = self.ends[commit % self.ends.len()];
+        let (base, young) = self.log.bytes.split_at(end);
+        let mut bytes = normal_form(base, true).unwrap();
+        bytes.extend(normal_form(young, false).unwrap());
+        self.ends = vec![bytes.len()];
+        self.log.bytes = bytes;
     }
 
     /// One step and its commit; gives what fired.
@@ -112,21 +125,27 @@ impl Session {
         )
         .unwrap();
         assert!(!changed && nothing.bytes.is_empty(), "nothing happens during recovery");
-        Self { engine, log: self.log.clone(), commit: image.commit().get() }
+        let (log, ends) = (self.log.clone(), self.ends.clone());
+        Self { engine, log, commit: image.commit().get(), ends }
     }
 }
 
-/// Crashes after every `every`-th step, beginning with the `first`.
+/// Crashes after every `every`-th step, beginning with the `first`; with a `tier`, the journal is
+/// normalized before, in two tiers of which the first has so many commits.
 fn crash(
     specs: &[RuleSpec],
     steps: &[Step],
     first: usize,
     every: usize,
+    tier: Option<usize>,
 ) -> Result<(), TestCaseError> {
     let mut uninterrupted = Session::new(specs);
     let mut crashing = Session::new(specs);
     for (at, &step) in steps.iter().enumerate() {
         if at >= first && (at - first).is_multiple_of(every) {
+            if let Some(commit) = tier {
+                crashing.normalize(commit);
+            }
             crashing = crashing.recovered(specs);
             let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
             prop_assert_eq!(old, new, "digest after a crash before step {}", at);
@@ -171,6 +190,19 @@ proptest! {
         every in 1..6_usize,
     ) {
         quiet();
-        crash(&specs, &steps, first, every)?;
+        crash(&specs, &steps, first, every, None)?;
+    }
+
+    /// INV-74: what normalization leaves is what the future depends on, whatever came before.
+    #[test]
+    fn normalized_is_uninterrupted(
+        specs in rules(),
+        steps in steps(),
+        first in 0..8_usize,
+        every in 1..6_usize,
+        tier in 0..8_usize,
+    ) {
+        quiet();
+        crash(&specs, &steps, first, every, Some(tier))?;
     }
 }

@@ -10,6 +10,7 @@ mod facts;
 mod firing;
 mod killed;
 mod mixed;
+mod normalize;
 mod patterns;
 mod restart;
 mod timers;
@@ -133,7 +134,8 @@ fn recover(disk: &Disk, rules: fn() -> Ruleset, moment: &Moment, story: &str) ->
 }
 
 /// Lives through a scenario uninterrupted, with one crash after each of its steps in turn, with a
-/// crash after every step, and with a close in order after every step: always the same.
+/// crash after every step, with a close in order after every step, and with its journal normalized
+/// before every crash: always the same.
 fn survives(rules: fn() -> Ruleset, steps: &[Step]) {
     let disk = Disk::new();
     let mut world = World { session: disk.open(rules()), held: Held::new() };
@@ -154,14 +156,21 @@ fn survives(rules: fn() -> Ruleset, steps: &[Step]) {
             assert_eq!(Sight::of(&world.session), moment.sight, "{story}, {}", step.what);
         }
     }
-    for in_order in [false, true] {
-        let story = if in_order { "closed after every step" } else { "crashed after every step" };
+    for (story, in_order, normalized) in [
+        ("crashed after every step", false, false),
+        ("closed after every step", true, false),
+        ("normalized and crashed after every step", false, true),
+    ] {
         // The same session, so that handles within facts are the same, too.
         let mut disk = moments[0].disk.crash();
         let mut world = recover(&disk, rules, &moments[0], story);
         for (step, moment) in steps.iter().zip(&moments[1..]) {
             live(&mut world, step, story);
-            let World { session, held } = world;
+            let World { mut session, held } = world;
+            if normalized {
+                session.normalize().unwrap();
+                assert_eq!(Sight::of(&session), moment.sight, "{story}, {}", step.what);
+            }
             if in_order {
                 session.close().unwrap();
             } else {
