@@ -95,8 +95,10 @@ impl Error {
             Self::Recover(error) => recover_code(error),
             Self::Read(_) => "SF0004",
             Self::Full { .. } => "SF0009",
-            Self::Append(_) | Self::Wait(_) | Self::Close(_) => "SF0010",
-            Self::Normalize(NormalizeError::Poisoned(_)) => "SF0010",
+            Self::Append(_)
+            | Self::Wait(_)
+            | Self::Close(_)
+            | Self::Normalize(NormalizeError::Poisoned(_)) => "SF0010",
             Self::Normalize(_) => "SF0024",
             Self::Change(_) => "SF0011",
             Self::Fire(FireError::Consequence { .. }) => "SF0012",

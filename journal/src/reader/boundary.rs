@@ -16,6 +16,11 @@ pub(crate) fn find_safe_point(
     let ends_there = |entry: &SegmentEntry| {
         entry.compacted && entry.seal.is_some_and(|seal| seal.end_position == position.get())
     };
+    // Of several segments that replace one run, only the last ends with a safe point.
+    let goes_on = |entry: &SegmentEntry| entry.compacted && entry.first_position == position.get();
+    if segments.iter().any(goes_on) && segments.iter().any(ends_there) {
+        return Ok(None);
+    }
     // A compacted segment ends with a safe point, and has none inside that anybody knows of.
     if let Some(segment) = segments.iter().position(ends_there) {
         let entry = &segments[segment];

@@ -23,12 +23,29 @@ impl Walk<'_, '_> {
         seal: &SealEntry,
         path: &Path,
     ) -> Result<(), OpenError> {
+        let safe = (self.safe, self.safe_lsn);
+        let checked = self.check_compacted(index, entry, seal, path);
+        if checked.is_err() {
+            // It is good as a whole or not at all.
+            (self.safe, self.safe_lsn) = safe;
+        }
+        checked
+    }
+
+    fn check_compacted(
+        &mut self,
+        index: usize,
+        entry: &SegmentEntry,
+        seal: &SealEntry,
+        path: &Path,
+    ) -> Result<(), OpenError> {
         let file = self.open(index, entry, path)?;
         if file.len().at("examine", path)? != entry.physical_bytes {
             return Err(self.unreadable(index, path, CorruptReason::CompactedLength));
         }
         let header = self.header(index, entry, path, &*file)?;
         self.enter(index, entry, &header);
+        let mut is_safe = false;
         match &mut self.window {
             Some(window) => window.switch_to(file, entry.physical_bytes),
             window => *window = Some(Window::new(file, entry.physical_bytes)),
@@ -48,7 +65,8 @@ impl Walk<'_, '_> {
                     return Err(self.damaged(path, seal, reason, lsn));
                 }
             };
-            if known_kind(&header, self.at.offset, path)? == Kind::SafePoint {
+            is_safe = known_kind(&header, self.at.offset, path)? == Kind::SafePoint;
+            if is_safe {
                 self.safe_lsn = header.lsn;
             }
             self.at.offset += header.total_len();
@@ -70,7 +88,10 @@ impl Walk<'_, '_> {
             prev_crc: entry.end_crc,
         };
         self.next_lsn = seal.last_lsn + 1;
-        self.safe = self.at;
+        // Of several segments that replace one run, only the last ends with the run's safe point.
+        if is_safe {
+            self.safe = self.at;
+        }
         self.ends_with_seal = true;
         Ok(())
     }

@@ -132,7 +132,10 @@ fn kept(walk: &Walk<'_, '_>) -> Option<SafePoint> {
 }
 
 fn tail_of(walk: &Walk<'_, '_>, subject: &Subject<'_>) -> DamagedTail {
-    let drops_first = walk.window.is_none();
+    // A compacted segment is good as a whole or not at all.
+    let at_begin = walk.safe.segment == 0 && walk.safe.offset == SEGMENT_HEADER;
+    let compacted = subject.manifest.segments.first().is_some_and(|first| first.compacted);
+    let drops_first = walk.window.is_none() || (at_begin && compacted);
     let mut safe = walk.safe;
     if safe.segment == 0 && safe.offset == SEGMENT_HEADER {
         let first = &subject.manifest.segments[0];

@@ -32,7 +32,7 @@ fn high(#[when(m.value % 10 > 7)] m: &Meter) -> High {
 #[rule(salience = -1)]
 fn alarm(h: &High, cx: &mut Then) -> RuleResult {
     say(format!("alarm {}", h.meter));
-    if h.meter % 5 == 0 {
+    if h.meter.is_multiple_of(5) {
         cx.emit(Alarm { meter: h.meter })?;
     }
     Ok(())
@@ -47,14 +47,15 @@ fn round(session: &mut Session, number: u64) {
     for value in 1..4 {
         session.update(live, |meter| meter.value += value).unwrap();
     }
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         session.fire(1).unwrap();
     }
-    if number % 4 != 0 {
+    if !number.is_multiple_of(4) {
         session.delete(live).unwrap();
     }
-    if number % 20 == 0 {
-        let due: Vec<_> = session.effects::<Alarm>().unwrap().iter().map(|effect| effect.key).collect();
+    if number.is_multiple_of(20) {
+        let due: Vec<_> =
+            session.effects::<Alarm>().unwrap().iter().map(|effect| effect.key).collect();
         for key in due.into_iter().skip(1) {
             session.acknowledge(key).unwrap();
         }

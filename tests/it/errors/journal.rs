@@ -37,6 +37,26 @@ fn closed() -> Disk {
     disk
 }
 
+/// What keeps a journal from being normalized is told, and the session goes on.
+#[test]
+fn sf0024_pins_that_cannot_be_read_keep_the_journal_as_it_is() {
+    let disk = closed();
+    let mut session = disk.open(sights());
+    fs::write(disk.path().join("pins"), "not a directory").unwrap();
+    let error = session.normalize().unwrap_err();
+    assert_eq!(error.code(), "SF0024");
+    let error = report(&error, &disk);
+    assert!(error.starts_with("error SF0024: the journal was not normalized\n"), "{error}");
+    assert!(error.contains("DIR/pins"), "{error}");
+    assert_eq!(session.journal_status().unwrap_err().code(), "SF0024");
+    fs::remove_file(disk.path().join("pins")).unwrap();
+    session.insert(Order { id: 20 }).unwrap();
+    assert!(session.normalize().unwrap().is_some());
+    let digest = session.digest();
+    drop(session);
+    assert_eq!(disk.open(sights()).digest(), digest);
+}
+
 #[test]
 fn sf0005_a_second_process_is_refused_and_told_who_the_first_one_is() {
     const NAME: &str =

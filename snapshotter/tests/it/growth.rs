@@ -1,0 +1,136 @@
+//! Bounded growth: what is on disk depends on what lives, not on what has happened.
+
+use std::path::Path;
+
+use steadfast_journal::{Batch, End, Journal, Kept, Options};
+use steadfast_snapshotter::{Image, Policy, Upkeep, fold_journal};
+use steadfast_wm::codec::v1;
+use steadfast_wm::{
+    CommitSeq, Counters, FactHandle, Record, RulesetManifest, SafePoint, Seq, TypeTag,
+};
+
+const LIVE: u64 = 1_000;
+const SEGMENT: u64 = 64 << 10;
+
+/// Insertions with deletions, and updates, over so many facts that stay.
+struct Churn {
+    batch: Batch,
+    seq: u64,
+    next_handle: u64,
+    commit: u64,
+}
+
+impl Churn {
+    fn begin(journal: &Journal) -> Self {
+        let mut churn = Self { batch: Batch::new(), seq: 1, next_handle: 1, commit: 0 };
+        churn.put(&Record::Ruleset { seq: Seq::new(1), manifest: RulesetManifest::default() });
+        churn.put(&Record::Type { tag: TypeTag::new(0), name: "Fact" });
+        for _ in 0..LIVE {
+            churn.insert();
+        }
+        churn.commit(journal);
+        churn
+    }
+
+    fn put(&mut self, record: &Record<'_>) {
+        self.batch.push_with(|bytes| v1::encode(record, bytes)).expect("a small record");
+    }
+
+    fn value(&self) -> [u8; 100] {
+        let mut value = [0x5a; 100];
+        value[..8].copy_from_slice(&self.seq.to_le_bytes());
+        value
+    }
+
+    fn insert(&mut self) -> FactHandle {
+        self.seq += 1;
+        let (handle, seq) = (FactHandle::new(self.next_handle), Seq::new(self.seq));
+        self.next_handle += 1;
+        let (kind, bytes) = (TypeTag::new(0), &self.value());
+        let (version, origin, stated, clock) = (1, None, true, 0);
+        self.put(&Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock });
+        handle
+    }
+
+    /// One pair: a fact that comes and goes, or two updates of one that stays.
+    fn pair(&mut self, journal: &Journal, number: u64) {
+        if number.is_multiple_of(2) {
+            let handle = self.insert();
+            self.put(&Record::Evaluated);
+            self.seq += 1;
+            let seq = Seq::new(self.seq);
+            self.put(&Record::Delete { handle, seq, origin: None, cascade: false });
+        } else {
+            for _ in 0..2 {
+                self.seq += 1;
+                let (handle, seq) = (FactHandle::new(1 + number * 7 % LIVE), Seq::new(self.seq));
+                let (version, bytes, mask, origin) = (1, &self.value(), 1, None);
+                self.put(&Record::Update { handle, version, bytes, mask, seq, origin });
+            }
+        }
+        self.commit(journal);
+    }
+
+    fn commit(&mut self, journal: &Journal) {
+        self.put(&Record::Evaluated);
+        self.commit += 1;
+        let (commit, point) = (CommitSeq::new(self.commit), SafePoint::Evaluated);
+        let (next_handle, next_seq) = (self.next_handle, self.seq + 1);
+        let counters = Counters { next_handle, next_seq, ..Counters::default() };
+        self.put(&Record::Commit { commit, point, counters });
+        journal.append(&self.batch, End::SafePoint).expect("there is room");
+        self.batch.clear();
+    }
+}
+
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("a directory");
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|file| file.len()).sum()
+}
+
+fn image(journal: &Journal) -> (Image, u64) {
+    let folded = fold_journal(journal, |_, _| std::ops::ControlFlow::Continue(()));
+    let folded = folded.expect("a journal that folds");
+    (folded.image, folded.records)
+}
+
+/// Testing list 30, INV-74: whatever happens, the directory holds at most twice what lives, three
+/// segments and the reserve; and opening reads what lives, not what has happened.
+#[test]
+fn the_journal_stays_within_twice_what_lives() {
+    let pairs = if std::env::var_os("STEADFAST_SOAK").is_some() { 100_000_000 } else { 60_000 };
+    let dir = tempfile::TempDir::new_in("/dev/shm").or_else(|_| tempfile::TempDir::new());
+    let dir = dir.expect("a temporary directory");
+    let options = || Options::new().segment_bytes(SEGMENT).level(steadfast_journal::Level::Process);
+    let (journal, _) = Journal::open(dir.path(), options()).expect("it opens");
+    let mut churn = Churn::begin(&journal);
+    let policy = Policy::default();
+    let mut upkeep = Upkeep::new(journal.maintenance(), policy);
+    // What lives: the facts, with what a record has beside its value.
+    let live = LIVE * (100 + 24);
+    // Made ahead by the journal: the next segment, the reserve, and their manifests.
+    let reserve = 2 * (SEGMENT + 8192);
+    let (mut most, mut written) = (0, 0);
+    for number in 0..pairs {
+        churn.pair(&journal, number);
+        if number.is_multiple_of(64) {
+            while upkeep.step().expect("it normalizes").is_some() {}
+            let bytes = bytes_in(dir.path());
+            assert!(bytes <= 2 * live + 3 * SEGMENT + reserve, "{bytes} after {number} pairs");
+            most = most.max(bytes);
+            written = journal.positions().appended.get();
+        }
+    }
+    assert!(written > 10 * most, "there was much more to keep: {written} of {most}");
+    let status = upkeep.status().expect("open");
+    assert!(status.normalizations > 20 && status.freed_bytes > written / 2, "{status:?}");
+    assert_eq!(status.last_error, None);
+    assert!(matches!(status.kept.last().map(|kept| &kept.reason), Some(Kept::Active)));
+    let (expected, _) = image(&journal);
+    assert_eq!(expected.facts().len() as u64, LIVE);
+    journal.close().expect("it closes");
+    let (journal, _) = Journal::open(dir.path(), options()).expect("it opens");
+    let (image, records) = image(&journal);
+    assert_eq!(image, expected);
+    assert!(records < 4 * LIVE, "{records} records are read for {LIVE} facts");
+}

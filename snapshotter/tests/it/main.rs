@@ -1,0 +1,3 @@
+//! Tests of snapshotter through its public interface.
+
+mod growth;
