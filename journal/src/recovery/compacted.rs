@@ -44,7 +44,10 @@ impl Walk<'_, '_> {
             return Err(self.unreadable(index, path, CorruptReason::CompactedLength));
         }
         let header = self.header(index, entry, path, &*file)?;
+        // Its begin is no place to cut at: going back goes behind the segment before.
+        let safe = self.safe;
         self.enter(index, entry, &header);
+        self.safe = safe;
         let mut is_safe = false;
         match &mut self.window {
             Some(window) => window.switch_to(file, entry.physical_bytes),
@@ -103,7 +106,7 @@ impl Walk<'_, '_> {
         reason: CorruptReason,
         lsn: Option<u64>,
     ) -> OpenError {
-        let rest = super::Rest { durable: 0, frames: 0, is_zero: false, written_end: seal.bytes };
+        let rest = super::Rest { written_end: seal.bytes, ..super::Rest::NOTHING };
         self.corrupt_at(path, reason, lsn, &rest)
     }
 }

@@ -87,6 +87,7 @@ fn frame(bytes: &[u8]) {
     let content = Content {
         kind: [Kind::Batch, Kind::SafePoint, Kind::Seal][usize::from(fields[4] % 3)],
         more_follows: fields[5] & 1 == 1,
+        compacted: false,
         records: u16_at(fields, 6),
         payload_len: crate::bytes::u32_at(fields, 8),
         payload_plain_crc: if fields[0] & 1 == 0 {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use steadfast_journal::testing::{Exhaustive, Fault, Fixed, Planted, Seeded, SimDisk};
 use steadfast_journal::{
     CorruptReason, End, Found, From, Journal, Kept, Level, NormalizeError, OpenError, Options,
-    Position, WriteMode,
+    Position, Repair, WriteMode,
 };
 
 use crate::common::{batch, open, read_all, small};
 use crate::crash::crash_everywhere;
-use crate::keyed::{Keyed, Values, fold};
+use crate::keyed::{Keyed, Values, Verbatim, fold};
 use crate::world::{DIR, Setup};
 
 const MODES: [WriteMode; 2] = [WriteMode::Map, WriteMode::Pwrite];
@@ -355,4 +355,52 @@ fn a_torn_tail_behind_a_compacted_segment_is_cut_there() {
         }
     }
     drop(setup.open(&disk.power_cut(&mut Fixed::Nothing)).expect("it opens"));
+}
+
+/// What remains can take several segments; each is good as a whole or not at all, also for a repair.
+#[test]
+fn a_repair_gives_up_a_damaged_compacted_run_as_a_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = open(dir.path(), small());
+    let value = |number: u8| [number; 9_000];
+    let fill = |numbers: std::ops::Range<u8>| {
+        for number in numbers {
+            journal.append(&batch([value(number).as_slice()]), End::SafePoint).expect("room");
+        }
+        journal.roll().expect("room");
+    };
+    let normalize = |from: usize| {
+        let maintenance = journal.maintenance();
+        let segments = maintenance.segments().expect("open");
+        let range = segments[from].begin..segments[segments.len() - 1].begin;
+        let done = maintenance.normalize(range, &mut Verbatim::default(), None);
+        done.expect("it works").segments_after
+    };
+    fill(0..30);
+    let base = normalize(0);
+    fill(30..60);
+    let young = normalize(base);
+    assert!(base > 1 && young > 1, "{base} and {young}");
+    let before = values(&journal).len();
+    assert_eq!(before, 60);
+    journal.close().expect("it closes");
+    let sound = files(dir.path());
+    for (index, (name, bytes)) in sound.iter().enumerate().take(base + young) {
+        let copy = tempfile::tempdir().expect("a directory");
+        for entry in std::fs::read_dir(dir.path()).expect("readable") {
+            let entry = entry.expect("readable");
+            if entry.file_type().expect("a type").is_file() {
+                std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copied");
+            }
+        }
+        let mut damaged = bytes.clone();
+        damaged[5000] ^= 1;
+        std::fs::write(copy.path().join(name), damaged).expect("writable");
+        let refused = Journal::open(copy.path(), small());
+        assert!(matches!(refused, Err(OpenError::Corrupt(_))), "{index}: {refused:?}");
+        let repair = Repair::examine(copy.path(), small()).expect("readable").expect("damaged");
+        repair.carry_out().expect("it works");
+        let kept = values(&open(copy.path(), small())).len();
+        assert_eq!(kept, if index < base { 0 } else { 30 }, "segment {index}");
+    }
 }
