@@ -37,6 +37,10 @@ pub use sums::{
 /// The implementor ensures that `leave` with the same arguments exactly undoes `enter`, whatever
 /// entered and left in between, so that the output depends on the members alone and never drifts
 /// (INV-49).
+///
+/// Values that are equal – keys of groups, and inputs of functions that order or count them – serialize
+/// to the same bytes: which one of two equal values is kept depends on what came first. A decimal that
+/// keeps its trailing zeros is to be normalized before it is a key.
 pub trait Aggregate: Clone + Send + Sync + 'static {
     /// What one member contributes.
     type Input: Clone + Send + 'static;

@@ -3,19 +3,18 @@
 //! What the macros derive from tokens is said by hand here: which variables a condition reads and
 //! which of their fields. Closures may capture data, which the macros' cannot.
 
+mod groups;
+
 use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use steadfast_wm::Digest;
 
-use crate::aggregate::{Aggregate, Group, GroupSpec};
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    Comparison, ConsequenceFn, GroupPattern, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn, Part,
-    Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
+    Comparison, ConsequenceFn, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn, Part, Pattern,
+    RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -49,6 +48,16 @@ impl<T: Fact> Var<T> {
     /// The fact of a match with its handle.
     pub fn reference<'a>(&self, row: &Row<'a>) -> Ref<'a, T> {
         row.reference(self.position)
+    }
+
+    /// The fact in one row of a batch, for keys and inputs of groups over several patterns.
+    pub fn in_rows<'a>(&self, rows: &Rows<'a>, row: usize) -> &'a T {
+        rows.facts::<T>(self.position).at(row)
+    }
+
+    /// What is read of it: these fields.
+    pub fn reads(&self, fields: &[&str]) -> (usize, FieldMask) {
+        reads::<T>(self.position, fields)
     }
 }
 
@@ -232,111 +241,6 @@ impl RuleBuilder {
         self.positions = positions;
         let parts = std::mem::replace(&mut self.parts, before);
         self.parts.push(Part::Nested(Nested { exists, parts }));
-    }
-
-    /// Adds elements of a group; the group itself follows with [`RuleBuilder::group_by`] or
-    /// [`RuleBuilder::accumulate`]. Their variables are good for conditions inside the group only.
-    pub fn element<T: Fact>(&mut self, variable: &str) -> Var<T> {
-        let pattern = Pattern::new(variable, FactType::of::<T>());
-        let open = matches!(self.parts.last(), Some(Part::Group(group)) if group.is_open());
-        if !open {
-            self.parts.push(Part::Group(GroupPattern::open()));
-        }
-        let Some(Part::Group(group)) = self.parts.last_mut() else { unreachable!("just pushed") };
-        group.elements.push(pattern);
-        Var::at(self.positions + group.elements.len() - 1)
-    }
-
-    /// Closes the elements before it into groups by key. `S` names the elements' types.
-    ///
-    /// # Panics
-    ///
-    /// If no element precedes it.
-    pub fn group_by<S, T, K, F>(
-        &mut self,
-        of: Var<T>,
-        fields: &[&str],
-        key: impl Fn(&T) -> K + Send + Sync + 'static,
-        function: F,
-        input: impl Fn(&T) -> F::Input + Send + Sync + 'static,
-    ) -> GroupVar<Group<S, K, F::Output>>
-    where
-        S: 'static,
-        T: Fact,
-        K: Hash + Eq + Clone + Serialize + DeserializeOwned + Send + 'static,
-        F: Aggregate,
-    {
-        let at = of.position;
-        let key = move |rows: &Rows<'_>, row: usize| key(rows.facts::<T>(at).at(row));
-        let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
-        let text = function.text();
-        let spec = GroupSpec::by_key::<S, K, F>(key, function, input);
-        self.close_group(spec, reads::<T>(at, fields), ("by key", text))
-    }
-
-    /// Closes the elements before it into one accumulate per outer tuple.
-    ///
-    /// # Panics
-    ///
-    /// If no element precedes it.
-    pub fn accumulate<S, T, F>(
-        &mut self,
-        of: Var<T>,
-        fields: &[&str],
-        function: F,
-        input: impl Fn(&T) -> F::Input + Send + Sync + 'static,
-    ) -> GroupVar<Group<S, (), F::Output>>
-    where
-        S: 'static,
-        T: Fact,
-        F: Aggregate,
-    {
-        let at = of.position;
-        let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
-        let text = function.text();
-        let spec = GroupSpec::over_all::<S, F>(function, input);
-        self.close_group(spec, reads::<T>(at, fields), ("", text))
-    }
-
-    fn close_group<G>(
-        &mut self,
-        spec: GroupSpec,
-        read: (usize, FieldMask),
-        (key, function): (&str, String),
-    ) -> GroupVar<G> {
-        let position = self.positions;
-        self.positions += 1;
-        let Some(Part::Group(group)) = self.parts.last_mut() else {
-            panic!("a group needs elements before it")
-        };
-        group.spec = spec;
-        group.reads.push(read);
-        key.clone_into(&mut group.key_text);
-        group.function_text = function;
-        GroupVar { position, kind: PhantomData }
-    }
-
-    /// Adds a condition on the result of the last group.
-    ///
-    /// # Panics
-    ///
-    /// If the last part is not a group.
-    pub fn having<G: 'static>(
-        &mut self,
-        group: GroupVar<G>,
-        text: &str,
-        condition: impl Fn(&G) -> bool + Send + Sync + 'static,
-    ) {
-        let at = group.position;
-        let evaluate: TestFn = Arc::new(move |rows, passed| {
-            let groups = rows.groups::<G>(at);
-            passed.extend((0..rows.len()).map(|row| condition(groups.at(row))));
-        });
-        let test = Test { text: text.to_owned(), reads: Vec::new(), evaluate };
-        let Some(Part::Group(part)) = self.parts.last_mut() else {
-            panic!("`having` follows a group")
-        };
-        part.having.push(test);
     }
 
     /// Makes the last pattern's fact another one than every earlier fact of the match of its type.
@@ -526,23 +430,4 @@ fn order_fn<T: Fact, K: OrderedKey + 'static>(
         let facts = rows.facts::<T>(position);
         orders.extend((0..rows.len()).map(|row| key(facts.at(row)).order()));
     })
-}
-
-impl GroupPattern {
-    /// A group whose elements are still being added.
-    fn open() -> Self {
-        Self {
-            variable: String::new(),
-            elements: Vec::new(),
-            spec: GroupSpec::over_all::<(), _>((crate::aggregate::Count,), |_, _| ((),)),
-            reads: Vec::new(),
-            key_text: String::new(),
-            function_text: String::new(),
-            having: Vec::new(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.function_text.is_empty()
-    }
 }

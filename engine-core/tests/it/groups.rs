@@ -15,6 +15,15 @@ struct Reading {
     value: f64,
 }
 
+#[derive(Fact, Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Sensor {
+    id: u64,
+    floor: u64,
+}
+
+#[derive(Fact, Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Shown(String);
+
 /// A rule over all readings of each sensor.
 fn by_sensor<F: Aggregate>(function: F, input: fn(&Reading) -> F::Input) -> RuleDef {
     let mut rule = RuleBuilder::new("it::by_sensor");
@@ -86,4 +95,43 @@ fn rules_that_are_built_know_their_functions() {
     let max = by_sensor((Max::<OrderedF64, f64>::default(),), value);
     let min = by_sensor((Min::<OrderedF64, f64>::default(),), value);
     assert_ne!(max.conditions_digest, min.conditions_digest);
+}
+
+#[test]
+fn groups_that_are_built_have_keys_and_inputs_of_several_patterns() {
+    let mut rule = RuleBuilder::new("it::by_floor_and_value");
+    let sensor = rule.element::<Sensor>("s");
+    let reading = rule.element::<Reading>("r");
+    let (of_reading, of_sensor) = (|r: &Reading| r.sensor, |s: &Sensor| s.id);
+    rule.exact_key("r.sensor == s.id", (reading, "sensor"), of_reading, (sensor, "id"), of_sensor);
+    let group = rule.group_by_tuple::<(Sensor, Reading), (u64, bool), _>(
+        &[sensor.reads(&["floor"]), reading.reads(&["value"])],
+        move |rows, row| (sensor.in_rows(rows, row).floor, reading.in_rows(rows, row).value > 0.0),
+        (Count, Collect::<u64>::default()),
+        move |rows, row| ((), reading.in_rows(rows, row).sensor),
+    );
+    let rule = rule.makes::<Shown>().then(move |row, cx| {
+        let group = group.of(row);
+        cx.insert_logical(Shown(format!("{:?}: {} {:?}", group.key, group.0, group.1)))?;
+        Ok(())
+    });
+    let mut engine = engine(rule);
+    engine
+        .stage(&mut Discard, |stage| {
+            for (id, floor) in [(1, 0), (2, 7), (3, 7)] {
+                stage.insert(Sensor { id, floor })?;
+                stage.insert(Reading { sensor: id, value: 1.0 })?;
+            }
+            stage.insert(Reading { sensor: 2, value: -1.0 })
+        })
+        .unwrap();
+    let shown = |engine: &mut Engine| -> Vec<String> {
+        engine.fire(FireOptions::default(), &mut Discard);
+        engine.facts::<Shown>().iter().map(|shown| shown.0.clone()).collect()
+    };
+    let apart = ["(0, true): 1 [1]", "(7, true): 2 [2, 3]", "(7, false): 1 [2]"];
+    assert_eq!(shown(&mut engine), apart);
+    let low = engine.facts::<Sensor>()[0].handle();
+    engine.stage(&mut Discard, |stage| stage.update(low, |s: &mut Sensor| s.floor = 7)).unwrap();
+    assert_eq!(shown(&mut engine), ["(7, false): 1 [2]", "(7, true): 3 [1, 2, 3]"]);
 }
