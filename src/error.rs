@@ -102,6 +102,8 @@ impl Error {
             Self::Normalize(_) => "SF0024",
             Self::Change(_) => "SF0011",
             Self::Fire(FireError::Consequence { .. }) => "SF0012",
+            Self::Fire(FireError::SuspectedLoop { .. }) => "SF0020",
+            Self::Fire(FireError::Undecided { .. }) => "SF0021",
             Self::Fire(_) | Self::Evaluate(_) => "SF0013",
             Self::Failed => "SF0014",
             Self::GivenUp(_) => "SF0017",
@@ -139,6 +141,11 @@ impl Error {
             "SF0015" => "report this with a copy of the directory; nothing was changed",
             "SF0017" => "nothing was applied",
             "SF0018" => "acknowledge each delivered effect once",
+            "SF0020" => {
+                "see whether the rules trigger each other without end; if not, raise max_firings or \
+                 fire again"
+            }
+            "SF0021" => "the match is still pending: correct what panicked and fire again",
             "SF0024" => "nothing was changed; see the cause, and try again when it is gone",
             "SF0019" => "name the query in the ruleset (`queries: …`)",
             _ => "see the cause",

@@ -19,9 +19,9 @@ pub use steadfast_engine_core::ir::{
     Absent, Either, Exists, Forall, Having, OnError, Query, Ruleset,
 };
 pub use steadfast_engine_core::{
-    Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact, Failure,
-    FieldMask, FireError, Global, Group, Handle, Missed, Pending, ReadError, Ref, RestoreError,
-    Row, RuleError, RuleResult, RulesPolicy, Stage, Then, Waiting,
+    Activation, Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact,
+    Failure, FieldMask, FireError, Global, Group, Handle, Missed, Pending, ReadError, Ref,
+    RestoreError, Row, RuleError, RuleResult, RulesPolicy, Stage, Then, Verdict, Waiting,
 };
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};

@@ -77,6 +77,12 @@ pub enum ChangeError {
         /// The entry point that was asked; empty for the default one.
         own: String,
     },
+    /// No rule is in an agenda group of this name.
+    #[error("no rule of the ruleset is in an agenda group `{group}`")]
+    UnknownGroup {
+        /// The name.
+        group: String,
+    },
     /// A fact with the same key exists and the type is declared unique.
     #[error("a `{kind}` with the same key exists: {existing}")]
     KeyViolation {
@@ -211,6 +217,28 @@ pub enum FireError {
         /// What happened.
         failure: Failure,
         /// How many matches fired before it in this call.
+        fired: u64,
+    },
+    /// `enabled` or a filter panicked, so that nobody knows whether a match fires. It is still pending,
+    /// everything before it stands; the session goes on working.
+    #[error("whether rule `{rule}` fires on {members} could not be told: {message}")]
+    Undecided {
+        /// Path of the rule.
+        rule: String,
+        /// The match's members.
+        members: String,
+        /// Who panicked, and the panic's message.
+        message: String,
+        /// How many matches fired before it in this call.
+        fired: u64,
+    },
+    /// A run fired more matches that it had triggered itself than it may: it seems to go round in a
+    /// circle. What fired stands, and the next match is still pending; the session goes on working.
+    #[error("after {fired} firings the run seems not to end: {} fires again and again", cycle.join(", "))]
+    SuspectedLoop {
+        /// Paths of the rules that fired last, as one turn of the circle if there is one.
+        cycle: Vec<String>,
+        /// How many matches fired in this call.
         fired: u64,
     },
     /// The network could not be evaluated.

@@ -24,8 +24,8 @@ mod trail;
 pub use agenda::Pending;
 pub use aggregate::{Aggregate, AggregateError, Group};
 pub use engine::{
-    Engine, FactImage, FireOptions, Fired, Missed, RestoreOptions, RestoreProgress, Restoring,
-    RulesPolicy, StagedImage, Waiting,
+    Activation, Engine, FactImage, FireOptions, FireRun, Fired, Missed, RestoreOptions,
+    RestoreProgress, Restoring, RulesPolicy, StagedImage, Verdict, Waiting,
 };
 pub use error::{
     AdvanceError, ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError,
@@ -53,9 +53,9 @@ pub mod __macro {
     pub use crate::error::{RuleError, RuleResult};
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
-        Absent, Comparison, Conditions, Either, Exists, Forall, GroupPattern, Having, KeyJoin,
-        Late, Nested, OnError, Part, Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience,
-        Test, Timer, Timing,
+        Absent, AgendaAttributes, Comparison, Conditions, Either, Enabled, Exists, Forall,
+        GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query, RangeJoin,
+        Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing,
     };
     pub use crate::key::{Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of};
     pub use crate::rows::Rows;

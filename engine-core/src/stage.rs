@@ -6,6 +6,7 @@ use std::fmt;
 
 use steadfast_wm::FactHandle;
 
+use crate::agenda::GroupNames;
 use crate::chains::NONE;
 use crate::error::{ChangeError, RuleResult};
 use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
@@ -23,6 +24,7 @@ use drafts::encode;
 pub struct Stage<'a> {
     store: &'a Store,
     globals: &'a Globals,
+    groups: &'a GroupNames,
     drafts: &'a mut Drafts,
     session: u32,
     clock: i64,
@@ -36,13 +38,13 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     pub(crate) fn new(
         store: &'a Store,
-        globals: &'a Globals,
+        (globals, groups): (&'a Globals, &'a GroupNames),
         drafts: &'a mut Drafts,
         session: u32,
         clock: i64,
     ) -> Self {
         let (entry, entry_name) = (Entry::DEFAULT, DEFAULT_ENTRY);
-        Self { store, globals, drafts, session, clock, entry, entry_name, anywhere: false }
+        Self { store, globals, groups, drafts, session, clock, entry, entry_name, anywhere: false }
     }
 
     /// Takes handles of any entry point: a consequence changes the facts of its match where they are.
@@ -81,6 +83,7 @@ impl<'a> Stage<'a> {
         Stage {
             store: self.store,
             globals: self.globals,
+            groups: self.groups,
             drafts: self.drafts,
             session: self.session,
             clock: self.clock,
@@ -231,6 +234,30 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Gives an agenda group the focus: its matches fire before all others, until none of them is
+    /// pending. What has the focus already keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::UnknownGroup`] if no rule is in such a group.
+    pub fn focus(&mut self, group: &str) -> Result<(), ChangeError> {
+        let group = self.group(group)?;
+        self.drafts.push(Draft::Focus { group });
+        Ok(())
+    }
+
+    /// Cancels all pending matches of an agenda group: they become dormant. Operations that are staged
+    /// make matches pending again when they are matched, but not of rules that are lock-on-active.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::UnknownGroup`] if no rule is in such a group.
+    pub fn clear_group(&mut self, group: &str) -> Result<(), ChangeError> {
+        let group = self.group(group)?;
+        self.drafts.push(Draft::ClearGroup { group });
+        Ok(())
+    }
+
     /// A fact, if it lives.
     pub fn get<T: Fact>(&self, handle: impl Into<Handle<T>>) -> Option<&T> {
         self.live(handle.into()).ok().map(|(value, _)| value)
@@ -332,6 +359,11 @@ impl<'a> Stage<'a> {
         };
         self.drafts.open::<T>(kind);
         Ok(kind)
+    }
+
+    fn group(&self, name: &str) -> Result<u32, ChangeError> {
+        let group = self.groups.find(name);
+        group.ok_or_else(|| ChangeError::UnknownGroup { group: name.to_owned() })
     }
 
     fn typed<T>(&self, handle: FactHandle) -> Handle<T> {

@@ -150,6 +150,10 @@ pub fn rebuild(
     for (id, due) in image.waiting() {
         restoring.waiting(id.clone(), due);
     }
+    restoring.focus(image.focus());
+    for (group, marks) in image.group_marks() {
+        restoring.group_marks(group, marks.active, marks.activated, marks.cleared);
+    }
     for (handle, by) in image.justifications() {
         restoring.justification(handle, by.clone());
     }

@@ -76,6 +76,17 @@ pub enum StagedOperation {
     },
 }
 
+/// What lock-on-active must know of an agenda group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GroupMarks {
+    /// Whether it is active.
+    pub active: bool,
+    /// The last operation before it last became active; 0 for none.
+    pub activated: Seq,
+    /// The last operation before it was last cleared; 0 for none.
+    pub cleared: Seq,
+}
+
 /// An effect that waits for its acknowledgement.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effect {
@@ -102,6 +113,8 @@ pub struct Image {
     dying: BTreeSet<FactHandle>,
     pending: BTreeMap<MatchId, (i32, Seq)>,
     waiting: BTreeMap<MatchId, i64>,
+    focus: Vec<String>,
+    group_marks: BTreeMap<String, GroupMarks>,
     justifications: BTreeMap<FactHandle, BTreeSet<MatchId>>,
     globals: BTreeMap<String, (u32, Box<[u8]>)>,
     clock: i64,
@@ -162,6 +175,13 @@ impl Image {
             }
             Record::Due { by, at: None } => {
                 self.waiting.remove(by);
+            }
+            Record::Focus { groups } => {
+                self.focus = groups.iter().map(|group| (*group).to_owned()).collect();
+            }
+            Record::GroupMarks { group, active, activated, cleared } => {
+                let (active, activated, cleared) = (*active, *activated, *cleared);
+                self.mark_group(group, GroupMarks { active, activated, cleared });
             }
             Record::SetGlobal { name, version, bytes, .. } => {
                 self.globals.insert((*name).to_owned(), (*version, (*bytes).into()));
@@ -283,6 +303,15 @@ impl Image {
         }
     }
 
+    /// Marks that say nothing are not kept.
+    fn mark_group(&mut self, group: &str, marks: GroupMarks) {
+        if marks == GroupMarks::default() {
+            self.group_marks.remove(group);
+        } else {
+            self.group_marks.insert(group.to_owned(), marks);
+        }
+    }
+
     fn close_commit(
         &mut self,
         commit: CommitSeq,
@@ -332,6 +361,16 @@ impl Image {
     /// Matches that wait for a time of the clock, in milliseconds.
     pub fn waiting(&self) -> impl ExactSizeIterator<Item = (&MatchId, i64)> {
         self.waiting.iter().map(|(id, due)| (id, *due))
+    }
+
+    /// The focus: agenda groups above `MAIN`, the one that fires last.
+    pub fn focus(&self) -> &[String] {
+        &self.focus
+    }
+
+    /// Agenda groups that were active or cleared, with their marks.
+    pub fn group_marks(&self) -> impl ExactSizeIterator<Item = (&str, GroupMarks)> {
+        self.group_marks.iter().map(|(group, marks)| (group.as_str(), *marks))
     }
 
     /// Justifications: facts with the matches that support them.

@@ -44,6 +44,6 @@ mod upkeep;
 
 pub use error::{FoldError, FoldJournalError, NormalFormError};
 pub use fold::{Folded, fold_journal};
-pub use image::{Effect, Fact, Image, StagedOperation};
+pub use image::{Effect, Fact, GroupMarks, Image, StagedOperation};
 pub use normalize::{Normalizer, Survey, normal_form};
 pub use upkeep::{Policy, SegmentKept, Status, Upkeep};

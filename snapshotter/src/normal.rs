@@ -6,7 +6,7 @@
 //! - an insertion stands at its place with the last value, also if it was updated since;
 //! - of a fact from before the range the last update, the last statement or the deletion remain;
 //! - operations that no flush of the range has matched remain verbatim;
-//! - of supports, the pending set, matches that wait, globals, clock and ruleset the last change remains, and none of
+//! - of supports, the pending set, matches that wait, the focus, globals, clock and ruleset the last change remains, and none of
 //!   those that only the range knows of and that are over;
 //! - effects remain until their acknowledgement is in the range as well;
 //! - the range's last commit remains with its counters, and every commit of an effect that waits;
@@ -65,6 +65,9 @@ enum Latest {
     Ruleset,
     Clock,
     Global(String),
+    Focus,
+    /// Marks of an agenda group.
+    Group(String),
 }
 
 /// A match that entered the pending set or those that wait, changed its key there, or left.
@@ -182,6 +185,10 @@ impl NormalForm {
                 self.latest(Latest::Global((*name).to_owned()), at, bytes);
             }
             Record::Clock { .. } => self.latest(Latest::Clock, at, bytes),
+            Record::Focus { .. } => self.latest(Latest::Focus, at, bytes),
+            Record::GroupMarks { group, .. } => {
+                self.latest(Latest::Group((*group).to_owned()), at, bytes);
+            }
             Record::Effect { ordinal, .. } => self.commits.emit(*ordinal, Kept::new(at, bytes)),
             Record::Acknowledge { commit, ordinal } => {
                 self.commits.acknowledge(*commit, *ordinal, Kept::new(at, bytes));

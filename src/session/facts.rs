@@ -91,7 +91,9 @@ impl Session {
         self.ready()?;
         let before = self.engine.counters();
         let result = self.engine.stage(&mut self.recorder, body)?;
-        let changed = self.engine.counters() != before || !self.recorder.effects.is_empty();
+        let changed = self.engine.counters() != before
+            || !self.recorder.effects.is_empty()
+            || self.engine.has_agenda_changes();
         if changed {
             self.commit_work(SafePoint::Staged)?;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use steadfast_engine_core::FireOptions;
+use steadfast_engine_core::{Activation, FireOptions, FireRun, Verdict};
 use steadfast_wm::{CommitSeq, SafePoint};
 
 use super::Session;
@@ -50,38 +50,90 @@ impl Session {
         self.commit_every = firings;
     }
 
-    /// Fires pending matches in order until none is pending.
+    /// A run of firings stops with an error, [`FireError::SuspectedLoop`], after so many firings that it
+    /// triggered itself; without this call after 1,000,000. Matches that were pending when it began do not
+    /// count. What fired stands, and the next run goes on where this one stopped.
+    ///
+    /// [`FireError::SuspectedLoop`]: crate::FireError::SuspectedLoop
+    pub fn max_firings(&mut self, firings: u64) {
+        self.max_firings = firings;
+    }
+
+    /// Fires pending matches in order until none is pending in the agenda group that has the focus.
     ///
     /// # Errors
     ///
     /// As [`Session::fire`].
     pub fn fire_all(&mut self) -> Result<Fired> {
-        self.run(None)
+        self.run(FireOptions::default(), None)
     }
 
     /// Fires at most `limit` pending matches in order; the others stay pending.
     ///
     /// # Errors
     ///
-    /// [`Error::Fire`] if a consequence fails: what fired before it is committed, its match stays
-    /// pending and the session goes on. [`Error::Evaluate`] if the network cannot be evaluated; the
+    /// [`Error::Fire`] if a consequence fails or the run seems not to end: what fired before is committed,
+    /// the match stays pending and the session goes on. [`Error::Evaluate`] if the network cannot be evaluated; the
     /// journal's errors as in [`Session::transact`].
     pub fn fire(&mut self, limit: u64) -> Result<Fired> {
-        self.run(Some(limit))
+        self.run(FireOptions { limit: Some(limit) }, None)
     }
 
-    fn run(&mut self, limit: Option<u64>) -> Result<Fired> {
+    /// As [`Session::fire`] or, without a limit, [`Session::fire_all`], and asks `filter` about every match
+    /// before it fires: whether it does, is kept for a later run, or is used up.
+    ///
+    /// Matches that are kept or used up do not count for the limit. As long as the agenda group that has
+    /// the focus has kept matches, it keeps the focus.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::fire`]; also if the filter panics: the match is still pending then.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use steadfast::prelude::*;
+    /// use steadfast::Verdict;
+    ///
+    /// # #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+    /// # struct Order { id: u64 }
+    /// #[rule]
+    /// fn ship(o: &Order) {}
+    /// #[rule]
+    /// fn invoice(o: &Order) {}
+    /// ruleset!(shop = 1: ship, invoice);
+    ///
+    /// let mut session = Session::memory(shop())?;
+    /// session.insert(Order { id: 1 })?;
+    /// let fired = session.fire_filtered(None, |activation| {
+    ///     if activation.rule.ends_with("::ship") { Verdict::Fire } else { Verdict::Keep }
+    /// })?;
+    /// assert_eq!((fired.count, session.pending().len()), (1, 1));
+    /// # Ok::<(), steadfast::Error>(())
+    /// ```
+    pub fn fire_filtered(
+        &mut self,
+        limit: Option<u64>,
+        mut filter: impl FnMut(&Activation<'_>) -> Verdict,
+    ) -> Result<Fired> {
+        self.run(FireOptions { limit }, Some(&mut filter))
+    }
+
+    fn run(
+        &mut self,
+        options: FireOptions,
+        filter: Option<&mut dyn FnMut(&Activation<'_>) -> Verdict>,
+    ) -> Result<Fired> {
         self.ready()?;
+        let halt = Arc::clone(&self.halt);
+        let go_on = || !halt.load(Ordering::Acquire);
+        let mut run = FireRun::new(options).go_on_while(&go_on).max_firings(self.max_firings);
+        if let Some(filter) = filter {
+            run = run.filter(filter);
+        }
         let mut total = Fired::default();
         loop {
-            let left = limit.map(|limit| limit - total.count - total.skipped);
-            let chunk = left.unwrap_or(u64::MAX).min(self.commit_every);
-            let halt = &*self.halt;
-            let mut fired = self.engine.fire_while(
-                FireOptions { limit: Some(chunk) },
-                &mut self.recorder,
-                |_| !halt.load(Ordering::Acquire),
-            );
+            let mut fired = self.engine.fire_part(&mut run, self.commit_every, &mut self.recorder);
             total.count += fired.count;
             total.skipped += fired.skipped;
             // Nearly always it is not set, and a read costs less than an exchange.
@@ -99,8 +151,7 @@ impl Session {
             if let Some(error) = fired.error {
                 return Err(error.into());
             }
-            let spent = limit.is_some_and(|limit| total.count + total.skipped >= limit);
-            if total.halted || spent || !self.engine.has_pending() {
+            if fired.finished || total.halted {
                 return Ok(total);
             }
         }

@@ -1,5 +1,6 @@
 //! The session: rules, working memory and journal as one thing.
 
+mod agenda;
 mod effects;
 mod entry;
 mod facts;
@@ -39,6 +40,7 @@ pub struct Session {
     outbox: Outbox,
     commit: CommitSeq,
     commit_every: u64,
+    max_firings: u64,
     halt: Arc<AtomicBool>,
     failed: bool,
 }
@@ -82,6 +84,7 @@ impl Session {
             outbox,
             commit,
             commit_every: u64::MAX,
+            max_firings: 1_000_000,
             halt: Arc::new(AtomicBool::new(false)),
             failed: false,
         }

@@ -1,10 +1,12 @@
 //! The agenda: which matches are pending, in which order they fire, and what the journal knows of it.
 //!
-//! Rules are ranked by salience and declared order ([`Ranks`]). Within a rule matches fire by
+//! Of the agenda groups one has the focus ([`Focus`]). In each, rules are ranked by salience and
+//! declared order ([`Ranks`]). Within a rule matches fire by
 //! salience if they have one each, by trigger, then by members (INV-42); each has its place in one of
 //! two queues ([`queue`]).
 
 mod due;
+mod focus;
 mod queue;
 mod ranks;
 
@@ -16,6 +18,7 @@ use crate::chains::NONE;
 use crate::trail::{Cell, Column, Scope, trailed};
 
 pub(crate) use due::DueQueue;
+pub(crate) use focus::{Focus, GroupNames, Marks};
 pub(crate) use ranks::Ranks;
 
 /// A match that will fire.
@@ -194,7 +197,7 @@ impl Terminal {
         tokens.map(|token| self.queued(token))
     }
 
-    fn queued(&self, token: u32) -> Queued {
+    pub(crate) fn queued(&self, token: u32) -> Queued {
         let state = self.states.get(token);
         Queued { token, salience: state.salience, trigger: Seq::new(state.trigger) }
     }

@@ -128,6 +128,8 @@ impl Engine {
                 }
                 Draft::Emit(ref effect) => self.emit(effect, sink),
                 Draft::SetGlobal(ref global) => self.set_global(global, sink),
+                Draft::Focus { group } => self.push_focus(group),
+                Draft::ClearGroup { group } => self.clear_group(group),
                 Draft::Halt => applied.halt = true,
             }
         }

@@ -40,6 +40,7 @@ impl Engine {
                 sink.record(&Record::Pending { by, salience, trigger });
             }
         }
+        self.focus.commit(self.scope, sink);
         self.effects.set(self.scope, 0);
         if sink.wants_records() {
             sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
@@ -68,23 +69,27 @@ impl Engine {
         *self.effects.get()
     }
 
-    /// All pending matches in firing order.
+    /// All pending matches in firing order: those of the agenda group that has the focus, then those of
+    /// the groups below it, last those of groups without focus, which do not fire before they get it.
     pub fn pending(&self) -> Vec<Pending> {
-        let mut pending: Vec<Pending> = Vec::new();
+        let mut pending: Vec<(u32, Pending)> = Vec::new();
+        let turns = self.focus.turns();
         for (at, rule) in self.rules.iter().enumerate() {
+            let group = self.infos[at].turn.group;
             pending.extend(rule.terminal.in_order().map(|Queued { token, salience, trigger }| {
-                Pending { id: self.match_id(at, token), salience, trigger }
+                (group, Pending { id: self.match_id(at, token), salience, trigger })
             }));
             let RuleInfo { branch, branches, tag, .. } = self.infos[at];
             if branches > 1 && branch + 1 == branches {
-                let others = pending.iter().take_while(|it| it.id.rule != tag).count();
-                let key = |it: &Pending| (it.trigger, it.id.members.clone(), it.id.branch);
+                let others = pending.iter().take_while(|(_, it)| it.id.rule != tag).count();
+                let key =
+                    |(_, it): &(u32, Pending)| (it.trigger, it.id.members.clone(), it.id.branch);
                 pending[others..].sort_by_cached_key(key);
             }
         }
         // Stable: of equal salience the earlier rule first, and within a rule as queued.
-        pending.sort_by_key(|pending| Reverse(pending.salience));
-        pending
+        pending.sort_by_key(|(group, pending)| (turns[*group as usize], Reverse(pending.salience)));
+        pending.into_iter().map(|(_, pending)| pending).collect()
     }
 
     /// Path of a rule by its tag.

@@ -9,7 +9,7 @@ use crate::store::{Change, Place};
 
 impl Engine {
     /// Digest of everything that the future depends on: facts with handles, recency, origin and
-    /// statedness; staged operations; the pending set with its keys; matches that wait and their times; justifications; values of
+    /// statedness; staged operations; the pending set with its keys; matches that wait and their times; the focus; justifications; values of
     /// groups; globals; clock; counters.
     ///
     /// It never flushes (INV-44). Slots, capacities, dormant matches' history and commit numbers are not in it,
@@ -20,6 +20,7 @@ impl Engine {
         self.digest_staged(&mut digester);
         self.digest_pending(&mut digester);
         self.digest_waiting(&mut digester);
+        self.focus.digest(&mut digester);
         self.digest_supports(&mut digester);
         self.digest_groups(&mut digester);
         digester.section("globals");

@@ -8,6 +8,7 @@ use steadfast_wm::Record;
 
 use super::Engine;
 use super::apply::Firing;
+use super::run::{FireRun, Verdict};
 use crate::error::{EvaluateError, Failure, FireError};
 use crate::ir::OnError;
 use crate::sink::ActionSink;
@@ -22,7 +23,7 @@ pub struct FireOptions {
     pub limit: Option<u64>,
 }
 
-/// What a run of firings came to.
+/// What a run of firings, or a part of one, came to.
 #[derive(Debug, Default)]
 pub struct Fired {
     /// How many consequences ran and were applied.
@@ -31,16 +32,26 @@ pub struct Fired {
     pub skipped: u64,
     /// Whether a consequence asked the run to stop.
     pub halted: bool,
-    /// Whether anything happened that must be journaled: a flush or a firing.
+    /// Whether anything happened that must be journaled: a flush, a firing, or a change of the agenda.
     pub changed: bool,
+    /// Whether the run is over: nothing is left that may fire, its limit is reached, or it was stopped.
+    pub finished: bool,
     /// Why the run stopped early, if it did. What happened before stands.
     pub error: Option<FireError>,
 }
 
-/// What one firing came to.
+/// What became of the best match.
 enum Outcome {
-    Applied { halt: bool },
+    Applied {
+        halt: bool,
+    },
     Skipped,
+    /// It stays pending and is passed over.
+    Kept,
+    /// It is used up.
+    Consumed,
+    /// There is none.
+    Nothing,
     Failed(FireError),
 }
 
@@ -60,61 +71,63 @@ impl Engine {
         Ok(matched)
     }
 
-    /// Flushes, then fires pending matches in order, each followed by a flush, until none is pending
-    /// or something stops the run.
+    /// Flushes, then fires pending matches in order, each followed by a flush, until none is pending in
+    /// the agenda group that has the focus, or something stops the run.
     ///
     /// A failing consequence is part of what is reported, not lost: see [`Fired::error`].
     pub fn fire(&mut self, options: FireOptions, sink: &mut dyn ActionSink) -> Fired {
-        self.fire_while(options, sink, |_| true)
+        self.fire_part(&mut FireRun::new(options), u64::MAX, sink)
     }
 
-    /// As [`Engine::fire`], but asks before every firing whether to go on.
-    pub fn fire_while(
+    /// As [`Engine::fire`], for a part of a run: it ends after so many firings, skipped ones included, or
+    /// when the sink wants a commit, and the next part goes on where it ended.
+    pub fn fire_part(
         &mut self,
-        options: FireOptions,
+        run: &mut FireRun<'_>,
+        at_most: u64,
         sink: &mut dyn ActionSink,
-        mut go_on: impl FnMut(u64) -> bool,
     ) -> Fired {
         let mut fired = Fired::default();
         match self.flush(sink) {
             Ok(matched) => fired.changed = matched,
             Err(error) => {
-                fired.error = Some(error.into());
+                (fired.error, fired.finished) = (Some(error.into()), true);
                 return fired;
             }
         }
-        let limit = options.limit.unwrap_or(u64::MAX);
-        while fired.count + fired.skipped < limit && !fired.halted && go_on(fired.count) {
-            if sink.wants_commit() {
+        self.settle_focus();
+        run.guard.begin(self.last_seq());
+        while !fired.finished && fired.count + fired.skipped < at_most && !sink.wants_commit() {
+            if !run.goes_on() {
+                fired.finished = true;
                 break;
             }
-            let Some(rule) = self.ranks.best() else { break };
-            let rule = self.best_branch(rule as usize);
-            match self.fire_best(rule, fired.count, sink) {
+            match self.fire_next(run, sink) {
                 Ok(Outcome::Applied { halt }) => {
                     fired.count += 1;
-                    fired.changed = true;
-                    fired.halted = halt;
+                    (fired.changed, fired.halted, fired.finished) = (true, halt, halt);
                 }
                 Ok(Outcome::Skipped) => {
                     fired.skipped += 1;
                     fired.changed = true;
                 }
+                Ok(Outcome::Kept) => {}
+                Ok(Outcome::Consumed) => fired.changed = true,
+                Ok(Outcome::Nothing) => fired.finished = true,
                 Ok(Outcome::Failed(error)) => {
-                    fired.error = Some(error);
-                    break;
+                    (fired.error, fired.finished) = (Some(error), true);
                 }
                 Err(error) => {
-                    fired.error = Some(error.into());
-                    break;
+                    (fired.error, fired.finished) = (Some(error.into()), true);
                 }
             }
         }
+        fired.changed |= self.focus.has_changed();
         fired
     }
 
     /// Of a rule's branches, the one whose match fires next. The rule has pending matches.
-    fn best_branch(&mut self, rule: usize) -> usize {
+    pub(super) fn best_branch(&mut self, rule: usize) -> usize {
         if self.infos[rule].branches == 1 {
             return rule;
         }
@@ -135,19 +148,63 @@ impl Engine {
         best.map_or(rule, |(_, _, at)| at)
     }
 
-    fn fire_best(
+    /// Fires the best match, unless its rule or the filter says otherwise.
+    fn fire_next(
         &mut self,
-        rule: usize,
+        run: &mut FireRun<'_>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<Outcome, EvaluateError> {
+        let Some((rule, token)) = self.next_match(run) else { return Ok(Outcome::Nothing) };
+        let number = u32::try_from(rule).expect("few rules");
+        let trigger = self.rules[rule].terminal.queued(token).trigger;
+        if self.infos[rule].turn.enabled.is_some() || run.filter.is_some() {
+            match self.verdict(rule, token, run.filter.as_mut()) {
+                Ok(Verdict::Fire) => {}
+                Ok(Verdict::Keep) => {
+                    run.kept.insert((number, token, trigger.get()));
+                    return Ok(Outcome::Kept);
+                }
+                Ok(Verdict::Consume) => {
+                    self.use_up(rule, token);
+                    self.focus.set_changed(self.scope);
+                    self.settle_focus();
+                    return Ok(Outcome::Consumed);
+                }
+                Err(message) => {
+                    return Ok(Outcome::Failed(FireError::Undecided {
+                        rule: self.infos[rule].path.clone(),
+                        members: format!("{:?}", self.members(rule, token)),
+                        message,
+                        fired: run.fired,
+                    }));
+                }
+            }
+        }
+        if run.guard.counts(number, trigger) {
+            let path = |rule| self.infos[rule as usize].path.clone();
+            let cycle = run.guard.cycle().into_iter().map(path).collect();
+            return Ok(Outcome::Failed(FireError::SuspectedLoop { cycle, fired: run.fired }));
+        }
+        let outcome = self.fire_match(&Firing { rule, token }, run.fired, sink)?;
+        match outcome {
+            Outcome::Applied { .. } => (run.fired, run.left) = (run.fired + 1, run.left - 1),
+            Outcome::Skipped => run.left -= 1,
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    fn fire_match(
+        &mut self,
+        firing: &Firing,
         fired: u64,
         sink: &mut dyn ActionSink,
     ) -> Result<Outcome, EvaluateError> {
-        let state = &mut self.rules[rule];
-        let token = state.terminal.first(self.scope).expect("the rule's queue is active");
-        let firing = Firing { rule, token };
+        let &Firing { rule, token } = firing;
         let mut drafts = std::mem::take(&mut self.drafts);
-        let result = self.run_consequence(&firing, &mut drafts);
+        let result = self.run_consequence(firing, &mut drafts);
         let outcome = match result {
-            Ok(()) => match self.apply(&mut drafts, Some(&firing), sink) {
+            Ok(()) => match self.apply(&mut drafts, Some(firing), sink) {
                 Ok(applied) => Ok(applied),
                 Err(error) => Err(Failure::Error(error.into())),
             },
@@ -156,11 +213,14 @@ impl Engine {
         self.drafts = drafts;
         match outcome {
             Ok(applied) => {
-                self.close_firing(&firing, sink)?;
+                if let Some(group) = self.infos[rule].turn.activation_group {
+                    self.win(group);
+                }
+                self.close_firing(firing, sink)?;
                 Ok(Outcome::Applied { halt: applied.halt })
             }
             Err(_) if self.infos[rule].on_error == OnError::Skip => {
-                self.close_firing(&firing, sink)?;
+                self.close_firing(firing, sink)?;
                 Ok(Outcome::Skipped)
             }
             Err(failure) => Ok(Outcome::Failed(FireError::Consequence {
@@ -180,7 +240,8 @@ impl Engine {
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
         let clock = *self.clock.get();
-        let stage = Stage::new(&self.store, &self.globals, drafts, self.fingerprint, clock);
+        let names = (&self.globals, self.focus.names());
+        let stage = Stage::new(&self.store, names, drafts, self.fingerprint, clock);
         let mut then = Then::new(stage);
         let consequence = &self.infos[firing.rule].consequence;
         // INV-47: after an error or a panic nothing that the consequence touched is used, since its
@@ -201,18 +262,24 @@ impl Engine {
     ) -> Result<(), EvaluateError> {
         let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
         let issuer = Some(self.infos[firing.rule].tag);
-        let state = &mut self.rules[firing.rule];
-        state.terminal.dequeue(self.scope, firing.token);
-        let best = state.terminal.best_salience();
-        self.ranks.set(u32::try_from(firing.rule).expect("few rules"), best);
+        self.use_up(firing.rule, firing.token);
         let mut counters = *self.counters.get();
         counters.firings += 1;
         self.counters.set(self.scope, counters);
         self.match_staged(issuer, sink)?;
+        self.settle_focus();
         if let Some(by) = by {
             sink.record(&Record::Fired { by });
         }
         Ok(())
+    }
+
+    /// Makes a pending match dormant.
+    fn use_up(&mut self, rule: usize, token: u32) {
+        let state = &mut self.rules[rule];
+        state.terminal.dequeue(self.scope, token);
+        let best = state.terminal.best_salience();
+        self.ranks.set(u32::try_from(rule).expect("few rules"), best);
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct FlushScratch {
     lost: Vec<Lost>,
     /// Matches that become pending, with their triggers.
     queued: Vec<(u64, u32)>,
+    /// Auto-focus rules of which a match became pending.
+    pub(super) focusing: Vec<usize>,
     /// How many rounds this flush has had, and whether it is the session's first.
     rounds: u32,
     first_flush: bool,
@@ -417,6 +419,8 @@ impl Engine {
                 heirs.clear();
             }
         }
+        // Behind all of them: what locks is the focus as it was when the flush began.
+        self.focus_automatically();
         for &at in &flushed.rules {
             self.rules[at].net.end_flush(self.scope);
         }
@@ -504,6 +508,7 @@ impl Engine {
         queued.sort_unstable_by(|a, b| {
             a.0.cmp(&b.0).then_with(|| net.compare(&self.store, a.1, b.1))
         });
+        self.restrain(at, &mut queued);
         let mut queued = self.hold_back(at, queued);
         self.enqueue(at, queued.drain(..));
         self.scratch.queued = queued;
@@ -513,12 +518,17 @@ impl Engine {
 
     /// Makes matches of one rule pending, given in the order of triggers and members.
     pub(super) fn enqueue(&mut self, at: usize, matches: impl IntoIterator<Item = (u64, u32)>) {
+        let mut any = false;
         for (trigger, token) in matches {
+            any = true;
             let salience = match &self.infos[at].salience {
                 Salience::Fixed(salience) => *salience,
                 Salience::Of { evaluate, .. } => self.with_row(at, token, |row| evaluate(row)),
             };
             self.rules[at].terminal.enqueue(self.scope, token, trigger, salience);
+        }
+        if any && self.infos[at].turn.auto_focus {
+            self.scratch.focusing.push(at);
         }
         let best = self.rules[at].terminal.best_salience();
         self.ranks.set(u32::try_from(at).expect("few rules"), best);

@@ -5,9 +5,11 @@ mod boundary;
 mod digest;
 mod fire;
 mod flush;
+mod focus;
 mod founded;
 mod manifest;
 mod restore;
+mod run;
 mod scope;
 mod time;
 
@@ -15,13 +17,16 @@ use std::fmt;
 
 use steadfast_wm::{Counters, FactHandle, MatchId, Member, Record, RuleTag, Seq, SessionId};
 
+use focus::Turn;
+
 pub use fire::{FireOptions, Fired};
 pub use restore::{
     FactImage, RestoreOptions, RestoreProgress, Restoring, RulesPolicy, StagedImage,
 };
+pub use run::{Activation, FireRun, Verdict};
 pub use time::{Missed, Waiting};
 
-use crate::agenda::{Ranks, Terminal};
+use crate::agenda::{Focus, GroupNames, Ranks, Terminal};
 use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
@@ -58,6 +63,7 @@ pub(crate) struct RuleInfo {
     pub(crate) branch: u16,
     pub(crate) branches: u16,
     pub(crate) salience: Salience,
+    pub(crate) turn: Turn,
     pub(crate) on_error: OnError,
     pub(crate) timing: Timing,
     pub(crate) consequence: ConsequenceFn,
@@ -115,6 +121,9 @@ pub struct Engine {
     /// Name and version of the ruleset.
     pub(crate) ruleset: (String, u32),
     ranks: Ranks,
+    focus: Focus,
+    /// Activation groups with their rules.
+    activation_groups: Vec<(String, Vec<u32>)>,
     supports: Supports,
     lineage: Lineage,
     /// Facts that lost something that they may have stood on since the last flush, and stay.
@@ -139,6 +148,7 @@ trailed!(Engine {
     globals,
     alphas,
     rules,
+    focus,
     supports,
     suspects,
     ops,
@@ -177,12 +187,7 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Self {
         let counters = Counters { next_handle: 1, next_seq: 1, firings: 0, random: 0 };
-        let branches = ruleset.rules().iter().flat_map(RuleDef::all_branches);
-        let saliences = branches.map(|branch| match branch.salience {
-            Salience::Fixed(salience) => Some(salience),
-            Salience::Of { .. } => None,
-        });
-        let saliences: Vec<Option<i32>> = saliences.collect();
+        let groups = GroupNames::of(ruleset.rules());
         let mut engine = Self {
             scope: Scope::NONE,
             session,
@@ -194,7 +199,9 @@ impl Engine {
             infos: Vec::new(),
             timed: Vec::new(),
             ruleset: (ruleset.name().to_owned(), ruleset.version()),
-            ranks: Ranks::new(&saliences),
+            ranks: ranks(ruleset, &groups),
+            focus: Focus::new(groups, ruleset.rules()),
+            activation_groups: Vec::new(),
             supports: Supports::default(),
             lineage: Lineage::default(),
             suspects: Column::default(),
@@ -233,11 +240,28 @@ impl Engine {
         kind
     }
 
+    /// Puts a rule, which is about to be added, into an activation group; gives the group's number.
+    fn join_activation_group(&mut self, name: &str, branches: u32) -> u32 {
+        let groups = &mut self.activation_groups;
+        let group = groups.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            groups.push((name.to_owned(), Vec::new()));
+            groups.len() - 1
+        });
+        let first = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
+        groups[group].1.extend(first..first + branches);
+        u32::try_from(group).expect("fewer groups than rules")
+    }
+
     /// Adds a rule or query: one network for each of its branches.
     fn add_rule(&mut self, rule: &RuleDef, tag: RuleTag, is_query: bool) {
         let last = self.infos.last();
         let place = last.map_or(0, |last| last.place + 1);
         let branches = u16::try_from(1 + rule.branches.len()).expect("checked with the ruleset");
+        let group = self.focus.names().find(&rule.agenda.group).unwrap_or_default();
+        let activation_group = rule.agenda.activation_group.as_deref().filter(|_| !is_query);
+        let activation_group =
+            activation_group.map(|name| self.join_activation_group(name, u32::from(branches)));
+        let turn = Turn::new(&rule.agenda, group, activation_group);
         for (number, branch) in (0..).zip(rule.all_branches()) {
             self.add_net(branch);
             if rule.timing.timer.is_some() && !is_query {
@@ -250,6 +274,7 @@ impl Engine {
                 branch: number,
                 branches,
                 salience: branch.salience.clone(),
+                turn: Turn { enabled: branch.agenda.enabled.clone(), ..turn.clone() },
                 on_error: rule.on_error,
                 timing: rule.timing.clone(),
                 consequence: branch.consequence.clone(),
@@ -297,11 +322,6 @@ impl Engine {
         self.rules.iter().map(|rule| u64::from(rule.terminal.pending_count())).sum()
     }
 
-    /// Whether a match is pending, as of the last flush.
-    pub fn has_pending(&self) -> bool {
-        self.ranks.best().is_some()
-    }
-
     /// The session's clock in milliseconds.
     pub fn now(&self) -> i64 {
         *self.clock.get()
@@ -340,8 +360,8 @@ impl Engine {
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
         let fingerprint = self.fingerprint;
-        let mut stage =
-            Stage::new(&self.store, &self.globals, &mut drafts, fingerprint, *self.clock.get());
+        let names = (&self.globals, self.focus.names());
+        let mut stage = Stage::new(&self.store, names, &mut drafts, fingerprint, *self.clock.get());
         let result = body(&mut stage);
         let result = result.and_then(|result| {
             self.apply(&mut drafts, None, sink)?;
@@ -458,6 +478,18 @@ impl Engine {
     }
 }
 
+/// Ranks of the rules' branches in their agenda groups.
+fn ranks(ruleset: &Ruleset, groups: &GroupNames) -> Ranks {
+    let branches = ruleset.rules().iter().flat_map(|rule| {
+        let group = groups.find(&rule.agenda.group).expect("groups of rules have names");
+        rule.all_branches().map(move |branch| match branch.salience {
+            Salience::Fixed(salience) => (group, Some(salience)),
+            Salience::Of { .. } => (group, None),
+        })
+    });
+    Ranks::new(groups.count(), &branches.collect::<Vec<_>>())
+}
+
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
@@ -484,6 +516,8 @@ impl Clone for Engine {
             timed: self.timed.clone(),
             ruleset: self.ruleset.clone(),
             ranks: self.ranks.clone(),
+            focus: self.focus.clone(),
+            activation_groups: self.activation_groups.clone(),
             supports: self.supports.clone(),
             lineage: self.lineage.clone(),
             suspects: self.suspects.clone(),

@@ -12,7 +12,7 @@ use steadfast_wm::{
 
 use super::manifest::{first_change, tags_for};
 use super::{Engine, RuleInfo, Waiting};
-use crate::agenda::Pending;
+use crate::agenda::{Marks, Pending};
 use crate::error::{EvaluateError, RestoreError};
 use crate::fact::FieldMask;
 use crate::ir::{Ruleset, Salience};
@@ -123,6 +123,8 @@ pub struct Restoring {
     pending: Vec<Pending>,
     justifications: Vec<(FactHandle, MatchId)>,
     waiting: Vec<Waiting>,
+    /// Agenda groups with marks that mean nothing under these rules.
+    unmarked: Vec<String>,
 }
 
 /// Asked while networks are built: rules done and in all. Breaking off stops the restoration.
@@ -154,6 +156,7 @@ impl Engine {
             pending: Vec::new(),
             justifications: Vec::new(),
             waiting: Vec::new(),
+            unmarked: Vec::new(),
         })
     }
 }
@@ -192,6 +195,20 @@ impl Restoring {
     /// Says that a match waits for a time of the clock.
     pub fn waiting(&mut self, id: MatchId, due: i64) {
         self.waiting.push(Waiting { id, due });
+    }
+
+    /// Puts the focus back: the agenda groups above `MAIN`, the top last.
+    pub fn focus(&mut self, groups: &[String]) {
+        self.engine.focus.restore_stack(self.engine.scope, groups);
+    }
+
+    /// Puts the marks of an agenda group back: whether it is active, and the last operations before it
+    /// became active and before it was cleared.
+    pub fn group_marks(&mut self, group: &str, active: bool, activated: Seq, cleared: Seq) {
+        let marks = Marks { active, activated, cleared };
+        if !self.engine.focus.restore_marks(self.engine.scope, group, marks) {
+            self.unmarked.push(group.to_owned());
+        }
     }
 
     /// Says that a match supports a fact.
@@ -382,6 +399,10 @@ impl Restoring {
         for by in cancelled {
             sink.record(&Record::Due { by: by.clone(), at: None });
         }
+        for group in &self.unmarked {
+            let (active, none) = (false, Seq::new(0));
+            sink.record(&Record::GroupMarks { group, active, activated: none, cleared: none });
+        }
         if !self.options.evaluated {
             return Ok(());
         }
@@ -399,6 +420,7 @@ impl Restoring {
                 armed.map_err(|panic| condition_panicked(panic.as_ref()))?;
             }
         }
+        engine.focus_automatically();
         for (handle, id, support) in orphans {
             // A cascade of an earlier one may have taken the fact with all its supports.
             if engine.store.locate(*handle).is_some() {

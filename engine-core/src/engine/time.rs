@@ -152,6 +152,7 @@ impl Engine {
                 self.enqueue(at, [(seq.get(), token)]);
             }
         }
+        self.focus_automatically();
     }
 
     fn report_missed(&mut self, at: usize, token: u32, due: i64, sink: &mut dyn ActionSink) {

@@ -13,8 +13,8 @@ use steadfast_wm::Digest;
 
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    Comparison, ConsequenceFn, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn, Part, Pattern,
-    RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
+    AgendaAttributes, Comparison, ConsequenceFn, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn,
+    Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -117,6 +117,7 @@ impl<G: 'static> GroupVar<G> {
 pub struct RuleBuilder {
     path: String,
     salience: Salience,
+    pub(super) agenda: AgendaAttributes,
     on_error: OnError,
     timing: Timing,
     parts: Vec<Part>,
@@ -136,6 +137,7 @@ impl RuleBuilder {
         Self {
             path: path.into(),
             salience: Salience::Fixed(0),
+            agenda: AgendaAttributes::default(),
             on_error: OnError::Abort,
             timing: Timing::default(),
             parts: Vec::new(),
@@ -385,13 +387,15 @@ impl RuleBuilder {
         self,
         consequence: impl Fn(&Row<'_>, &mut Then<'_>) -> RuleResult + Send + Sync + 'static,
     ) -> RuleDef {
-        let text = format!("{:?} {:?} {:?}", self.parts, self.salience, self.timing);
+        let text =
+            format!("{:?} {:?} {:?} {:?}", self.parts, self.salience, self.agenda, self.timing);
         let consequence: ConsequenceFn = Arc::new(consequence);
         RuleDef {
             conditions_digest: Digest::of(text.as_bytes()),
             consequence_digest: Digest::of(self.path.as_bytes()),
             path: self.path,
             salience: self.salience,
+            agenda: self.agenda,
             on_error: self.on_error,
             timing: self.timing,
             parts: self.parts,

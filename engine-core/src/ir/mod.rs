@@ -10,6 +10,7 @@
 //! have none. Inside a `not`, an `exists` or the elements of a group, the inner facts have the next
 //! free positions. Conditions on one pattern alone see a row with just that fact, at position 0.
 
+mod agenda;
 mod builder;
 #[cfg(feature = "cron")]
 mod cron;
@@ -29,6 +30,7 @@ use crate::rows::Rows;
 use crate::store::FactType;
 use crate::then::{Row, RuleResult, Then};
 
+pub use agenda::{AgendaAttributes, Enabled, EnabledFn, MAIN};
 pub use builder::{GroupVar, RuleBuilder, Var};
 pub use markers::{Absent, Either, Exists, Forall, Having};
 pub use ruleset::{Ruleset, RulesetError};
@@ -228,6 +230,8 @@ pub struct RuleDef {
     pub path: String,
     /// How early its matches fire.
     pub salience: Salience,
+    /// Where its matches stand on the agenda, and what keeps them from it.
+    pub agenda: AgendaAttributes,
     /// What a failing consequence means.
     pub on_error: OnError,
     /// How it depends on time beside its conditions.

@@ -5,6 +5,7 @@
 //! are worded. It shares with the engine the rules, the facts' values and the buffer in which
 //! consequences stage their changes; not the matching, the agenda, or truth maintenance.
 
+mod agenda;
 mod founded;
 mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
@@ -21,14 +22,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, MatchId, Member, RuleTag, Seq};
 
+use crate::engine::Verdict;
 use crate::fact::FieldMask;
 use crate::globals::Globals;
-use crate::ir::{OnError, RuleDef, Ruleset, Salience};
+use crate::ir::{AgendaAttributes, OnError, RuleDef, Ruleset, Salience};
 use crate::stage::{Draft, Drafts, Stage};
 use crate::store::{Birth, Change, Place, Store};
 use crate::then::{Row, Then};
 use crate::tms::{believe, disbelieve, start_believing};
 use crate::trail::Scope;
+use agenda::Agenda;
 use matching::{Found, Matched, Shape};
 use turns::{Turn, Turns};
 
@@ -42,6 +45,8 @@ struct Op {
     seq: u64,
     handle: FactHandle,
     mask: FieldMask,
+    /// The rule whose step it is part of.
+    issuer: Option<usize>,
 }
 
 pub(super) struct Naive {
@@ -70,6 +75,9 @@ pub(super) struct Naive {
     pub(super) missed: Vec<(Id, i64)>,
     /// What fired: rule, members, trigger.
     pub(super) trace: Vec<(Id, u64)>,
+    agenda: Agenda,
+    /// The rule whose consequence, or what follows from it, is at work.
+    issuer: Option<usize>,
     drafts: Drafts,
 }
 
@@ -83,7 +91,9 @@ impl Naive {
         for (place, rule) in (0..).zip(ruleset.rules()) {
             for (branch, def) in (0..).zip(rule.all_branches()) {
                 let (on_error, timing) = (rule.on_error, rule.timing.clone());
-                rules.push(RuleDef { on_error, timing, ..def.clone() });
+                let enabled = def.agenda.enabled.clone();
+                let agenda = AgendaAttributes { enabled, ..rule.agenda.clone() };
+                rules.push(RuleDef { on_error, timing, agenda, ..def.clone() });
                 names.push((place, branch));
             }
         }
@@ -107,6 +117,8 @@ impl Naive {
             waiting: BTreeMap::new(),
             missed: Vec::new(),
             trace: Vec::new(),
+            agenda: Agenda::new(ruleset),
+            issuer: None,
             drafts: Drafts::default(),
         }
     }
@@ -122,7 +134,8 @@ impl Naive {
         let mut drafts = std::mem::take(&mut self.drafts);
         drafts.begin(self.next_handle, self.random);
         let globals = Globals::default();
-        body(&mut Stage::new(&self.store, &globals, &mut drafts, 7, self.clock));
+        let names = (&globals, &self.agenda.names);
+        body(&mut Stage::new(&self.store, names, &mut drafts, 7, self.clock));
         self.apply(&mut drafts, None);
         self.drafts = drafts;
     }
@@ -154,7 +167,7 @@ impl Naive {
                     let place = Place { kind, slot };
                     self.store.set_place(SCOPE, handle, Some(place));
                     believe(SCOPE, &mut self.store, place, &mut Vec::new());
-                    self.ops.push(Op { what: Change::Insert, seq, handle, mask: FieldMask::ALL });
+                    self.push_op(Change::Insert, seq, handle, FieldMask::ALL);
                 }
                 Draft::Update { kind, handle, at, mask } => {
                     let place = self.store.locate(handle).unwrap();
@@ -167,7 +180,7 @@ impl Naive {
                     self.store.kind_mut(kind).link_key(SCOPE, place.slot);
                     self.store.kind_mut(kind).touch(SCOPE, place.slot, Seq::new(seq), issuer);
                     believe(SCOPE, &mut self.store, place, &mut Vec::new());
-                    self.ops.push(Op { what: Change::Update, seq, handle, mask });
+                    self.push_op(Change::Update, seq, handle, mask);
                 }
                 Draft::Delete { handle } => self.delete(handle),
                 Draft::State { handle } => self.set_stated(handle, true),
@@ -180,6 +193,16 @@ impl Naive {
                     self.mark_supported(handle);
                     issued.insert(handle);
                 }
+                Draft::Focus { group } => {
+                    let group = self.agenda.names.name(group).to_owned();
+                    self.agenda.push(&group, self.next_seq - 1);
+                }
+                Draft::ClearGroup { group } => {
+                    let group = self.agenda.names.name(group).to_owned();
+                    let rules = &self.rules;
+                    self.pending.retain(|id, _| rules[id.0].agenda.group != group);
+                    self.agenda.marks.entry(group).or_default().cleared = self.next_seq - 1;
+                }
                 Draft::Emit(_) | Draft::SetGlobal(_) | Draft::Halt => {}
             }
         }
@@ -191,6 +214,10 @@ impl Naive {
                 held.map(|(handle, _)| *handle).filter(|handle| !issued.contains(handle)).collect();
             lost.into_iter().for_each(|handle| self.withdraw(handle, by));
         }
+    }
+
+    fn push_op(&mut self, what: Change, seq: u64, handle: FactHandle, mask: FieldMask) {
+        self.ops.push(Op { what, seq, handle, mask, issuer: self.issuer });
     }
 
     /// Staging asks the store whether a fact is derived; any value but the empty one will do.
@@ -210,7 +237,7 @@ impl Naive {
         disbelieve(SCOPE, &mut self.store, place);
         self.store.kind_mut(place.kind).unlink_key(SCOPE, place.slot);
         self.store.set_place(SCOPE, handle, None);
-        self.ops.push(Op { what: Change::Delete, seq, handle, mask: FieldMask::ALL });
+        self.push_op(Change::Delete, seq, handle, FieldMask::ALL);
     }
 
     fn set_stated(&mut self, handle: FactHandle, stated: bool) {
@@ -273,16 +300,29 @@ impl Naive {
         self.pending.retain(|id, _| found.matches.contains_key(id));
         let matches = &found.matches;
         self.waiting.retain(|id, _| matches.contains_key(id) && !lost.contains(id));
+        let mut focusing = BTreeSet::new();
         for (id, matched) in &found.matches {
             let created = !self.found.matches.contains_key(id) || lost.contains(id);
             let turns = Turns { naive: self, found: &found, rule: id.0 };
             let Turn { rearm, any } = turns.of_match(matched);
             let fallback = if self.evaluated { self.next_seq - 1 } else { 1 };
-            if (created || rearm.is_some()) && !self.holds_back(id) {
+            if created || rearm.is_some() {
+                let trigger = any.unwrap_or(fallback);
+                if self.is_restrained(id.0, trigger) {
+                    self.pending.remove(id);
+                    continue;
+                }
+                if self.holds_back(id) {
+                    continue;
+                }
                 let salience = self.salience(id.0, matched);
-                self.pending.insert(id.clone(), (salience, any.unwrap_or(fallback)));
+                self.pending.insert(id.clone(), (salience, trigger));
+                if self.rules[id.0].agenda.auto_focus {
+                    focusing.insert(id.0);
+                }
             }
         }
+        self.focus_automatically(focusing);
         self.found = found;
         self.evaluated = true;
         for op in std::mem::take(&mut self.ops) {
@@ -304,35 +344,96 @@ impl Naive {
         }
     }
 
-    pub(super) fn fire(&mut self, limit: u64) {
+    fn is_restrained(&self, rule: usize, trigger: u64) -> bool {
+        let agenda = &self.rules[rule].agenda;
+        let place = |rule: usize| self.names[rule].0;
+        let is_own = |op: &Op| op.issuer.is_some_and(|issuer| place(issuer) == place(rule));
+        let own = self.ops.iter().any(|op| op.seq == trigger && is_own(op));
+        agenda.no_loop && own || agenda.lock_on_active && self.agenda.locks(&agenda.group, trigger)
+    }
+
+    fn focus_automatically(&mut self, rules: BTreeSet<usize>) {
+        for rule in rules {
+            let group = self.rules[rule].agenda.group.clone();
+            self.agenda.push(&group, self.next_seq - 1);
+        }
+    }
+
+    /// Empty groups lose the focus.
+    fn settle_focus(&mut self) {
+        let (rules, pending) = (&self.rules, &self.pending);
+        let is_empty = |group: &str| !pending.keys().any(|id| rules[id.0].agenda.group == group);
+        self.agenda.settle(self.next_seq - 1, is_empty);
+    }
+
+    /// The best match of the group that has the focus, but for those that are kept.
+    fn best(&self, kept: &BTreeSet<(Id, u64)>) -> Option<(Id, u64)> {
+        let top = self.agenda.stack.last().unwrap();
+        let fires = |(id, (_, trigger)): &(&Id, &(i32, u64))| {
+            self.rules[id.0].agenda.group == *top && !kept.contains(&((*id).clone(), *trigger))
+        };
+        let order = |(id, (salience, trigger)): &(&Id, &(i32, u64))| {
+            let (place, branch) = self.names[id.0];
+            (std::cmp::Reverse(*salience), place, *trigger, id.1.clone(), branch)
+        };
+        let best = self.pending.iter().filter(fires).min_by_key(order);
+        best.map(|(id, (_, trigger))| (id.clone(), *trigger))
+    }
+
+    pub(super) fn fire(&mut self, limit: u64, filter: impl Fn(u64) -> Verdict) {
         self.flush();
-        for _ in 0..limit {
-            let order = |(id, (salience, trigger)): &(&Id, &(i32, u64))| {
-                let (place, branch) = self.names[id.0];
-                (std::cmp::Reverse(*salience), place, *trigger, id.1.clone(), branch)
-            };
-            let Some((id, (_, trigger))) = self.pending.iter().min_by_key(order) else { break };
-            let (id, trigger) = (id.clone(), *trigger);
-            let mut drafts = std::mem::take(&mut self.drafts);
-            let outcome = self.consequence(&id, &mut drafts);
-            let skipped = outcome.is_err() && self.rules[id.0].on_error == OnError::Skip;
-            if outcome.is_ok() || skipped {
-                self.trace.push((id.clone(), trigger));
-            }
-            if outcome.is_ok() {
-                self.apply(&mut drafts, Some(&id));
-            }
-            let halt = outcome == Ok(true);
-            self.drafts = drafts;
-            if outcome.is_err() && !skipped {
-                break;
-            }
-            self.pending.remove(&id);
-            self.flush();
-            if halt {
-                break;
+        self.settle_focus();
+        let mut kept = BTreeSet::new();
+        let mut fired = 0;
+        while fired < limit {
+            let Some((id, trigger)) = self.best(&kept) else { break };
+            let verdict = if self.is_enabled(&id) { filter(trigger) } else { Verdict::Consume };
+            match verdict {
+                Verdict::Keep => drop(kept.insert((id, trigger))),
+                Verdict::Consume => {
+                    self.pending.remove(&id);
+                    self.settle_focus();
+                }
+                Verdict::Fire => match self.fire_one(&id, trigger) {
+                    Ok(false) => fired += 1,
+                    Ok(true) | Err(()) => break,
+                },
             }
         }
+    }
+
+    /// Fires a match; gives whether that halts the run.
+    fn fire_one(&mut self, id: &Id, trigger: u64) -> Result<bool, ()> {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        let outcome = self.consequence(id, &mut drafts);
+        let skipped = outcome.is_err() && self.rules[id.0].on_error == OnError::Skip;
+        if outcome.is_ok() || skipped {
+            self.trace.push((id.clone(), trigger));
+        }
+        self.issuer = Some(id.0);
+        if outcome.is_ok() {
+            self.apply(&mut drafts, Some(id));
+            let group = &self.rules[id.0].agenda.activation_group;
+            let rules = &self.rules;
+            self.pending
+                .retain(|id, _| group.is_none() || rules[id.0].agenda.activation_group != *group);
+        }
+        self.drafts = drafts;
+        if outcome.is_ok() || skipped {
+            self.pending.remove(id);
+            self.flush();
+            self.settle_focus();
+        }
+        self.issuer = None;
+        if skipped { Ok(false) } else { outcome }
+    }
+
+    fn is_enabled(&self, id: &Id) -> bool {
+        let Some(enabled) = &self.rules[id.0].agenda.enabled else { return true };
+        let matched = &self.found.matches[id];
+        let sources = matched.sources.resolve(&self.store);
+        let kinds = matched.sources.kinds();
+        (enabled.evaluate)(&Row::new(&sources, &matched.row, (&self.store, &kinds), 7))
     }
 
     fn salience(&self, rule: usize, matched: &Matched) -> i32 {
@@ -354,7 +455,8 @@ impl Naive {
         let kinds = matched.sources.kinds();
         let row = Row::new(&sources, &matched.row, (&self.store, &kinds), 7);
         let globals = Globals::default();
-        let mut then = Then::new(Stage::new(&self.store, &globals, drafts, 7, self.clock));
+        let names = (&globals, &self.agenda.names);
+        let mut then = Then::new(Stage::new(&self.store, names, drafts, 7, self.clock));
         let consequence = &self.rules[id.0].consequence;
         let result = catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then)));
         match result {

@@ -4,6 +4,9 @@
 //! Crates above this one include this file in their tests: `super::api` is the engine's interface,
 //! whatever it is called there.
 
+#[path = "random_agenda.rs"]
+pub(super) mod agenda;
+
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +18,9 @@ use groups::close;
 use super::api::__macro::read_current;
 use super::api::ir::{Comparison, Late, OnError, RuleBuilder, RuleDef, Ruleset, Timer, Var};
 use super::api::{ChangeError, Fact, FieldMask, Handle, ReadError, Ref, RuleError, Stage, Then};
+
+pub use agenda::fire;
+use agenda::{TurnSpec, take_turn, turn, turn_to};
 
 macro_rules! facts {
     ($($name:ident { $($field:ident $at:tt),* })*) => {
@@ -120,6 +126,8 @@ pub(super) enum Action {
     Fail,
     Panic,
     Halt,
+    Focus(usize),
+    ClearGroup(usize),
 }
 
 /// A rule to be built.
@@ -130,6 +138,7 @@ pub struct RuleSpec {
     skip: bool,
     /// Which timer, and whether late matches are dropped.
     timer: Option<(u8, bool)>,
+    turn: TurnSpec,
     parts: Vec<PartSpec>,
     /// Further branches.
     or: Vec<Vec<PartSpec>>,
@@ -153,6 +162,14 @@ pub enum Step {
     Advance(i64),
     /// Fires at most so many matches.
     Fire(u64),
+    /// The same, with a filter.
+    FireFiltered(u64),
+    /// Takes back that one of the facts there are is stated.
+    DeleteStated(Kind, usize),
+    /// Gives an agenda group the focus.
+    Focus(usize),
+    /// Cancels all pending matches of an agenda group.
+    ClearGroup(usize),
 }
 
 pub(super) fn kind() -> impl Strategy<Value = Kind> {
@@ -203,6 +220,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Derive), 3 => Just(Action::DeriveByKey),
         1 => Just(Action::DeriveAndDelete), 2 => Just(Action::DeriveTwo),
         1 => Just(Action::Fail), 1 => Just(Action::Halt), 1 => Just(Action::Panic),
+        1 => (0..3_usize).prop_map(Action::Focus), 1 => (0..3_usize).prop_map(Action::ClearGroup),
     ]
 }
 
@@ -213,11 +231,12 @@ pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let or = prop_oneof![3 => none, 1 => prop::collection::vec(parts(), 1..3)];
     let salience = prop::option::weighted(0.7, -1..3_i32);
     let timer = prop::option::weighted(0.3, (0..4_u8, prop::bool::weighted(0.3)));
-    let rule = (salience, any::<bool>(), timer, parts(), or, action()).prop_map(
-        |(salience, skip, timer, parts, or, action)| RuleSpec {
+    let rule = (salience, any::<bool>(), timer, turn(), parts(), or, action()).prop_map(
+        |(salience, skip, timer, turn, parts, or, action)| RuleSpec {
             salience,
             skip,
             timer,
+            turn,
             parts,
             or,
             action,
@@ -237,6 +256,10 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Flush),
         3 => prop_oneof![Just(1_i64), Just(2), Just(3), Just(15)].prop_map(Step::Advance),
         4 => prop_oneof![Just(0_u64), Just(1), Just(2), Just(12)].prop_map(Step::Fire),
+        1 => prop_oneof![Just(1_u64), Just(12)].prop_map(Step::FireFiltered),
+        1 => (kind(), 0..9_usize).prop_map(|(kind, which)| Step::DeleteStated(kind, which)),
+        1 => (0..3_usize).prop_map(Step::Focus),
+        1 => (0..3_usize).prop_map(Step::ClearGroup),
     ];
     prop::collection::vec(step, 1..16)
 }
@@ -338,6 +361,7 @@ fn branch(at: usize, spec: &RuleSpec, parts: &[PartSpec]) -> RuleDef {
         Some((timer, drops)) => timed(builder, timer, drops),
         None => builder,
     };
+    let builder = take_turn(builder, &spec.turn, first);
     let action = spec.action;
     builder.then(move |row, cx| match first {
         Some(Last::A(var)) => act(action, var.reference(row), cx),
@@ -450,6 +474,8 @@ fn act<T: Row3>(action: Action, fact: Ref<'_, T>, cx: &mut Then<'_>) -> Result<(
         }
         Action::Panic if fact.v() == 3 => panic!("the consequence's own"),
         Action::Halt => cx.halt(),
+        Action::Focus(group) => turn_to(cx, group, false),
+        Action::ClearGroup(group) => turn_to(cx, group, true),
         Action::Nothing | Action::Insert | Action::Panic => {}
     }
     Ok(())
@@ -467,6 +493,8 @@ fn act_alone(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
         }
         Action::Fail => return Err(RuleError::new("no")),
         Action::Halt => cx.halt(),
+        Action::Focus(group) => turn_to(cx, group, false),
+        Action::ClearGroup(group) => turn_to(cx, group, true),
         _ => {}
     }
     Ok(())
@@ -483,13 +511,16 @@ pub fn stage(step: Step, stage: &mut Stage<'_>) {
         Step::Insert(kind, ..)
         | Step::Update(kind, ..)
         | Step::Touch(kind, _)
-        | Step::Delete(kind, _) => match kind {
+        | Step::Delete(kind, _)
+        | Step::DeleteStated(kind, _) => match kind {
             Kind::A => change::<A>(step, stage),
             Kind::B => change::<B>(step, stage),
             Kind::L => change::<L>(step, stage),
             Kind::East => change::<A>(step, &mut stage.entry(EAST)),
         },
-        Step::Flush | Step::Fire(_) | Step::Advance(_) => {}
+        Step::Focus(group) => turn_to(stage, group, false),
+        Step::ClearGroup(group) => turn_to(stage, group, true),
+        Step::Flush | Step::Fire(_) | Step::FireFiltered(_) | Step::Advance(_) => {}
     }
 }
 
@@ -499,7 +530,10 @@ fn change<T: Row3>(step: Step, stage: &mut Stage<'_>) {
         Step::Update(_, at, field, value) => update::<T>(stage, at, field, value),
         Step::Touch(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.touch(fact))),
         Step::Delete(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.delete(fact))),
-        Step::Flush | Step::Fire(_) | Step::Advance(_) => {}
+        Step::DeleteStated(_, at) => {
+            with(stage, at, |stage, fact: Handle<T>| drop(stage.delete_stated(fact)));
+        }
+        _ => {}
     }
 }
 

@@ -7,9 +7,10 @@
 use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
-use super::random::{RuleSpec, Step, rules, ruleset, stage, steps};
+use super::random::agenda::verdict;
+use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
 use super::{Id, Naive, facts_of};
-use crate::engine::{Engine, FireOptions, Missed};
+use crate::engine::{Engine, Missed, Verdict};
 use crate::fact::Effect;
 use crate::sink::{ActionSink, Discard};
 
@@ -39,6 +40,7 @@ fn same(engine: &Engine, naive: &Naive) -> Result<(), TestCaseError> {
     let waiting: std::collections::BTreeMap<Id, i64> =
         engine.waiting().iter().map(|it| (naive.id_of(&it.id), it.due)).collect();
     prop_assert_eq!(&waiting, &naive.waiting, "waiting");
+    prop_assert_eq!(&engine.focus_stack(), &naive.agenda.stack, "focus");
     let supports: Vec<(u64, Id)> =
         engine.justifications().iter().map(|(fact, id)| (fact.get(), naive.id_of(id))).collect();
     let expected: Vec<(u64, Id)> = naive
@@ -61,12 +63,12 @@ fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
                 engine.flush(&mut Discard).unwrap();
                 naive.flush();
             }
-            Step::Fire(limit) => {
+            Step::Fire(limit) | Step::FireFiltered(limit) => {
                 let mut trace = Trace::default();
                 let before = naive.trace.len();
-                let options = FireOptions { limit: Some(limit) };
-                drop(engine.fire(options, &mut trace));
-                naive.fire(limit);
+                let filtered = matches!(step, Step::FireFiltered(_));
+                drop(fire(&mut engine, limit, filtered, &mut trace));
+                naive.fire(limit, if filtered { verdict } else { |_| Verdict::Fire });
                 let fired: Vec<Id> = trace.0.iter().map(|id| naive.id_of(id)).collect();
                 let expected: Vec<Id> =
                     naive.trace[before..].iter().map(|(id, _)| id.clone()).collect();
@@ -122,7 +124,8 @@ fn step_engine(engine: &mut Engine, step: Step) -> Vec<MatchId> {
     match step {
         Step::Flush => drop(engine.flush(&mut trace).unwrap()),
         Step::Advance(by) => drop(engine.advance_clock(engine.now() + by, &mut trace).unwrap()),
-        Step::Fire(limit) => drop(engine.fire(FireOptions { limit: Some(limit) }, &mut trace)),
+        Step::Fire(limit) => drop(fire(engine, limit, false, &mut trace)),
+        Step::FireFiltered(limit) => drop(fire(engine, limit, true, &mut trace)),
         _ => engine
             .stage(&mut trace, |view| {
                 stage(step, view);

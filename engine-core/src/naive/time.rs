@@ -1,5 +1,7 @@
 //! Time, as the semantics are worded: every moment on the clock's way in turn.
 
+use std::collections::BTreeSet;
+
 use super::{Id, Naive};
 use crate::ir::Late;
 
@@ -39,6 +41,7 @@ impl Naive {
             let (place, branch) = self.names[id.0];
             (*due, place, id.1.clone(), branch)
         });
+        let mut focusing = BTreeSet::new();
         for (due, id) in fallen {
             let timing = self.rules[id.0].timing.clone();
             let (last, next) = timing.timer.map_or((due, None), |it| it.reached(due, self.clock));
@@ -52,10 +55,14 @@ impl Naive {
                 _ => {
                     let seq = self.seq();
                     let salience = self.salience(id.0, &self.found.matches[&id]);
+                    if self.rules[id.0].agenda.auto_focus {
+                        focusing.insert(id.0);
+                    }
                     self.pending.insert(id, (salience, seq));
                 }
             }
         }
+        self.focus_automatically(focusing);
     }
 
     /// Whether a match that is new or re-armed has to wait; notes since when.

@@ -44,6 +44,14 @@ pub(crate) enum Draft {
     },
     Emit(Box<Named>),
     SetGlobal(Box<Named>),
+    /// An agenda group gets the focus.
+    Focus {
+        group: u32,
+    },
+    /// All pending matches of an agenda group are cancelled.
+    ClearGroup {
+        group: u32,
+    },
     Halt,
 }
 

@@ -483,6 +483,13 @@ pub(crate) struct Op {
     pub(crate) previous: u32,
 }
 
+impl Op {
+    /// The rule whose consequence issued it, if one did.
+    pub(crate) fn issuer(&self) -> Option<RuleTag> {
+        self.issuer.checked_sub(1).map(RuleTag::new)
+    }
+}
+
 /// The operations of a flush.
 #[derive(Clone, Copy)]
 pub(crate) struct Ops<'a> {

@@ -124,6 +124,24 @@ pub enum Record<'a> {
         /// When it becomes pending, in milliseconds of the session's clock.
         at: Option<i64>,
     },
+    /// Since the last commit boundary the focus changed: agenda groups above `MAIN`, which is always at
+    /// its bottom.
+    Focus {
+        /// Names of the groups, the one that fires last.
+        groups: Vec<&'a str>,
+    },
+    /// Since the last commit boundary the marks of an agenda group with lock-on-active rules changed. A
+    /// group without a record is not active and was never active or cleared.
+    GroupMarks {
+        /// Name of the group.
+        group: &'a str,
+        /// Whether it is active: it has the focus and has had something to fire since it got it.
+        active: bool,
+        /// The last operation before it last became active; 0 for none.
+        activated: Seq,
+        /// The last operation before it was last cleared; 0 for none.
+        cleared: Seq,
+    },
     /// A global got a value.
     SetGlobal {
         /// Its name.

@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use steadfast_engine_core::{ActionSink, ChangeError, Engine, FireOptions, RulesPolicy};
+use steadfast_engine_core::{ActionSink, ChangeError, Engine, RulesPolicy};
 use steadfast_journal::testing::{Seeded, SimDisk};
 use steadfast_journal::{Batch, Journal, Level, Options};
 use steadfast_replay::recover;
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, Record, SafePoint, SessionId};
 
-use crate::random::{RuleSpec, Step, rules, ruleset, stage, steps};
+use crate::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
 use crate::recovered::{cases, quiet};
 
 const DIR: &str = "/session";
@@ -125,7 +125,11 @@ fn apply(engine: &mut Engine, step: Step, writer: &mut Writer) -> SafePoint {
             SafePoint::Evaluated
         }
         Step::Fire(limit) => {
-            drop(engine.fire(FireOptions { limit: Some(limit) }, writer));
+            drop(fire(engine, limit, false, writer));
+            SafePoint::Fired
+        }
+        Step::FireFiltered(limit) => {
+            drop(fire(engine, limit, true, writer));
             SafePoint::Fired
         }
         _ => {

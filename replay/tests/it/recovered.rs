@@ -10,13 +10,13 @@
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use steadfast_engine_core::{ActionSink, ChangeError, Engine, FireOptions, RulesPolicy};
+use steadfast_engine_core::{ActionSink, ChangeError, Engine, RulesPolicy};
 use steadfast_replay::rebuild;
 use steadfast_snapshotter::{Image, normal_form};
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
 
-use crate::random::{RuleSpec, Step, rules, ruleset, stage, steps};
+use crate::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 
@@ -83,7 +83,11 @@ impl Session {
                 SafePoint::Evaluated
             }
             Step::Fire(limit) => {
-                drop(self.engine.fire(FireOptions { limit: Some(limit) }, &mut self.log));
+                drop(fire(&mut self.engine, limit, false, &mut self.log));
+                SafePoint::Fired
+            }
+            Step::FireFiltered(limit) => {
+                drop(fire(&mut self.engine, limit, true, &mut self.log));
                 SafePoint::Fired
             }
             _ => {

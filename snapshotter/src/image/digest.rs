@@ -27,6 +27,13 @@ impl Image {
         self.pending.iter().for_each(|pending| walk.value(&pending));
         walk.section("waiting", self.waiting.len());
         self.waiting.iter().for_each(|waiting| walk.value(&waiting));
+        walk.section("focus", self.focus.len());
+        self.focus.iter().for_each(|group| walk.bytes(group.as_bytes()));
+        walk.section("groups", self.group_marks.len());
+        for (group, marks) in &self.group_marks {
+            walk.bytes(group.as_bytes());
+            walk.value(&(marks.active, marks.activated, marks.cleared));
+        }
         walk.section("justifications", self.justifications.len());
         self.justifications.iter().for_each(|supports| walk.value(&supports));
         walk.section("globals", self.globals.len());

@@ -99,7 +99,7 @@ impl Session {
         let origin = (self.draw.below(2) == 0).then(|| RuleTag::new(1));
         let bytes = self.value();
         let live = self.draw.of(self.live.clone().into_iter());
-        match (self.draw.below(20), live) {
+        match (self.draw.below(22), live) {
             (0..=4, _) => {
                 let handle = FactHandle::new(self.next_handle);
                 self.next_handle += 1;
@@ -159,6 +159,16 @@ impl Session {
             (17, _) if self.draw.below(3) == 0 => self.name_type(),
             (17, _) => self.put(&Record::Clock { millis: self.seq.cast_signed(), seq }),
             (18, _) => self.emit(&bytes),
+            (19, _) => {
+                let groups = &["a", "b", "MAIN"][..self.draw.small::<usize>(4)];
+                self.put(&Record::Focus { groups: groups.to_vec() });
+            }
+            (20, _) => {
+                let group = ["a", "b"][self.draw.small::<usize>(2)];
+                let active = self.draw.below(2) == 0;
+                let (activated, cleared) = (Seq::new(self.draw.below(2)), Seq::new(0));
+                self.put(&Record::GroupMarks { group, active, activated, cleared });
+            }
             _ => self.commit(),
         }
     }

@@ -4,6 +4,7 @@
 //! through it without interruption, then crashes after every single step, and compares.
 
 mod accumulates;
+mod agenda;
 mod corners;
 mod derived;
 mod facts;

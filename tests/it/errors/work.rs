@@ -1,4 +1,4 @@
-//! SF0011 to SF0014 and SF0017 to SF0019: work that a session refuses, or fails at.
+//! SF0011 to SF0014 and SF0017 to SF0021: work that a session refuses, or fails at.
 
 use steadfast::prelude::*;
 use steadfast::{Error, FactHandle, SessionId};
@@ -50,6 +50,7 @@ fn sf0011_each_change_that_is_refused_says_why_and_changes_nothing() {
         session.update(stranger, |o| o.amount = 6).unwrap_err(),
         session.update(derived, |b| b.order = 7).unwrap_err(),
         session.advance_clock(999).unwrap_err(),
+        session.focus("billing").unwrap_err(),
     ];
     let expected = [
         format!("a `Customer` with the same key exists: {customer:?}"),
@@ -63,6 +64,7 @@ fn sf0011_each_change_that_is_refused_says_why_and_changes_nothing() {
             "`Big` {derived:?} is derived by rules; its value cannot be changed from outside them"
         ),
         "the clock is at 1000 ms and cannot go back to 999 ms".to_owned(),
+        "no rule of the ruleset is in an agenda group `billing`".to_owned(),
     ];
     for (error, expected) in errors.iter().zip(expected) {
         let expected =
@@ -121,6 +123,41 @@ fn sf0012_a_consequence_that_fails_is_named_with_its_facts_and_stays_pending_ove
         session.update(order, |o| o.amount = 5).unwrap();
         assert!(fire(&mut session).is_empty(), "what it needs is corrected");
     }
+}
+
+#[test]
+fn sf0021_whether_a_match_fires_may_be_what_cannot_be_told() {
+    #[rule(on_error = "skip", enabled = 100 / o.amount > 3)]
+    fn share(o: &Order) {
+        say(format!("share {}", o.id));
+    }
+    ruleset!(shares = 1: share);
+    let disk = Disk::new();
+    let mut session = disk.open(shares());
+    session.insert(Order { id: 1, amount: 0 }).unwrap();
+    let expected = "error SF0021: whether rule `it::errors::work::share` fires on [f#1] could not be told: `enabled` panicked: attempt to divide by zero
+  help: the match is still pending: correct what panicked and fire again";
+    assert_eq!(report(&session.fire_all().unwrap_err(), &disk), expected);
+    assert_eq!((said().len(), session.pending().len()), (0, 1));
+}
+
+#[test]
+fn sf0020_a_run_that_seems_not_to_end_names_the_rules_that_fire_again_and_again() {
+    #[rule]
+    fn rise(#[when(o.amount >= 0)] o: Ref<Order>, cx: &mut Then) -> RuleResult {
+        cx.modify(o, |o| o.amount += 1)
+    }
+    ruleset!(rising = 1: rise);
+    let disk = Disk::new();
+    let mut session = disk.open(rising());
+    session.max_firings(50);
+    session.insert(Order { id: 1, amount: 0 }).unwrap();
+    let expected = "error SF0020: after 51 firings the run seems not to end: it::errors::work::rise fires again and again
+  help: see whether the rules trigger each other without end; if not, raise max_firings or fire again";
+    assert_eq!(report(&session.fire_all().unwrap_err(), &disk), expected);
+    assert_eq!((session.pending().len(), session.query::<Order>().unwrap()[0].amount), (1, 51));
+    let digest = session.digest();
+    assert_eq!(disk.crash().open(rising()).digest(), digest);
 }
 
 fn fine(order: &Order) -> bool {

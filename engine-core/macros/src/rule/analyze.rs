@@ -16,16 +16,17 @@ use super::scope::{Scope, inside};
 use super::usage::Usage;
 use crate::errors::Errors;
 
-/// Analyzes the parameters of a rule or query, and the expression of its salience: one analysis for
-/// each branch, of which a rule without an `or` has one.
+/// Analyzes the parameters of a rule or query, and the expressions of its salience and of
+/// `enabled`: one analysis for each branch, of which a rule without an `or` has one.
 pub(crate) fn analyze(
     params: &[Param],
-    (salience, branches_max): (Option<&Expr>, usize),
+    (salience, enabled, branches_max): (Option<&Expr>, Option<&Expr>, usize),
     what: &str,
     span: Span,
 ) -> Result<Vec<Analysis>> {
     let mut used_names = used_names(params);
-    used_names.extend(salience.into_iter().flat_map(|expr| Usage::of(expr).names.into_keys()));
+    let expressions = salience.into_iter().chain(enabled);
+    used_names.extend(expressions.flat_map(|expr| Usage::of(expr).names.into_keys()));
     let mut errors = Errors::default();
     check_contexts(params, &mut errors);
     let is_pattern = |param: &Param| !matches!(param.kind, Kind::Having | Kind::Then);
@@ -43,10 +44,11 @@ pub(crate) fn analyze(
     let mut analyses = Vec::new();
     for Walk { scope, parts, arguments, declared } in walks {
         let salience = salience.map(|expr| scope.value(expr)).transpose();
-        let failed = salience.is_err();
-        let salience = errors.take(salience).flatten();
+        let enabled = enabled.map(|expr| scope.value(expr)).transpose();
+        let failed = salience.is_err() || enabled.is_err();
+        let (salience, enabled) = (errors.take(salience).flatten(), errors.take(enabled).flatten());
         let used_names = used_names.clone();
-        analyses.push(Analysis { parts, declared, arguments, salience, used_names });
+        analyses.push(Analysis { parts, declared, arguments, salience, enabled, used_names });
         if failed {
             break;
         }

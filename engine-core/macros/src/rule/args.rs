@@ -16,6 +16,8 @@ pub(crate) struct RuleArgs {
     pub(crate) logical: Option<Span>,
     /// Whether a failing consequence counts as fired.
     pub(crate) skip_on_error: bool,
+    /// Its turn on the agenda.
+    pub(crate) agenda: AgendaArgs,
     /// How many branches it may have, if more than the default.
     pub(crate) allow_dnf: Option<usize>,
     /// When its matches fall due, and what becomes of late ones.
@@ -35,6 +37,19 @@ impl RuleArgs {
     }
 }
 
+/// What a rule says of its turn on the agenda beside its salience.
+#[derive(Default)]
+pub(crate) struct AgendaArgs {
+    /// The agenda group; none is `MAIN`.
+    pub(crate) group: Option<String>,
+    pub(crate) auto_focus: bool,
+    pub(crate) lock_on_active: bool,
+    pub(crate) no_loop: bool,
+    pub(crate) activation_group: Option<String>,
+    /// What is asked when a match is about to fire.
+    pub(crate) enabled: Option<Expr>,
+}
+
 /// A salience as written.
 pub(crate) enum Salience {
     /// A number.
@@ -49,23 +64,12 @@ impl Default for Salience {
     }
 }
 
-const EXPECTED: &str = "expected `salience = …`, `logical`, `on_error = \"skip\"`, `timer` or \
-                        `late`";
+const EXPECTED: &str = "expected `salience = …`, `logical`, `on_error = \"skip\"`, `group = \"…\"`, \
+    `auto_focus`, `lock_on_active`, `no_loop`, `activation_group = \"…\"`, `enabled = …`, `timer` or \
+    `late`";
 
 /// Arguments with a known meaning that no version has yet.
-const RESERVED: [&str; 11] = [
-    "module",
-    "no_loop",
-    "lock_on_active",
-    "group",
-    "agenda_group",
-    "activation_group",
-    "auto_focus",
-    "enabled",
-    "duration",
-    "effective",
-    "expires",
-];
+const RESERVED: [&str; 4] = ["module", "duration", "effective", "expires"];
 
 impl Parse for RuleArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
@@ -74,6 +78,12 @@ impl Parse for RuleArgs {
         while !input.is_empty() {
             let name = input.call(Ident::parse_any)?;
             let word = name.to_string();
+            let flag =
+                matches!(word.as_str(), "logical" | "auto_focus" | "lock_on_active" | "no_loop");
+            if flag && input.peek(Token![=]) {
+                let message = format!("`{word}` stands alone: it has no value");
+                return Err(Error::new(name.span(), message));
+            }
             if seen.contains(&word) {
                 return Err(Error::new(name.span(), format!("`{word}` is given twice")));
             }
@@ -84,6 +94,19 @@ impl Parse for RuleArgs {
                 "late" => args.timing.late = Some(Late::parse(input)?),
                 "allow_dnf" => args.allow_dnf = Some(allow_dnf(input)?),
                 "on_error" => args.skip_on_error = on_error(input)?,
+                "group" => args.agenda.group = Some(group(&word, input)?),
+                "auto_focus" => args.agenda.auto_focus = true,
+                "lock_on_active" => args.agenda.lock_on_active = true,
+                "no_loop" => args.agenda.no_loop = true,
+                "activation_group" => args.agenda.activation_group = Some(group(&word, input)?),
+                "enabled" => {
+                    input.parse::<Token![=]>()?;
+                    args.agenda.enabled = Some(input.parse()?);
+                }
+                "agenda_group" => {
+                    let message = "an agenda group is given as `group = \"…\"`";
+                    return Err(Error::new(name.span(), message));
+                }
                 reserved if RESERVED.contains(&reserved) => {
                     let message = format!("`{word}` is not supported yet: {EXPECTED}");
                     return Err(Error::new(name.span(), message));
@@ -133,6 +156,19 @@ fn allow_dnf(input: ParseStream<'_>) -> Result<usize> {
     })
 }
 
+/// Name of a group.
+fn group(word: &str, input: ParseStream<'_>) -> Result<String> {
+    input.parse::<Token![=]>()?;
+    if !input.peek(LitStr) {
+        return Err(input.error(format!("expected a name in quotes, as `{word} = \"billing\"`")));
+    }
+    let name: LitStr = input.parse()?;
+    if name.value().is_empty() {
+        return Err(Error::new(name.span(), "a group has a name: this one is empty"));
+    }
+    Ok(name.value())
+}
+
 fn on_error(input: ParseStream<'_>) -> Result<bool> {
     input.parse::<Token![=]>()?;
     let (word, span) = if input.peek(LitStr) {
@@ -179,13 +215,28 @@ mod tests {
     }
 
     #[test]
+    fn turns_on_the_agenda_are_named() {
+        let all = "group = \"billing\", auto_focus, lock_on_active, no_loop, \
+                   activation_group = \"one\", enabled = o.open && LIMIT > 3, salience = 1";
+        let AgendaArgs { group, auto_focus, lock_on_active, no_loop, activation_group, enabled } =
+            parse(all).expect("valid").agenda;
+        assert_eq!((group.as_deref(), activation_group.as_deref()), (Some("billing"), Some("one")));
+        assert!(auto_focus && lock_on_active && no_loop && enabled.is_some());
+        let message = |source| parse(source).err().unwrap_or_default();
+        assert!(message("group = billing").contains("in quotes"));
+        assert!(message("activation_group = \"\"").contains("empty"));
+    }
+
+    #[test]
     fn arguments_are_known_and_given_once() {
         let args = parse("logical, on_error = \"skip\", salience = 1").expect("valid");
         assert!(args.logical.is_some() && args.skip_on_error);
         assert!(!parse("on_error = abort").expect("valid").skip_on_error);
         let message = |source| parse(source).err().unwrap_or_default();
         assert!(message("logical, logical").contains("twice"));
-        assert!(message("no_loop").contains("not supported yet"));
+        assert!(message("no_loop = true").contains("stands alone"));
+        assert!(message("agenda_group = \"billing\"").contains("`group = "));
+        assert!(message("timer = 3").contains("not supported yet"));
         assert!(message("module = \"pricing\"").contains("not supported yet"));
         assert!(message("saliense = 3").contains("unknown argument `saliense`"));
         assert!(message("on_error = \"retry\"").contains("\"skip\""));

@@ -4,12 +4,13 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::ItemFn;
 
-use super::args::{RuleArgs, Salience};
+use super::args::{AgendaArgs, RuleArgs, Salience};
 use super::emit::written;
 use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Nested, Part};
 use crate::tokens::Digester;
 
-/// Digest of the left-hand side: patterns, conditions and salience, in their order.
+/// Digest of what decides when the rule fires: patterns, conditions, salience and its turn on the agenda,
+/// in their order.
 pub(crate) fn conditions(branches: &[Analysis], args: &RuleArgs) -> [u8; 16] {
     let mut digester = Digester::new("steadfast conditions 1");
     match &args.salience {
@@ -26,6 +27,7 @@ pub(crate) fn conditions(branches: &[Analysis], args: &RuleArgs) -> [u8; 16] {
         }
         list_of_parts(&mut digester, &branch.parts);
     }
+    turn(&mut digester, &args.agenda);
     digester.finish()
 }
 
@@ -42,6 +44,29 @@ fn list_of_parts(digester: &mut Digester, parts: &[Part]) {
                 list_of_parts(digester, parts);
             }
         }
+    }
+}
+
+/// A rule that says nothing of its turn adds nothing.
+fn turn(digester: &mut Digester, agenda: &AgendaArgs) {
+    let AgendaArgs { group, auto_focus, lock_on_active, no_loop, activation_group, enabled } =
+        agenda;
+    for (word, name) in [("group", group), ("activation group", activation_group)] {
+        if let Some(name) = name.as_ref().filter(|name| *name != "MAIN" || word != "group") {
+            digester.word(word);
+            digester.word(name);
+        }
+    }
+    for (word, flag) in
+        [("auto focus", auto_focus), ("lock on active", lock_on_active), ("no loop", no_loop)]
+    {
+        if *flag {
+            digester.word(word);
+        }
+    }
+    if let Some(enabled) = enabled {
+        digester.word("enabled");
+        digester.tokens(enabled.to_token_stream());
     }
 }
 

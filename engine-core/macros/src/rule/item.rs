@@ -57,8 +57,8 @@ fn implementation(
         Salience::Fixed(_) => None,
         Salience::Of(expr) => Some(expr),
     };
-    let salience = (salience, args.branches_max());
-    let branches = analyze(&params, salience, word, function.sig.ident.span())?;
+    let expressions = (salience, args.agenda.enabled.as_ref(), args.branches_max());
+    let branches = analyze(&params, expressions, word, function.sig.ident.span())?;
     let implementation = match sort {
         Sort::Rule => rule(args, function, &branches)?,
         Sort::Query => query(args, function, &branches)?,
@@ -176,6 +176,7 @@ fn branch_definition(
 ) -> (TokenStream, TokenStream) {
     let name = function.sig.ident.unraw().to_string();
     let salience = emit::salience(&args.salience, branch.salience.as_ref());
+    let agenda = emit::agenda(&args.agenda, branch.enabled.as_ref());
     let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
     let timing = args.timing.emit();
     let makes = emit::makes(&function.sig.output, args.logical.is_some());
@@ -188,6 +189,7 @@ fn branch_definition(
                 ::core::concat!(::core::module_path!(), "::", #name)
             ),
             salience: #salience,
+            agenda: #agenda,
             on_error: ::steadfast::__macro::OnError::#on_error,
             timing: #timing,
             parts: #parts,

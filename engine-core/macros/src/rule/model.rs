@@ -148,6 +148,8 @@ pub(crate) struct Analysis {
     pub(crate) arguments: Vec<Argument>,
     /// The salience, unless it is a number.
     pub(crate) salience: Option<Value>,
+    /// What is asked when a match is about to fire.
+    pub(crate) enabled: Option<Value>,
     /// Names of the variables that some condition uses.
     pub(crate) used_names: Vec<String>,
 }

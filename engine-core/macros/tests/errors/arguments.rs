@@ -25,8 +25,23 @@ fn not_in_the_match(_o: &Order, #[not(p.id == _o.id)] p: Absent<Order>) {}
 #[rule(salience = cx.now() as i32)]
 fn not_the_context(_o: &Order, cx: &mut Then) {}
 
-#[rule(no_loop)]
+#[rule(module = "pricing")]
 fn not_yet(_o: &Order) {}
+
+#[rule(no_loop = true)]
+fn a_flag_has_no_value(_o: &Order) {}
+
+#[rule(group = billing)]
+fn a_group_is_named_in_quotes(_o: &Order) {}
+
+#[rule(activation_group = "")]
+fn a_group_has_a_name(_o: &Order) {}
+
+#[rule(agenda_group = "billing")]
+fn a_word_of_others(_o: &Order) {}
+
+#[rule(enabled = p.amount > 3)]
+fn not_in_the_match_either(_o: &Order, #[not(p.id == _o.id)] p: Absent<Order>) {}
 
 #[rule(saliense = 3)]
 fn unknown(_o: &Order) {}

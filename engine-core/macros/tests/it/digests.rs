@@ -190,6 +190,31 @@ fn skipping(
     Ok(())
 }
 
+/// What a rule says of its turn on the agenda decides when it fires.
+#[test]
+fn digests_follow_the_turn_on_the_agenda() {
+    macro_rules! rules {
+        ($($o:ident [$($args:tt)*])*) => {
+            [$({
+                #[rule($($args)*)]
+                fn turn(#[when($o.id > 0)] $o: &Order) {}
+                turn::definition().conditions_digest
+            }),*]
+        };
+    }
+    let [plain, main, others @ ..] = rules! {
+        o [] o [group = "MAIN"] o [group = "a"] o [group = "b"] o [auto_focus]
+        o [lock_on_active] o [no_loop] o [activation_group = "a"] o [enabled = o.id > 3]
+        o [enabled = o.id > 4]
+    };
+    assert_eq!(plain, main);
+    let mut all = vec![plain];
+    for digest in others {
+        assert!(!all.contains(&digest));
+        all.push(digest);
+    }
+}
+
 /// Which digests differ from the original's.
 fn changed(rule: &RuleDef) -> &'static str {
     let original = original::definition();

@@ -1,14 +1,27 @@
 //! What conditions on fact patterns become.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use steadfast::ir::{Absent, Exists, OnError, Rule, RuleDef, Salience};
+use steadfast::ir::{
+    Absent, AgendaAttributes, Enabled, Exists, MAIN, OnError, Rule, RuleDef, Salience,
+};
 use steadfast::{Ref, Then};
 use steadfast_macros::{Fact, rule};
 
 use crate::describe::parts;
 use crate::shop::{Customer, Order, Payment, Status};
 
-#[rule(salience = -2147483648, on_error = "skip")]
+#[rule(
+    salience = -2147483648,
+    on_error = "skip",
+    group = "billing",
+    auto_focus,
+    lock_on_active,
+    no_loop,
+    activation_group = "one",
+    enabled = true
+)]
 fn all_kinds(
     #[when(c.gold)] c: &Customer,
     #[when(o.customer == c.id && o.is_open())] o: Ref<'_, Order>,
@@ -218,9 +231,20 @@ fn arguments_are_in_the_definition() {
     let rule = all_kinds::definition();
     assert_eq!(rule.path, "it::parts::all_kinds");
     assert!(matches!((rule.salience, rule.on_error), (Salience::Fixed(i32::MIN), OnError::Skip)));
+    let expected = AgendaAttributes {
+        group: "billing".to_owned(),
+        auto_focus: true,
+        lock_on_active: true,
+        no_loop: true,
+        activation_group: Some("one".to_owned()),
+        enabled: Some(Enabled { text: "true".to_owned(), evaluate: Arc::new(|_| true) }),
+    };
+    assert_eq!(format!("{:?}", rule.agenda), format!("{expected:?}"));
     let plain = inner::private_fields::definition();
     assert_eq!(plain.path, "it::parts::inner::private_fields");
     assert!(matches!((plain.salience, plain.on_error), (Salience::Fixed(0), OnError::Abort)));
+    let nothing = format!("{:?}", AgendaAttributes::default());
+    assert_eq!((format!("{:?}", plain.agenda), MAIN), (nothing, "MAIN"));
 }
 
 #[test]

@@ -28,6 +28,8 @@ mod tag {
     pub(super) const EFFECT: u32 = 16;
     pub(super) const ACKNOWLEDGE: u32 = 17;
     pub(super) const COMMIT: u32 = 18;
+    pub(super) const FOCUS: u32 = 19;
+    pub(super) const GROUP_MARKS: u32 = 20;
     pub(super) const FOLDED: u32 = 37;
 }
 
@@ -61,6 +63,10 @@ pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
         }
         Record::Withdrawn { by } => put(tag::WITHDRAWN, by, bytes),
         Record::Due { by, at } => put(tag::DUE, &(by, at), bytes),
+        Record::Focus { groups } => put(tag::FOCUS, groups, bytes),
+        Record::GroupMarks { group, active, activated, cleared } => {
+            put(tag::GROUP_MARKS, &(group, active, activated, cleared), bytes);
+        }
         Record::SetGlobal { name, version, bytes: value, seq } => {
             put(tag::SET_GLOBAL, &(name, version, Blob(value), seq), bytes);
         }
@@ -183,12 +189,17 @@ fn decode_agenda(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
             let (by, at) = take(tag, payload)?;
             Record::Due { by, at }
         }
+        tag::FOCUS => Record::Focus { groups: take(tag, payload)? },
+        tag::GROUP_MARKS => {
+            let (group, active, activated, cleared) = take(tag, payload)?;
+            Record::GroupMarks { group, active, activated, cleared }
+        }
         _ => Record::Withdrawn { by: take(tag, payload)? },
     })
 }
 
 fn known(tag: u32) -> bool {
-    (tag::RULESET..=tag::COMMIT).contains(&tag) || tag == tag::FOLDED
+    (tag::RULESET..=tag::GROUP_MARKS).contains(&tag) || tag == tag::FOLDED
 }
 
 /// Bytes that postcard writes in one piece instead of one by one.

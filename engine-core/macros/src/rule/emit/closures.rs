@@ -144,6 +144,25 @@ pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
     }
 }
 
+/// A closure from a match to the value of an expression over its variables.
+pub(crate) fn of_match(value: &Value, ty: &TokenStream) -> TokenStream {
+    let Value { expr, used } = value;
+    let row = local("row", site());
+    let variables = used.iter().map(|Used { variable, .. }| {
+        let Variable { name, ty, is_group, position } = variable;
+        let fetch = Ident::new(if *is_group { "group" } else { "fact" }, site());
+        quote_spanned!(site()=> let #name: &#ty = #row.#fetch::<#ty>(#position);)
+    });
+    quote_spanned! {site()=>
+        ::std::sync::Arc::new(
+            |#row: &::steadfast::__macro::Row<'_>| -> #ty {
+                #(#variables)*
+                #expr
+            }
+        )
+    }
+}
+
 /// What a closure gives of a row, among other things.
 pub(crate) enum Input<'a> {
     /// A clone of a value.

@@ -1,5 +1,6 @@
 //! The expansion of a rule.
 
+mod agenda;
 mod call;
 mod checks;
 mod closures;
@@ -13,6 +14,7 @@ use syn::spanned::Spanned;
 
 use super::model::{Analysis, Declared, Nested, Part};
 
+pub(crate) use agenda::agenda;
 pub(crate) use call::{call, consequence, makes, query_output};
 pub(crate) use group::written;
 pub(crate) use salience::salience;

@@ -46,6 +46,8 @@ fn one_of_each() -> Vec<Record<'static>> {
         Record::Withdrawn { by: by.clone() },
         Record::Due { by: by.clone(), at: Some(-5) },
         Record::Due { by, at: None },
+        Record::Focus { groups: vec!["billing", "", "MAIN"] },
+        Record::GroupMarks { group: "billing", active: true, activated: seq, cleared: seq },
         Record::SetGlobal { name: "limit", version: 2, bytes: b"g", seq },
         Record::Clock { millis: i64::MAX, seq },
         Record::Effect { ordinal: 3, topic: "Alert", version: 1, bytes: b"e" },
