@@ -159,17 +159,20 @@ impl Session {
             (17, _) if self.draw.below(3) == 0 => self.name_type(),
             (17, _) => self.put(&Record::Clock { millis: self.seq.cast_signed(), seq }),
             (18, _) => self.emit(&bytes),
-            (19, _) => {
-                let groups = &["a", "b", "MAIN"][..self.draw.small::<usize>(4)];
-                self.put(&Record::Focus { groups: groups.to_vec() });
-            }
-            (20, _) => {
-                let group = ["a", "b"][self.draw.small::<usize>(2)];
-                let active = self.draw.below(2) == 0;
-                let (activated, cleared) = (Seq::new(self.draw.below(2)), Seq::new(0));
-                self.put(&Record::GroupMarks { group, active, activated, cleared });
-            }
+            (19..=20, _) => self.agenda(),
             _ => self.commit(),
+        }
+    }
+
+    fn agenda(&mut self) {
+        if self.draw.below(2) == 0 {
+            let groups = &["a", "b", "MAIN"][..self.draw.small::<usize>(4)];
+            self.put(&Record::Focus { groups: groups.to_vec() });
+        } else {
+            let group = ["a", "b"][self.draw.small::<usize>(2)];
+            let active = self.draw.below(2) == 0;
+            let (activated, cleared) = (Seq::new(self.draw.below(2)), Seq::new(0));
+            self.put(&Record::GroupMarks { group, active, activated, cleared });
         }
     }
 
