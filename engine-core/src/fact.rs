@@ -30,6 +30,23 @@ pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Whether inserting a second fact with the same key is an error (`#[fact(unique)]`).
     const UNIQUE: bool = false;
 
+    /// Whether values are events (`#[fact(event)]`): they have a time, and may expire.
+    const EVENT: bool = false;
+    /// How many milliseconds after its end an event leaves; without, it stays until it is deleted.
+    const EXPIRES: Option<i64> = None;
+    /// The fields that [`Fact::timestamp`] and [`Fact::duration`] read.
+    const TIME_FIELDS: FieldMask = FieldMask::NONE;
+
+    /// When an event began, in milliseconds of the session's clock; none if that is when it was inserted.
+    fn timestamp(&self) -> Option<i64> {
+        None
+    }
+
+    /// How long an event lasted, in milliseconds.
+    fn duration(&self) -> i64 {
+        0
+    }
+
     /// The fields in which two values differ.
     fn diff(&self, other: &Self) -> FieldMask;
 

@@ -134,6 +134,16 @@ pub trait OrderedKey {
 
 const SIGN: u64 = 1 << 63;
 
+/// The order code of a time.
+pub fn time_order(millis: i64) -> u64 {
+    millis.order()
+}
+
+/// The time of an order code.
+pub(crate) fn time_of(order: u64) -> i64 {
+    (order ^ SIGN).cast_signed()
+}
+
 macro_rules! signed_keys {
     ($($int:ty),*) => {
         $(

@@ -57,7 +57,9 @@ pub mod __macro {
         GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query, RangeJoin,
         Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing,
     };
-    pub use crate::key::{Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of};
+    pub use crate::key::{
+        Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of, time_order,
+    };
     pub use crate::rows::Rows;
     pub use crate::store::FactType;
     pub use crate::then::{Ref, Row, Then};

@@ -96,6 +96,18 @@ impl<'a, T: Fact> Facts<'a, T> {
     pub fn at(&self, row: usize) -> &'a T {
         self.table.value(self.rows.slot(row, self.position))
     }
+
+    /// When the event in this row began, in milliseconds: its timestamp, or the clock at its insertion.
+    #[inline]
+    pub fn start(&self, row: usize) -> i64 {
+        self.table.start(self.rows.slot(row, self.position))
+    }
+
+    /// When the event in this row ended: its beginning and its duration.
+    #[inline]
+    pub fn end(&self, row: usize) -> i64 {
+        self.table.end(self.rows.slot(row, self.position))
+    }
 }
 
 impl<T> fmt::Debug for Facts<'_, T> {

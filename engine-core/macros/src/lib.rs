@@ -88,6 +88,10 @@ use rule::{RuleArgs, Sort};
 /// - `#[fact(version = 2)]`: the schema version that this build writes; 1 without.
 /// - `#[fact(from = OrderV1)]`: the type that older versions are read as. It is a fact of a lower
 ///   version, and `From<OrderV1>` converts it; it may itself be read from a still older one.
+/// - `#[fact(event)]`: its values are events. An event has a time: the clock at its insertion, or
+///   `timestamp = field`; and a duration with `duration = field`, else none. The fields are `i64`, or what
+///   converts into it without loss, in milliseconds. With `expires = "5s"` the event is deleted when the
+///   clock has come so far behind its end.
 /// - `#[fact(unique)]`: inserting a second fact with an equal key is an error.
 ///
 /// # Attributes of fields

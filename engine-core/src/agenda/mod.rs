@@ -73,6 +73,9 @@ pub(crate) struct Terminal {
     withdrawn: Column<MatchId>,
     /// Matches that wait for their time.
     pub(crate) due: DueQueue,
+    /// Scratch: matches that became pending or ceased to be, for rules whose matches hold events that
+    /// expire. Whoever ends an evaluation takes it.
+    turns: Option<Vec<(u32, bool)>>,
 }
 
 trailed!(Terminal { states, by_age, by_salience, pending, dirty, withdrawn, due });
@@ -81,6 +84,22 @@ impl Terminal {
     /// No match yet, of a rule whose matches have one salience, or one each.
     pub(crate) fn new(own_salience: bool) -> Self {
         Self { own_salience, ..Self::default() }
+    }
+
+    /// Notes from now on which matches become pending or cease to be.
+    pub(crate) fn note_turns(&mut self) {
+        self.turns = Some(Vec::new());
+    }
+
+    /// Matches that became pending (true) or ceased to be since this was last asked.
+    pub(crate) fn take_turns(&mut self) -> Vec<(u32, bool)> {
+        self.turns.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note_turn(&mut self, token: u32, pending: bool) {
+        if let Some(turns) = &mut self.turns {
+            turns.push((token, pending));
+        }
     }
 
     pub(crate) fn state(&self, token: u32) -> MatchState {
@@ -117,6 +136,7 @@ impl Terminal {
         let old = *self.states.get(token);
         if old.trigger == 0 {
             self.pending.set(scope, *self.pending.get() + 1);
+            self.note_turn(token, true);
         }
         let place = if self.own_salience {
             self.by_salience.remove(scope, &old);
@@ -139,6 +159,7 @@ impl Terminal {
         }
         self.states.set(scope, token, MatchState { trigger: 0, place: NONE, dirty: true, ..old });
         self.pending.set(scope, *self.pending.get() - 1);
+        self.note_turn(token, false);
         if !old.dirty {
             self.dirty.push(scope, token);
         }

@@ -216,6 +216,7 @@ impl Engine {
         disbelieve(scope, &mut self.store, place);
         let kind = self.store.kind_mut(place.kind);
         kind.unlink_key(scope, place.slot);
+        kind.unlink_expiry(scope, place.slot);
         let untouched = kind.last_op(place.slot).is_none();
         if untouched && *self.evaluated.get() && self.alphas[place.kind as usize].keeps_before {
             let before = kind.table.keep_before(scope, place.slot);
@@ -237,6 +238,7 @@ impl Engine {
         let scope = self.scope;
         let kind = self.store.kind_mut(place.kind);
         kind.link_key(scope, place.slot);
+        kind.link_expiry(scope, place.slot);
         kind.touch(scope, place.slot, seq, issuer);
         let version = kind.fact.version();
         let previous = *kind.last_op.get(place.slot);
@@ -274,6 +276,7 @@ impl Engine {
         let seq = self.next_seq();
         let kind = self.store.kind_mut(place.kind);
         kind.unlink_key(scope, place.slot);
+        kind.unlink_expiry(scope, place.slot);
         let previous = *kind.last_op.get(place.slot);
         self.store.set_place(scope, handle, None);
         self.push_op(Op {

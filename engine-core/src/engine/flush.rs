@@ -15,7 +15,7 @@ use crate::ir::Salience;
 use crate::network::Flush;
 use crate::rows::Rows;
 use crate::sink::ActionSink;
-use crate::store::{Change, Ops};
+use crate::store::{Change, Ops, Place};
 
 /// Buffers of a flush, and what it remembers until it ends.
 #[derive(Default)]
@@ -46,6 +46,8 @@ pub(crate) struct FlushScratch {
     bereft: BTreeSet<(usize, u32)>,
     /// The moment on the clock's way that is being evaluated, if it is not the clock itself.
     pub(super) moment: Option<i64>,
+    /// Events whose time may be over: new and changed ones, and those that a match let go.
+    pub(super) over: Vec<Place>,
 }
 
 impl FlushScratch {
@@ -129,11 +131,21 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Result<bool, EvaluateError> {
         self.failed_already()?;
-        if !self.has_staged() {
+        let staged = self.has_staged();
+        if !staged && !self.has_expiring() {
             return Ok(false);
         }
-        self.guarded(|engine| engine.match_rounds(issuer, sink))?;
-        Ok(true)
+        let mut expired = false;
+        self.guarded(|engine| {
+            if staged {
+                engine.match_rounds(issuer, sink)?;
+            }
+            if engine.has_expiring() {
+                expired = engine.let_go(sink)?;
+            }
+            Ok(())
+        })?;
+        Ok(staged || expired)
     }
 
     /// Evaluates; whatever goes wrong in its middle leaves the engine failed.
@@ -158,7 +170,7 @@ impl Engine {
         }
     }
 
-    fn match_rounds(
+    pub(super) fn match_rounds(
         &mut self,
         issuer: Option<RuleTag>,
         sink: &mut dyn ActionSink,
@@ -432,6 +444,8 @@ impl Engine {
             let last = kind.last_op(op.slot) == Some(at);
             if last && op.what == Change::Delete {
                 kind.free_slot(self.scope, op.slot);
+            } else if last && kind.fact.expires().is_some() {
+                self.scratch.over.push(Place { kind: op.kind, slot: op.slot });
             }
             if last {
                 kind.last_op.set(self.scope, op.slot, 0);

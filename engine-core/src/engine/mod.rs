@@ -66,6 +66,10 @@ pub(crate) struct RuleInfo {
     pub(crate) turn: Turn,
     pub(crate) on_error: OnError,
     pub(crate) timing: Timing,
+    /// Positions of its matches that hold events which expire, with their kinds.
+    pub(crate) expiring: Vec<(usize, u32)>,
+    /// Levels of its network that are absences bounded in time.
+    pub(crate) absences: Vec<usize>,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
 }
@@ -118,6 +122,9 @@ pub struct Engine {
     pub(crate) infos: Vec<RuleInfo>,
     /// Places of the rules whose matches may wait for their time.
     timed: Vec<usize>,
+    /// Kinds whose facts expire, and places of the rules whose matches hold such facts.
+    expiring: Vec<u32>,
+    holding: Vec<usize>,
     /// Name and version of the ruleset.
     pub(crate) ruleset: (String, u32),
     ranks: Ranks,
@@ -198,6 +205,8 @@ impl Engine {
             rules: Vec::new(),
             infos: Vec::new(),
             timed: Vec::new(),
+            expiring: Vec::new(),
+            holding: Vec::new(),
             ruleset: (ruleset.name().to_owned(), ruleset.version()),
             ranks: ranks(ruleset, &groups),
             focus: Focus::new(groups, ruleset.rules()),
@@ -236,6 +245,9 @@ impl Engine {
         }
         if self.alphas.len() <= kind as usize {
             self.alphas.resize_with(kind as usize + 1, Alpha::default);
+            if fact.expires().is_some() {
+                self.expiring.push(kind);
+            }
         }
         kind
     }
@@ -263,8 +275,9 @@ impl Engine {
             activation_group.map(|name| self.join_activation_group(name, u32::from(branches)));
         let turn = Turn::new(&rule.agenda, group, activation_group);
         for (number, branch) in (0..).zip(rule.all_branches()) {
-            self.add_net(branch);
-            if rule.timing.timer.is_some() && !is_query {
+            let expiring = self.add_net(branch, is_query);
+            let absences = self.rules[self.infos.len()].net.bounded_absences();
+            if (rule.timing.timer.is_some() || !absences.is_empty()) && !is_query {
                 self.timed.push(self.infos.len());
             }
             self.infos.push(RuleInfo {
@@ -277,13 +290,16 @@ impl Engine {
                 turn: Turn { enabled: branch.agenda.enabled.clone(), ..turn.clone() },
                 on_error: rule.on_error,
                 timing: rule.timing.clone(),
+                expiring,
+                absences,
                 consequence: branch.consequence.clone(),
                 is_query,
             });
         }
     }
 
-    fn add_net(&mut self, rule: &RuleDef) {
+    /// Gives the positions of its matches that hold events which expire.
+    fn add_net(&mut self, rule: &RuleDef, is_query: bool) -> Vec<(usize, u32)> {
         let store = &mut self.store;
         let net = compile(rule, |pattern| {
             let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
@@ -300,11 +316,14 @@ impl Engine {
             }
         }
         self.lineage.add_rule(&net);
-        self.rules.push(RuleState {
-            net,
-            terminal: Terminal::new(matches!(rule.salience, Salience::Of { .. })),
-            planted: Cell::new(false),
-        });
+        let expiring = self.expiring_positions(&net);
+        let mut terminal = Terminal::new(matches!(rule.salience, Salience::Of { .. }));
+        if !expiring.is_empty() && !is_query {
+            terminal.note_turns();
+            self.holding.push(self.rules.len());
+        }
+        self.rules.push(RuleState { net, terminal, planted: Cell::new(false) });
+        expiring
     }
 
     /// The session's identity.
@@ -504,7 +523,7 @@ impl fmt::Debug for Engine {
 impl Clone for Engine {
     /// A deep copy that shares nothing which can be written: the base of what-if sessions.
     fn clone(&self) -> Self {
-        Self {
+        let mut clone = Self {
             scope: self.scope,
             session: self.session,
             fingerprint: self.fingerprint,
@@ -514,6 +533,8 @@ impl Clone for Engine {
             rules: self.rules.clone(),
             infos: self.infos.clone(),
             timed: self.timed.clone(),
+            expiring: self.expiring.clone(),
+            holding: self.holding.clone(),
             ruleset: self.ruleset.clone(),
             ranks: self.ranks.clone(),
             focus: self.focus.clone(),
@@ -530,6 +551,9 @@ impl Clone for Engine {
             drafts: Drafts::default(),
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),
-        }
+        };
+        // What else a scratch remembers is over when an evaluation is.
+        clone.note_all_over();
+        clone
     }
 }

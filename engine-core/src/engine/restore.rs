@@ -246,6 +246,9 @@ impl Restoring {
             self.engine.stage_again(operation)?;
         }
         self.engine.counters.set(self.engine.scope, self.options.counters);
+        self.engine.count_holds();
+        // What held them may have been used up without an evaluation behind it.
+        self.engine.note_all_over();
         let change = first_change(&self.ruleset, &self.options.manifest);
         if change.is_some() {
             self.change_rules(&dropped, &cancelled, &orphans, sink)?;
@@ -427,6 +430,8 @@ impl Restoring {
                 engine.withdraw(*handle, *support, None, || Some(id.clone()), sink);
             }
         }
+        // A pending match that was dropped may have been the last to hold an event whose time is over.
+        engine.note_all_over();
         engine.flush(sink)?;
         Ok(())
     }

@@ -45,6 +45,7 @@ impl Engine {
 
     /// Opens a scope inside the current one.
     pub(crate) fn open_scope(&mut self) -> Scope {
+        self.count_holds();
         self.scope = self.scope.inner();
         self.scope
     }
@@ -53,6 +54,7 @@ impl Engine {
     pub(crate) fn undo_scope(&mut self, scope: Scope) {
         self.undo(scope);
         self.scope = scope.outer();
+        self.forget_turns();
         for (at, rule) in (0..).zip(&self.rules) {
             if !self.infos[at as usize].is_query {
                 self.ranks.set(at, rule.terminal.best_salience());

@@ -5,14 +5,16 @@
 //! tells apart the time that was reached and the time that was evaluated.
 
 use serde::{Deserialize, Serialize};
-use steadfast_wm::{MatchId, Member, Record};
+use steadfast_wm::{FactHandle, MatchId, Member, Record};
 
 use super::Engine;
 use crate::error::{AdvanceError, ChangeError, EvaluateError};
 use crate::fact::Effect;
 use crate::ir::Late;
+use crate::network::{Net, Source};
 use crate::sink::ActionSink;
 use crate::stage::Named;
+use crate::store::Place;
 
 /// A match that waits for its time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,7 +78,7 @@ impl Engine {
         let seq = self.next_seq();
         self.clock.set(self.scope, millis);
         sink.record(&Record::Clock { millis, seq });
-        let passed = self.depends_on_time() && self.pass_moments(sink)?;
+        let passed = self.depends_on_time() && self.pass_moments(now, sink)?;
         Ok(matched || passed)
     }
 
@@ -93,13 +95,37 @@ impl Engine {
 
     /// The next moment at which time brings something about: advancing the clock to less only moves it.
     pub fn next_moment(&self) -> Option<i64> {
+        self.next_after(self.now())
+    }
+
+    fn next_after(&self, moment: i64) -> Option<i64> {
         let timers = self.timed.iter().filter_map(|&at| self.rules[at].terminal.due.first());
-        timers.min()
+        let expiries = self.expiring.iter();
+        let expiries =
+            expiries.filter_map(|&kind| self.store.kind(kind).expiries.first_after(moment));
+        timers.chain(expiries).min()
     }
 
     /// Whether anything but the clock itself depends on the clock.
     fn depends_on_time(&self) -> bool {
-        !self.timed.is_empty()
+        !(self.timed.is_empty() && self.expiring.is_empty())
+    }
+
+    /// Whether there are facts that expire.
+    #[inline]
+    pub(super) fn has_expiring(&self) -> bool {
+        !self.expiring.is_empty()
+    }
+
+    pub(super) fn expiring_positions(&self, net: &Net) -> Vec<(usize, u32)> {
+        let positions = net.positions().iter().enumerate();
+        let expiring = positions.filter_map(|(at, source)| match source {
+            Source::Facts(kind) => {
+                self.store.kind(*kind).fact.expires().is_some().then_some((at, *kind))
+            }
+            Source::Groups(_) => None,
+        });
+        expiring.collect()
     }
 
     /// The moment that is being evaluated.
@@ -107,23 +133,112 @@ impl Engine {
         self.scratch.moment.unwrap_or_else(|| self.now())
     }
 
-    /// Takes all moments up to the clock in turn; says whether there were any.
-    fn pass_moments(&mut self, sink: &mut dyn ActionSink) -> Result<bool, EvaluateError> {
+    /// Takes all moments after `from` up to the clock in turn; says whether there were any.
+    fn pass_moments(
+        &mut self,
+        from: i64,
+        sink: &mut dyn ActionSink,
+    ) -> Result<bool, EvaluateError> {
         let clock = self.now();
-        let mut passed = false;
-        while let Some(at) = self.next_moment().filter(|&at| at <= clock) {
-            passed = true;
+        let mut reached = from;
+        while let Some(at) = self.next_after(reached).filter(|&at| at <= clock) {
+            reached = at;
             self.scratch.moment = Some(at);
             self.guarded(|engine| {
                 engine.fall_due(at, sink);
-                Ok(())
+                engine.expire(sink)
             })?;
         }
         self.scratch.moment = None;
-        if passed {
+        if reached > from {
             sink.record(&Record::Evaluated);
         }
-        Ok(passed)
+        Ok(reached > from)
+    }
+
+    /// Deletes the events whose time is over at this moment, but for those that pending matches hold.
+    fn expire(&mut self, sink: &mut dyn ActionSink) -> Result<(), EvaluateError> {
+        if self.has_expiring() {
+            self.note_all_over();
+            self.let_go(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Notes all events whose time is over.
+    pub(super) fn note_all_over(&mut self) {
+        let moment = self.moment();
+        for &kind in &self.expiring {
+            let over = self.store.kind(kind).expiries.until(moment);
+            self.scratch.over.extend(over.map(|(.., slot)| Place { kind, slot }));
+        }
+    }
+
+    /// Deletes events whose time is over and that no pending match holds any more, until there are none.
+    ///
+    /// An event that a pending match holds stays until that match has fired or ended: what came about
+    /// in time is not undone by time.
+    pub(super) fn let_go(&mut self, sink: &mut dyn ActionSink) -> Result<bool, EvaluateError> {
+        let moment = self.moment();
+        let mut any = false;
+        loop {
+            self.count_holds();
+            let mut over: Vec<(i64, FactHandle)> = Vec::new();
+            for Place { kind, slot } in std::mem::take(&mut self.scratch.over) {
+                let columns = self.store.kind(kind);
+                let (deadline, handle) = (columns.expiries.deadline(slot), columns.handle(slot));
+                let lives = self.store.locate(handle) == Some(Place { kind, slot });
+                if lives && deadline <= moment && !columns.expiries.is_held(slot) {
+                    over.push((deadline, handle));
+                }
+            }
+            if over.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            over.sort_unstable();
+            over.dedup();
+            for (_, handle) in over {
+                self.delete(handle, None, false, sink);
+            }
+            self.match_rounds(None, sink)?;
+        }
+    }
+
+    /// Brings the numbers of pending matches that hold each event up to date.
+    pub(super) fn count_holds(&mut self) {
+        for &at in &self.holding {
+            let rule = &mut self.rules[at];
+            for (token, pending) in rule.terminal.take_turns() {
+                for &(position, kind) in &self.infos[at].expiring {
+                    let slot = rule.net.terminal().row(token)[position];
+                    let expiries = &mut self.store.kind_mut(kind).expiries;
+                    if pending {
+                        expiries.hold(self.scope, slot);
+                    } else {
+                        expiries.release(self.scope, slot);
+                        self.scratch.over.push(Place { kind, slot });
+                    }
+                }
+            }
+        }
+    }
+
+    /// After everything was put back: what became pending or ceased to be since never happened.
+    pub(super) fn forget_turns(&mut self) {
+        for &at in &self.holding {
+            self.rules[at].terminal.take_turns();
+        }
+        self.scratch.over.clear();
+        self.note_all_over();
+    }
+
+    /// Whether one of the events of a match was over before or at a moment.
+    fn is_over(&self, at: usize, token: u32, moment: i64) -> bool {
+        let row = self.rules[at].net.terminal().row(token);
+        self.infos[at].expiring.iter().any(|&(position, kind)| {
+            self.store.kind(kind).expiries.deadline(row[position]) <= moment
+        })
     }
 
     /// Makes matches pending whose time is this moment.
@@ -143,6 +258,9 @@ impl Engine {
                 None => (due, None),
             };
             self.rules[at].terminal.due.set(self.scope, token, next);
+            if self.is_over(at, token, moment - 1) {
+                continue;
+            }
             if let Late::Drop { grace } = self.infos[at].timing.late
                 && clock.saturating_sub(last) > grace
             {
@@ -165,27 +283,41 @@ impl Engine {
     /// Of the matches that a flush made pending or re-armed, keeps those that need not wait.
     ///
     /// A match that waits already goes on waiting for the same time; one that is still pending keeps its
-    /// place, with the new trigger.
+    /// place, with the new trigger. One with an absence that is bounded in time waits until that has
+    /// passed. One with an event whose time is over does not become pending.
     pub(super) fn hold_back(&mut self, at: usize, matches: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
-        if self.infos[at].timing.timer.is_none() {
+        let info = &self.infos[at];
+        let bounded = !info.absences.is_empty();
+        if info.timing.timer.is_none() && info.expiring.is_empty() && !bounded {
             return matches;
         }
         let now = self.moment();
         let mut ready = Vec::with_capacity(matches.len());
         for (trigger, token) in matches {
-            let terminal = &self.rules[at].terminal;
-            if terminal.state(token).trigger != 0 {
+            let rule = &self.rules[at];
+            let decided = rule.net.decided(&self.store, &self.infos[at].absences, token);
+            let undecided = decided.filter(|&decided| decided > now);
+            let terminal = &rule.terminal;
+            let (pending, waits) =
+                (terminal.state(token).trigger != 0, terminal.due.due(token).is_some());
+            if pending && undecided.is_none() {
                 ready.push((trigger, token));
                 continue;
             }
-            if terminal.due.due(token).is_some() {
+            if waits && !bounded || !pending && self.is_over(at, token, now) {
                 continue;
             }
-            let timer = self.infos[at].timing.timer.as_ref();
-            let first = timer.and_then(|timer| timer.first(now));
-            let (due, at_once) = match (first, timer) {
-                (Some(first), Some(timer)) if first <= now => (timer.reached(first, now).1, true),
-                (first, _) => (first, false),
+            if pending {
+                // Its times were changed: it is not known any more to be a match.
+                self.make_dormant(at, token);
+            }
+            let from = undecided.unwrap_or(now);
+            let (due, at_once) = match &self.infos[at].timing.timer {
+                None => (undecided, undecided.is_none()),
+                Some(timer) => match timer.first(from) {
+                    Some(first) if first <= now => (timer.reached(first, now).1, true),
+                    first => (first, false),
+                },
             };
             self.rules[at].terminal.due.set(self.scope, token, due);
             if at_once {
@@ -193,5 +325,12 @@ impl Engine {
             }
         }
         ready
+    }
+
+    fn make_dormant(&mut self, at: usize, token: u32) {
+        let terminal = &mut self.rules[at].terminal;
+        terminal.dequeue(self.scope, token);
+        let best = terminal.best_salience();
+        self.ranks.set(u32::try_from(at).expect("few rules"), best);
     }
 }

@@ -90,6 +90,9 @@ pub struct RangeJoin {
     pub inner: OrderFn,
     /// Order code of the tuple's side, over its rows.
     pub outer: OrderFn,
+    /// Of a temporal join: the inner fact's side is a time of at least the tuple's and at most so many
+    /// milliseconds more. A `not` with one is decided when that time has passed.
+    pub width: Option<u64>,
     /// The comparison itself, over rows of the tuple and the inner fact.
     pub test: Test,
 }

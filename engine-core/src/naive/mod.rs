@@ -259,8 +259,13 @@ impl Naive {
         }
     }
 
-    /// Matches everything from nothing; compares with what was; cascades until nothing changes.
     pub(super) fn flush(&mut self) {
+        self.match_staged();
+        self.let_go();
+    }
+
+    /// Matches everything from nothing; compares with what was; cascades until nothing changes.
+    fn match_staged(&mut self) {
         let mut lost = BTreeSet::new();
         loop {
             let found = self.match_all();
@@ -312,7 +317,7 @@ impl Naive {
                     self.pending.remove(id);
                     continue;
                 }
-                if self.holds_back(id) {
+                if self.holds_back(id, matched) {
                     continue;
                 }
                 let salience = self.salience(id.0, matched);

@@ -23,7 +23,7 @@ pub use agenda::fire;
 use agenda::{TurnSpec, take_turn, turn, turn_to};
 
 macro_rules! facts {
-    ($($name:ident { $($field:ident $at:tt),* })*) => {
+    ($($name:ident { $($field:ident $at:tt),* } $({ $($event:tt)* })?)*) => {
         $(
             #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
             #[doc = "A fact with a key `k`, a value `v` and a weight `w` that no condition reads."]
@@ -34,6 +34,7 @@ macro_rules! facts {
                 const NAME: &'static str = stringify!($name);
                 const VERSION: u32 = 1;
                 const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+                $($($event)*)?
                 fn diff(&self, other: &Self) -> FieldMask {
                     let mut mask = FieldMask::NONE;
                     $(if self.$field != other.$field { mask = mask.union(FieldMask::field($at)); })*
@@ -46,11 +47,25 @@ macro_rules! facts {
         )*
     };
 }
-// `A` and `B` are the users' facts, `L` is what rules derive.
+// `A` and `B` are the users' facts, `L` is what rules derive. `B` and `L` are events: the one has the
+// clock at its insertion as its time, the other says it itself.
 facts! {
     A { k 0, v 1, w 2 }
-    B { k 0, v 1, w 2 }
-    L { k 0, v 1, w 2 }
+    B { k 0, v 1, w 2 } {
+        const EVENT: bool = true;
+        const EXPIRES: Option<i64> = Some(6);
+    }
+    L { k 0, v 1, w 2 } {
+        const EVENT: bool = true;
+        const EXPIRES: Option<i64> = Some(4);
+        const TIME_FIELDS: FieldMask = FieldMask::field(2);
+        fn timestamp(&self) -> Option<i64> {
+            Some(self.w)
+        }
+        fn duration(&self) -> i64 {
+            1
+        }
+    }
 }
 
 pub(super) trait Row3: Fact {
@@ -95,6 +110,8 @@ pub(super) struct Conditions {
     /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
     key: u8,
     range: Option<bool>,
+    /// So many milliseconds after the one before, from and to.
+    after: Option<(i64, i64)>,
     residual: bool,
     distinct: bool,
 }
@@ -182,9 +199,13 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let alpha = prop::option::weighted(0.4, 0..3_i64);
     let range = prop::option::weighted(0.2, any::<bool>());
     let rare = || prop::bool::weighted(0.15);
-    (alpha, 0..3_u8, range, rare(), rare()).prop_map(|(alpha, key, range, residual, distinct)| {
-        Conditions { alpha, key, range, residual, distinct }
-    })
+    let after = prop::option::weighted(0.3, (-2..2_i64, 0..4_i64));
+    (alpha, 0..3_u8, range, after, rare(), rare()).prop_map(
+        |(alpha, key, range, after, residual, distinct)| {
+            let after = after.map(|(from, width)| (from, from + width));
+            Conditions { alpha, key, range, after, residual, distinct }
+        },
+    )
 }
 
 /// Parts that may stand inside of a `not` or `exists` over several, two deep at most.
@@ -327,6 +348,9 @@ fn join<T: Row3, U: Row3>(
         ),
         _ => {}
     }
+    if let Some(times) = when.after.filter(|_| T::EVENT && U::EVENT) {
+        builder.after("after", var, outer, times);
+    }
     if let Some(less) = when.range {
         let comparison = if less { Comparison::AtMost } else { Comparison::AtLeast };
         builder.range("v <> v", comparison, (var, "v"), T::v, (outer, "v"), U::v);
@@ -424,12 +448,9 @@ fn add(builder: &mut RuleBuilder, part: &PartSpec, last: Option<Last>) -> Option
 }
 
 fn timed(builder: RuleBuilder, timer: u8, drops: bool) -> RuleBuilder {
-    let timer = match timer {
-        0 => Timer::After(0),
-        1 => Timer::After(2),
-        2 => Timer::Every { initial: 0, every: 3 },
-        _ => Timer::Every { initial: 2, every: 1 },
-    };
+    let every = |initial, every| Timer::Every { initial, every };
+    let timers = [Timer::After(0), Timer::After(2), every(0, 3), every(2, 1)];
+    let timer = timers[usize::from(timer)].clone();
     builder.timer(timer).late(if drops { Late::Drop { grace: 1 } } else { Late::Fire })
 }
 

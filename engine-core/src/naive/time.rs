@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use steadfast_wm::{FactHandle, Member};
+
+use super::matching::Matched;
 use super::{Id, Naive};
-use crate::ir::Late;
+use crate::ir::{Late, Part, Pattern};
+use crate::rows::Rows;
 
 impl Naive {
     pub(super) fn advance(&mut self, by: i64) {
@@ -15,19 +19,68 @@ impl Naive {
         }
         self.seq();
         self.clock += by;
-        while let Some(moment) = self.next_moment().filter(|&moment| moment <= self.clock) {
+        let mut reached = self.clock - by;
+        while let Some(moment) = self.next_moment(reached).filter(|&at| at <= self.clock) {
+            reached = moment;
             self.moment = Some(moment);
             self.fall_due(moment);
+            self.let_go();
         }
         self.moment = None;
     }
 
     fn depends_on_time(&self) -> bool {
-        self.rules.iter().any(|rule| rule.timing.timer.is_some())
+        let bounded =
+            |pattern: &Pattern| pattern.conditions.ranges.iter().any(|range| range.width.is_some());
+        let waits = |part: &Part| matches!(part, Part::Not(pattern) if bounded(pattern));
+        let absent = self.rules.iter().any(|rule| rule.parts.iter().any(waits));
+        let expires = self.store.kinds.iter().any(|kind| kind.fact.expires().is_some());
+        absent || expires || self.rules.iter().any(|rule| rule.timing.timer.is_some())
     }
 
-    fn next_moment(&self) -> Option<i64> {
-        self.waiting.values().copied().min()
+    fn next_moment(&self, after: i64) -> Option<i64> {
+        let deadlines = self.deadlines().into_iter().map(|(deadline, _)| deadline);
+        let all = self.waiting.values().copied().chain(deadlines);
+        all.filter(|&moment| moment > after).min()
+    }
+
+    /// Events with the time at which they expire.
+    fn deadlines(&self) -> Vec<(i64, FactHandle)> {
+        let mut deadlines = Vec::new();
+        for (at, kind) in (0..).zip(&self.store.kinds) {
+            let Some(expires) = kind.fact.expires() else { continue };
+            let facts = self.store.in_order(at).into_iter();
+            deadlines.extend(facts.map(|(handle, slot)| (kind.table.end(slot) + expires, handle)));
+        }
+        deadlines.sort_unstable();
+        deadlines
+    }
+
+    /// Deletes events whose time is over and that no pending match holds.
+    pub(super) fn let_go(&mut self) {
+        loop {
+            let held = |handle| {
+                let members = self.pending.keys().flat_map(|(_, members)| members);
+                members.clone().any(|member| *member == Member::Fact(handle))
+            };
+            let over: Vec<FactHandle> = self
+                .deadlines()
+                .into_iter()
+                .filter(|&(deadline, handle)| deadline <= self.now() && !held(handle))
+                .map(|(_, handle)| handle)
+                .collect();
+            if over.is_empty() {
+                return;
+            }
+            over.into_iter().for_each(|handle| self.delete(handle));
+            self.match_staged();
+        }
+    }
+
+    /// Whether one of a match's events was over at a moment.
+    fn is_over(&self, id: &Id, moment: i64) -> bool {
+        let holds = |handle: &FactHandle| id.1.contains(&Member::Fact(*handle));
+        self.deadlines().iter().any(|(deadline, handle)| *deadline <= moment && holds(handle))
     }
 
     fn now(&self) -> i64 {
@@ -49,6 +102,9 @@ impl Naive {
             if let Some(next) = next {
                 self.waiting.insert(id.clone(), next);
             }
+            if self.is_over(&id, moment - 1) {
+                continue;
+            }
             match timing.late {
                 Late::Drop { grace } if self.clock - last > grace => self.missed.push((id, last)),
                 _ if self.pending.contains_key(&id) => {}
@@ -66,21 +122,55 @@ impl Naive {
     }
 
     /// Whether a match that is new or re-armed has to wait; notes since when.
-    pub(super) fn holds_back(&mut self, id: &Id) -> bool {
-        let Some(timer) = self.rules[id.0].timing.timer.clone() else { return false };
-        if self.pending.contains_key(id) {
+    pub(super) fn holds_back(&mut self, id: &Id, matched: &Matched) -> bool {
+        let now = self.now();
+        let decided = self.decided(id, matched);
+        let undecided = decided.filter(|&decided| decided > now);
+        if self.pending.contains_key(id) && undecided.is_none() {
             return false;
         }
-        if self.waiting.contains_key(id) {
+        let waits = self.waiting.contains_key(id) && decided.is_none();
+        if waits || !self.pending.contains_key(id) && self.is_over(id, now) {
             return true;
         }
-        let now = self.now();
-        let Some(first) = timer.first(now) else { return true };
-        let at_once = first <= now;
-        let due = if at_once { timer.reached(first, now).1 } else { Some(first) };
+        self.pending.remove(id);
+        let from = undecided.unwrap_or(now);
+        let (due, at_once) = match self.rules[id.0].timing.timer.clone() {
+            None => (undecided, undecided.is_none()),
+            Some(timer) => match timer.first(from) {
+                Some(first) if first <= now => (timer.reached(first, now).1, true),
+                first => (first, false),
+            },
+        };
+        self.waiting.remove(id);
         if let Some(due) = due {
             self.waiting.insert(id.clone(), due);
         }
         !at_once
+    }
+
+    /// When all absences of a match that are bounded in time are over.
+    fn decided(&self, id: &Id, matched: &Matched) -> Option<i64> {
+        let mut position = 0;
+        let mut decided = None;
+        for part in &self.rules[id.0].parts {
+            match part {
+                Part::Each(_) | Part::Group(_) => position += 1,
+                Part::Exists(_) | Part::Nested(_) => {}
+                Part::Not(pattern) => {
+                    let sources = matched.sources.resolve(&self.store);
+                    let rows = Rows::new(&sources[..position], &matched.row[..position]);
+                    for range in &pattern.conditions.ranges {
+                        let Some(width) = range.width else { continue };
+                        let mut orders = Vec::new();
+                        (range.outer)(&rows, &mut orders);
+                        let last = i128::from(orders[0]) + i128::from(width) - (1_i128 << 63);
+                        decided =
+                            decided.max(Some(i64::try_from(last).unwrap_or(i64::MAX - 1) + 1));
+                    }
+                }
+            }
+        }
+        decided
     }
 }

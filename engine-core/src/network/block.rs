@@ -61,6 +61,11 @@ pub(crate) struct Block {
 trailed!(Block { right, free, hangs });
 
 impl Block {
+    /// Whether it is a `not`.
+    pub(crate) fn is_absence(&self) -> bool {
+        !self.exists
+    }
+
     pub(crate) fn new(plan: Arc<Plan>, exists: bool) -> Self {
         let ordered = plan.is_ordered();
         Self {

@@ -18,6 +18,7 @@ mod right;
 mod subnet;
 mod tokens;
 mod trigger;
+mod windows;
 
 pub(crate) use compile::compile;
 pub(crate) use grounds::{Gathered, Grounds, Survey};

@@ -119,19 +119,27 @@ impl Plan {
 
     /// Bounds of inner order codes that a tuple with this order code can match.
     pub(crate) fn inner_bounds(&self, outer: u64) -> Bounds {
-        match self.conditions.ranges.first().map(|range| range.comparison) {
+        let first = self.conditions.ranges.first();
+        let width = first.and_then(|range| range.width);
+        match first.map(|range| range.comparison) {
             None => (0, u64::MAX),
             Some(Comparison::AtMost) => (0, outer),
-            Some(Comparison::AtLeast) => (outer, u64::MAX),
+            Some(Comparison::AtLeast) => {
+                (outer, width.map_or(u64::MAX, |width| outer.saturating_add(width)))
+            }
         }
     }
 
     /// Bounds of outer order codes that an inner fact with this order code can match.
     pub(crate) fn outer_bounds(&self, inner: u64) -> Bounds {
-        match self.conditions.ranges.first().map(|range| range.comparison) {
+        let first = self.conditions.ranges.first();
+        let width = first.and_then(|range| range.width);
+        match first.map(|range| range.comparison) {
             None => (0, u64::MAX),
             Some(Comparison::AtMost) => (inner, u64::MAX),
-            Some(Comparison::AtLeast) => (0, inner),
+            Some(Comparison::AtLeast) => {
+                (width.map_or(0, |width| inner.saturating_sub(width)), inner)
+            }
         }
     }
 

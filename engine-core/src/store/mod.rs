@@ -1,5 +1,6 @@
 //! The object store: facts by type and slot, with what the engine knows about each.
 
+mod expiries;
 mod locations;
 mod table;
 
@@ -16,6 +17,7 @@ pub(crate) use table::{AnyArena, AnyTable, Arena};
 use crate::chains::{Chains, NONE};
 use crate::fact::{Fact, FieldMask};
 use crate::trail::{Cell, Column, Scope, Sparse, Trailed, trailed};
+use expiries::Expiries;
 use locations::Locations;
 
 /// What the engine must know about a fact type before it has seen a fact of it; and through which
@@ -29,6 +31,8 @@ pub struct FactType {
     version: u32,
     fields: &'static [&'static str],
     keyed: bool,
+    event: bool,
+    expires: Option<i64>,
     create: fn() -> Box<dyn AnyTable>,
     arena: fn() -> Box<dyn AnyArena>,
 }
@@ -43,6 +47,8 @@ impl FactType {
             version: T::VERSION,
             fields: T::FIELDS,
             keyed: T::KEYED,
+            event: T::EVENT,
+            expires: T::EXPIRES,
             create: || Box::new(Table::<T>::default()),
             arena: || Box::new(Arena::<T>(Vec::new())),
         }
@@ -80,6 +86,16 @@ impl FactType {
     /// Names of its fields.
     pub fn fields(&self) -> &'static [&'static str] {
         self.fields
+    }
+
+    /// Whether its facts are events.
+    pub fn is_event(&self) -> bool {
+        self.event
+    }
+
+    /// How many milliseconds after its end an event of the type leaves, if it does.
+    pub fn expires(&self) -> Option<i64> {
+        self.expires
     }
 
     pub(crate) fn new_arena(&self) -> Box<dyn AnyArena> {
@@ -125,6 +141,8 @@ pub(crate) struct Kind {
     /// By slot: the last staged operation on it plus one, and its value before what is staged.
     pub(crate) last_op: Column<u32>,
     pub(crate) before: Sparse<u32>,
+    /// Events of the kind by the time at which they expire.
+    pub(crate) expiries: Expiries,
 }
 
 trailed!(Kind {
@@ -140,7 +158,8 @@ trailed!(Kind {
     believed,
     beliefs,
     last_op,
-    before
+    before,
+    expiries
 });
 
 impl Trailed for Box<dyn AnyTable> {
@@ -171,6 +190,7 @@ impl Clone for Kind {
             beliefs: self.beliefs.clone(),
             last_op: self.last_op.clone(),
             before: self.before.clone(),
+            expiries: self.expiries.clone(),
         }
     }
 }
@@ -204,6 +224,7 @@ impl Kind {
             beliefs: Chains::default(),
             last_op: Column::default(),
             before: Sparse::new(NONE),
+            expiries: Expiries::default(),
         }
     }
 
@@ -252,7 +273,11 @@ impl Kind {
         }
         self.issuers.set(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
         self.clocks.set(scope, slot, birth.clock);
+        if self.fact.event {
+            self.table.set_born(scope, slot, birth.clock);
+        }
         self.link_key(scope, slot);
+        self.link_expiry(scope, slot);
     }
 
     pub(crate) fn link_key(&mut self, scope: Scope, slot: u32) {
@@ -264,6 +289,19 @@ impl Kind {
     pub(crate) fn unlink_key(&mut self, scope: Scope, slot: u32) {
         if self.fact.keyed {
             self.keys.unlink(scope, slot);
+        }
+    }
+
+    pub(crate) fn link_expiry(&mut self, scope: Scope, slot: u32) {
+        if let Some(expires) = self.fact.expires {
+            let deadline = self.table.end(slot).saturating_add(expires);
+            self.expiries.link(scope, slot, self.handle(slot), deadline);
+        }
+    }
+
+    pub(crate) fn unlink_expiry(&mut self, scope: Scope, slot: u32) {
+        if self.fact.expires.is_some() {
+            self.expiries.unlink(scope, slot, self.handle(slot));
         }
     }
 

@@ -7,13 +7,16 @@ use steadfast_wm::codec::v1::append_postcard;
 
 use crate::fact::{Fact, FieldMask, ReadError};
 use crate::rows::BEFORE;
-use crate::trail::{Column, Scope, Trailed};
+use crate::trail::{Column, Scope, Sparse, Trailed};
 
 /// The values of one fact type, by slot. Slots are reused and never observable.
 pub struct Table<T> {
     values: Column<Option<T>>,
     /// Values as they were before what is staged, addressed with [`BEFORE`]; empty after a flush.
     before: Column<T>,
+    /// Of events: the clock at their insertion, by slot and beside each value in `before`.
+    born: Sparse<i64>,
+    before_born: Column<i64>,
 }
 
 impl<T: Fact> Table<T> {
@@ -24,6 +27,24 @@ impl<T: Fact> Table<T> {
         } else {
             self.before.get(slot & !BEFORE)
         }
+    }
+
+    /// When an event began.
+    #[inline]
+    pub(crate) fn start(&self, slot: u32) -> i64 {
+        self.value(slot).timestamp().unwrap_or_else(|| {
+            if slot & BEFORE == 0 {
+                *self.born.get(slot)
+            } else {
+                *self.before_born.get(slot & !BEFORE)
+            }
+        })
+    }
+
+    /// When an event ended.
+    #[inline]
+    pub(crate) fn end(&self, slot: u32) -> i64 {
+        self.start(slot).saturating_add(self.value(slot).duration())
     }
 
     pub(crate) fn put(&mut self, scope: Scope, slot: u32, value: T) {
@@ -97,11 +118,20 @@ pub(crate) trait AnyTable: Trailed + Send {
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32;
     fn drop_before(&mut self, scope: Scope);
     fn key_code(&self, slot: u32) -> Option<u64>;
+    /// Notes the clock at an event's insertion.
+    fn set_born(&mut self, scope: Scope, slot: u32, clock: i64);
+    /// When an event ended, in milliseconds.
+    fn end(&self, slot: u32) -> i64;
 }
 
 impl<T: Fact> Default for Table<T> {
     fn default() -> Self {
-        Self { values: Column::default(), before: Column::default() }
+        Self {
+            values: Column::default(),
+            before: Column::default(),
+            born: Sparse::new(0),
+            before_born: Column::default(),
+        }
     }
 }
 
@@ -109,10 +139,14 @@ impl<T> Trailed for Table<T> {
     fn undo(&mut self, scope: Scope) {
         self.values.undo(scope);
         self.before.undo(scope);
+        self.born.undo(scope);
+        self.before_born.undo(scope);
     }
     fn forget(&mut self) {
         self.values.forget();
         self.before.forget();
+        self.born.forget();
+        self.before_born.forget();
     }
 }
 
@@ -127,7 +161,12 @@ impl<T: Fact> AnyTable for Table<T> {
     }
 
     fn clone_box(&self) -> Box<dyn AnyTable> {
-        Box::new(Self { values: self.values.clone(), before: self.before.clone() })
+        Box::new(Self {
+            values: self.values.clone(),
+            before: self.before.clone(),
+            born: self.born.clone(),
+            before_born: self.before_born.clone(),
+        })
     }
 
     fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
@@ -169,16 +208,29 @@ impl<T: Fact> AnyTable for Table<T> {
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32 {
         let value = self.value(slot).clone();
         self.before.push(scope, value);
+        if T::EVENT {
+            let born = *self.born.get(slot);
+            self.before_born.push(scope, born);
+        }
         (self.before.len() - 1) | BEFORE
     }
 
     fn drop_before(&mut self, scope: Scope) {
         if !self.before.is_empty() {
             self.before.clear(scope);
+            self.before_born.clear(scope);
         }
     }
 
     fn key_code(&self, slot: u32) -> Option<u64> {
         self.value(slot).key_code()
+    }
+
+    fn set_born(&mut self, scope: Scope, slot: u32, clock: i64) {
+        self.born.set(scope, slot, clock);
+    }
+
+    fn end(&self, slot: u32) -> i64 {
+        Self::end(self, slot)
     }
 }

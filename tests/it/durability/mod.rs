@@ -7,6 +7,7 @@ mod accumulates;
 mod agenda;
 mod corners;
 mod derived;
+mod events;
 mod facts;
 mod firing;
 mod killed;

@@ -11,6 +11,7 @@ use syn::{
 use super::attributes::{
     arguments, first_version, refuse_generics, set_once, stable_name, string, unknown, version,
 };
+use super::event::{Event, EventWords};
 
 /// Expands `#[derive(Fact)]`.
 pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
@@ -21,6 +22,7 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
     let diff = diff(&shape);
     let read = read(&options);
     let key = key(&shape);
+    let event = options.event.as_ref().map(|event| event.emit(&shape));
     let ident = &input.ident;
     let upcast_check = options.from.as_ref().map(|from| {
         quote_spanned! {from.span()=>
@@ -40,6 +42,7 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
             #diff
             #read
             #key
+            #event
         }
     })
 }
@@ -50,6 +53,7 @@ struct Options {
     version: LitInt,
     from: Option<Path>,
     unique: bool,
+    event: Option<Event>,
 }
 
 /// Refuses what journals tell a fact's type from its entry point by.
@@ -65,6 +69,7 @@ impl Options {
     fn of(input: &DeriveInput, shape: &Shape<'_>) -> Result<Self> {
         let (mut name, mut found, mut from) = (None, None, None);
         let mut unique: Option<Span> = None;
+        let mut event = EventWords::default();
         arguments(&input.attrs, "fact", |meta| {
             if meta.path.is_ident("rename") {
                 set_once(&mut name, meta, fact_name(string(meta)?)?)
@@ -74,10 +79,15 @@ impl Options {
                 set_once(&mut from, meta, meta.value()?.parse::<Path>()?)
             } else if meta.path.is_ident("unique") {
                 set_once(&mut unique, meta, meta.path.span())
+            } else if event.take(meta)? {
+                Ok(())
             } else if meta.path.is_ident("key") {
                 Err(meta.error("`key` belongs on the key's fields"))
             } else {
-                Err(unknown(meta, "`rename = \"…\"`, `version = …`, `from = OldType` or `unique`"))
+                Err(unknown(
+                    meta,
+                    "`rename = \"…\"`, `version = …`, `from = OldType`, `unique` or `event`",
+                ))
             }
         })?;
         if let (Some(from), None) = (&from, &found) {
@@ -90,20 +100,21 @@ impl Options {
         }
         let name = stable_name(name.as_ref(), input);
         let version = found.unwrap_or_else(first_version);
-        Ok(Self { name, version, from, unique: unique.is_some() })
+        let event = event.finish(shape)?;
+        Ok(Self { name, version, from, unique: unique.is_some(), event })
     }
 }
 
 /// The fields as the engine sees them.
-struct Shape<'a> {
-    fields: Vec<Field<'a>>,
+pub(super) struct Shape<'a> {
+    pub(super) fields: Vec<Field<'a>>,
     /// An enum is one value, not fields.
     whole: bool,
 }
 
-struct Field<'a> {
-    member: Member,
-    ty: &'a Type,
+pub(super) struct Field<'a> {
+    pub(super) member: Member,
+    pub(super) ty: &'a Type,
     key: bool,
 }
 

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod effect;
+mod event;
 mod fact;
 
 pub(crate) use effect::{effect, global};

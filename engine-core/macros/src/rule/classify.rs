@@ -5,6 +5,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{BinOp, Expr, ExprBinary};
 
+use super::temporal::Temporal;
 use super::usage::{Usage, root};
 
 /// One conjunct of a condition.
@@ -24,6 +25,8 @@ pub(crate) enum Class {
     Key { inner: Expr, outer: Expr },
     /// `inner.path < outer` and the like, in either order: an ordered index.
     Range { at_most: bool, inner: Expr, outer: Expr },
+    /// `after(inner, outer, 0..=5s)` and the like: an ordered index by time.
+    Temporal(Temporal),
     /// Everything else: evaluated for each pair that the keys leave.
     Residual,
 }
@@ -161,6 +164,7 @@ mod tests {
                 Class::Alpha => format!("alpha {}", text_of(conjunct.written)),
                 Class::Residual => format!("residual {}", text_of(conjunct.written)),
                 Class::Key { inner, outer } => format!("key {} = {}", text(&inner), text(&outer)),
+                Class::Temporal(_) => "temporal".to_owned(),
                 Class::Range { at_most: true, inner, outer } => {
                     format!("at most {} <= {}", text(&inner), text(&outer))
                 }

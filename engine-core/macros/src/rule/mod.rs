@@ -18,6 +18,7 @@ mod model;
 mod nested;
 mod param;
 mod scope;
+mod temporal;
 mod timing;
 mod usage;
 mod watch;

@@ -164,6 +164,8 @@ impl Analysis {
 
 /// Whether some condition narrows a join through an index.
 pub(crate) fn is_indexed(conditions: &[Condition]) -> bool {
-    let is_index = |class: &Class| matches!(class, Class::Key { .. } | Class::Range { .. });
+    let is_index = |class: &Class| {
+        matches!(class, Class::Key { .. } | Class::Range { .. } | Class::Temporal(_))
+    };
     conditions.iter().any(|condition| is_index(&condition.class))
 }

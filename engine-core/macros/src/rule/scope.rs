@@ -2,10 +2,11 @@
 
 use syn::{Error, Expr, Ident, Result};
 
-use super::classify::{classify, conjuncts};
+use super::classify::{Class, classify, conjuncts};
 use super::items::{Element, Item};
 use super::model::{Condition, Used, Value, Variable};
 use super::param::{Kind, Param};
+use super::temporal::Temporal;
 use super::usage::Usage;
 
 /// The variables that the next parameter's conditions may use.
@@ -96,7 +97,11 @@ impl Scope {
         let is_earlier = |name: &str| name != inner && self.find(name).is_some();
         let each = conjuncts(condition).into_iter().map(|conjunct| {
             let used = self.used(&Usage::of(&conjunct.expr))?;
-            let class = classify(&conjunct.expr, &inner, is_earlier);
+            let class = match Temporal::of(&conjunct.expr, &inner, |name| self.find(name).cloned())?
+            {
+                Some(temporal) => Class::Temporal(temporal),
+                None => classify(&conjunct.expr, &inner, is_earlier),
+            };
             Ok(Condition { expr: conjunct.expr, written: conjunct.written, class, used })
         });
         each.collect()

@@ -239,3 +239,11 @@ pub(crate) fn reads<'a>(used: impl IntoIterator<Item = &'a Used>) -> TokenStream
     let each: Vec<TokenStream> = each.collect();
     quote_spanned!(site()=> ::std::vec![#(#each),*])
 }
+
+/// The `Reads` of the times of some events.
+pub(crate) fn reads_of_times(variables: &[&Variable]) -> TokenStream {
+    let each = variables.iter().map(|Variable { ty, position, .. }| {
+        quote_spanned!(site()=> (#position, <#ty as ::steadfast::__macro::Fact>::TIME_FIELDS))
+    });
+    quote_spanned!(site()=> ::std::vec![#(#each),*])
+}

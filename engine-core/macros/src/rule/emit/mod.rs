@@ -7,6 +7,7 @@ mod closures;
 mod group;
 mod pattern;
 mod salience;
+mod temporal;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote_spanned};

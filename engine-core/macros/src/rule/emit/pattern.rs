@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 
 use super::checks::same_index;
 use super::closures::{On, key, order, reads, test};
-use super::site;
+use super::{site, temporal};
 use crate::rule::classify::Class;
 use crate::rule::model::{Condition, FactPattern};
 use crate::tokens::text_of;
@@ -32,6 +32,10 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
             Class::Range { at_most, inner, outer } => {
                 checks.extend(same_index(&condition.used, inner, outer));
                 ranges.push(range_join(condition, *at_most, inner, outer));
+            }
+            Class::Temporal(temporal) => {
+                checks.extend(temporal::check(temporal));
+                ranges.push(temporal::join(condition, temporal));
             }
             Class::Residual => residual.push(whole_test(condition, On::Tuple)),
         }
@@ -83,6 +87,7 @@ fn range_join(condition: &Condition, at_most: bool, inner: &Expr, outer: &Expr) 
     let test = whole_test(condition, On::Tuple);
     quote_spanned! {site()=>
         ::steadfast::__macro::RangeJoin {
+            width: ::core::option::Option::None,
             comparison: ::steadfast::__macro::Comparison::#comparison,
             inner: #inner,
             outer: #outer,

@@ -1,0 +1,251 @@
+//! Events over restarts: expiration and temporal joins (scenarios 48-50 and 55).
+
+use steadfast::prelude::*;
+
+use super::{World, step, survives};
+use crate::support::{Disk, fire, memory, said, say};
+
+/// A price of a stock, with its time in itself.
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(event, timestamp = at, expires = "20s")]
+struct Tick {
+    company: String,
+    at: i64,
+}
+
+/// A measurement: its time is the clock when it is inserted.
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(event, expires = "5s")]
+struct Reading {
+    sensor: u32,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Sensor {
+    id: u32,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(event, duration = took, expires = "1m")]
+struct Job {
+    id: u32,
+    took: i64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(event, expires = "1m")]
+struct Report {
+    id: u32,
+}
+
+fn at(world: &mut World, millis: i64) {
+    world.session.advance_clock(millis).unwrap();
+}
+
+fn tick(world: &mut World, company: &str) {
+    let at = world.session.now();
+    world.session.insert(Tick { company: company.to_owned(), at }).unwrap();
+}
+
+#[rule]
+fn follows(
+    #[when(d.company == "DROO")] d: &Tick,
+    #[when(a.company == "ACME" && after(a, d, 5s..=8s))] a: &Tick,
+) {
+    say(format!("{} after {}", a.at, d.at));
+}
+
+ruleset!(market = 1: follows);
+
+#[test]
+fn scenario_48_an_event_that_follows_another_in_time_is_found_over_a_restart() {
+    survives(
+        market,
+        &[
+            step("DROO", |w| tick(w, "DROO"), []),
+            step("6 s", |w| at(w, 6_000), []),
+            step("ACME", |w| tick(w, "ACME"), []),
+            step("fire", World::fire, ["6000 after 0"]),
+            step("7 s", |w| at(w, 7_000), []),
+            step("ACME", |w| tick(w, "ACME"), []),
+            step("fire", World::fire, ["7000 after 0"]),
+            step("10 s", |w| at(w, 10_000), []),
+            step("ACME", |w| tick(w, "ACME"), []),
+            step("fire", World::fire, []),
+        ],
+    );
+}
+
+#[rule]
+fn seen(s: &Sensor, #[when(r.sensor == s.id)] r: &Reading) {
+    say(format!("{} was seen", r.sensor));
+}
+
+#[rule(logical)]
+fn silent(s: &Sensor, #[not(r.sensor == s.id)] r: Absent<Reading>) -> Silent {
+    Silent { sensor: s.id }
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Silent {
+    sensor: u32,
+}
+
+ruleset!(sensors = 1: seen, silent);
+
+#[test]
+fn scenario_49_an_event_expires_after_a_restart_at_its_original_deadline() {
+    survives(
+        sensors,
+        &[
+            step("later", |w| at(w, 1_000), []),
+            step("a sensor", |w| w.insert("s", Sensor { id: 1 }), []),
+            step("a reading", |w| w.insert("r", Reading { sensor: 1 }), []),
+            step("fire", World::fire, ["1 was seen"]),
+            step("almost", |w| at(w, 5_999), []),
+            step("it is there", |w| assert_eq!(w.count::<Reading>(), 1), []),
+            step("not silent", |w| assert_eq!(w.count::<Silent>(), 0), []),
+            step("its time is over", |w| at(w, 6_000), []),
+            step("it is gone", |w| assert!(w.get::<Reading>("r").is_none()), []),
+            step("fire", World::fire, []),
+            step("silent", |w| assert_eq!(w.count::<Silent>(), 1), []),
+        ],
+    );
+}
+
+#[test]
+fn scenario_49_a_match_that_was_complete_in_time_still_fires() {
+    survives(
+        sensors,
+        &[
+            step("a sensor", |w| w.insert("s", Sensor { id: 1 }), []),
+            step("a reading", |w| w.insert("r", Reading { sensor: 1 }), []),
+            step("its time is over", |w| at(w, 9_000), []),
+            step("a match holds it", |w| assert!(w.get::<Reading>("r").is_some()), []),
+            step("a second sensor of that number", |w| w.insert("t", Sensor { id: 1 }), []),
+            step("fire: not for what came too late", World::fire, ["1 was seen"]),
+            step("it is gone", |w| assert!(w.get::<Reading>("r").is_none()), []),
+            step("both are silent", World::fire, []),
+        ],
+    );
+}
+
+#[test]
+fn scenario_50_a_clock_that_passed_an_expiry_leaves_nothing_to_be_done() {
+    survives(
+        sensors,
+        &[
+            step("a reading", |w| w.insert("r", Reading { sensor: 1 }), []),
+            step("its time is over", |w| at(w, 9_000), []),
+            step("it is gone", |w| assert!(w.get::<Reading>("r").is_none()), []),
+            step("its sensor", |w| w.insert("s", Sensor { id: 1 }), []),
+            step("fire", World::fire, []),
+        ],
+    );
+}
+
+#[test]
+fn an_event_that_comes_when_its_time_is_over_joins_nothing() {
+    let mut session = memory(market());
+    session.advance_clock(30_000).unwrap();
+    for (company, at) in [("DROO", 1_000), ("ACME", 7_000)] {
+        session.insert(Tick { company: company.to_owned(), at }).unwrap();
+    }
+    assert!(fire(&mut session).is_empty());
+    assert_eq!(session.fact_count(), 0);
+}
+
+#[rule]
+fn unreported(j: &Job, #[not(r.id == j.id && after(r, j, 0..=5s))] r: Absent<Report>) {
+    say(format!("{} has no report", j.id));
+}
+
+ruleset!(jobs = 1: unreported);
+
+#[test]
+fn scenario_55_an_absence_is_decided_when_its_time_has_passed() {
+    survives(
+        jobs,
+        &[
+            step("a job", |w| w.insert("a", Job { id: 1, took: 2_000 }), []),
+            step("another", |w| w.insert("b", Job { id: 2, took: 2_000 }), []),
+            step("fire", World::fire, []),
+            step("4 s", |w| at(w, 4_000), []),
+            step("a report", |w| w.insert("r", Report { id: 2 }), []),
+            step("fire", World::fire, []),
+            step("the last moment", |w| at(w, 7_000), []),
+            step("fire", World::fire, []),
+            step("past it", |w| at(w, 7_001), []),
+            step("it is pending", |w| assert_eq!(w.session.pending().len(), 1), []),
+            step("fire", World::fire, ["1 has no report"]),
+            step("a late report", |w| w.insert("l", Report { id: 1 }), []),
+            step("fire", World::fire, []),
+        ],
+    );
+}
+
+#[test]
+fn temporal_conditions_say_the_same_from_both_sides() {
+    #[rule]
+    fn before_it(r: &Report, #[when(before(j, r, 1s..=3s))] j: &Job) {
+        say(format!("{} before {}", j.id, r.id));
+    }
+    #[rule]
+    fn after_it(j: &Job, #[when(after(r, j, 1s..4s))] r: &Report) {
+        say(format!("{} after {}", r.id, j.id));
+    }
+    #[rule]
+    fn long_after(j: &Job, #[when(after(r, j, 5s..))] r: &Report) {
+        say(format!("{} long after {}", r.id, j.id));
+    }
+    #[rule]
+    fn near(j: &Job, #[when(within(r, j, 3s))] r: &Report) {
+        say(format!("{} near {}", r.id, j.id));
+    }
+    #[rule]
+    fn same(j: &Job, #[when(j.id < k.id && coincides(k, j, 1s))] k: &Job) {
+        say(format!("{} as {}", k.id, j.id));
+    }
+    ruleset!(all = 1: before_it, after_it, long_after, near, same);
+    let mut session = memory(all());
+    let mut events = Vec::new();
+    session.insert(Job { id: 1, took: 1_000 }).unwrap();
+    for (clock, id) in [(1_999, 1), (2_000, 2), (3_000, 3), (4_000, 4), (4_001, 5), (6_000, 6)] {
+        session.advance_clock(clock).unwrap();
+        session.insert(Report { id }).unwrap();
+        events.extend(fire(&mut session));
+    }
+    let expected = [
+        "1 near 1",
+        "1 before 2",
+        "2 after 1",
+        "2 near 1",
+        "1 before 3",
+        "3 after 1",
+        "3 near 1",
+        "1 before 4",
+        "4 after 1",
+        "5 after 1",
+        "6 long after 1",
+    ];
+    assert_eq!(events, expected);
+    for (id, took) in [(7, 100), (8, 1_100), (9, 1_200)] {
+        session.insert(Job { id, took }).unwrap();
+    }
+    let coinciding: Vec<String> =
+        fire(&mut session).into_iter().filter(|it| it.contains("as")).collect();
+    assert_eq!(coinciding, ["8 as 7", "9 as 8"]);
+}
+
+#[test]
+fn expired_events_are_gone_from_a_session_that_is_reopened_later() {
+    let disk = Disk::new();
+    let mut session = disk.open(sensors());
+    session.insert(Reading { sensor: 1 }).unwrap();
+    drop(session);
+    let mut session = disk.open(sensors());
+    assert_eq!(session.next_moment(), Some(5_000));
+    session.advance_clock(1_000_000).unwrap();
+    assert_eq!(session.query::<Reading>().unwrap().len(), 0);
+    assert!(said().is_empty());
+}
