@@ -1,9 +1,11 @@
 //! Absences, branches and entry points over restarts.
 
+use steadfast::Ruleset;
+use steadfast::ir::{RuleBuilder, RuleDef};
 use steadfast::prelude::*;
 
 use super::{World, step, survives};
-use crate::support::say;
+use crate::support::{Disk, durable, fire, say};
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Order {
@@ -232,4 +234,56 @@ fn derived_facts_under_absences_presences_counts_and_branches_come_and_go_over_r
             step("absence alone", |w| assert_eq!(kinds(w), ["absence"]), []),
         ],
     );
+}
+
+/// A rule, or a branch of one, for parts that are done, or that are not.
+fn offer(done: bool) -> RuleDef {
+    let mut rule = RuleBuilder::new("test::offer").makes::<Derived>();
+    let o = rule.each::<Order>("o");
+    let p = rule.each::<Part>("p");
+    rule.when(p, &format!("p.done == {done}"), &["done"], move |p| p.done == done);
+    rule.exact_key("p.order == o.id", (p, "order"), |p| p.order, (o, "id"), |o| o.id);
+    rule.then(move |row, cx| {
+        let reason = if done { "done" } else { "open" };
+        say(format!("{} {reason}", o.of(row).id));
+        cx.insert_logical(derived(o.of(row).id, reason))?;
+        Ok(())
+    })
+}
+
+fn offers() -> Ruleset {
+    Ruleset::new("offers", 1).rule(offer(true).or(offer(false)))
+}
+
+fn fewer_offers() -> Ruleset {
+    Ruleset::new("offers", 1).rule(offer(true))
+}
+
+#[test]
+fn a_branch_that_is_taken_away_takes_what_waits_and_what_it_supports_with_it() {
+    let disk = Disk::new();
+    let mut session = disk.open(offers());
+    session.insert(Order { id: 1 }).unwrap();
+    for done in [false, true, false] {
+        session.insert(part(1, done)).unwrap();
+        session.flush().unwrap();
+    }
+    session.fire(2).unwrap();
+    assert_eq!(crate::support::said(), ["1 open", "1 done"]);
+    drop(session);
+    assert!(disk.try_open(fewer_offers()).is_err(), "the conditions changed");
+    for (policy, fires) in
+        [(RulesPolicy::KeepFired, &[][..]), (RulesPolicy::Reevaluate, &["1 done"])]
+    {
+        let disk = disk.crash();
+        let open = |policy| durable(&disk.path()).on_changed_rules(policy).open(fewer_offers());
+        let mut session = open(policy).unwrap();
+        let left: Vec<String> =
+            session.query::<Derived>().unwrap().iter().map(|it| it.from.clone()).collect();
+        assert_eq!(left, ["done"], "{policy:?}");
+        assert_eq!(fire(&mut session), fires, "{policy:?}");
+        let digest = session.digest();
+        drop(session);
+        assert_eq!(open(RulesPolicy::Reject).unwrap().digest(), digest, "{policy:?}");
+    }
 }
