@@ -189,7 +189,7 @@ fn sleep(pause: &mut Duration, deadline: Option<Instant>) -> Waited {
     if left.is_some_and(|left| left.is_zero()) {
         return Waited::TimedOut;
     }
-    std::thread::sleep(left.map_or(*pause, |left| left.min(*pause)));
+    thread::sleep(left.map_or(*pause, |left| left.min(*pause)));
     *pause = (*pause * 2).min(LOOK_AGAIN[1]);
     Waited::More
 }
