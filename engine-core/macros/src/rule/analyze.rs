@@ -177,18 +177,15 @@ impl Walk {
         let Kind::Fact { ty, with_handle } = param.kind.clone() else { return Ok(()) };
         let variable = self.variable(&param, ty);
         let cross = param.attributes.cross.is_some();
-        let mut items = std::mem::take(&mut param.attributes.or).into_iter().nth(branch);
-        let items = items.as_mut().map(|(items, _)| std::mem::take(items)).unwrap_or_default();
-        let (own, others): (Vec<Item>, Vec<Item>) = {
-            let mut leads = true;
-            items.into_iter().partition(|item| {
-                leads &= matches!(item, Item::Condition(_));
-                leads
-            })
-        };
-        let own = own.iter().flat_map(Item::conditions).cloned();
-        param.attributes.conditions.extend(own);
-        let pattern = self.pattern(&variable, param);
+        let branches = std::mem::take(&mut param.attributes.or);
+        let has_branches = !branches.is_empty();
+        let branch = branches.into_iter().nth(branch);
+        let mut own = branch.map(|(items, _)| items).unwrap_or_default();
+        // Conditions that stand first are about the parameter's own fact.
+        let leading = own.iter().take_while(|item| matches!(item, Item::Condition(_))).count();
+        let others = own.split_off(leading);
+        param.attributes.conditions.extend(own.iter().flat_map(Item::conditions).cloned());
+        let pattern = self.pattern(&variable, param, has_branches);
         self.scope.show(variable.clone());
         let argument =
             if with_handle { Argument::Handle(variable) } else { Argument::Fact(variable) };
@@ -237,7 +234,7 @@ impl Walk {
                 return Err(Error::new(ty.span(), message));
             }
             let variable = self.variable(&param, ty.clone());
-            let pattern = self.pattern(&variable, param)?;
+            let pattern = self.pattern(&variable, param, false)?;
             let part = if exists { Part::Exists(pattern) } else { Part::Not(pattern) };
             self.parts.push(part);
             return Ok(());
@@ -276,7 +273,14 @@ impl Walk {
         Variable { name: param.name.clone(), ty, is_group: false, position }
     }
 
-    fn pattern(&self, variable: &Variable, param: Param) -> Result<FactPattern> {
+    /// The pattern of a parameter's own fact; in one with branches, `#[cross]` may be for
+    /// what stands in these.
+    fn pattern(
+        &self,
+        variable: &Variable,
+        param: Param,
+        has_branches: bool,
+    ) -> Result<FactPattern> {
         let positive = matches!(param.kind, Kind::Fact { .. });
         let scope = self.scope.with(variable);
         let mut conditions = Vec::new();
@@ -285,7 +289,7 @@ impl Walk {
         }
         let joins = positive && self.joins_many();
         let unindexed = (joins && !is_indexed(&conditions)).then(|| variable.name.span());
-        if let (Some(span), None) = (param.attributes.cross, unindexed) {
+        if let (Some(span), None, false) = (param.attributes.cross, unindexed, has_branches) {
             let message = "`#[cross]` is for a pattern that joins others without `==` or `<`";
             return Err(Error::new(span, message));
         }

@@ -33,6 +33,25 @@ fn branches(
 ) {
 }
 
+/// A product that is meant, in a branch.
+#[rule]
+fn every_pair(
+    c: &Customer,
+    #[when(o.customer == c.id)]
+    #[cross]
+    #[or(p: Payment, p.amount > 3)]
+    #[or(o.amount > 3)]
+    o: &Order,
+) {
+}
+
+#[test]
+fn a_branch_may_be_a_product_where_that_is_said() {
+    let rule = every_pair::definition();
+    assert_eq!(branch(&rule, 0)[2], "each p: Payment; alpha p.amount > 3 [p.amount]");
+    assert_eq!(branch(&rule, 1).len(), 2);
+}
+
 #[test]
 fn named_patterns_nest_and_a_forall_is_an_absence_of_what_lacks_it() {
     assert_eq!(
