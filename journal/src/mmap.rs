@@ -13,6 +13,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::ptr;
 use std::slice;
 use std::sync::Arc;
@@ -114,9 +115,16 @@ const AHEAD_BYTES: usize = 256 << 10;
 const RELEASE_BYTES: usize = 2 * PAGE_BYTES;
 
 /// A writable map of a whole segment.
+///
+/// A store into a page that was synced faults first, and the file system prepares the page anew: that
+/// takes longer than a call that writes a few kilobytes. So what follows a sync is written by
+/// `pwrite`, into the same page cache, and only who appends much without a sync stores into the map.
 #[derive(Debug)]
 pub(crate) struct FileWriteMap {
     map: MmapRaw,
+    file: File,
+    /// Whether something was stored through the map since the last sync.
+    stored: bool,
     /// Up to where the last sync reached; before the first, where storing began.
     synced: Option<usize>,
     /// Pages before this were made writable ahead.
@@ -130,19 +138,24 @@ impl FileWriteMap {
         // A child of fork(2) has no part in the journal: its stores must not reach the file.
         #[cfg(target_os = "linux")]
         map.advise(memmap2::Advice::DontFork)?;
-        Ok(Self { map, synced: None, ready: 0 })
+        Ok(Self { map, file: file.try_clone()?, stored: false, synced: None, ready: 0 })
     }
 
-    /// Makes the pages that come next writable if nothing was synced for a while. A journal that
-    /// syncs often gains nothing by it: the sync takes the pages away again, and writes them.
+    /// Whether so much was appended since the last sync that the map pays.
+    fn streams(&mut self, offset: u64, len: usize) -> bool {
+        let offset = size(offset);
+        let synced = *self.synced.get_or_insert(offset);
+        offset + len >= synced + STREAM_BYTES
+    }
+
+    /// Makes the pages that come next writable. A journal that syncs often would gain nothing by it:
+    /// the sync takes the pages away again, and writes them.
     fn look_ahead(&mut self, offset: usize, len: usize) {
         let end = offset + len;
-        let synced = *self.synced.get_or_insert(offset);
-        let streams = end >= synced + STREAM_BYTES;
-        if end <= self.ready || (!streams && len < 2 * PAGE_BYTES) {
+        if end <= self.ready {
             return;
         }
-        let to = if streams { end + AHEAD_BYTES } else { end }.min(self.map.len());
+        let to = (end + AHEAD_BYTES).min(self.map.len());
         let from = self.ready.max(offset - offset % PAGE_BYTES);
         self.ready = to;
         #[cfg(target_os = "linux")]
@@ -152,8 +165,14 @@ impl FileWriteMap {
         }
     }
 
+    /// Writes `bytes` by a call; `false` if that did not work, and the map has to do.
+    fn write(&self, bytes: &[u8], offset: u64) -> bool {
+        self.file.write_all_at(bytes, offset).is_ok()
+    }
+
     /// Copies `bytes` to `offset`.
     fn copy(&mut self, offset: u64, bytes: &[u8]) {
+        self.stored = true;
         let to = self.at(offset, bytes.len());
         // SAFETY: `at` has checked that `bytes.len()` bytes at `to` lie inside the live map, which
         // is writable; `bytes` is ordinary memory of this process, so the two do not overlap. No
@@ -175,17 +194,26 @@ impl FileWriteMap {
 
 impl WriteMap for FileWriteMap {
     fn store(&mut self, offset: u64, bytes: &[u8]) {
+        // Asserts that the range is inside.
+        let _inside = self.at(offset, bytes.len());
+        if !self.streams(offset, bytes.len()) && self.write(bytes, offset) {
+            return;
+        }
         self.look_ahead(size(offset), bytes.len());
         self.copy(offset, bytes);
     }
 
     fn publish(&mut self, offset: u64, header: &[u8; 32]) {
+        let to = self.at(offset, header.len());
+        assert!(to.addr().is_multiple_of(8), "frames begin at multiples of eight");
+        if !self.streams(offset, header.len()) && self.write(header, offset) {
+            return; // One call after the other: whoever sees the header sees the payload.
+        }
         self.copy(offset + 4, &header[4..]);
         let first = crate::bytes::u32_at(header, 0).to_le();
         #[expect(clippy::cast_ptr_alignment, reason = "asserted in the next line")]
-        let to = self.at(offset, 4).cast::<u32>();
-        assert!(to.is_aligned(), "frames begin at multiples of eight");
-        // SAFETY: `to` is aligned (asserted), its four bytes lie inside the live map (checked by
+        let to = to.cast::<u32>();
+        // SAFETY: `to` is aligned (asserted above), its four bytes lie inside the live map (checked by
         // `at`), and every access to them that may be concurrent is atomic or goes through `pread`,
         // since they are above the published position.
         let word = unsafe { AtomicU32::from_ptr(to) };
@@ -198,7 +226,8 @@ impl WriteMap for FileWriteMap {
             return;
         }
         (self.synced, self.ready) = (Some(to), 0);
-        if to - from < RELEASE_BYTES {
+        let stored = std::mem::replace(&mut self.stored, false);
+        if !stored || to - from < RELEASE_BYTES {
             return; // A call for a page or two costs more than it saves.
         }
         // SAFETY: the map is a shared map of a file, so its content stays in the page cache and
@@ -262,6 +291,35 @@ mod tests {
         assert_eq!(read.below_end(4096, 39, 4134), None);
         assert_eq!(read.below_end(8190, 3, u64::MAX), None);
         assert_eq!(read.below_end(u64::MAX, 3, u64::MAX), None);
+    }
+
+    #[test]
+    fn what_follows_a_sync_is_written_by_calls_and_what_streams_by_the_map() {
+        let file = file_of(&vec![0; 256 << 10]);
+        let mut map = FileWriteMap::new(&file, 256 << 10).expect("mappable");
+        let frame = [7; 992];
+        let mut offset = 4096;
+        let mut through_map = Vec::new();
+        for number in 0..200_u8 {
+            map.publish(offset, &[number; 32]);
+            map.store(offset + 32, &frame);
+            through_map.push(map.stored);
+            offset += 1024;
+            if number == 150 {
+                map.before_sync(4096, offset);
+            }
+        }
+        let stream = STREAM_BYTES / 1024;
+        let changes = through_map.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert_eq!((through_map[stream - 2], through_map[stream]), (false, true));
+        assert_eq!((through_map[151], changes), (false, 2));
+        let read = FileReadMap::new(&file, 256 << 10).expect("mappable");
+        let read = PublishedMap::new(Arc::new(read));
+        for number in 0..200_u8 {
+            let at = 4096 + 1024 * u64::from(number);
+            assert_eq!(read.below_end(at, 32, at + 32), Some(&[number; 32][..]));
+            assert_eq!(read.below_end(at + 32, 992, at + 1024), Some(&frame[..]));
+        }
     }
 
     #[test]

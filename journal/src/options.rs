@@ -39,7 +39,9 @@ pub enum Level {
 /// How frames reach the page cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteMode {
-    /// Stores through a shared map of the segment: payload first, header last, one frame at a time.
+    /// Stores into a shared map of the segment, payload first, header last, one frame at a time: a
+    /// group is in the page cache when its append returns. What directly follows a sync goes there by
+    /// a call instead, since the map would fault. Readers slice the map.
     Map,
     /// `pwrite` of everything queued.
     Pwrite,

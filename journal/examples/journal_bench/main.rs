@@ -14,6 +14,7 @@
 
 mod contender;
 mod durable;
+mod io;
 mod ours;
 mod process;
 mod records;
@@ -89,6 +90,9 @@ fn run(plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
     let mut print = |row: Row| println!("{row}");
     if plan.wants("durable-1") {
         durable::one_thread(plan, &mut print)?;
+    }
+    if plan.wants("durable-bytes") {
+        io::run(plan, &mut print)?;
     }
     for threads in [8, 32] {
         if plan.wants(&format!("durable-{threads}")) {
