@@ -1,4 +1,4 @@
-//! The functions alone: exactness, reversal, order.
+//! The functions alone: exactness, reversal, order (INV-49).
 
 #![expect(clippy::float_cmp, reason = "floats are expected to the bit")]
 #![expect(clippy::cast_precision_loss, reason = "small numbers")]
