@@ -73,6 +73,12 @@ pub enum Error {
         /// The key.
         key: EffectKey,
     },
+    /// The ruleset does not have the rule.
+    #[error("the ruleset has no rule `{path}`")]
+    UnknownRule {
+        /// Path of the rule.
+        path: String,
+    },
     /// The ruleset does not have the query.
     #[error("the ruleset has no query `{path}`")]
     UnknownQuery {
@@ -109,6 +115,7 @@ impl Error {
             Self::GivenUp(_) => "SF0017",
             Self::UnknownEffect { .. } => "SF0018",
             Self::UnknownQuery { .. } => "SF0019",
+            Self::UnknownRule { .. } => "SF0022",
         }
     }
 
@@ -148,6 +155,7 @@ impl Error {
             "SF0021" => "the match is still pending: correct what panicked and fire again",
             "SF0024" => "nothing was changed; see the cause, and try again when it is gone",
             "SF0019" => "name the query in the ruleset (`queries: …`)",
+            "SF0022" => "name a rule by its whole path, as `engine().rule_paths()` gives it",
             _ => "see the cause",
         }
     }

@@ -20,8 +20,9 @@ pub use steadfast_engine_core::ir::{
 };
 pub use steadfast_engine_core::{
     Activation, Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact,
-    Failure, FieldMask, FireError, Global, Group, Handle, Missed, Pending, ReadError, Ref,
-    RestoreError, Row, RuleError, RuleResult, RulesPolicy, Stage, Then, Verdict, Waiting,
+    Failure, FieldMask, FireError, Global, Group, Handle, Judgement, Missed, NamedFact, Outcome,
+    Pending, ReadError, Ref, RestoreError, Row, RuleError, RuleResult, RulesPolicy, Stage, Support,
+    Then, Verdict, Waiting, Why, WhyNot,
 };
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};

@@ -7,6 +7,28 @@ use steadfast_wm::FactHandle;
 use crate::aggregate::AggregateError;
 use crate::fact::ReadError;
 
+/// Why the rules of an engine did not change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// The rule does not fit in with the others.
+    #[error(transparent)]
+    Ruleset(#[from] crate::ir::RulesetError),
+    /// There is no rule of this path.
+    #[error("the ruleset has no rule `{path}`")]
+    UnknownRule {
+        /// The path.
+        path: String,
+    },
+    /// A transaction is open: rules change between transactions only.
+    #[error("rules cannot change within a transaction: commit it or roll it back first")]
+    InTransaction,
+    /// What was staged, or the facts under the new rules, could not be evaluated; the engine takes no
+    /// more work.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+}
+
 /// Why a change of the working memory was refused; nothing of it was applied.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]

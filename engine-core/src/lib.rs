@@ -5,6 +5,7 @@ pub mod aggregate;
 mod chains;
 mod engine;
 mod error;
+mod explain;
 mod fact;
 mod globals;
 pub mod ir;
@@ -29,8 +30,9 @@ pub use engine::{
 };
 pub use error::{
     AdvanceError, ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError,
-    RuleResult,
+    RuleResult, RulesError,
 };
+pub use explain::{Judgement, NamedFact, Outcome, Support, Why, WhyNot};
 pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 pub use key::{ExactKey, OrderedKey};
 pub use rows::{Facts, Groups, Rows};

@@ -51,6 +51,11 @@ impl Lineage {
         self.rules.push(line);
     }
 
+    /// Forgets rules; those behind them have other numbers from now on.
+    pub(crate) fn remove_rules(&mut self, rules: std::ops::Range<usize>) {
+        self.rules.drain(rules);
+    }
+
     /// Notes that a rule derives facts of a kind.
     #[inline]
     pub(crate) fn note(&mut self, rule: usize, kind: u32) {

@@ -95,6 +95,16 @@ impl Supports {
         true
     }
 
+    /// Rules have other numbers from now on.
+    pub(crate) fn rules_moved(&mut self, scope: Scope, moved: impl Fn(u32) -> u32) {
+        for at in 0..self.supports.len() {
+            let rule = self.get(at).rule;
+            if rule != NO_RULE {
+                self.supports.change(scope, at, |support| support.rule = moved(rule));
+            }
+        }
+    }
+
     /// Takes a justification away.
     pub(crate) fn remove(
         &mut self,

@@ -6,6 +6,7 @@ mod entry;
 mod facts;
 mod firing;
 mod reads;
+mod rules;
 mod upkeep;
 
 use std::fmt;

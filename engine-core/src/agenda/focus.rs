@@ -17,7 +17,7 @@ pub(crate) struct GroupNames(Arc<[String]>);
 
 impl GroupNames {
     /// The groups that rules name, in the order of the rules.
-    pub(crate) fn of(rules: &[RuleDef]) -> Self {
+    pub(crate) fn of<'a>(rules: impl IntoIterator<Item = &'a RuleDef>) -> Self {
         let mut names = vec![MAIN.to_owned()];
         for rule in rules {
             if !names.contains(&rule.agenda.group) {
@@ -74,9 +74,9 @@ pub(crate) struct Focus {
 trailed!(Focus { stack, marks, journaled_stack, journaled_marks, changed });
 
 impl Focus {
-    pub(crate) fn new(names: GroupNames, rules: &[RuleDef]) -> Self {
+    pub(crate) fn new<'a>(names: GroupNames, rules: impl IntoIterator<Item = &'a RuleDef>) -> Self {
         let mut locking = vec![false; names.count() as usize];
-        for rule in rules.iter().filter(|rule| rule.agenda.lock_on_active) {
+        for rule in rules.into_iter().filter(|rule| rule.agenda.lock_on_active) {
             let group = names.find(&rule.agenda.group).expect("groups of rules have names");
             locking[group as usize] = true;
         }
@@ -92,6 +92,45 @@ impl Focus {
             journaled_stack: Cell::new(Vec::new()),
             changed: Cell::new(false),
         }
+    }
+
+    /// The rules are others from now on: groups have other numbers, and only groups that lock have marks.
+    /// Gives the new numbers by the old ones, and the groups of which the journal holds marks in vain.
+    pub(crate) fn rules_changed(
+        &mut self,
+        scope: Scope,
+        rules: &[&RuleDef],
+    ) -> (Vec<Option<u32>>, Vec<String>) {
+        let names = GroupNames::of(rules.iter().copied());
+        let mut next = Self::new(names, rules.iter().copied());
+        let groups = 0..self.names.count();
+        let moved: Vec<Option<u32>> =
+            groups.clone().map(|group| next.names.find(self.names.name(group))).collect();
+        let of = |group: u32| moved.get(group as usize).copied().flatten();
+        let stack: Vec<u32> = self.stack.as_slice().iter().filter_map(|&group| of(group)).collect();
+        let journaled = self.journaled_stack.get().iter();
+        // A group that is no more has no number: so the stack differs from the journal's.
+        let journaled = journaled.map(|&group| of(group).unwrap_or(u32::MAX)).collect();
+        let shorter = stack.len() < self.stack.as_slice().len();
+        next.changed.set(scope, self.has_changed() || shorter);
+        next.stack.replace(scope, stack);
+        next.journaled_stack.set(scope, journaled);
+        let mut unmarked = Vec::new();
+        for group in groups {
+            let (marks, journaled) = (*self.marks.get(group), *self.journaled_marks.get(group));
+            match of(group).filter(|&group| next.locking[group as usize]) {
+                Some(group) => {
+                    next.marks.set(scope, group, marks);
+                    next.journaled_marks.set(scope, group, journaled);
+                }
+                None if journaled != Marks::default() => {
+                    unmarked.push(self.names.name(group).to_owned());
+                }
+                None => {}
+            }
+        }
+        *self = next;
+        (moved, unmarked)
     }
 
     pub(crate) fn names(&self) -> &GroupNames {

@@ -2,11 +2,10 @@
 
 use std::cmp::Reverse;
 
-use steadfast_wm::{CommitSeq, Record, RuleManifest, RulesetManifest, SafePoint};
+use steadfast_wm::{CommitSeq, Record, SafePoint};
 
 use super::{Engine, RuleInfo};
 use crate::agenda::{Pending, Queued};
-use crate::ir::Ruleset;
 use crate::sink::ActionSink;
 
 impl Engine {
@@ -92,24 +91,15 @@ impl Engine {
         pending.into_iter().map(|(_, pending)| pending).collect()
     }
 
+    /// Paths of all rules in their order, without queries.
+    pub fn rule_paths(&self) -> Vec<&str> {
+        let firsts = self.infos.iter().filter(|info| info.branch == 0 && !info.is_query);
+        firsts.map(|info| info.path.as_str()).collect()
+    }
+
     /// Path of a rule by its tag.
     pub fn rule_path(&self, tag: steadfast_wm::RuleTag) -> Option<&str> {
         let info = self.infos.iter().find(|info| !info.is_query && info.tag == tag)?;
         Some(&info.path)
-    }
-
-    pub(crate) fn manifest(&self, ruleset: &Ruleset) -> RulesetManifest {
-        let firsts = self.infos.iter().filter(|info| info.branch == 0);
-        let rules = ruleset.rules().iter().zip(firsts).map(|(rule, info)| RuleManifest {
-            tag: info.tag,
-            path: rule.path.clone(),
-            conditions: rule.conditions_digest,
-            consequence: rule.consequence_digest,
-        });
-        RulesetManifest {
-            name: ruleset.name().to_owned(),
-            version: ruleset.version(),
-            rules: rules.collect(),
-        }
     }
 }

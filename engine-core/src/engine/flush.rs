@@ -51,6 +51,11 @@ pub(crate) struct FlushScratch {
 }
 
 impl FlushScratch {
+    /// Rules have other numbers from now on.
+    pub(super) fn rules_changed(&mut self) {
+        self.matches.clear();
+    }
+
     /// Notes that a match lost a fact that it supported, because that had no foundation: if the match is
     /// there when the flush ends, it is as good as new.
     pub(super) fn bereft(&mut self, rule: usize, token: u32) {
@@ -270,10 +275,18 @@ impl Engine {
     }
 
     pub(super) fn distribute_inserted(&mut self, kind: u32, slots: &[u32]) {
+        self.distribute_to(kind, slots, 0);
+    }
+
+    /// Takes facts into the memories of the networks from `first` on.
+    pub(super) fn distribute_to(&mut self, kind: u32, slots: &[u32], first: usize) {
         let alpha = &mut self.alphas[kind as usize];
         for place in 0..alpha.input_count() {
             let input = alpha.inputs[place as usize];
             let rule = input.net as usize;
+            if rule < first {
+                continue;
+            }
             let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
             let answers = &mut self.buffers.answers;
             plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);

@@ -22,6 +22,15 @@ impl Engine {
         self.suspects.push(self.scope, handle);
     }
 
+    /// Notes that any derived fact may have lost what it stood on: the rules changed.
+    pub(super) fn suspect_all(&mut self) {
+        for (handle, place) in self.all_facts() {
+            if !self.is_stated(place) {
+                self.suspect(handle);
+            }
+        }
+    }
+
     /// Notes that supports of a rule may have lost what they stood on although its matches stay.
     pub(super) fn shake(&mut self, rule: usize) {
         if self.lineage.may_shake(rule, self.scratch.only_inserts) {

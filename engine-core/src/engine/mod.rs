@@ -9,16 +9,19 @@ mod focus;
 mod founded;
 mod manifest;
 mod restore;
+mod rules;
 mod run;
 mod scope;
 mod time;
 
 use std::fmt;
+use std::sync::Arc;
 
 use steadfast_wm::{Counters, FactHandle, MatchId, Member, Record, RuleTag, Seq, SessionId};
 
 use focus::Turn;
 
+pub(crate) use fire::panic_message;
 pub use fire::{FireOptions, Fired};
 pub use restore::{
     FactImage, RestoreOptions, RestoreProgress, Restoring, RulesPolicy, StagedImage,
@@ -72,6 +75,8 @@ pub(crate) struct RuleInfo {
     pub(crate) absences: Vec<usize>,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
+    /// Its definition; of a branch behind the first, the branch's.
+    pub(crate) def: Arc<RuleDef>,
 }
 
 /// A forward-chaining rule engine without files, clocks, threads or randomness.
@@ -131,7 +136,7 @@ pub struct Engine {
     focus: Focus,
     /// Activation groups with their rules.
     activation_groups: Vec<(String, Vec<u32>)>,
-    supports: Supports,
+    pub(crate) supports: Supports,
     lineage: Lineage,
     /// Facts that lost something that they may have stood on since the last flush, and stay.
     suspects: Column<FactHandle>,
@@ -180,7 +185,7 @@ impl Engine {
         let tags: Vec<RuleTag> = (0..).map(RuleTag::new).take(ruleset.rules().len()).collect();
         let mut engine = Self::build(ruleset, session, &tags, Vec::new(), sink);
         let seq = engine.next_seq();
-        let manifest = engine.manifest(ruleset);
+        let manifest = engine.manifest();
         sink.record(&Record::Ruleset { seq, manifest });
         Ok(engine)
     }
@@ -208,7 +213,7 @@ impl Engine {
             expiring: Vec::new(),
             holding: Vec::new(),
             ruleset: (ruleset.name().to_owned(), ruleset.version()),
-            ranks: ranks(ruleset, &groups),
+            ranks: Ranks::default(),
             focus: Focus::new(groups, ruleset.rules()),
             activation_groups: Vec::new(),
             supports: Supports::default(),
@@ -229,11 +234,12 @@ impl Engine {
             engine.register(fact, sink);
         }
         for (place, rule) in ruleset.rules().iter().enumerate() {
-            engine.add_rule(rule, tags[place], false);
+            engine.install(rule, tags[place], false);
         }
         for query in ruleset.queries() {
-            engine.add_rule(query, RuleTag::new(u32::MAX), true);
+            engine.install(query, RuleTag::new(u32::MAX), true);
         }
+        engine.rank();
         engine
     }
 
@@ -265,7 +271,7 @@ impl Engine {
     }
 
     /// Adds a rule or query: one network for each of its branches.
-    fn add_rule(&mut self, rule: &RuleDef, tag: RuleTag, is_query: bool) {
+    fn install(&mut self, rule: &RuleDef, tag: RuleTag, is_query: bool) {
         let last = self.infos.last();
         let place = last.map_or(0, |last| last.place + 1);
         let branches = u16::try_from(1 + rule.branches.len()).expect("checked with the ruleset");
@@ -294,6 +300,7 @@ impl Engine {
                 absences,
                 consequence: branch.consequence.clone(),
                 is_query,
+                def: Arc::new(branch.clone()),
             });
         }
     }
@@ -307,12 +314,10 @@ impl Engine {
         });
         let place = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
         for (level, node) in (0..).zip(&net.levels) {
-            if matches!(node.node, Node::Join(_) | Node::Block(_)) {
-                let plan = net.plan(level);
-                let input = Input { net: place, level, reads: plan.reads };
-                let alpha = &mut self.alphas[plan.kind as usize];
-                alpha.add_input(input);
-                alpha.keeps_before |= matches!(node.node, Node::Block(_));
+            if let Some(plan) = node.node.plan() {
+                let blocks = matches!(node.node, Node::Block(_));
+                let input = Input { net: place, level, reads: plan.reads, blocks };
+                self.alphas[plan.kind as usize].add_input(input);
             }
         }
         self.lineage.add_rule(&net);
@@ -495,18 +500,6 @@ impl Engine {
     pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {
         if self.failed { Err(EvaluateError::Failed) } else { Ok(()) }
     }
-}
-
-/// Ranks of the rules' branches in their agenda groups.
-fn ranks(ruleset: &Ruleset, groups: &GroupNames) -> Ranks {
-    let branches = ruleset.rules().iter().flat_map(|rule| {
-        let group = groups.find(&rule.agenda.group).expect("groups of rules have names");
-        rule.all_branches().map(move |branch| match branch.salience {
-            Salience::Fixed(salience) => (group, Some(salience)),
-            Salience::Of { .. } => (group, None),
-        })
-    });
-    Ranks::new(groups.count(), &branches.collect::<Vec<_>>())
 }
 
 impl fmt::Debug for Engine {

@@ -395,7 +395,7 @@ impl Restoring {
             engine.flush(sink)?;
         }
         let seq = engine.next_seq();
-        sink.record(&Record::Ruleset { seq, manifest: engine.manifest(&self.ruleset) });
+        sink.record(&Record::Ruleset { seq, manifest: engine.manifest() });
         for by in dropped {
             sink.record(&Record::Withdrawn { by: by.clone() });
         }
@@ -424,6 +424,7 @@ impl Restoring {
             }
         }
         engine.focus_automatically();
+        engine.suspect_all();
         for (handle, id, support) in orphans {
             // A cascade of an earlier one may have taken the fact with all its supports.
             if engine.store.locate(*handle).is_some() {
@@ -491,17 +492,23 @@ impl Engine {
             if progress(rule as u64, total).is_break() {
                 return Err(RestoreError::Stopped);
             }
-            let matched = catch_unwind(AssertUnwindSafe(|| self.propagate(rule, 0)));
+            let matched = catch_unwind(AssertUnwindSafe(|| self.match_alone(rule)));
             matched.map_err(|panic| condition_panicked(panic.as_ref()))??;
-            let state = &mut self.rules[rule];
-            for &token in state.net.terminal().inserted() {
-                state.terminal.reset(self.scope, token);
-            }
-            state.net.end_round();
-            state.net.end_flush(self.scope);
         }
         self.forget_dirty();
         let _ = progress(total, total);
+        Ok(())
+    }
+
+    /// Matches what is in a network's memories, outside of a flush; every match is dormant.
+    pub(super) fn match_alone(&mut self, rule: usize) -> Result<(), EvaluateError> {
+        self.propagate(rule, 0)?;
+        let state = &mut self.rules[rule];
+        for &token in state.net.terminal().inserted() {
+            state.terminal.reset(self.scope, token);
+        }
+        state.net.end_round();
+        state.net.end_flush(self.scope);
         Ok(())
     }
 
@@ -513,7 +520,7 @@ impl Engine {
         branches.into_iter().for_each(|at| self.rearm_branch(at, trigger));
     }
 
-    fn rearm_branch(&mut self, rule: usize, trigger: Seq) {
+    pub(super) fn rearm_branch(&mut self, rule: usize, trigger: Seq) {
         let mut matches: Vec<(Vec<Member>, u32)> = self.rules[rule]
             .net
             .terminal()

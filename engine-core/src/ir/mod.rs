@@ -183,6 +183,16 @@ pub enum Part {
 }
 
 impl Part {
+    /// The variable that is visible behind it, if there is one: of a pattern that a match holds, or of a
+    /// group.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Each(pattern) => Some(&pattern.variable),
+            Self::Group(group) => Some(&group.variable),
+            Self::Not(_) | Self::Exists(_) | Self::Nested(_) => None,
+        }
+    }
+
     /// Its patterns, those of nested parts and the elements of a group included, in their order.
     pub fn patterns(&self) -> Vec<&Pattern> {
         match self {

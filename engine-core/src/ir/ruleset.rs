@@ -131,6 +131,13 @@ impl Ruleset {
         self
     }
 
+    /// As [`Ruleset::fact`], for a type that is known by its description.
+    #[must_use]
+    pub fn fact_type(mut self, fact: FactType) -> Self {
+        self.facts.push(fact);
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -10,6 +10,7 @@ mod founded;
 mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;
+mod rules;
 mod tests;
 mod time;
 mod turns;
@@ -63,6 +64,8 @@ pub(super) struct Naive {
     ops: Vec<Op>,
     evaluated: bool,
     found: Found,
+    /// Rules that were taken away.
+    removed: BTreeSet<usize>,
     /// With salience and trigger.
     pub(super) pending: BTreeMap<Id, (i32, u64)>,
     pub(super) supports: BTreeMap<FactHandle, BTreeSet<Id>>,
@@ -93,7 +96,7 @@ impl Naive {
                 let (on_error, timing) = (rule.on_error, rule.timing.clone());
                 let enabled = def.agenda.enabled.clone();
                 let agenda = AgendaAttributes { enabled, ..rule.agenda.clone() };
-                rules.push(RuleDef { on_error, timing, agenda, ..def.clone() });
+                rules.push(RuleDef { agenda, on_error, timing, ..def.clone() });
                 names.push((place, branch));
             }
         }
@@ -110,6 +113,7 @@ impl Naive {
             ops: Vec::new(),
             evaluated: false,
             found: Found::default(),
+            removed: BTreeSet::new(),
             pending: BTreeMap::new(),
             supports: BTreeMap::new(),
             clock: 0,
@@ -294,7 +298,8 @@ impl Naive {
 
     fn match_all(&self) -> Found {
         let mut found = Found::default();
-        for (rule, def) in self.rules.iter().enumerate() {
+        let rules = self.rules.iter().enumerate();
+        for (rule, def) in rules.filter(|(rule, _)| !self.removed.contains(rule)) {
             matching::match_rule(rule, def, &self.store, &mut found);
         }
         found

@@ -12,6 +12,7 @@ use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, Missed, Verdict};
 use crate::fact::Effect;
+use crate::ir::Ruleset;
 use crate::sink::{ActionSink, Discard};
 
 /// Remembers what fired, and what was missed.
@@ -53,11 +54,44 @@ fn same(engine: &Engine, naive: &Naive) -> Result<(), TestCaseError> {
 }
 
 fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
-    let rules = ruleset(specs);
+    run_with(&ruleset(specs), steps, |_, _, _| {})
+}
+
+/// Rules come and go: the last one is there from one step on, the first one up to another.
+fn run_with_changes(
+    specs: &[RuleSpec],
+    steps: &[Step],
+    (comes, goes): (usize, usize),
+) -> Result<(), TestCaseError> {
+    let all = ruleset(specs);
+    let (last, others) = all.rules().split_last().expect("there is a rule");
+    let empty = Ruleset::new(all.name(), all.version());
+    let rules = others.iter().cloned().fold(empty, Ruleset::rule);
+    let rules = all.fact_types().into_iter().fold(rules, Ruleset::fact_type);
+    let first = all.rules()[0].path.clone();
+    run_with(&rules, steps, |at, engine, naive| {
+        if at == comes {
+            engine.add_rule(last, &mut Discard).unwrap();
+            naive.add_rule(last);
+        }
+        if at == comes + goes {
+            engine.remove_rule(&first, &mut Discard).unwrap();
+            naive.remove_rule(0);
+        }
+    })
+}
+
+fn run_with(
+    rules: &Ruleset,
+    steps: &[Step],
+    before: impl Fn(usize, &mut Engine, &mut Naive),
+) -> Result<(), TestCaseError> {
     let session = SessionId::from_bytes([3; 16]);
-    let mut engine = Engine::new(&rules, session, &mut Discard).unwrap();
-    let mut naive = Naive::new(&rules, engine.counters().random);
-    for &step in steps {
+    let mut engine = Engine::new(rules, session, &mut Discard).unwrap();
+    let mut naive = Naive::new(rules, engine.counters().random);
+    for (at, &step) in steps.iter().enumerate() {
+        before(at, &mut engine, &mut naive);
+        same(&engine, &naive)?;
         match step {
             Step::Flush => {
                 engine.flush(&mut Discard).unwrap();
@@ -169,6 +203,14 @@ proptest! {
     fn rollback_restores_state_and_future(specs in rules(), steps in steps(), at in 0..16_usize) {
         quiet();
         roll_back(&specs, &steps, at)?;
+    }
+
+    #[test]
+    fn rules_that_come_and_go_match_as_for_the_oracle(
+        specs in rules(), steps in steps(), changes in (0..12_usize, 0..8_usize),
+    ) {
+        quiet();
+        run_with_changes(&specs, &steps, changes)?;
     }
 
     #[test]

@@ -6,7 +6,7 @@ use steadfast_wm::{FactHandle, Member};
 
 use super::matching::Matched;
 use super::{Id, Naive};
-use crate::ir::{Late, Part, Pattern};
+use crate::ir::{Late, Part, Pattern, RuleDef};
 use crate::rows::Rows;
 
 impl Naive {
@@ -33,9 +33,11 @@ impl Naive {
         let bounded =
             |pattern: &Pattern| pattern.conditions.ranges.iter().any(|range| range.width.is_some());
         let waits = |part: &Part| matches!(part, Part::Not(pattern) if bounded(pattern));
-        let absent = self.rules.iter().any(|rule| rule.parts.iter().any(waits));
+        let rules = (0..self.rules.len()).filter(|at| !self.removed.contains(at));
+        let mut rules = rules.map(|at| &self.rules[at]);
+        let timed = |rule: &RuleDef| rule.timing.timer.is_some() || rule.parts.iter().any(waits);
         let expires = self.store.kinds.iter().any(|kind| kind.fact.expires().is_some());
-        absent || expires || self.rules.iter().any(|rule| rule.timing.timer.is_some())
+        expires || rules.any(timed)
     }
 
     fn next_moment(&self, after: i64) -> Option<i64> {
@@ -58,6 +60,8 @@ impl Naive {
 
     /// Deletes events whose time is over and that no pending match holds.
     pub(super) fn let_go(&mut self) {
+        // Time deletes them, whichever rule has just fired.
+        let issuer = self.issuer.take();
         loop {
             let held = |handle| {
                 let members = self.pending.keys().flat_map(|(_, members)| members);
@@ -70,6 +74,7 @@ impl Naive {
                 .map(|(_, handle)| handle)
                 .collect();
             if over.is_empty() {
+                self.issuer = issuer;
                 return;
             }
             over.into_iter().for_each(|handle| self.delete(handle));

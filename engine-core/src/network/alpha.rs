@@ -11,6 +11,8 @@ pub(crate) struct Input {
     pub(crate) level: u32,
     /// Fields that it reads.
     pub(crate) reads: FieldMask,
+    /// Whether it is that of a `not` or an `exists`, which must know values from before a flush.
+    pub(crate) blocks: bool,
 }
 
 /// One fact in one right memory.
@@ -40,11 +42,34 @@ trailed!(Alpha { first, memberships, free });
 impl Alpha {
     pub(crate) fn add_input(&mut self, input: Input) {
         self.reads = self.reads.union(input.reads);
+        self.keeps_before |= input.blocks;
         self.inputs.push(input);
     }
 
     pub(crate) fn input_count(&self) -> u32 {
         u32::try_from(self.inputs.len()).expect("few patterns")
+    }
+
+    /// Keeps those inputs for which `keep` says what they are from now on.
+    pub(crate) fn retain_inputs(&mut self, keep: impl Fn(Input) -> Option<Input>) {
+        let inputs = std::mem::take(&mut self.inputs);
+        (self.reads, self.keeps_before) = (FieldMask::NONE, false);
+        let mut places = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let kept = keep(input);
+            places.push(kept.map(|_| self.input_count()));
+            kept.into_iter().for_each(|input| self.add_input(input));
+        }
+        for slot in 0..self.first.len() {
+            let memberships: Vec<(u32, u32)> = self.memberships(slot).collect();
+            self.part_all(Scope::NONE, slot);
+            // The list is built from its end.
+            for (input, entry) in memberships.into_iter().rev() {
+                if let Some(place) = places[input as usize] {
+                    self.join(Scope::NONE, slot, place, entry);
+                }
+            }
+        }
     }
 
     /// Notes that a fact is in the memory of an input.

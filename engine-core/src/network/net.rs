@@ -36,6 +36,15 @@ impl Node {
         }
     }
 
+    /// The plan of a node that has a right memory.
+    pub(crate) fn plan(&self) -> Option<&Arc<Plan>> {
+        match self {
+            Self::Join(join) => Some(&join.plan),
+            Self::Block(block) => Some(&block.plan),
+            Self::Group(_) | Self::Subnet(_) => None,
+        }
+    }
+
     /// Whether tuples pass that nothing goes with.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
@@ -137,14 +146,6 @@ impl Net {
         match &mut level.node {
             Node::Join(join) => (&mut join.right, &join.plan, &mut level.delta),
             Node::Block(block) => (&mut block.right, &block.plan, &mut level.delta),
-            Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
-        }
-    }
-
-    pub(crate) fn plan(&self, level: u32) -> Arc<Plan> {
-        match &self.levels[level as usize].node {
-            Node::Join(join) => Arc::clone(&join.plan),
-            Node::Block(block) => Arc::clone(&block.plan),
             Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
         }
     }

@@ -15,6 +15,7 @@ mod mixed;
 mod normalize;
 mod patterns;
 mod restart;
+mod rules;
 mod timers;
 mod torn;
 

@@ -265,7 +265,7 @@ fn sf0017_a_transaction_that_gives_up_says_why() {
 }
 
 #[test]
-fn sf0018_and_sf0019_what_is_not_there_is_named() {
+fn sf0018_sf0019_and_sf0022_what_is_not_there_is_named() {
     #[query]
     fn elsewhere(o: &Order) -> u64 {
         o.id
@@ -283,4 +283,8 @@ fn sf0018_and_sf0019_what_is_not_there_is_named() {
     let expected = "error SF0019: the ruleset has no query `it::errors::work::elsewhere`
   help: name the query in the ruleset (`queries: …`)";
     assert_eq!(report(&session.rows::<elsewhere>().unwrap_err(), &disk), expected);
+    let expected = "error SF0022: the ruleset has no rule `nowhere`
+  help: name a rule by its whole path, as `engine().rule_paths()` gives it";
+    assert_eq!(report(&session.why_not_rule("nowhere", &[]).unwrap_err(), &disk), expected);
+    assert_eq!(report(&session.remove_rule("nowhere").unwrap_err(), &disk), expected);
 }

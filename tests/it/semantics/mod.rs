@@ -11,5 +11,6 @@ mod loops;
 mod order;
 mod patterns;
 mod refraction;
+mod rules;
 mod session;
 mod truth;
