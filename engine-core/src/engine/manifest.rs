@@ -1,8 +1,24 @@
-//! A ruleset beside the one that a journal was written under.
+//! The ruleset as the journal knows it, and what makes another one of it.
 
-use steadfast_wm::{RuleTag, RulesetManifest};
+use steadfast_wm::{RuleManifest, RuleTag, RulesetManifest};
 
+use super::Engine;
 use crate::ir::Ruleset;
+
+impl Engine {
+    /// The rules at work, as the journal knows them.
+    pub(crate) fn manifest(&self) -> RulesetManifest {
+        let firsts = self.infos.iter().filter(|info| info.branch == 0 && !info.is_query);
+        let rules = firsts.map(|info| RuleManifest {
+            tag: info.tag,
+            path: info.path.clone(),
+            conditions: info.def.conditions_digest,
+            consequence: info.def.consequence_digest,
+        });
+        let (name, version) = self.ruleset.clone();
+        RulesetManifest { name, version, rules: rules.collect() }
+    }
+}
 
 /// Tags by path: those of the journal, and new ones behind them.
 pub(super) fn tags_for(ruleset: &Ruleset, manifest: &RulesetManifest) -> Vec<RuleTag> {

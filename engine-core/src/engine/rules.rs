@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{FactHandle, MatchId, Record, RuleManifest, RuleTag, RulesetManifest, Seq};
+use steadfast_wm::{FactHandle, MatchId, Record, RuleTag, Seq};
 
 use super::Engine;
 use crate::agenda::Ranks;
@@ -212,18 +212,5 @@ impl Engine {
                 self.ranks.set(at, rule.terminal.best_salience());
             }
         }
-    }
-
-    /// The rules at work, as the journal knows them.
-    pub(crate) fn manifest(&self) -> RulesetManifest {
-        let firsts = self.infos.iter().filter(|info| info.branch == 0 && !info.is_query);
-        let rules = firsts.map(|info| RuleManifest {
-            tag: info.tag,
-            path: info.path.clone(),
-            conditions: info.def.conditions_digest,
-            consequence: info.def.consequence_digest,
-        });
-        let (name, version) = self.ruleset.clone();
-        RulesetManifest { name, version, rules: rules.collect() }
     }
 }
