@@ -26,7 +26,7 @@ pub(crate) enum Class {
     /// `inner.path < outer` and the like, in either order: an ordered index.
     Range { at_most: bool, inner: Expr, outer: Expr },
     /// `after(inner, outer, 0..=5s)` and the like: an ordered index by time.
-    Temporal(Temporal),
+    Temporal(Box<Temporal>),
     /// Everything else: evaluated for each pair that the keys leave.
     Residual,
 }

@@ -99,7 +99,7 @@ impl Scope {
             let used = self.used(&Usage::of(&conjunct.expr))?;
             let class = match Temporal::of(&conjunct.expr, &inner, |name| self.find(name).cloned())?
             {
-                Some(temporal) => Class::Temporal(temporal),
+                Some(temporal) => Class::Temporal(Box::new(temporal)),
                 None => classify(&conjunct.expr, &inner, is_earlier),
             };
             Ok(Condition { expr: conjunct.expr, written: conjunct.written, class, used })

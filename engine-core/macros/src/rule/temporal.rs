@@ -46,7 +46,7 @@ impl Temporal {
         find: impl Fn(&str) -> Option<Variable>,
     ) -> Result<Option<Self>> {
         let Expr::Call(call) = conjunct else { return Ok(None) };
-        let word = root(&call.func).map(|name| name.to_string()).unwrap_or_default();
+        let word = root(&call.func).map(ToString::to_string).unwrap_or_default();
         if !matches!(word.as_str(), "after" | "before" | "within" | "coincides") {
             return Ok(None);
         }

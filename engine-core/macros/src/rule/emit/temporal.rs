@@ -58,9 +58,10 @@ pub(crate) fn join(condition: &Condition, temporal: &Temporal) -> TokenStream {
         (false, None) => ("AtMost", from.saturating_neg()),
     };
     let comparison = Ident::new(comparison, site());
-    let width = match width {
-        Some(width) => quote!(::core::option::Option::Some(#width)),
-        None => quote!(::core::option::Option::None),
+    let width = if let Some(width) = width {
+        quote!(::core::option::Option::Some(#width))
+    } else {
+        quote!(::core::option::Option::None)
     };
     let (inner, outer) = (order(inner, 0, 0), order(outer, outer.variable.position, shift));
     quote_spanned! {site()=>
