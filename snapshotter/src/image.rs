@@ -170,12 +170,7 @@ impl Image {
             Record::Withdrawn { by } => {
                 self.pending.remove(by);
             }
-            Record::Due { by, at: Some(at) } => {
-                self.waiting.insert(by.clone(), *at);
-            }
-            Record::Due { by, at: None } => {
-                self.waiting.remove(by);
-            }
+            Record::Due { by, at } => self.wait(by, *at),
             Record::Focus { groups } => {
                 self.focus = groups.iter().map(|group| (*group).to_owned()).collect();
             }
@@ -209,6 +204,14 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// A match waits for this time from now on, or no longer.
+    fn wait(&mut self, by: &MatchId, due: Option<i64>) {
+        match due {
+            Some(due) => drop(self.waiting.insert(by.clone(), due)),
+            None => drop(self.waiting.remove(by)),
+        }
     }
 
     fn stage(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
