@@ -52,6 +52,12 @@ pub trait Normalize {
     /// That of [`Survivors::push`].
     fn write(&mut self, survivors: &mut Survivors<'_>) -> Result<(), NormalizeError>;
 
+    /// Whether the range must be read again for [`compare_old`](Self::compare_old): not if the first
+    /// time was enough.
+    fn reads_twice(&self) -> bool {
+        true
+    }
+
     /// Takes in a group of the range, again.
     ///
     /// # Errors
@@ -298,7 +304,9 @@ impl Maintenance {
         }
         let mut output = output::Output::new(shared, &input, pace)?;
         let written = output.write(normalize, last).and_then(|()| {
-            input.each(shared, &mut output.pace, |group| normalize.compare_old(group))?;
+            if normalize.reads_twice() {
+                input.each(shared, &mut output.pace, |group| normalize.compare_old(group))?;
+            }
             output.read_back(&mut |group| normalize.compare_new(group))?;
             normalize.verdict().map_err(NormalizeError::Refused)?;
             output.adopt(&input)

@@ -215,6 +215,11 @@ impl NormalForm {
         self.first_born.is_some_and(|first| handle >= first)
     }
 
+    /// Whether the range begins with the session.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// Whether the range ends with a complete commit.
     pub(crate) fn is_complete(&self) -> bool {
         self.commits.is_complete()

@@ -72,6 +72,11 @@ const BENCHES: &[Bench] = &[
         about: "what durability costs a stream of insertions, and coming back",
         run: run_program,
     },
+    Bench {
+        name: "normalize",
+        about: "how fast a journal is normalized, what a session notices, restarts by history",
+        run: run_program,
+    },
     Bench { name: "micro", about: "small operations beside their limits", run: micro::run },
     Bench { name: "join", about: "joins against rule engines", run: rules_peers::run },
     Bench {

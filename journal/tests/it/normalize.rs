@@ -404,3 +404,41 @@ fn a_repair_gives_up_a_damaged_compacted_run_as_a_whole() {
         assert_eq!(kept, if index < base { 0 } else { 30 }, "segment {index}");
     }
 }
+
+/// Testing list 28, 32: a tail keeps what it has not read, sees every group once whatever is
+/// normalized behind it, and says so; once it is gone, or further on, nothing is kept for it.
+#[test]
+fn a_tail_pins_what_it_has_not_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = open(dir.path(), small());
+    fill(&journal, 60);
+    let groups = read_all(&journal);
+    for read in [0, 1, groups.len() / 3, groups.len() / 2, groups.len()] {
+        let mut tail = journal.tail(From::Start).expect("readable");
+        let seen: Vec<Vec<Vec<u8>>> =
+            (0..read).map(|_| next(&mut tail).expect("it was read before")).collect();
+        let maintenance = journal.maintenance();
+        let segments = maintenance.segments().expect("open");
+        let ready = segments.iter().take_while(|segment| segment.kept.is_none()).count();
+        for segment in &segments[ready..segments.len() - 1] {
+            let kept = segment.kept.as_ref();
+            assert!(matches!(kept, Some(Kept::Pin { holder: None, .. })), "{read}: {kept:?}");
+        }
+        assert_eq!(ready > 0, read > groups.len() / 3, "{read}: {ready} segments");
+        if ready > 0 {
+            let range = segments[0].begin..segments[ready].begin;
+            maintenance.normalize(range, &mut Verbatim::default(), None).expect("it works");
+        }
+        let rest = std::iter::from_fn(|| next(&mut tail));
+        let all: Vec<_> = seen.into_iter().chain(rest).collect();
+        let expected: Vec<_> = groups.iter().map(|group| group.records.clone()).collect();
+        assert_eq!(all, expected, "after {read} groups");
+    }
+    normalize(&journal, &mut Keyed::default()).expect("nobody is left");
+}
+
+/// The records of the next group that is there.
+fn next(tail: &mut steadfast_journal::Tail) -> Option<Vec<Vec<u8>>> {
+    let group = tail.next_group(std::time::Duration::ZERO).expect("readable")?;
+    Some(group.records().map(|record| record.payload().to_vec()).collect())
+}
