@@ -306,13 +306,6 @@ impl Image {
         }
     }
 
-    fn wait(&mut self, by: &MatchId, due: Option<i64>) {
-        match due {
-            Some(due) => _ = self.waiting.insert(by.clone(), due),
-            None => _ = self.waiting.remove(by),
-        }
-    }
-
     /// Marks that say nothing are not kept.
     fn mark_group(&mut self, group: &str, marks: GroupMarks) {
         if marks == GroupMarks::default() {
