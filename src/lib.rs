@@ -2,6 +2,7 @@
 
 mod durable;
 mod error;
+mod events;
 mod outbox;
 mod session;
 mod sink;
@@ -9,8 +10,9 @@ mod upkeep;
 
 pub use durable::{DurableBuilder, Recovery};
 pub use error::{Error, Result};
+pub use events::{Event, ListenerId, Match, Value};
 pub use outbox::Delivery;
-pub use session::{EntryPoint, Fired, Halter, Session};
+pub use session::{EntryPoint, Fired, Halter, Live, Session};
 pub use upkeep::{JournalStatus, Kept, Normalization, Normalized, SegmentKept};
 
 pub use steadfast_engine_core::aggregate;
@@ -21,8 +23,8 @@ pub use steadfast_engine_core::ir::{
 pub use steadfast_engine_core::{
     Activation, Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact,
     Failure, FieldMask, FireError, Global, Group, Handle, Judgement, Missed, NamedFact, Outcome,
-    Pending, ReadError, Ref, RestoreError, Row, RuleError, RuleResult, RulesPolicy, Stage, Support,
-    Then, Verdict, Waiting, Why, WhyNot,
+    Pending, ReadError, Ref, RestoreError, Row, RowChanges, RowId, RuleError, RuleResult,
+    RulesPolicy, Stage, Support, Then, Verdict, Waiting, Why, WhyNot,
 };
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};

@@ -21,6 +21,8 @@ pub(crate) struct Recorder {
     /// Bytes of the longest record that the journal takes.
     pub(crate) record_bytes_max: usize,
     pub(crate) effects: Vec<Emitted>,
+    /// What listeners will be told of, encoded; none without listeners.
+    pub(crate) heard: Option<Vec<u8>>,
     /// The first record that the batch refused.
     pub(crate) refused: Option<BatchError>,
 }
@@ -37,6 +39,9 @@ impl ActionSink for Recorder {
             let (topic, bytes) = ((*topic).to_owned(), (*bytes).into());
             self.effects.push(Emitted { ordinal: *ordinal, topic, version: *version, bytes });
         }
+        if let Some(heard) = &mut self.heard {
+            v1::encode(record, heard);
+        }
         if let Some(batch) = &mut self.batch
             && let Err(error) = batch.push_with(|bytes| v1::encode(record, bytes))
         {
@@ -45,7 +50,7 @@ impl ActionSink for Recorder {
     }
 
     fn wants_records(&self) -> bool {
-        self.batch.is_some()
+        self.batch.is_some() || self.heard.is_some()
     }
 
     fn value_bytes_max(&self) -> usize {

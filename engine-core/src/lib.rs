@@ -26,7 +26,7 @@ pub use agenda::Pending;
 pub use aggregate::{Aggregate, AggregateError, Group};
 pub use engine::{
     Activation, Engine, FactImage, FireOptions, FireRun, Fired, Missed, RestoreOptions,
-    RestoreProgress, Restoring, RulesPolicy, StagedImage, Verdict, Waiting,
+    RestoreProgress, Restoring, RowChanges, RowId, RulesPolicy, StagedImage, Verdict, Waiting,
 };
 pub use error::{
     AdvanceError, ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError,

@@ -5,6 +5,8 @@ mod effects;
 mod entry;
 mod facts;
 mod firing;
+mod listen;
+mod live;
 mod reads;
 mod rules;
 mod upkeep;
@@ -20,9 +22,11 @@ use steadfast_wm::{CommitSeq, SafePoint, SessionId};
 
 pub use entry::EntryPoint;
 pub use firing::{Fired, Halter};
+pub use live::Live;
 
 use crate::durable::{DurableBuilder, Recovery, Writer};
 use crate::error::{Error, Result};
+use crate::events::Listeners;
 use crate::outbox::Outbox;
 use crate::sink::Recorder;
 
@@ -38,6 +42,7 @@ pub struct Session {
     engine: Engine,
     writer: Option<Writer>,
     recorder: Recorder,
+    listeners: Listeners,
     outbox: Outbox,
     commit: CommitSeq,
     commit_every: u64,
@@ -82,6 +87,7 @@ impl Session {
             engine,
             writer,
             recorder,
+            listeners: Listeners::default(),
             outbox,
             commit,
             commit_every: u64::MAX,
@@ -132,6 +138,10 @@ impl Session {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let retried = writer.retry();
         self.failed |= matches!(&retried, Err(error) if !matches!(error, Error::Full { .. }));
+        if retried.is_ok() {
+            // Of a commit that had found the disk full.
+            self.tell_listeners();
+        }
         retried
     }
 
@@ -151,6 +161,7 @@ impl Session {
             self.outbox.add(commit, self.recorder.effects.drain(..));
         }
         let (Some(writer), Some(batch)) = (&mut self.writer, &mut self.recorder.batch) else {
+            self.tell_listeners();
             return Ok(commit);
         };
         if let Some(refused) = self.recorder.refused.take() {
@@ -160,7 +171,9 @@ impl Session {
         }
         let appended = writer.append(commit, batch);
         self.failed |= matches!(&appended, Err(error) if !matches!(error, Error::Full { .. }));
-        appended.map(|()| commit)
+        appended?;
+        self.tell_listeners();
+        Ok(commit)
     }
 }
 

@@ -91,6 +91,17 @@ impl Engine {
         pending.into_iter().map(|(_, pending)| pending).collect()
     }
 
+    /// What journals call a type, by its number in the dictionary.
+    pub fn type_name(&self, tag: steadfast_wm::TypeTag) -> Option<&str> {
+        self.store.names().get(tag.get() as usize).map(String::as_str)
+    }
+
+    /// What journals call the type of a fact that lives.
+    pub fn type_of(&self, fact: steadfast_wm::FactHandle) -> Option<String> {
+        let place = self.store.locate(fact)?;
+        Some(self.store.kind(place.kind).fact.stored_name().into_owned())
+    }
+
     /// Paths of all rules in their order, without queries.
     pub fn rule_paths(&self) -> Vec<&str> {
         let firsts = self.infos.iter().filter(|info| info.branch == 0 && !info.is_query);

@@ -1,13 +1,14 @@
 //! A flush: staged operations are matched, cascades of truth maintenance run to their end, and what
 //! is new or re-armed becomes pending.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{FactHandle, MatchId, Member, RuleTag};
+use steadfast_wm::{FactHandle, MatchId, RuleTag};
 
-use super::{Engine, RuleInfo, RuleState};
+use super::heirs::adopt;
+use super::{Engine, RuleInfo};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::fact::FieldMask;
@@ -51,6 +52,21 @@ pub(crate) struct FlushScratch {
 }
 
 impl FlushScratch {
+    /// Tokens of a rule that came or of which something changed.
+    pub(super) fn touched_of(&self, rule: usize) -> &[u32] {
+        &self.matches[rule].touched
+    }
+
+    /// Tokens of a rule that were there when the flush began and are gone.
+    pub(super) fn gone_of(&self, rule: usize) -> impl Iterator<Item = u32> + '_ {
+        self.matches[rule].gone.iter().map(|(token, _)| *token)
+    }
+
+    /// Whether a new token stands for a match that was there when the flush began.
+    pub(super) fn is_heir(&self, rule: usize, token: u32) -> bool {
+        self.matches[rule].heirs.contains(&token)
+    }
+
     /// Rules have other numbers from now on.
     pub(super) fn rules_changed(&mut self) {
         self.matches.clear();
@@ -111,13 +127,13 @@ impl KindDelta {
 
 /// What happened to the matches of one rule since the flush began.
 #[derive(Default)]
-struct MatchLog {
+pub(super) struct MatchLog {
     /// Tokens that came or of which something changed.
-    touched: Vec<u32>,
+    pub(super) touched: Vec<u32>,
     /// Matches of the flush's start that are gone, with whether supports were withdrawn for them.
-    gone: Vec<(u32, bool)>,
+    pub(super) gone: Vec<(u32, bool)>,
     /// New tokens that stand for matches of the flush's start.
-    heirs: BTreeSet<u32>,
+    pub(super) heirs: BTreeSet<u32>,
 }
 
 impl Engine {
@@ -433,6 +449,9 @@ impl Engine {
         let mut flushed = std::mem::take(&mut self.scratch.flushed);
         flushed.sort();
         for &at in &flushed.rules {
+            if self.infos[at].is_query {
+                self.note_live(at);
+            }
             self.bury_gone(at);
             if self.infos[at].is_query {
                 self.scratch.matches[at].touched.clear();
@@ -470,6 +489,7 @@ impl Engine {
         let scope = self.scope;
         self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before(scope));
         self.ops.clear(self.scope);
+        self.live.end_flush();
         self.scratch.first_flush = false;
         self.scratch.bereft.clear();
     }
@@ -568,32 +588,4 @@ struct Lost {
     handle: FactHandle,
     token: u32,
     support: u32,
-}
-
-/// Finds among new tokens those that stand for matches of the flush's start that an earlier round took
-/// away, and lets them take their place. A match whose supports were withdrawn meanwhile is new.
-fn adopt(
-    scope: crate::trail::Scope,
-    store: &crate::store::Store,
-    rule: &mut RuleState,
-    log: &mut MatchLog,
-) {
-    let identity = |token| rule.net.members(store, token);
-    let gone: BTreeMap<Vec<Member>, usize> =
-        log.gone.iter().enumerate().map(|(at, &(token, _))| (identity(token), at)).collect();
-    let mut adopted = BTreeSet::new();
-    for &token in rule.net.terminal().inserted() {
-        let Some(&at) = gone.get(&identity(token)) else { continue };
-        let (dead, lost_supports) = log.gone[at];
-        if !lost_supports {
-            rule.terminal.inherit(scope, dead, token);
-            log.heirs.insert(token);
-            adopted.insert(at);
-        }
-    }
-    let mut at = 0;
-    log.gone.retain(|_| {
-        at += 1;
-        !adopted.contains(&(at - 1))
-    });
 }

@@ -7,6 +7,8 @@ mod fire;
 mod flush;
 mod focus;
 mod founded;
+mod heirs;
+mod live;
 mod manifest;
 mod restore;
 mod rules;
@@ -23,6 +25,7 @@ use focus::Turn;
 
 pub(crate) use fire::panic_message;
 pub use fire::{FireOptions, Fired};
+pub use live::{RowChanges, RowId};
 pub use restore::{
     FactImage, RestoreOptions, RestoreProgress, Restoring, RulesPolicy, StagedImage,
 };
@@ -138,6 +141,7 @@ pub struct Engine {
     activation_groups: Vec<(String, Vec<u32>)>,
     pub(crate) supports: Supports,
     lineage: Lineage,
+    live: live::Live,
     /// Facts that lost something that they may have stood on since the last flush, and stay.
     suspects: Column<FactHandle>,
     /// Staged operations: those since the last flush.
@@ -162,6 +166,7 @@ trailed!(Engine {
     rules,
     focus,
     supports,
+    live,
     suspects,
     ops,
     counters,
@@ -218,6 +223,7 @@ impl Engine {
             activation_groups: Vec::new(),
             supports: Supports::default(),
             lineage: Lineage::default(),
+            live: live::Live::default(),
             suspects: Column::default(),
             ops: Column::default(),
             counters: Cell::new(counters),
@@ -534,6 +540,7 @@ impl Clone for Engine {
             activation_groups: self.activation_groups.clone(),
             supports: self.supports.clone(),
             lineage: self.lineage.clone(),
+            live: live::Live::default(),
             suspects: self.suspects.clone(),
             ops: self.ops.clone(),
             counters: self.counters.clone(),

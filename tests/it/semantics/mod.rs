@@ -7,6 +7,7 @@ mod firing;
 mod focus;
 mod founded;
 mod groups;
+mod listeners;
 mod loops;
 mod order;
 mod patterns;

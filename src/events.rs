@@ -1,0 +1,280 @@
+//! Listeners: they are told what every commit did, in order, and can change nothing.
+
+use std::fmt;
+
+use steadfast_engine_core::{Engine, Fact, ReadError};
+use steadfast_wm::codec::v1;
+use steadfast_wm::{CommitSeq, FactHandle, MatchId, Record, SafePoint, Seq};
+
+/// Something that a commit did.
+///
+/// Listeners get the events of a commit in this order: operations as they were applied; those of a firing
+/// between [`Event::Firing`] and [`Event::Fired`], followed by what truth maintenance made of them; at
+/// the end what became of the pending set between this commit and the one before, and [`Event::Committed`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A fact came.
+    Inserted {
+        /// The fact.
+        fact: FactHandle,
+        /// Its value.
+        value: Value<'a>,
+        /// The operation.
+        seq: Seq,
+        /// Path of the rule that inserted it, if one did.
+        by: Option<&'a str>,
+        /// Whether it is stated, not only derived.
+        stated: bool,
+    },
+    /// A fact has another value.
+    Updated {
+        /// The fact.
+        fact: FactHandle,
+        /// Its value from now on.
+        value: Value<'a>,
+        /// The operation.
+        seq: Seq,
+        /// Path of the rule that updated it, if one did.
+        by: Option<&'a str>,
+    },
+    /// A fact went.
+    Deleted {
+        /// The fact.
+        fact: FactHandle,
+        /// The operation.
+        seq: Seq,
+        /// Path of the rule that deleted it, or whose firing's consequences did.
+        by: Option<&'a str>,
+        /// Whether it went because it lost its last support.
+        cascade: bool,
+    },
+    /// A fact became stated, or ceased to be.
+    Stated {
+        /// The fact.
+        fact: FactHandle,
+        /// What it is from now on.
+        stated: bool,
+        /// The operation.
+        seq: Seq,
+    },
+    /// A match supports a fact.
+    Supported {
+        /// The fact.
+        fact: FactHandle,
+        /// The match.
+        by: Match<'a>,
+    },
+    /// A match supports a fact no more that lives on.
+    Unsupported {
+        /// The fact.
+        fact: FactHandle,
+        /// The match.
+        by: Match<'a>,
+    },
+    /// A match begins to fire; the operations that follow are its consequence's.
+    Firing(Match<'a>),
+    /// The match has fired, or was skipped because its consequence failed.
+    Fired(Match<'a>),
+    /// A match is pending, or has a new trigger, since the commit before this one.
+    Created {
+        /// The match.
+        of: Match<'a>,
+        /// Its salience.
+        salience: i32,
+        /// What made it pending.
+        trigger: Seq,
+    },
+    /// A match that was pending at the commit before this one is pending no more: it fired, or it does not
+    /// hold any more.
+    Cancelled(Match<'a>),
+    /// A global has another value.
+    GlobalSet {
+        /// Its name.
+        name: &'a str,
+        /// The operation.
+        seq: Seq,
+    },
+    /// The clock was advanced.
+    Clock {
+        /// The time in milliseconds.
+        millis: i64,
+        /// The operation.
+        seq: Seq,
+    },
+    /// An effect was emitted; the outbox has it.
+    Emitted {
+        /// Its topic.
+        topic: &'a str,
+        /// Its place in the commit.
+        ordinal: u32,
+    },
+    /// Rules were added or removed.
+    RulesChanged {
+        /// The operation.
+        seq: Seq,
+    },
+    /// The commit ends.
+    Committed {
+        /// Its number.
+        commit: CommitSeq,
+        /// What kind of safe point it is.
+        point: SafePoint,
+    },
+}
+
+/// The value of a fact as of one operation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Value<'a> {
+    kind: Option<String>,
+    version: u32,
+    bytes: &'a [u8],
+}
+
+impl Value<'_> {
+    /// Name of the fact's type, with `@` and the entry point if it came through a named one. Of an update
+    /// of a fact that was deleted in the same commit it is not known any more.
+    pub fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
+    }
+
+    /// The value, if it is of this type.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the bytes are not those of such a fact.
+    pub fn read<T: Fact>(&self) -> Result<Option<T>, ReadError> {
+        let name = self.kind().and_then(|kind| kind.split('@').next());
+        if name != Some(T::NAME) {
+            return Ok(None);
+        }
+        T::read(self.version, self.bytes).map(Some)
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {} bytes", self.kind().unwrap_or("a value"), self.bytes.len())
+    }
+}
+
+/// A match, with its rule by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Match<'a> {
+    /// Path of the rule; empty if the rule was removed meanwhile.
+    pub rule: &'a str,
+    /// The match.
+    pub id: MatchId,
+}
+
+/// Names a listener, to end it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListenerId(u64);
+
+type Listener = Box<dyn FnMut(&Event<'_>) + Send>;
+
+/// The listeners of a session, and what they were not told yet.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    listeners: Vec<(ListenerId, Listener)>,
+    next: u64,
+}
+
+impl Listeners {
+    pub(crate) fn add(&mut self, listener: Listener) -> ListenerId {
+        let id = ListenerId(self.next);
+        self.next += 1;
+        self.listeners.push((id, listener));
+        id
+    }
+
+    /// Ends a listener; says whether there was one.
+    pub(crate) fn remove(&mut self, id: ListenerId) -> bool {
+        let before = self.listeners.len();
+        self.listeners.retain(|(of, _)| *of != id);
+        self.listeners.len() < before
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+    }
+
+    /// Tells all listeners what the encoded records of a commit say.
+    pub(crate) fn tell(&mut self, mut records: &[u8], engine: &Engine) {
+        let mut told: Vec<Event<'_>> = Vec::new();
+        // Where the operations that no evaluation has closed yet begin.
+        let mut open = 0;
+        while let Ok((record, rest)) = v1::decode(records) {
+            records = rest;
+            match record {
+                Record::Fired { by } => {
+                    let by = match_of(engine, by);
+                    // What truth maintenance did stands behind the consequence's own operations.
+                    let own = told[open..].iter().take_while(|event| !event.is_cascade()).count();
+                    told.insert(open + own, Event::Fired(by.clone()));
+                    told.insert(open, Event::Firing(by));
+                    open = told.len();
+                }
+                Record::Evaluated => open = told.len(),
+                record => told.extend(event_of(engine, record)),
+            }
+        }
+        for event in &told {
+            self.listeners.iter_mut().for_each(|(_, listener)| listener(event));
+        }
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} listeners", self.listeners.len())
+    }
+}
+
+impl Event<'_> {
+    /// Whether truth maintenance did this.
+    fn is_cascade(&self) -> bool {
+        matches!(self, Self::Deleted { cascade: true, .. } | Self::Unsupported { .. })
+    }
+}
+
+fn match_of(engine: &Engine, id: MatchId) -> Match<'_> {
+    Match { rule: engine.rule_path(id.rule).unwrap_or_default(), id }
+}
+
+fn event_of<'a>(engine: &'a Engine, record: Record<'a>) -> Option<Event<'a>> {
+    let path = |origin: Option<steadfast_wm::RuleTag>| origin.and_then(|tag| engine.rule_path(tag));
+    Some(match record {
+        Record::Insert { handle, kind, version, bytes, seq, origin, stated, .. } => {
+            let kind = engine.type_name(kind).map(str::to_owned);
+            let value = Value { kind, version, bytes };
+            Event::Inserted { fact: handle, value, seq, by: path(origin), stated }
+        }
+        Record::Update { handle, version, bytes, seq, origin, .. } => {
+            let value = Value { kind: engine.type_of(handle), version, bytes };
+            Event::Updated { fact: handle, value, seq, by: path(origin) }
+        }
+        Record::Delete { handle, seq, origin, cascade } => {
+            Event::Deleted { fact: handle, seq, by: path(origin), cascade }
+        }
+        Record::Stated { handle, stated, seq } => Event::Stated { fact: handle, stated, seq },
+        Record::Justify { handle, by } => {
+            Event::Supported { fact: handle, by: match_of(engine, by) }
+        }
+        Record::Unjustify { handle, by } => {
+            Event::Unsupported { fact: handle, by: match_of(engine, by) }
+        }
+        Record::Pending { by, salience, trigger } => {
+            Event::Created { of: match_of(engine, by), salience, trigger }
+        }
+        Record::Withdrawn { by } => Event::Cancelled(match_of(engine, by)),
+        Record::SetGlobal { name, seq, .. } => Event::GlobalSet { name, seq },
+        Record::Clock { millis, seq } => Event::Clock { millis, seq },
+        Record::Effect { ordinal, topic, .. } => Event::Emitted { topic, ordinal },
+        Record::Ruleset { seq, .. } => Event::RulesChanged { seq },
+        Record::Commit { commit, point, .. } => Event::Committed { commit, point },
+        // What only the journal needs is no event.
+        _ => return None,
+    })
+}

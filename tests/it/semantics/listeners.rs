@@ -1,0 +1,208 @@
+//! S101 and S102: listeners.
+
+use std::sync::{Arc, Mutex};
+
+use steadfast::Event;
+use steadfast::prelude::*;
+
+use crate::support::{Disk, memory, said, say};
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Order {
+    id: u64,
+    open: bool,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Hold {
+    order: u64,
+}
+
+#[rule(logical)]
+fn hold(#[when(o.open)] o: &Order) -> Hold {
+    Hold { order: o.id }
+}
+
+#[rule]
+fn close(h: &Hold, #[when(o.id == h.order)] o: Ref<Order>, cx: &mut Then) -> RuleResult {
+    cx.modify(o, |o| o.open = false)?;
+    cx.insert(Order { id: 100 + o.id, open: false })?;
+    Ok(())
+}
+
+ruleset!(shop = 1: hold, close);
+
+type Heard = Arc<Mutex<Vec<String>>>;
+
+fn short(event: &Event<'_>) -> String {
+    let name = |rule: &str| rule.rsplit("::").next().unwrap_or(rule).to_owned();
+    match event {
+        Event::Inserted { fact, value, stated, .. } => {
+            format!("insert {fact} {} {stated}", value.kind().unwrap())
+        }
+        Event::Updated { fact, value, by, .. } => {
+            let order = value.read::<Order>().unwrap().unwrap();
+            format!("update {fact} open {} by {}", order.open, name(by.unwrap_or("nobody")))
+        }
+        Event::Deleted { fact, cascade, .. } => format!("delete {fact} {cascade}"),
+        Event::Supported { fact, by } => format!("support {fact} {}", name(by.rule)),
+        Event::Firing(of) => format!("firing {}", name(of.rule)),
+        Event::Fired(of) => format!("fired {}", name(of.rule)),
+        Event::Created { of, .. } => format!("created {}", name(of.rule)),
+        Event::Cancelled(of) => format!("cancelled {}", name(of.rule)),
+        Event::Committed { commit, .. } => format!("commit {commit}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn listen(session: &mut Session) -> Heard {
+    let heard = Heard::default();
+    let into = Arc::clone(&heard);
+    session.listen(move |event| into.lock().unwrap().push(short(event)));
+    heard
+}
+
+fn heard(of: &Heard) -> Vec<String> {
+    std::mem::take(&mut of.lock().unwrap())
+}
+
+#[test]
+fn s102_events_come_in_the_order_of_what_happened() {
+    let mut session = memory(shop());
+    let events = listen(&mut session);
+    session.insert(Order { id: 1, open: true }).unwrap();
+    assert_eq!(heard(&events), ["insert f#1 Order true", "commit c#1"]);
+    session.flush().unwrap();
+    assert_eq!(heard(&events), ["created hold", "commit c#2"]);
+    session.fire_all().unwrap();
+    assert_eq!(
+        heard(&events),
+        [
+            "firing hold",
+            "insert f#2 Hold false",
+            "support f#2 hold",
+            "fired hold",
+            "firing close",
+            "update f#1 open false by close",
+            "insert f#3 Order true",
+            "fired close",
+            // The update ended the match that the hold stood on.
+            "delete f#2 true",
+            "cancelled hold",
+            "commit c#3",
+        ]
+    );
+}
+
+#[test]
+fn s101_listeners_hear_commits_in_order_and_nothing_that_was_not_committed() {
+    let mut session = memory(shop());
+    let events = listen(&mut session);
+    session
+        .transact(|stage| {
+            stage.insert(Order { id: 1, open: false })?;
+            Err::<(), _>(steadfast::Error::give_up("no"))
+        })
+        .unwrap_err();
+    assert!(heard(&events).is_empty());
+    let both = Heard::default();
+    for name in ["first", "second"] {
+        let into = Arc::clone(&both);
+        session.listen(move |event| {
+            if let Event::Committed { .. } = event {
+                into.lock().unwrap().push(name.to_owned());
+            }
+        });
+    }
+    session.insert(Order { id: 1, open: false }).unwrap();
+    assert_eq!(heard(&both), ["first", "second"]);
+    let third = session.listen(|_| say("heard"));
+    assert!(session.end_listener(third) && !session.end_listener(third));
+    session.insert(Order { id: 2, open: false }).unwrap();
+    assert!(said().is_empty());
+}
+
+#[test]
+fn s101_a_session_on_disk_tells_the_same_and_replays_nothing() {
+    let disk = Disk::new();
+    let mut session = disk.open(shop());
+    let events = listen(&mut session);
+    let mut other = memory(shop());
+    let others = listen(&mut other);
+    for session in [&mut session, &mut other] {
+        session.insert(Order { id: 1, open: true }).unwrap();
+        session.fire_all().unwrap();
+    }
+    let without_commits = |events: &Heard| {
+        heard(events).into_iter().filter(|it| !it.starts_with("commit")).collect::<Vec<_>>()
+    };
+    assert_eq!(without_commits(&events), without_commits(&others));
+    drop(session);
+    let mut session = disk.open(shop());
+    let events = listen(&mut session);
+    session.flush().unwrap();
+    assert!(heard(&events).is_empty());
+    let digest = session.digest();
+    assert_eq!(digest, disk.crash().open(shop()).digest(), "listening leaves no trace");
+}
+
+#[query]
+fn open(#[when(o.open)] o: &Order, #[not(h.order == o.id)] h: Absent<Hold>) -> u64 {
+    o.id
+}
+
+ruleset!(watched = 1: ; queries: open; facts: Hold);
+
+/// What changed, as the rows added, updated and removed in each evaluation.
+fn changes(
+    session: &mut Session,
+    live: &steadfast::Live<open>,
+) -> Vec<(Vec<u64>, Vec<u64>, usize)> {
+    let rows = |rows: &[(steadfast::RowId, u64)]| rows.iter().map(|(_, row)| *row).collect();
+    let changes = session.changes(live).unwrap();
+    changes.iter().map(|it| (rows(&it.added), rows(&it.updated), it.removed.len())).collect()
+}
+
+#[test]
+fn s100_a_live_query_tells_once_for_each_evaluation_what_changed() {
+    let mut session = memory(watched());
+    session.insert(Order { id: 1, open: true }).unwrap();
+    let live = session.live::<open>().unwrap();
+    assert!(changes(&mut session, &live).is_empty(), "what was there before is no change");
+    let two = session.insert(Order { id: 2, open: true }).unwrap();
+    session.insert(Order { id: 3, open: true }).unwrap();
+    assert_eq!(changes(&mut session, &live), [(vec![2, 3], vec![], 0)]);
+    let ghost = session.insert(Order { id: 4, open: true }).unwrap();
+    session.delete(ghost).unwrap();
+    session.update(two, |o| o.open = false).unwrap();
+    session.update(two, |o| o.open = true).unwrap();
+    assert_eq!(changes(&mut session, &live), [(vec![], vec![2], 0)], "net changes only");
+    let hold = session.insert(Hold { order: 3 }).unwrap();
+    session.flush().unwrap();
+    session.delete(hold).unwrap();
+    let gone_and_back = [(vec![], vec![], 1), (vec![3], vec![], 0)];
+    assert_eq!(changes(&mut session, &live), gone_and_back, "one entry for each evaluation");
+    let removed = session.delete(two).unwrap();
+    assert!(removed);
+    assert_eq!(changes(&mut session, &live), [(vec![], vec![], 1)]);
+    session.end_live(live);
+}
+
+#[test]
+fn s100_subscribers_read_apart_and_leave_no_trace() {
+    let mut session = memory(watched());
+    let first = session.live::<open>().unwrap();
+    let second = session.live::<open>().unwrap();
+    session.insert(Order { id: 1, open: true }).unwrap();
+    assert_eq!(changes(&mut session, &first).len(), 1);
+    assert!(changes(&mut session, &first).is_empty());
+    assert_eq!(changes(&mut session, &second).len(), 1);
+    let mut other = memory(watched());
+    other.flush().unwrap();
+    other.insert(Order { id: 1, open: true }).unwrap();
+    other.flush().unwrap();
+    assert_eq!(session.pending(), other.pending());
+    let mut fork = session.fork();
+    assert!(changes(&mut fork, &first).is_empty(), "a fork has no subscriptions");
+    assert_eq!(fork.digest(), session.digest());
+}
