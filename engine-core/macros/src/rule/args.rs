@@ -236,7 +236,10 @@ mod tests {
         assert!(message("logical, logical").contains("twice"));
         assert!(message("no_loop = true").contains("stands alone"));
         assert!(message("agenda_group = \"billing\"").contains("`group = "));
-        assert!(message("timer = 3").contains("not supported yet"));
+        assert!(message("effective = 3").contains("not supported yet"));
+        assert!(message("timer = 3").contains("expected a duration"));
+        assert!(message("timer(initial = \"3s\")").contains("every"));
+        assert!(message("late(drop)").contains("expected `,`"));
         assert!(message("module = \"pricing\"").contains("not supported yet"));
         assert!(message("saliense = 3").contains("unknown argument `saliense`"));
         assert!(message("on_error = \"retry\"").contains("\"skip\""));
