@@ -147,10 +147,11 @@ impl Focus {
         std::iter::once(BOTTOM).chain(self.stack.as_slice().iter().copied())
     }
 
-    /// Whether the rules know nothing of groups, so that nothing of them ever changes.
+    /// Whether the rules know nothing of groups, so that nothing of them ever changes. While rules that did
+    /// have left something on the stack, that has to go first.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.plain
+        self.plain && self.stack.is_empty()
     }
 
     /// By group: how many groups have their turn before it.
