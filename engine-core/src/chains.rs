@@ -12,40 +12,47 @@ pub(crate) const NONE: u32 = u32::MAX;
 const SLOTS_MIN: usize = 16;
 
 /// Chains of members, by code.
+///
+/// The table holds heads alone: a probe verifies the code at the head, which whoever finds it reads next
+/// anyway. So it stays small, and a lookup touches two places of memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chains {
-    /// Codes of occupied slots of the table.
-    slot_codes: Column<u64>,
     /// Heads of chains; `NONE` marks a free slot.
-    slot_heads: Column<u32>,
+    heads: Column<u32>,
     occupied: crate::trail::Cell<u32>,
     /// How many members a bulk load still brings; a hint, not state.
     coming: u32,
-    /// By member: its code, its neighbors.
-    codes: Column<u64>,
-    next: Column<u32>,
-    prev: Column<u32>,
+    members: Column<Member>,
 }
 
-trailed!(Chains { slot_codes, slot_heads, occupied, codes, next, prev });
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    code: u64,
+    next: u32,
+    prev: u32,
+}
+
+const UNLINKED: Member = Member { code: 0, next: NONE, prev: NONE };
+
+trailed!(Chains { heads, occupied, members });
 
 impl Chains {
     /// The code under which a member was linked.
     #[inline]
     pub(crate) fn code(&self, member: u32) -> u64 {
-        *self.codes.get(member)
+        self.members.get(member).code
     }
 
     /// The first member with this code, or `NONE`.
     #[inline]
     pub(crate) fn first(&self, code: u64) -> u32 {
-        self.slot(code).map_or(NONE, |slot| *self.slot_heads.get(slot))
+        self.slot(code).map_or(NONE, |slot| *self.heads.get(slot))
     }
 
     /// The member after this one, or `NONE`.
     #[inline]
     pub(crate) fn after(&self, member: u32) -> u32 {
-        *self.next.get(member)
+        self.members.get(member).next
     }
 
     /// All members with this code.
@@ -61,53 +68,51 @@ impl Chains {
     /// Links a member that is not linked.
     #[inline]
     pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64) {
-        self.codes.reach(scope, member, &0);
-        self.next.reach(scope, member, &NONE);
-        self.prev.reach(scope, member, &NONE);
-        self.codes.set(scope, member, code);
         let slot = self.slot_for_insert(scope, code);
         self.coming = self.coming.saturating_sub(1);
-        let head = *self.slot_heads.get(slot);
-        self.next.set(scope, member, head);
-        self.prev.set(scope, member, NONE);
-        if head == NONE {
-            self.slot_codes.set(scope, slot, code);
+        let next = *self.heads.get(slot);
+        let linked = Member { code, next, prev: NONE };
+        if member == self.members.len() {
+            self.members.push(scope, linked);
+        } else {
+            self.members.reach(scope, member, &UNLINKED);
+            self.members.set(scope, member, linked);
+        }
+        if next == NONE {
             self.occupied.set(scope, *self.occupied.get() + 1);
         } else {
-            self.prev.set(scope, head, member);
+            self.members.change(scope, next, |next| next.prev = member);
         }
-        self.slot_heads.set(scope, slot, member);
+        self.heads.set(scope, slot, member);
     }
 
     /// Unlinks a linked member.
     #[inline]
     pub(crate) fn unlink(&mut self, scope: Scope, member: u32) {
-        let (next, prev) = (*self.next.get(member), *self.prev.get(member));
+        let Member { code, next, prev } = *self.members.get(member);
         if next != NONE {
-            self.prev.set(scope, next, prev);
+            self.members.change(scope, next, |next| next.prev = prev);
         }
         if prev != NONE {
-            self.next.set(scope, prev, next);
+            self.members.change(scope, prev, |prev| prev.next = next);
             return;
         }
-        let slot = self.slot(self.code(member)).expect("a linked member's chain is in the table");
+        let slot = self.slot(code).expect("a linked member's chain is in the table");
         if next == NONE {
             self.free_slot(scope, slot);
         } else {
-            self.slot_heads.set(scope, slot, next);
+            self.heads.set(scope, slot, next);
         }
     }
 
     /// Makes room for so many members more; the table grows with the codes that they turn out to have.
     pub(crate) fn reserve(&mut self, more: u32) {
-        self.codes.reserve(more);
-        self.next.reserve(more);
-        self.prev.reserve(more);
+        self.members.reserve(more);
         self.coming = more;
     }
 
     fn mask(&self) -> u32 {
-        self.slot_heads.len() - 1
+        self.heads.len() - 1
     }
 
     #[inline]
@@ -118,16 +123,17 @@ impl Chains {
 
     #[inline]
     fn slot(&self, code: u64) -> Option<u32> {
-        if self.slot_heads.is_empty() {
+        if self.heads.is_empty() {
             return None;
         }
         let mask = self.mask();
         let mut slot = self.home(code);
         loop {
-            if *self.slot_heads.get(slot) == NONE {
+            let head = *self.heads.get(slot);
+            if head == NONE {
                 return None;
             }
-            if *self.slot_codes.get(slot) == code {
+            if self.code(head) == code {
                 return Some(slot);
             }
             slot = (slot + 1) & mask;
@@ -137,41 +143,42 @@ impl Chains {
     /// The slot of this code, or the free slot where it belongs.
     #[inline]
     fn slot_for_insert(&mut self, scope: Scope, code: u64) -> u32 {
-        // At most 3/4 full, so that probes stay short and always end.
-        if (*self.occupied.get() as usize + 1) * 4 > self.slot_heads.len() as usize * 3 {
+        // At most half full: a probe of another code's slot reads that code's head.
+        if (*self.occupied.get() as usize + 1) * 2 > self.heads.len() as usize {
             self.grow(scope);
         }
         let mask = self.mask();
         let mut slot = self.home(code);
-        while *self.slot_heads.get(slot) != NONE && *self.slot_codes.get(slot) != code {
+        loop {
+            let head = *self.heads.get(slot);
+            if head == NONE || self.code(head) == code {
+                return slot;
+            }
             slot = (slot + 1) & mask;
         }
-        slot
     }
 
+    #[cold]
     fn grow(&mut self, scope: Scope) {
-        let mut slots = (self.slot_heads.len() as usize * 2).max(SLOTS_MIN);
+        let mut slots = (self.heads.len() as usize * 2).max(SLOTS_MIN);
         // If most members so far have a code of their own, those to come will too.
         let occupied = *self.occupied.get() as usize;
-        if occupied * 2 > self.codes.len() as usize {
+        if occupied * 2 > self.members.len() as usize {
             let all = occupied + self.coming as usize;
-            slots = slots.max((all * 4 / 3 + 1).next_power_of_two());
+            slots = slots.max((all * 2).next_power_of_two());
         }
-        let old_codes = self.slot_codes.as_slice().to_vec();
-        let old_heads = self.slot_heads.as_slice().to_vec();
-        self.slot_codes.replace(scope, vec![0; slots]);
-        self.slot_heads.replace(scope, vec![NONE; slots]);
+        let old = self.heads.as_slice().to_vec();
+        self.heads.replace(scope, vec![NONE; slots]);
         let mask = self.mask();
-        for (code, head) in old_codes.into_iter().zip(old_heads) {
+        for head in old {
             if head == NONE {
                 continue;
             }
-            let mut slot = self.home(code);
-            while *self.slot_heads.get(slot) != NONE {
+            let mut slot = self.home(self.code(head));
+            while *self.heads.get(slot) != NONE {
                 slot = (slot + 1) & mask;
             }
-            self.slot_codes.set(scope, slot, code);
-            self.slot_heads.set(scope, slot, head);
+            self.heads.set(scope, slot, head);
         }
     }
 
@@ -182,20 +189,18 @@ impl Chains {
         let mut at = slot;
         loop {
             at = (at + 1) & mask;
-            let head = *self.slot_heads.get(at);
+            let head = *self.heads.get(at);
             if head == NONE {
                 break;
             }
-            let code = *self.slot_codes.get(at);
-            let from_home = at.wrapping_sub(self.home(code)) & mask;
+            let from_home = at.wrapping_sub(self.home(self.code(head))) & mask;
             let from_hole = at.wrapping_sub(hole) & mask;
             if from_home >= from_hole {
-                self.slot_codes.set(scope, hole, code);
-                self.slot_heads.set(scope, hole, head);
+                self.heads.set(scope, hole, head);
                 hole = at;
             }
         }
-        self.slot_heads.set(scope, hole, NONE);
+        self.heads.set(scope, hole, NONE);
         self.occupied.set(scope, *self.occupied.get() - 1);
     }
 }

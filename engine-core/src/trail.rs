@@ -59,6 +59,15 @@ macro_rules! trailed {
 }
 pub(crate) use trailed;
 
+/// Empties scratch. After a bulk load its memory is given back: nobody knows when the next one comes.
+pub(crate) fn clear<T>(scratch: &mut Vec<T>) {
+    const KEPT: usize = 1 << 16;
+    scratch.clear();
+    if scratch.capacity() > KEPT {
+        *scratch = Vec::new();
+    }
+}
+
 impl<T: Trailed> Trailed for Vec<T> {
     fn undo(&mut self, scope: Scope) {
         self.iter_mut().for_each(|part| part.undo(scope));
@@ -125,6 +134,17 @@ impl<T> Column<T> {
         }
     }
 
+    /// Pushes several cells.
+    #[inline]
+    pub(crate) fn extend(&mut self, scope: Scope, values: impl IntoIterator<Item = T>) {
+        let before = self.cells.len();
+        self.cells.extend(values);
+        if scope.is_open() {
+            let pushed = self.cells.len() - before;
+            self.log.extend((0..pushed).map(|_| (scope, Undo::Pushed)));
+        }
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self, scope: Scope) -> Option<T>
     where
@@ -142,12 +162,12 @@ impl<T> Column<T> {
         self.cells.reserve(more as usize);
     }
 
-    /// Empties the column; outside a scope it keeps its memory.
+    /// Empties the column; outside a scope it keeps its memory, unless that is much.
     pub(crate) fn clear(&mut self, scope: Scope) {
         if scope.is_open() {
             self.replace(scope, Vec::new());
         } else {
-            self.cells.clear();
+            clear(&mut self.cells);
         }
     }
 

@@ -36,6 +36,9 @@ impl Engine {
         firing: Option<&Firing>,
         sink: &mut dyn ActionSink,
     ) -> Result<Applied, ChangeError> {
+        if drafts.list.is_empty() {
+            return Ok(self.apply_nothing(drafts, firing, sink));
+        }
         let mut bytes = std::mem::take(&mut self.scratch.bytes);
         let mut ranges = std::mem::take(&mut self.scratch.ranges);
         let encoded = self.encode_values(drafts, sink, &mut bytes, &mut ranges);
@@ -48,6 +51,27 @@ impl Engine {
         self.scratch.bytes = bytes;
         self.scratch.ranges = ranges;
         applied
+    }
+
+    /// A consequence that wants nothing withdraws what its match supported, and may have drawn numbers.
+    fn apply_nothing(
+        &mut self,
+        drafts: &Drafts,
+        firing: Option<&Firing>,
+        sink: &mut dyn ActionSink,
+    ) -> Applied {
+        let mut counters = *self.counters.get();
+        if counters.random != drafts.random {
+            counters.random = drafts.random;
+            self.counters.set(self.scope, counters);
+        }
+        if let Some(firing) = firing
+            && self.rules[firing.rule].terminal.state(firing.token).first_support != NONE
+        {
+            let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
+            self.withdraw_not_reissued(firing, by.as_ref(), &[], sink);
+        }
+        Applied::default()
     }
 
     fn encode_values(
@@ -100,7 +124,19 @@ impl Engine {
         let mut supported = Vec::new();
         self.make_room(drafts);
         let list = std::mem::take(&mut drafts.list);
+        let mut done = 0;
         for (at, draft) in list.iter().enumerate() {
+            if at < done {
+                continue;
+            }
+            let run = self.run_of_inserts(&list[at..]);
+            if let (1.., Draft::Insert { kind, .. }) = (run, draft) {
+                done = at + run;
+                let arena = drafts.arenas[*kind as usize].as_mut().expect("drafts have arenas");
+                let values = (bytes, ranges.get(at..done).unwrap_or(&[]));
+                self.insert_run(&list[at..done], arena.as_mut(), issuer, values, sink);
+                continue;
+            }
             // Without somebody who wants records nothing is serialized.
             let value = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
@@ -391,6 +427,6 @@ impl Engine {
     }
 }
 
-fn issuer_code(issuer: Option<RuleTag>) -> u32 {
+pub(super) fn issuer_code(issuer: Option<RuleTag>) -> u32 {
     issuer.map_or(0, |tag| tag.get() + 1)
 }

@@ -201,7 +201,7 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Result<Outcome, EvaluateError> {
         let &Firing { rule, token } = firing;
-        let mut drafts = std::mem::take(&mut self.drafts);
+        let mut drafts = self.drafts.take().unwrap_or_default();
         let result = self.run_consequence(firing, &mut drafts);
         let outcome = match result {
             Ok(()) => match self.apply(&mut drafts, Some(firing), sink) {
@@ -210,7 +210,7 @@ impl Engine {
             },
             Err(failure) => Err(failure),
         };
-        self.drafts = drafts;
+        self.drafts = Some(drafts);
         match outcome {
             Ok(applied) => {
                 if let Some(group) = self.infos[rule].turn.activation_group {

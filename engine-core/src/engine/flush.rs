@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use steadfast_wm::{FactHandle, MatchId, RuleTag};
 
 use super::heirs::adopt;
+use super::rule_list::RuleList;
 use super::{Engine, RuleInfo};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
@@ -17,6 +18,7 @@ use crate::network::Flush;
 use crate::rows::Rows;
 use crate::sink::ActionSink;
 use crate::store::{Change, Ops, Place};
+use crate::trail::clear;
 
 /// Buffers of a flush, and what it remembers until it ends.
 #[derive(Default)]
@@ -27,6 +29,8 @@ pub(crate) struct FlushScratch {
     /// By kind, the net changes of a round.
     deltas: Vec<KindDelta>,
     slots: Vec<u32>,
+    /// By input of one kind, the entry of one fact.
+    entries: Vec<u32>,
     /// By rule, what happened to its matches.
     matches: Vec<MatchLog>,
     dirty: RuleList,
@@ -78,36 +82,6 @@ impl FlushScratch {
         self.bereft.insert((rule, token));
         self.matches[rule].touched.push(token);
         self.flushed.insert(rule);
-    }
-}
-
-/// Rules, each once, in their order once it is [sorted](RuleList::sort).
-#[derive(Default)]
-struct RuleList {
-    listed: Vec<bool>,
-    rules: Vec<usize>,
-}
-
-impl RuleList {
-    fn insert(&mut self, rule: usize) {
-        if self.listed.len() <= rule {
-            self.listed.resize(rule + 1, false);
-        }
-        if !std::mem::replace(&mut self.listed[rule], true) {
-            self.rules.push(rule);
-        }
-    }
-
-    fn sort(&mut self) {
-        if self.rules.len() > 1 {
-            self.rules.sort_unstable();
-        }
-    }
-
-    fn clear(&mut self) {
-        for rule in self.rules.drain(..) {
-            self.listed[rule] = false;
-        }
     }
 }
 
@@ -230,6 +204,12 @@ impl Engine {
         let ops = &self.ops.as_slice()[round_start as usize..];
         let inserts = ops.iter().all(|op| op.what == Change::Insert);
         self.scratch.only_inserts = inserts && (round_start == 0 || self.scratch.only_inserts);
+        if inserts {
+            for op in ops {
+                self.scratch.deltas[op.kind as usize].inserted.push(op.slot);
+            }
+            return;
+        }
         for at in round_start..self.ops.len() {
             let op = *self.ops.get(at);
             if self.store.kind(op.kind).last_op(op.slot) != Some(at) {
@@ -270,9 +250,9 @@ impl Engine {
                 self.distribute_inserted(kind, &delta.inserted);
             }
             let mut delta = delta;
-            delta.inserted.clear();
-            delta.updated.clear();
-            delta.deleted.clear();
+            clear(&mut delta.inserted);
+            clear(&mut delta.updated);
+            clear(&mut delta.deleted);
             self.scratch.deltas[kind as usize] = delta;
         }
     }
@@ -283,8 +263,13 @@ impl Engine {
             for (input, entry) in alpha.memberships(slot) {
                 let input = alpha.inputs[input as usize];
                 let rule = input.net as usize;
-                self.rules[rule].net.right_mut(input.level).2.deleted.push(entry);
-                self.scratch.dirty.insert(rule);
+                let net = &mut self.rules[rule].net;
+                if net.is_deaf(input.level) {
+                    net.right_mut(input.level).0.dismiss(self.scope, entry);
+                } else {
+                    net.right_mut(input.level).2.deleted.push(entry);
+                    self.scratch.dirty.insert(rule);
+                }
             }
             alpha.part_all(self.scope, slot);
         }
@@ -303,17 +288,20 @@ impl Engine {
             if rule < first {
                 continue;
             }
+            let is_deaf = self.rules[rule].net.is_deaf(input.level);
             let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
             let answers = &mut self.buffers.answers;
             plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
             let count = answers.passed.iter().filter(|passed| **passed).count();
             right.reserve(count);
-            delta.inserted.reserve(count);
+            delta.inserted.reserve(if is_deaf { 0 } else { count });
             let passed = slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed);
             for (&slot, _) in passed {
                 let entry = right.admit(self.scope, slot);
                 alpha.join(self.scope, slot, place, entry);
-                delta.inserted.push(entry);
+                if !is_deaf {
+                    delta.inserted.push(entry);
+                }
             }
             if !delta.is_empty() {
                 self.scratch.dirty.insert(rule);
@@ -323,6 +311,12 @@ impl Engine {
 
     fn distribute_updated(&mut self, kind: u32, updated: &[(u32, FieldMask)]) {
         let alpha = &mut self.alphas[kind as usize];
+        // Of one fact all entries are looked up at once: in a large ruleset it is in many memories.
+        let entries = &mut self.scratch.entries;
+        let is_one = updated.len() == 1;
+        if is_one {
+            alpha.entries(updated[0].0, entries);
+        }
         for place in 0..alpha.input_count() {
             let input = alpha.inputs[place as usize];
             let slots = &mut self.scratch.slots;
@@ -333,22 +327,34 @@ impl Engine {
                 continue;
             }
             let rule = input.net as usize;
+            let is_deaf = self.rules[rule].net.is_deaf(input.level);
             let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
             let answers = &mut self.buffers.answers;
             plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
             for (&slot, &passed) in slots.iter().zip(&answers.passed) {
-                match (alpha.entry(slot, place), passed) {
-                    (Some(entry), true) => delta.updated.push(entry),
+                let entry = if is_one {
+                    Some(entries[place as usize]).filter(|&entry| entry != NONE)
+                } else {
+                    alpha.entry(slot, place)
+                };
+                match (entry, passed) {
+                    (Some(entry), true) if !is_deaf => delta.updated.push(entry),
                     (Some(entry), false) => {
-                        delta.deleted.push(entry);
                         alpha.part(self.scope, slot, place);
+                        if is_deaf {
+                            right.dismiss(self.scope, entry);
+                        } else {
+                            delta.deleted.push(entry);
+                        }
                     }
                     (None, true) => {
                         let entry = right.admit(self.scope, slot);
                         alpha.join(self.scope, slot, place, entry);
-                        delta.inserted.push(entry);
+                        if !is_deaf {
+                            delta.inserted.push(entry);
+                        }
                     }
-                    (None, false) => {}
+                    (Some(_), true) | (None, false) => {}
                 }
             }
             if !delta.is_empty() {
@@ -470,25 +476,25 @@ impl Engine {
         }
         flushed.clear();
         self.scratch.flushed = flushed;
-        for at in 0..self.ops.len() {
-            let op = *self.ops.get(at);
+        let scope = self.scope;
+        for (at, op) in (0..).zip(self.ops.as_slice()) {
             let kind = self.store.kind_mut(op.kind);
-            let last = kind.last_op(op.slot) == Some(at);
-            if last && op.what == Change::Delete {
-                kind.free_slot(self.scope, op.slot);
-            } else if last && kind.fact.expires().is_some() {
+            if kind.last_op(op.slot) != Some(at) {
+                continue;
+            }
+            if op.what == Change::Delete {
+                kind.free_slot(scope, op.slot);
+            } else if kind.fact.expires().is_some() {
                 self.scratch.over.push(Place { kind: op.kind, slot: op.slot });
             }
-            if last {
-                kind.last_op.set(self.scope, op.slot, 0);
-                if *kind.before.get(op.slot) != NONE {
-                    kind.before.set(self.scope, op.slot, NONE);
-                }
+            kind.last_op.set(scope, op.slot, 0);
+            if *kind.before.get(op.slot) != NONE {
+                kind.before.set(scope, op.slot, NONE);
             }
         }
-        let scope = self.scope;
         self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before(scope));
-        self.ops.clear(self.scope);
+        self.ops.clear(scope);
+        self.buffers.clear();
         self.live.end_flush();
         self.scratch.first_flush = false;
         self.scratch.bereft.clear();
@@ -558,8 +564,9 @@ impl Engine {
         self.restrain(at, &mut queued);
         let mut queued = self.hold_back(at, queued);
         self.enqueue(at, queued.drain(..));
+        clear(&mut queued);
         self.scratch.queued = queued;
-        touched.clear();
+        clear(&mut touched);
         self.scratch.matches[at].touched = touched;
     }
 

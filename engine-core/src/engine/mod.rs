@@ -9,8 +9,10 @@ mod focus;
 mod founded;
 mod heirs;
 mod live;
+mod load;
 mod manifest;
 mod restore;
+mod rule_list;
 mod rules;
 mod run;
 mod scope;
@@ -154,7 +156,7 @@ pub struct Engine {
     pub(crate) evaluated: Cell<bool>,
     /// An evaluation failed in its middle: nothing in here can be trusted any more.
     failed: bool,
-    drafts: Drafts,
+    drafts: Option<Box<Drafts>>,
     buffers: Buffers,
     scratch: flush::FlushScratch,
 }
@@ -231,7 +233,7 @@ impl Engine {
             effects: Cell::new(0),
             evaluated: Cell::new(false),
             failed: false,
-            drafts: Drafts::default(),
+            drafts: None,
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),
         };
@@ -386,7 +388,7 @@ impl Engine {
         if self.failed {
             return Err(ChangeError::Failed.into());
         }
-        let mut drafts = std::mem::take(&mut self.drafts);
+        let mut drafts = self.drafts.take().unwrap_or_default();
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
         let fingerprint = self.fingerprint;
@@ -397,7 +399,7 @@ impl Engine {
             self.apply(&mut drafts, None, sink)?;
             Ok(result)
         });
-        self.drafts = drafts;
+        self.drafts = Some(drafts);
         result
     }
 
@@ -548,7 +550,7 @@ impl Clone for Engine {
             effects: self.effects.clone(),
             evaluated: self.evaluated.clone(),
             failed: self.failed,
-            drafts: Drafts::default(),
+            drafts: None,
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),
         };

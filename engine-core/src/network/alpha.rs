@@ -91,6 +91,15 @@ impl Alpha {
         self.memberships(slot).find(|(of, _)| *of == input).map(|(_, entry)| entry)
     }
 
+    /// The entries of a fact in the memories of all inputs; `NONE` where it is in none.
+    pub(crate) fn entries(&self, slot: u32, entries: &mut Vec<u32>) {
+        entries.clear();
+        entries.resize(self.inputs.len(), NONE);
+        for (input, entry) in self.memberships(slot) {
+            entries[input as usize] = entry;
+        }
+    }
+
     /// All memories that a fact is in, as pairs of input and entry.
     pub(crate) fn memberships(&self, slot: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
         let first = if slot < self.first.len() { *self.first.get(slot) } else { NONE };

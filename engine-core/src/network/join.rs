@@ -10,7 +10,7 @@ use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::Tokens;
 use crate::rows::Rows;
 use crate::store::{Ops, Store};
-use crate::trail::{Cell, Column, Scope, trailed};
+use crate::trail::{Cell, Column, Scope, clear, trailed};
 
 /// The left tokens of a join: an index by key, and the children of each.
 #[derive(Clone)]
@@ -21,17 +21,30 @@ struct LeftMemory {
 
 trailed!(LeftMemory { index, children });
 
+impl LeftMemory {
+    /// Takes a token from the list of its parent's children. The unit tuple has none: it never goes.
+    #[inline]
+    fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
+        if !matches!(self.index, Index::Root(_)) {
+            out.unlink_sibling(scope, token, &mut self.children);
+        }
+    }
+}
+
 /// A join node: one positive pattern.
 #[derive(Clone)]
 pub(crate) struct Join {
     pub(crate) plan: Arc<Plan>,
     pub(crate) right: RightMemory,
     left: LeftMemory,
+    /// Whether the right facts are in their index: from the first left token on. As long as there is none,
+    /// nobody looks for them.
+    indexed: Cell<bool>,
     /// Whether all key codes seen so far stood for their values alone; a property of the types.
     exact: bool,
 }
 
-trailed!(Join { right, left });
+trailed!(Join { right, left, indexed });
 
 /// Buffers that every node uses in turn.
 #[derive(Default)]
@@ -43,6 +56,18 @@ pub(crate) struct Buffers {
     /// Candidate pairs of left token and right entry.
     pub(crate) pairs: Vec<(u32, u32)>,
     pub(crate) existing: Vec<(u32, u32)>,
+}
+
+impl Buffers {
+    /// Gives back what a bulk load took.
+    pub(crate) fn clear(&mut self) {
+        self.codes.clear();
+        self.answers.clear();
+        clear(&mut self.orders);
+        clear(&mut self.slots);
+        clear(&mut self.pairs);
+        clear(&mut self.existing);
+    }
 }
 
 /// What a node sees of the world while it works.
@@ -128,9 +153,15 @@ impl Join {
         Self {
             plan,
             right: RightMemory::new(right),
+            indexed: Cell::new(matches!(left, Index::Root(_))),
             left: LeftMemory { index: left, children: Column::default() },
             exact: true,
         }
+    }
+
+    /// Whether its right facts are in their index, so that changes of them matter.
+    pub(crate) fn is_indexed(&self) -> bool {
+        *self.indexed.get()
     }
 
     /// Brings the tokens up to date with one round's changes on both sides.
@@ -153,6 +184,10 @@ impl Join {
         let rights_again = self.relink_right(cx, delta, out);
         lefts_again.iter().for_each(|&token| self.rematch_left(cx, left, token, out));
         rights_again.iter().for_each(|&entry| self.rematch_right(cx, left, entry, out));
+        if !self.is_indexed() && !left.inserted().is_empty() {
+            debug_assert!(delta.is_empty(), "changes of a deaf memory are told to nobody");
+            self.index_right(cx);
+        }
         self.insert_left(cx, left, left.inserted(), out);
         self.insert_right(cx, left, &delta.inserted, out);
     }
@@ -175,7 +210,7 @@ impl Join {
         let mut token = *self.right.heads.get(entry);
         while token != NONE {
             let next = out.next_of_entry(token);
-            out.unlink_sibling(scope, token, &mut self.left.children);
+            self.left.unlink_child(scope, token, out);
             out.kill(scope, token);
             token = next;
         }
@@ -183,7 +218,7 @@ impl Join {
     }
 
     fn drop_token(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
-        out.unlink_sibling(scope, token, &mut self.left.children);
+        self.left.unlink_child(scope, token, out);
         out.unlink_entry(scope, token, &mut self.right.heads);
         out.kill(scope, token);
     }
@@ -339,6 +374,18 @@ impl Join {
             return;
         }
         let plan = &*self.plan;
+        if let Index::Root(unit) = &self.left.index
+            && !plan.verifies(true)
+        {
+            // Every fact goes with the unit tuple: nothing is looked for.
+            let unit = unit.get().expect("the unit tuple comes before all facts");
+            out.reserve(entries.len());
+            for &entry in entries {
+                let token = out.add(cx.scope, unit, entry, &[], Some(self.right.slot(entry)));
+                self.right.heads.set(cx.scope, entry, token);
+            }
+            return;
+        }
         let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
             plan.inner_orders(rows, orders);
             plan.inner_codes(rows, codes)
@@ -393,6 +440,28 @@ impl Join {
         self.add_pairs(cx, left, out);
     }
 
+    /// Puts the right facts into their index, for the first left token.
+    #[cold]
+    fn index_right(&mut self, cx: &mut Context<'_>) {
+        self.indexed.set(cx.scope, true);
+        let entries = self.right.entries();
+        if entries.is_empty() {
+            return;
+        }
+        let plan = &*self.plan;
+        let exact = cx.right_rows(&self.right, plan.kind, &entries, |rows, codes, orders| {
+            plan.inner_orders(rows, orders);
+            plan.inner_codes(rows, codes)
+        });
+        self.exact &= exact;
+        let Buffers { codes, orders, .. } = &*cx.buffers;
+        self.right.index.reserve(entries.len());
+        for (at, &entry) in entries.iter().enumerate() {
+            let (code, order) = (codes.codes.as_slice()[at], orders[at]);
+            self.right.index.link(cx.scope, entry, code, order);
+        }
+    }
+
     /// Makes tokens of the candidate pairs that pass.
     fn add_pairs(&mut self, cx: &mut Context<'_>, left: &Tokens, out: &mut Tokens) {
         cx.verify_pairs(&self.plan, self.exact, left, &self.right);
@@ -408,7 +477,9 @@ impl Join {
         let (parent, entry) = pair;
         let slot = self.right.slot(entry);
         let token = out.add(scope, parent, entry, left.row(parent), Some(slot));
-        out.link_sibling(scope, token, &mut self.left.children, parent);
+        if !matches!(self.left.index, Index::Root(_)) {
+            out.link_sibling(scope, token, &mut self.left.children, parent);
+        }
         out.link_entry(scope, token, &mut self.right.heads, entry);
     }
 }

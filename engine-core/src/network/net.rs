@@ -140,6 +140,15 @@ impl Net {
         &self.levels.last().expect("rules have parts").own
     }
 
+    /// Whether nothing that happens to the right facts of a level concerns its rule: no left token has
+    /// ever come to it, so that none of them is looked for. The memory itself is kept.
+    pub(crate) fn is_deaf(&self, level: u32) -> bool {
+        match &self.levels[level as usize].node {
+            Node::Join(join) => !join.is_indexed(),
+            Node::Block(_) | Node::Group(_) | Node::Subnet(_) => false,
+        }
+    }
+
     /// The right memory of a level that has one.
     pub(crate) fn right_mut(&mut self, level: u32) -> (&mut RightMemory, &Plan, &mut RightDelta) {
         let level = &mut self.levels[level as usize];

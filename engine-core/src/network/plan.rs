@@ -8,6 +8,7 @@ use crate::key::{Codes, combine};
 use crate::network::index::Bounds;
 use crate::rows::Rows;
 use crate::store::Store;
+use crate::trail::clear;
 
 /// What a position of a rule's rows holds.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +162,13 @@ pub(crate) struct CodeScratch {
     part: Codes,
 }
 
+impl CodeScratch {
+    pub(crate) fn clear(&mut self) {
+        clear(self.codes.codes_mut());
+        clear(self.part.codes_mut());
+    }
+}
+
 fn codes<'a>(
     keys: impl Iterator<Item = &'a crate::ir::KeyFn>,
     rows: &Rows<'_>,
@@ -196,6 +204,12 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
+    pub(crate) fn clear(&mut self) {
+        clear(&mut self.passed);
+        clear(&mut self.one);
+        clear(&mut self.kept);
+    }
+
     /// Evaluates the tests in order, each only on rows that passed those before it: a condition may
     /// guard the next one.
     pub(crate) fn all<'a>(&mut self, tests: impl Iterator<Item = &'a Test>, rows: &Rows<'_>) {

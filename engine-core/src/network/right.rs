@@ -1,7 +1,7 @@
 //! The right memory of a level: the facts that pass a pattern's own conditions.
 
 use crate::network::index::Index;
-use crate::trail::{Column, Scope, trailed};
+use crate::trail::{Column, Scope, clear, trailed};
 
 use crate::chains::NONE;
 
@@ -34,9 +34,9 @@ impl RightDelta {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.inserted.clear();
-        self.updated.clear();
-        self.deleted.clear();
+        clear(&mut self.inserted);
+        clear(&mut self.updated);
+        clear(&mut self.deleted);
     }
 }
 
@@ -74,6 +74,13 @@ impl RightMemory {
 
     /// Takes an entry that is not in the index any more back.
     pub(crate) fn dismiss(&mut self, scope: Scope, entry: u32) {
+        self.slots.set(scope, entry, NONE);
         self.free.push(scope, entry);
+    }
+
+    /// All entries that hold a fact.
+    pub(crate) fn entries(&self) -> Vec<u32> {
+        let slots = (0..).zip(self.slots.as_slice());
+        slots.filter_map(|(entry, &slot)| (slot != NONE).then_some(entry)).collect()
     }
 }

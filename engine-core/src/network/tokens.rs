@@ -1,7 +1,7 @@
 //! Tokens: the partial matches after one level of a rule.
 
 use crate::chains::NONE;
-use crate::trail::{Column, Scope, trailed};
+use crate::trail::{Column, Scope, clear, trailed};
 
 /// How a token hangs in the network.
 #[derive(Clone, Copy, Debug)]
@@ -126,17 +126,17 @@ impl Tokens {
             next_of_entry: NONE,
             prev_of_entry: NONE,
         };
-        let cells = base.iter().copied().chain(slot);
         let token = if let Some(token) = self.free.pop(scope) {
             self.links.set(scope, token, links);
             let start = token * self.width;
-            for (at, cell) in (start..).zip(cells) {
+            for (at, cell) in (start..).zip(base.iter().copied().chain(slot)) {
                 self.rows.set(scope, at, cell);
             }
             token
         } else {
             self.links.push(scope, links);
-            cells.for_each(|cell| self.rows.push(scope, cell));
+            self.rows.extend(scope, base.iter().copied());
+            self.rows.extend(scope, slot);
             self.marks.push(0);
             self.links.len() - 1
         };
@@ -224,18 +224,18 @@ impl Tokens {
             self.marks[token as usize] &= NEW;
         }
         self.round = self.new.len();
-        self.updated.clear();
-        self.deleted.clear();
+        clear(&mut self.updated);
+        clear(&mut self.deleted);
     }
 
     /// Forgets what happened in this flush; dead tokens may be used again.
     pub(crate) fn end_flush(&mut self, scope: Scope) {
-        for token in self.new.drain(..) {
+        for &token in &self.new {
             self.marks[token as usize] = 0;
         }
+        clear(&mut self.new);
         self.round = 0;
-        for token in self.dead.drain(..) {
-            self.free.push(scope, token);
-        }
+        self.free.extend(scope, self.dead.iter().copied());
+        clear(&mut self.dead);
     }
 }

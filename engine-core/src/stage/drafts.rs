@@ -11,6 +11,7 @@ use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask};
 use crate::key::code_of;
 use crate::store::{AnyArena, Arena, FactType, Place, Store};
+use crate::trail::clear;
 
 /// One drafted operation.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ impl Drafts {
 
     /// Empties the buffer and takes over the session's counters.
     pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
-        self.list.clear();
+        clear(&mut self.list);
         for (length, arena) in self.lengths.iter_mut().zip(&mut self.arenas) {
             if let (1.., Some(arena)) = (std::mem::take(length), arena) {
                 arena.clear();
@@ -176,6 +177,7 @@ impl Drafts {
         self.list.len()
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, draft: Draft) {
         self.beliefs += usize::from(concerns_belief(&draft));
         self.list.push(draft);

@@ -1,5 +1,7 @@
 //! Where a fact lies, by handle.
 
+use std::ops::Range;
+
 use steadfast_wm::FactHandle;
 
 use crate::trail::{Scope, Trailed};
@@ -18,6 +20,12 @@ pub(crate) struct Place {
 struct Page {
     cells: Box<[u64; PAGE]>,
     live: u32,
+}
+
+impl Page {
+    fn empty() -> Self {
+        Self { cells: Box::new([NOWHERE; PAGE]), live: 0 }
+    }
 }
 
 /// A direct table from handles to places, in pages; a page without a live fact takes no memory.
@@ -55,13 +63,45 @@ impl Locations {
         }
     }
 
+    /// Places facts that were nowhere, with handles from `first` on, at these slots of a kind.
+    pub(crate) fn set_run(
+        &mut self,
+        scope: Scope,
+        first: FactHandle,
+        kind: u32,
+        slots: Range<u32>,
+    ) {
+        if scope.is_open() {
+            let handles = (first.get()..).map(FactHandle::new).zip(slots.clone());
+            self.log.extend(handles.map(|(handle, _)| (scope, handle, NOWHERE)));
+        }
+        let mut next = first.get();
+        let mut slots = slots.peekable();
+        while slots.peek().is_some() {
+            let (page, cell) = index(FactHandle::new(next));
+            if self.pages.len() <= page {
+                self.pages.resize(page + 1, None);
+            }
+            let page = self.pages[page].get_or_insert_with(Page::empty);
+            let mut placed = 0;
+            for (cell, slot) in page.cells[cell..].iter_mut().zip(slots.by_ref()) {
+                debug_assert_eq!(*cell, NOWHERE, "INV-41: a handle is given once");
+                *cell = pack(Place { kind, slot });
+                placed += 1;
+            }
+            page.live += placed;
+            self.live += u64::from(placed);
+            next += u64::from(placed);
+        }
+    }
+
     fn write(&mut self, handle: FactHandle, packed: u64) -> u64 {
         let (page, cell) = index(handle);
         if self.pages.len() <= page {
             self.pages.resize(page + 1, None);
         }
         let slot = &mut self.pages[page];
-        let target = slot.get_or_insert_with(|| Page { cells: Box::new([NOWHERE; PAGE]), live: 0 });
+        let target = slot.get_or_insert_with(Page::empty);
         let old = std::mem::replace(&mut target.cells[cell], packed);
         match (old == NOWHERE, packed == NOWHERE) {
             (true, false) => {

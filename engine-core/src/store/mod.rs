@@ -7,6 +7,7 @@ mod table;
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
 
@@ -280,6 +281,31 @@ impl Kind {
         self.link_expiry(scope, slot);
     }
 
+    /// Whether facts can be added as a run: no slot is free, no index by value is kept, and no time.
+    pub(crate) fn takes_runs(&self) -> bool {
+        let is_timeless = !self.fact.event && self.fact.expires.is_none();
+        is_timeless && self.free.is_empty() && !self.fact.keyed && !*self.believed.get()
+    }
+
+    /// Fills the columns of new slots behind all others whose values are already in the table; `birth` is
+    /// that of the first, and `op` the place of its operation.
+    pub(crate) fn bear_run(&mut self, scope: Scope, birth: Birth, count: u32, op: u32) {
+        let Birth { handle, seq, issuer, stated, clock } = birth;
+        let slot = self.handles.len();
+        let numbers = |first: u64| first..first + u64::from(count);
+        self.handles.extend(scope, numbers(handle.get()));
+        self.recency.extend(scope, numbers(seq.get()));
+        self.stated.extend(scope, (0..count).map(|_| stated));
+        self.last_op.extend(scope, op + 1..op + 1 + count);
+        let issuer = issuer.map_or(0, |tag| tag.get() + 1);
+        if issuer != 0 || clock != 0 {
+            for slot in slot..slot + count {
+                self.issuers.set(scope, slot, issuer);
+                self.clocks.set(scope, slot, clock);
+            }
+        }
+    }
+
     pub(crate) fn link_key(&mut self, scope: Scope, slot: u32) {
         if let Some(code) = self.fact.keyed.then(|| self.table.key_code(slot)).flatten() {
             self.keys.link(scope, slot, code);
@@ -347,7 +373,7 @@ impl Entry {
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pub(crate) kinds: Vec<Kind>,
-    /// Sorted, for lookup only: there are few, and every change looks one up.
+    /// For lookup only: there are few, and every change looks one up.
     by_type: Vec<((TypeId, Entry), u32)>,
     /// Named entry points, from 1 on.
     entries: Vec<&'static str>,
@@ -365,10 +391,10 @@ impl Store {
             self.entries.push(fact.entry);
         }
         let entry = self.entry(fact.entry);
-        let at = match self.by_type.binary_search_by_key(&(fact.id, entry), |(of, _)| *of) {
-            Ok(at) => return (self.by_type[at].1, false),
-            Err(at) => at,
-        };
+        let of = (fact.id, entry);
+        if let Some(&(_, kind)) = self.by_type.iter().find(|(known, _)| *known == of) {
+            return (kind, false);
+        }
         let stored = fact.stored_name();
         let known = self.names.iter().position(|name| *name == stored);
         let place = known.unwrap_or(self.names.len());
@@ -378,7 +404,7 @@ impl Store {
         let tag = TypeTag::new(u32::try_from(place).expect("fewer than 2³² types"));
         let kind = u32::try_from(self.kinds.len()).expect("fewer than 2³² types");
         self.kinds.push(Kind::new(fact, entry, tag));
-        self.by_type.insert(at, ((fact.id, entry), kind));
+        self.by_type.push((of, kind));
         (kind, known.is_none())
     }
 
@@ -403,8 +429,8 @@ impl Store {
 
     pub(crate) fn kind_of<T: Fact>(&self, entry: Entry) -> Option<u32> {
         let of = (TypeId::of::<T>(), entry);
-        let at = self.by_type.binary_search_by_key(&of, |(of, _)| *of).ok()?;
-        Some(self.by_type[at].1)
+        // Equality is cheaper than order, and there are few types.
+        self.by_type.iter().find(|(known, _)| *known == of).map(|(_, kind)| *kind)
     }
 
     pub(crate) fn kind_with_tag(&self, tag: TypeTag) -> Option<u32> {
@@ -429,6 +455,17 @@ impl Store {
 
     pub(crate) fn set_place(&mut self, scope: Scope, handle: FactHandle, place: Option<Place>) {
         self.places.set(scope, handle, place);
+    }
+
+    /// Places new facts of one kind, with handles from `first` on, at these slots.
+    pub(crate) fn set_places(
+        &mut self,
+        scope: Scope,
+        first: FactHandle,
+        kind: u32,
+        slots: Range<u32>,
+    ) {
+        self.places.set_run(scope, first, kind, slots);
     }
 
     /// How many facts live.

@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 
 use steadfast_wm::codec::v1::append_postcard;
 
 use crate::fact::{Fact, FieldMask, ReadError};
 use crate::rows::BEFORE;
-use crate::trail::{Column, Scope, Sparse, Trailed};
+use crate::trail::{Column, Scope, Sparse, Trailed, clear};
 
 /// The values of one fact type, by slot. Slots are reused and never observable.
 pub struct Table<T> {
@@ -83,7 +84,7 @@ impl<T: Fact> AnyArena for Arena<T> {
         self
     }
     fn clear(&mut self) {
-        self.0.clear();
+        clear(&mut self.0);
     }
     fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
@@ -109,6 +110,8 @@ pub(crate) trait AnyTable: Trailed + Send {
     ) -> Result<FieldMask, ReadError>;
     /// Moves a value from an arena into a free or new slot.
     fn put_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
+    /// Moves values from an arena behind all others.
+    fn append_from(&mut self, scope: Scope, arena: &mut dyn AnyArena, range: Range<u32>);
     /// Replaces a value by one from an arena.
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
     /// Makes room for so many values more.
@@ -190,6 +193,13 @@ impl<T: Fact> AnyTable for Table<T> {
     fn put_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {
         let value = take_from::<T>(arena, at);
         self.put(scope, slot, value);
+    }
+
+    fn append_from(&mut self, scope: Scope, arena: &mut dyn AnyArena, range: Range<u32>) {
+        let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+        let values = &mut arena.0[range.start as usize..range.end as usize];
+        debug_assert!(values.iter().all(Option::is_some), "a value is taken once");
+        self.values.extend(scope, values.iter_mut().map(Option::take));
     }
 
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {

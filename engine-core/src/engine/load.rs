@@ -1,0 +1,79 @@
+//! Bulk loads: a run of insertions of one kind is applied column by column.
+
+use std::ops::Range;
+
+use steadfast_wm::{FactHandle, Record, RuleTag, Seq};
+
+use super::Engine;
+use super::apply::issuer_code;
+use crate::fact::FieldMask;
+use crate::sink::ActionSink;
+use crate::stage::Draft;
+use crate::store::{AnyArena, Birth, Change, Op};
+
+/// Shorter runs are applied one by one.
+const RUN_MIN: usize = 16;
+
+impl Engine {
+    /// How many of these drafts, from the first on, can be applied as a run; 0 if it is not worth it.
+    ///
+    /// The facts are stated, of one kind, get slots behind all others and are in no index by value.
+    pub(super) fn run_of_inserts(&self, drafts: &[Draft]) -> usize {
+        let Some(&Draft::Insert { kind, stated: true, .. }) = drafts.first() else { return 0 };
+        if drafts.len() < RUN_MIN || !self.store.kind(kind).takes_runs() {
+            return 0;
+        }
+        let alike = |draft: &&Draft| matches!(draft, Draft::Insert { kind: of, stated: true, .. } if *of == kind);
+        let run = drafts.iter().take_while(alike).count();
+        if run < RUN_MIN { 0 } else { run }
+    }
+
+    /// Applies a run. Handles and places in the arena follow one another: both are given with each draft.
+    pub(super) fn insert_run(
+        &mut self,
+        run: &[Draft],
+        arena: &mut dyn AnyArena,
+        issuer: Option<RuleTag>,
+        (bytes, ranges): (&[u8], &[Range<usize>]),
+        sink: &mut dyn ActionSink,
+    ) {
+        let Draft::Insert { kind, handle, at, stated } = run[0] else {
+            unreachable!("runs are of insertions")
+        };
+        let count = u32::try_from(run.len()).expect("fewer than 2³² drafts");
+        let scope = self.scope;
+        let mut counters = *self.counters.get();
+        let seq = Seq::new(counters.next_seq);
+        counters.next_seq += u64::from(count);
+        self.counters.set(scope, counters);
+        let clock = *self.clock.get();
+        let op = self.ops.len();
+        let columns = self.store.kind_mut(kind);
+        let slot = columns.slot_count();
+        columns.table.append_from(scope, arena, at..at + count);
+        columns.bear_run(scope, Birth { handle, seq, issuer, stated, clock }, count, op);
+        let (tag, version) = (columns.tag, columns.fact.version());
+        self.store.set_places(scope, handle, kind, slot..slot + count);
+        let issuer_code = issuer_code(issuer);
+        let ops = (slot..slot + count).zip(seq.get()..).map(|(slot, seq)| Op {
+            what: Change::Insert,
+            seq: Seq::new(seq),
+            kind,
+            slot,
+            mask: FieldMask::ALL,
+            issuer: issuer_code,
+            previous: 0,
+        });
+        self.ops.extend(scope, ops);
+        if sink.wants_records() {
+            for (range, nth) in ranges.iter().zip(0..) {
+                let (handle, seq) =
+                    (FactHandle::new(handle.get() + nth), Seq::new(seq.get() + nth));
+                let (kind, bytes, origin) = (tag, &bytes[range.clone()], issuer);
+                let record =
+                    Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock };
+                sink.record(&record);
+            }
+        }
+    }
+}

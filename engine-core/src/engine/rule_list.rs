@@ -1,0 +1,31 @@
+//! Lists of rules that have something to do.
+
+/// Rules, each once, in their order once it is [sorted](RuleList::sort).
+#[derive(Default)]
+pub(super) struct RuleList {
+    listed: Vec<bool>,
+    pub(super) rules: Vec<usize>,
+}
+
+impl RuleList {
+    pub(super) fn insert(&mut self, rule: usize) {
+        if self.listed.len() <= rule {
+            self.listed.resize(rule + 1, false);
+        }
+        if !std::mem::replace(&mut self.listed[rule], true) {
+            self.rules.push(rule);
+        }
+    }
+
+    pub(super) fn sort(&mut self) {
+        if self.rules.len() > 1 {
+            self.rules.sort_unstable();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        for rule in self.rules.drain(..) {
+            self.listed[rule] = false;
+        }
+    }
+}
