@@ -133,8 +133,9 @@ pub fn rebuild(
             clock: image.clock(),
         },
     )?;
-    let total = image.facts().len() as u64;
-    for (done, (handle, fact)) in (0_u64..).zip(image.facts()) {
+    let facts = image.facts();
+    let total = facts.len() as u64;
+    for (done, (handle, fact)) in (0_u64..).zip(facts) {
         if done.is_multiple_of(4096) {
             report(progress, Phase::Facts, done, total)?;
         }

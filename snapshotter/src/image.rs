@@ -2,6 +2,7 @@
 
 mod digest;
 mod presume;
+mod spare;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,10 @@ use steadfast_wm::{
     TypeTag,
 };
 
+use crate::by_handle::ByHandle;
 use crate::error::FoldError;
+
+use spare::Spare;
 
 /// A fact as of the last flush.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,8 +110,9 @@ pub struct Effect {
 pub struct Image {
     types: Vec<String>,
     manifest: Option<RulesetManifest>,
-    facts: BTreeMap<FactHandle, Fact>,
+    facts: ByHandle<Fact>,
     staged: Vec<StagedOperation>,
+    spare: Spare,
     /// Handles that the staged operations insert; those that they delete.
     born: BTreeSet<FactHandle>,
     dying: BTreeSet<FactHandle>,
@@ -227,7 +232,7 @@ impl Image {
                 let fact = Fact {
                     kind,
                     version: *version,
-                    bytes: (*bytes).into(),
+                    bytes: self.spare.fill(bytes),
                     seq: *seq,
                     origin: *origin,
                     stated: *stated,
@@ -241,7 +246,7 @@ impl Image {
                 self.staged.push(StagedOperation::Update {
                     handle: *handle,
                     version: *version,
-                    bytes: (*bytes).into(),
+                    bytes: self.spare.fill(bytes),
                     mask: *mask,
                     seq: *seq,
                     origin: *origin,
@@ -259,7 +264,7 @@ impl Image {
     }
 
     fn is_live(&self, handle: FactHandle) -> bool {
-        let known = self.facts.contains_key(&handle) || self.born.contains(&handle);
+        let known = self.facts.contains(handle) || self.born.contains(&handle);
         known && !self.dying.contains(&handle)
     }
 
@@ -288,17 +293,19 @@ impl Image {
                     self.facts.insert(handle, fact);
                 }
                 StagedOperation::Update { handle, version, bytes, seq, origin, .. } => {
-                    if let Some(fact) = self.facts.get_mut(&handle) {
-                        (fact.version, fact.bytes, fact.seq, fact.origin) =
-                            (version, bytes, seq, origin);
+                    if let Some(fact) = self.facts.get_mut(handle) {
+                        (fact.version, fact.seq, fact.origin) = (version, seq, origin);
+                        self.spare.keep(std::mem::replace(&mut fact.bytes, bytes));
                     }
                 }
                 StagedOperation::Delete { handle, .. } => {
-                    self.facts.remove(&handle);
+                    if let Some(fact) = self.facts.remove(handle) {
+                        self.spare.keep(fact.bytes);
+                    }
                     self.justifications.remove(&handle);
                 }
                 StagedOperation::Stated { handle, stated, .. } => {
-                    if let Some(fact) = self.facts.get_mut(&handle) {
+                    if let Some(fact) = self.facts.get_mut(handle) {
                         fact.stated = stated;
                     }
                 }
@@ -348,7 +355,7 @@ impl Image {
 
     /// Facts as of the last flush, by handle.
     pub fn facts(&self) -> impl ExactSizeIterator<Item = (FactHandle, &Fact)> {
-        self.facts.iter().map(|(handle, fact)| (*handle, fact))
+        self.facts.sorted()
     }
 
     /// Operations since the last flush, in order.

@@ -35,6 +35,7 @@
 //! # Ok::<(), steadfast_snapshotter::FoldError>(())
 //! ```
 
+mod by_handle;
 mod error;
 mod fold;
 mod image;

@@ -17,7 +17,7 @@ impl Image {
         walk.section("manifest", usize::from(self.manifest.is_some()));
         walk.value(&self.manifest);
         walk.section("facts", self.facts.len());
-        for (handle, fact) in &self.facts {
+        for (handle, fact) in self.facts.sorted() {
             walk.number(handle.get());
             walk.fact(fact);
         }

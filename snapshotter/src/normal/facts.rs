@@ -1,6 +1,5 @@
 //! Facts: what became of each in the range.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use steadfast_wm::codec::v1;
@@ -8,6 +7,7 @@ use steadfast_wm::{FactHandle, Record, RuleTag, Seq, TypeTag};
 
 use super::supports::Supports;
 use super::{At, Kept, Survivor};
+use crate::by_handle::ByHandle;
 use crate::error::FoldError;
 
 /// A fact that the range inserts.
@@ -57,7 +57,7 @@ struct Staged {
 /// The facts that the range changes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Facts {
-    pub(super) changes: BTreeMap<FactHandle, Change>,
+    pub(super) changes: ByHandle<Change>,
     staged: Vec<Staged>,
     arena: Vec<u8>,
 }
@@ -72,8 +72,8 @@ impl Facts {
 
     /// How many facts were born and live, and how many older ones were changed.
     pub(super) fn count(&self) -> (u64, u64) {
-        let born = |change: &&Change| matches!(change, Change::Born(_));
-        let born = self.changes.values().filter(born).count() as u64;
+        let born = |(_, change): &(FactHandle, &Change)| matches!(change, Change::Born(_));
+        let born = self.changes.unordered().filter(born).count() as u64;
         (born, self.changes.len() as u64 - born)
     }
 
@@ -123,7 +123,7 @@ impl Facts {
                 let update = (*version, *bytes, *mask, *seq, *origin);
                 self.update(at, *handle, update);
             }
-            Record::Stated { handle, stated, .. } => match self.changes.get_mut(handle) {
+            Record::Stated { handle, stated, .. } => match self.changes.get_mut(*handle) {
                 Some(Change::Born(born)) => born.stated = *stated,
                 Some(Change::Old { stated, .. }) => *stated = Some(Kept::new(at, encoded)),
                 Some(Change::Gone(_)) => {}
@@ -134,9 +134,9 @@ impl Facts {
             },
             Record::Delete { handle, .. } => {
                 supports.forget(*handle);
-                match self.changes.get_mut(handle) {
+                match self.changes.get_mut(*handle) {
                     Some(Change::Born(_)) => {
-                        self.changes.remove(handle);
+                        self.changes.remove(*handle);
                     }
                     Some(Change::Gone(_)) => {}
                     old @ (Some(Change::Old { .. }) | None) => {
@@ -163,7 +163,7 @@ impl Facts {
             old.clear();
             old.extend_from_slice(bytes);
         };
-        match self.changes.get_mut(&handle) {
+        match self.changes.get_mut(handle) {
             Some(Change::Born(born)) => {
                 replace(&mut born.bytes);
                 (born.version, born.seq, born.origin) = (version, seq, origin);
@@ -190,7 +190,8 @@ impl Facts {
 
     /// Adds the records that remain.
     pub(super) fn survivors<'a>(&'a self, survivors: &mut Vec<(At, Survivor<'a>)>) {
-        for (&handle, change) in &self.changes {
+        // Whoever asks sorts them by their place.
+        for (handle, change) in self.changes.unordered() {
             match change {
                 Change::Born(born) => {
                     let &Born { at, kind, version, ref bytes, seq, origin, stated, clock } = born;

@@ -43,7 +43,7 @@ impl NormalForm {
     /// Facts that are older than the range and that it refers to.
     fn facts_before(&self) -> Vec<FactHandle> {
         let changed =
-            self.facts.changes.iter().filter(|(_, change)| !matches!(change, Change::Born(_)));
+            self.facts.changes.unordered().filter(|(_, change)| !matches!(change, Change::Born(_)));
         let staged = self.facts.staged().filter_map(|record| match record {
             Record::Update { handle, .. }
             | Record::Delete { handle, .. }
@@ -51,7 +51,7 @@ impl NormalForm {
             _ => None,
         });
         let mut handles: Vec<FactHandle> =
-            changed.map(|(handle, _)| *handle).chain(staged).chain(self.supports.facts()).collect();
+            changed.map(|(handle, _)| handle).chain(staged).chain(self.supports.facts()).collect();
         handles.retain(|handle| !self.is_born(*handle));
         handles.sort_unstable();
         handles.dedup();

@@ -1,5 +1,7 @@
 //! Version 1 of the records' bytes; frozen with the first release.
 
+mod fast;
+
 use serde::{Deserialize, Serialize};
 
 use super::{DecodeError, put_varint, take_varint};
@@ -115,6 +117,14 @@ pub fn decode_payload(tag: u32, version: u32, payload: &[u8]) -> Result<Record<'
     if version != VERSION {
         return Err(DecodeError::UnknownVersion { tag, version, supported: VERSION });
     }
+    match fast::decode(tag, payload) {
+        Some(record) => Ok(record),
+        None => decode_any(tag, payload),
+    }
+}
+
+/// Reads the payload of any kind.
+fn decode_any(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
     let record = match tag {
         tag::RULESET => {
             let (seq, manifest) = take(tag, payload)?;
