@@ -3,6 +3,7 @@
 mod agenda;
 pub mod aggregate;
 mod chains;
+mod draw;
 mod engine;
 mod error;
 mod explain;

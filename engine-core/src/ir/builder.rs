@@ -98,7 +98,7 @@ impl<G: 'static> GroupVar<G> {
 /// struct Alarm { sensor: u32 }
 ///
 /// let limit = 80; // read from a table, say
-/// let mut rule = RuleBuilder::new("plant::too_hot").salience(10).makes::<Alarm>();
+/// let mut rule = RuleBuilder::new("plant::too_hot").salience(10).derives::<Alarm>();
 /// let reading = rule.each::<Reading>("r");
 /// rule.when(reading, "r.celsius > limit", &["celsius"], move |r: &Reading| r.celsius > limit);
 /// let rule = rule.then(move |row, cx| {
@@ -122,6 +122,7 @@ pub struct RuleBuilder {
     timing: Timing,
     parts: Vec<Part>,
     makes: Vec<FactType>,
+    derives: Vec<FactType>,
     positions: usize,
 }
 
@@ -142,6 +143,7 @@ impl RuleBuilder {
             timing: Timing::default(),
             parts: Vec::new(),
             makes: Vec::new(),
+            derives: Vec::new(),
             positions: 0,
         }
     }
@@ -193,6 +195,14 @@ impl RuleBuilder {
     pub fn makes<T: Fact>(mut self) -> Self {
         self.makes.push(FactType::of::<T>());
         self
+    }
+
+    /// As [`RuleBuilder::makes`], of facts that the consequence derives: what looks for circles of
+    /// derivations in a ruleset knows of them.
+    #[must_use]
+    pub fn derives<T: Fact>(mut self) -> Self {
+        self.derives.push(FactType::of::<T>());
+        self.makes::<T>()
     }
 
     /// Adds a positive pattern: the match holds one such fact.
@@ -402,6 +412,7 @@ impl RuleBuilder {
             parts: self.parts,
             branches: Vec::new(),
             makes: self.makes,
+            derives: self.derives,
             consequence,
         }
     }

@@ -14,9 +14,11 @@ mod agenda;
 mod builder;
 #[cfg(feature = "cron")]
 mod cron;
+mod impact;
 mod markers;
 mod ruleset;
 mod timing;
+mod warnings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,9 +34,11 @@ use crate::then::{Row, RuleResult, Then};
 
 pub use agenda::{AgendaAttributes, Enabled, EnabledFn, MAIN};
 pub use builder::{GroupVar, RuleBuilder, Var};
+pub use impact::{Access, Impact, Link};
 pub use markers::{Absent, Either, Exists, Forall, Having};
 pub use ruleset::{Ruleset, RulesetError};
 pub use timing::{Late, Schedule, Timer, Timing};
+pub use warnings::Warning;
 
 /// Decides for each row of a batch: pushes one answer per row.
 pub type TestFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<bool>) + Send + Sync>;
@@ -255,6 +259,8 @@ pub struct RuleDef {
     pub branches: Vec<RuleDef>,
     /// Fact types that its consequence makes, as far as known: the ruleset knows them too.
     pub makes: Vec<FactType>,
+    /// Those of them that it derives: the facts stand on its matches.
+    pub derives: Vec<FactType>,
     /// Its consequence; a query has none.
     pub consequence: ConsequenceFn,
     /// Digest of its normalized conditions.
@@ -296,6 +302,7 @@ impl RuleDef {
         self.conditions_digest = both(self.conditions_digest, other.conditions_digest);
         self.consequence_digest = both(self.consequence_digest, other.consequence_digest);
         self.makes.append(&mut other.makes);
+        self.derives.append(&mut other.derives);
         let mut further = std::mem::take(&mut other.branches);
         self.branches.push(other);
         self.branches.append(&mut further);

@@ -3,6 +3,7 @@
 mod absence;
 mod accumulates;
 mod changes;
+mod explain;
 mod firing;
 mod focus;
 mod founded;

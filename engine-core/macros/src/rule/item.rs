@@ -195,6 +195,7 @@ fn branch_definition(
             parts: #parts,
             branches: #further,
             makes: #makes,
+            derives: #makes,
             consequence: ::std::sync::Arc::new(#consequence),
             conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
             consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),

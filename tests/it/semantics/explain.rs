@@ -1,0 +1,175 @@
+//! Pictures of rules, and what is probably not meant in them.
+
+use steadfast::ir::{Access, Rule, RuleBuilder, RuleDef, Warning};
+use steadfast::prelude::*;
+use steadfast::{Query, Ruleset};
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Order {
+    id: u64,
+    amount: i64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Block {
+    order: u64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Ready {
+    order: u64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Audit {
+    order: u64,
+}
+
+#[rule(logical, salience = 10)]
+fn ready(#[when(o.amount > 0)] o: &Order, #[not(b.order == o.id)] b: Absent<Block>) -> Ready {
+    Ready { order: o.id }
+}
+
+#[rule]
+fn ship(r: &Ready, #[exists(o.id == r.order)] o: Exists<Order>) {}
+
+#[query]
+fn blocked(#[when(b.order != 0)] b: &Block) -> u64 {
+    b.order
+}
+
+/// The path without the module, so that pictures are the same wherever the test stands.
+fn named(path: &str, mut rule: RuleDef) -> RuleDef {
+    path.clone_into(&mut rule.path);
+    rule
+}
+
+fn shop() -> Ruleset {
+    Ruleset::new("shop", 1)
+        .rule(named("ready", ready::definition()))
+        .rule(named("ship", ship::definition()))
+        .query(named("blocked", blocked::definition()))
+}
+
+fn texts(rules: &Ruleset) -> Vec<String> {
+    rules.warnings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_impact_graph_says_which_rule_writes_what_which_rule_reads() {
+    let audit = RuleBuilder::new("audit").makes::<Audit>();
+    let audit = {
+        let mut audit = audit;
+        audit.each::<Ready>("r");
+        audit.then(|_, _| Ok(()))
+    };
+    let impact = shop().rule(audit).impact();
+    let links: Vec<_> = impact.links().iter().map(|it| (&*it.rule, it.access, &*it.fact)).collect();
+    assert_eq!(
+        links,
+        [
+            ("ready", Access::Reads, "Order"),
+            ("ready", Access::ReadsAbsence, "Block"),
+            ("ready", Access::Derives, "Ready"),
+            ("ship", Access::Reads, "Order"),
+            ("ship", Access::Reads, "Ready"),
+            ("audit", Access::Reads, "Ready"),
+            ("audit", Access::Makes, "Audit"),
+            ("blocked", Access::Reads, "Block"),
+        ]
+    );
+    assert_eq!(impact.affected_by("ready"), ["ship", "audit"]);
+    assert!(impact.affected_by("audit").is_empty() && impact.affected_by("nowhere").is_empty());
+    let dot = shop().impact().to_dot();
+    assert_eq!(
+        dot,
+        r#"digraph {
+  n0 [shape=box, label="ready"];
+  n1 [shape=ellipse, label="Order"];
+  n2 [shape=ellipse, label="Block"];
+  n3 [shape=ellipse, label="Ready"];
+  n4 [shape=box, label="ship"];
+  n5 [shape=box, label="blocked"];
+  n1 -> n0;
+  n2 -> n0 [label="not"];
+  n0 -> n3 [label="derives"];
+  n1 -> n4;
+  n3 -> n4;
+  n2 -> n5;
+}
+"#
+    );
+    assert!(shop().impact().to_mermaid().ends_with("  n3 --> n4\n  n2 --> n5\n"));
+}
+
+#[test]
+fn a_rule_that_derives_what_it_must_not_find_is_warned_of() {
+    #[rule(logical)]
+    fn block(o: &Order, #[not(b.order == o.id)] b: Absent<Block>) -> Block {
+        Block { order: o.id }
+    }
+    let rules = Ruleset::new("shop", 1).rule(named("block", block::definition()));
+    let (rule, fact) = ("block".to_owned(), "Block".to_owned());
+    assert_eq!(rules.warnings(), [Warning::CancelsItself { rule, fact }]);
+    assert_eq!(
+        texts(&rules),
+        [
+            "rule `block` derives `Block` and needs that there is no `Block`: what it derives may end \
+          the match that derives it, again and again; derive another type, or insert the fact instead \
+          of deriving it"
+        ]
+    );
+    assert!(rules.check().is_ok(), "it is no error");
+
+    // Inserting is the usual way to have one of each.
+    let mut insert = RuleBuilder::new("insert").makes::<Block>();
+    insert.not::<Block>("b");
+    let insert = insert.then(|_, _| Ok(()));
+    assert_eq!(Ruleset::new("shop", 1).rule(insert).warnings(), []);
+    assert_eq!(shop().warnings(), [], "nobody derives a Block");
+}
+
+#[test]
+fn a_forall_over_what_its_rule_derives_is_warned_of_and_its_second_half_is_not() {
+    #[rule(logical)]
+    fn counts(
+        #[forall(a: Audit, a.order > 0; b: Block, b.order == a.order)] _all: Forall<(Audit, Block)>,
+    ) -> Audit {
+        Audit { order: 0 }
+    }
+    #[rule(logical)]
+    fn holds(
+        #[forall(a: Audit, a.order > 0; b: Block, b.order == a.order)] _all: Forall<(Audit, Block)>,
+    ) -> Block {
+        Block { order: 0 }
+    }
+    let one = |rule| Ruleset::new("shop", 1).rule(rule).warnings();
+    let (rule, fact) = ("counts".to_owned(), "Audit".to_owned());
+    let warnings = one(named("counts", counts::definition()));
+    assert_eq!(warnings, [Warning::CancelsItself { rule, fact }]);
+    assert_eq!(one(named("holds", holds::definition())), []);
+}
+
+#[test]
+fn a_circle_of_derivations_through_a_negation_is_warned_of() {
+    #[rule(logical)]
+    fn audit(r: &Ready) -> Audit {
+        Audit { order: r.order }
+    }
+    #[rule(logical)]
+    fn block(a: &Audit) -> Block {
+        Block { order: a.order }
+    }
+    let rules =
+        shop().rule(named("audit", audit::definition())).rule(named("block", block::definition()));
+    assert_eq!(
+        texts(&rules),
+        [
+            "rule `ready` needs that there is no `Block`, which is derived from what it derives, by way of \
+          `audit`, `block`: what holds depends on the order of firings; take the negation out of the \
+          circle, or insert one of the facts instead of deriving it"
+        ]
+    );
+    let open = shop().rule(named("block", block::definition()));
+    assert_eq!(open.warnings(), [], "nothing leads from Ready to Block");
+}
