@@ -1,7 +1,7 @@
 //! What a session shows: facts, rows of queries, pending matches, its digest.
 
 use steadfast_engine_core::ir::Query;
-use steadfast_engine_core::{Engine, Fact, Handle, Pending, Ref, Waiting};
+use steadfast_engine_core::{Engine, Fact, Handle, Network, Pending, Ref, Waiting};
 use steadfast_wm::Digest;
 
 use super::Session;
@@ -61,6 +61,29 @@ impl Session {
     /// that ticks the session need not do so before.
     pub fn next_moment(&self) -> Option<i64> {
         self.engine.next_moment()
+    }
+
+    /// The networks of all rules and queries with their figures, as of the last flush; to print, as DOT
+    /// or Mermaid, and to find the level at which tuples abound.
+    ///
+    /// ```
+    /// # use steadfast::prelude::*;
+    /// # #[derive(Fact, Clone, PartialEq, Serialize, Deserialize)]
+    /// # struct Order { id: u64, amount: i64 }
+    /// #[rule]
+    /// fn large(#[when(o.amount > 1000)] o: &Order) {}
+    /// # ruleset!(shop = 1: large);
+    /// let mut session = Session::memory(shop())?;
+    /// session.insert(Order { id: 7, amount: 5000 })?;
+    /// session.flush()?;
+    /// let network = session.network();
+    /// assert_eq!(network.rules[0].levels[0].text, "each o: Order\no.amount > 1000");
+    /// assert_eq!(network.rules[0].pending, 1);
+    /// assert!(network.to_mermaid().contains("1 facts, 1 tuples; 1 in, 1 out"));
+    /// # Ok::<(), steadfast::Error>(())
+    /// ```
+    pub fn network(&self) -> Network {
+        self.engine.network()
     }
 
     /// Digest of everything that the session's future depends on; see [`Engine::digest`]. It never

@@ -11,6 +11,7 @@ mod heirs;
 mod live;
 mod load;
 mod manifest;
+mod picture;
 mod restore;
 mod rule_list;
 mod rules;
@@ -28,6 +29,7 @@ use focus::Turn;
 pub(crate) use fire::panic_message;
 pub use fire::{FireOptions, Fired};
 pub use live::{RowChanges, RowId};
+pub use picture::{Network, NetworkLevel, RuleNetwork};
 pub use restore::{
     FactImage, RestoreOptions, RestoreProgress, Restoring, RulesPolicy, StagedImage,
 };

@@ -154,7 +154,8 @@ fn read(part: &Part, negated: bool, reads: &mut impl FnMut(Access, crate::store:
             group.elements.iter().for_each(|element| reads(access(negated), element.fact));
         }
         Part::Nested(nested) => {
-            let negated = negated != !nested.exists;
+            // A `not` around it turns the sense over.
+            let negated = if nested.exists { negated } else { !negated };
             nested.parts.iter().for_each(|part| read(part, negated, reads));
         }
     }

@@ -79,7 +79,8 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
         let left = self.positions.clone();
         let tokens = Tokens::new(own.len());
         self.positions.clone_from(&own);
-        self.levels.push(Level { node, tokens, left, own, delta: RightDelta::default() });
+        let delta = RightDelta::default();
+        self.levels.push(Level { node, tokens, left, own, delta, taken: 0, given: 0 });
     }
 
     fn join(&mut self, pattern: &Pattern, from: &[Part]) {

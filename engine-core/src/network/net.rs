@@ -45,6 +45,15 @@ impl Node {
         }
     }
 
+    /// How many facts its right memory holds, if it has one.
+    pub(crate) fn fact_count(&self) -> Option<u64> {
+        match self {
+            Self::Join(join) => Some(join.right.fact_count()),
+            Self::Block(block) => Some(block.right.fact_count()),
+            Self::Group(_) | Self::Subnet(_) => None,
+        }
+    }
+
     /// Whether tuples pass that nothing goes with.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
@@ -84,6 +93,11 @@ pub(crate) struct Level {
     pub(crate) own: Vec<Source>,
     /// Scratch: the round's changes of its right memory.
     pub(crate) delta: RightDelta,
+    /// Statistics: tuples that came to it and that left it, ever. They are counted once in a round and
+    /// level, from lists that are there anyway. Nothing depends on them, so that they are neither
+    /// trailed nor journaled, and in no digest: work that was rolled back was done.
+    pub(crate) taken: u64,
+    pub(crate) given: u64,
 }
 
 trailed!(Level { node, tokens });
@@ -205,6 +219,8 @@ impl Net {
                     subnet.process(flush.scope, &inputs, &mut level.tokens);
                 }
             }
+            level.taken += input.inserted().len() as u64;
+            level.given += level.tokens.inserted().len() as u64;
             level.delta.clear();
         }
         Ok(())

@@ -63,6 +63,10 @@ impl RightMemory {
         self.slots.len() - 1
     }
 
+    pub(crate) fn fact_count(&self) -> u64 {
+        u64::from(self.slots.len() - self.free.len())
+    }
+
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: usize) {
         if more >= 1024 {

@@ -4,6 +4,8 @@ use steadfast::ir::{Access, Rule, RuleBuilder, RuleDef, Warning};
 use steadfast::prelude::*;
 use steadfast::{Query, Ruleset};
 
+use crate::support::{fire, memory};
+
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Order {
     id: u64,
@@ -172,4 +174,129 @@ fn a_circle_of_derivations_through_a_negation_is_warned_of() {
     );
     let open = shop().rule(named("block", block::definition()));
     assert_eq!(open.warnings(), [], "nothing leads from Ready to Block");
+}
+
+/// A session whose rules have one level of each sort.
+fn drawn() -> Session {
+    #[rule]
+    fn busy(
+        r: &Ready,
+        #[group_by(o.id)]
+        #[aggregate(sum(o.amount))]
+        #[when(o.id == r.order)]
+        g: Group<Order, u64, (i64,)>,
+        #[having(g.0 > 5)] _h: Having,
+        #[forall(a: Audit, a.order == r.order; b: Block, b.order == a.order)] _all: Forall<(
+            Audit,
+            Block,
+        )>,
+    ) {
+    }
+    let busy = named("busy", busy::definition());
+    let mut session = memory(shop().rule(busy));
+    for id in 1..=3 {
+        session.insert(Order { id, amount: 10 }).unwrap();
+    }
+    session.insert(Block { order: 1 }).unwrap();
+    session.flush().unwrap();
+    session
+}
+
+#[test]
+fn the_network_is_drawn_with_its_figures() {
+    let mut session = drawn();
+    let network = session.network();
+    let sums = |network: &steadfast::Network| {
+        let rules = network.rules.iter().map(|rule| {
+            let of_level = |it: &steadfast::NetworkLevel| (it.facts, it.tuples, it.taken, it.given);
+            (rule.rule.clone(), rule.pending, rule.levels.iter().map(of_level).collect::<Vec<_>>())
+        });
+        rules.collect::<Vec<_>>()
+    };
+    let (rule, pending, levels) = sums(&network).swap_remove(0);
+    assert_eq!((rule.as_str(), pending), ("ready", 2));
+    assert_eq!(levels, [(Some(3), 3, 1, 3), (Some(1), 2, 3, 2)]);
+    assert_eq!(session.network(), network, "looking changes nothing");
+
+    fire(&mut session);
+    let fired = session.network();
+    assert_eq!((fired.rules[0].pending, fired.rules[1].levels[0].tuples), (0, 2));
+    let (_, _, busy) = sums(&fired).swap_remove(2);
+    assert_eq!(
+        busy,
+        [
+            (Some(2), 2, 1, 2),
+            (Some(3), 2, 2, 2),
+            (None, 2, 2, 2),
+            (Some(0), 0, 2, 0),
+            (Some(1), 0, 0, 0),
+            (None, 2, 0, 2),
+        ]
+    );
+    assert_eq!(drawn().network(), network, "the same work gives the same picture");
+}
+
+#[test]
+fn the_picture_of_the_network_is_text_for_graphviz_and_mermaid() {
+    assert_eq!(
+        drawn().network().to_dot(),
+        r#"digraph {
+  subgraph cluster_0 {
+  label="rule ready";
+  n0 [shape=box, label="each o: Order\no.amount > 0\n3 facts, 3 tuples; 1 in, 3 out"];
+  n1 [shape=box, label="not b: Block\nb.order == o.id\n1 facts, 2 tuples; 3 in, 2 out"];
+  n2 [shape=ellipse, label="2 matches, 2 pending, 0 waiting"];
+  }
+  subgraph cluster_1 {
+  label="rule ship";
+  n3 [shape=box, label="each r: Ready\n0 facts, 0 tuples; 1 in, 0 out"];
+  n4 [shape=box, label="exists o: Order\no.id == r.order\n3 facts, 0 tuples; 0 in, 0 out"];
+  n5 [shape=ellipse, label="0 matches, 0 pending, 0 waiting"];
+  }
+  subgraph cluster_2 {
+  label="rule busy";
+  n6 [shape=box, label="each r: Ready\n0 facts, 0 tuples; 1 in, 0 out"];
+  n7 [shape=box, label="element o: Order\no.id == r.order\n3 facts, 0 tuples; 0 in, 0 out"];
+  n8 [shape=box, label="group g: sum(o.amount) by o.id\nhaving g.0 > 5\n0 tuples; 0 in, 0 out"];
+  n9 [shape=box, label="each a: Audit\na.order == r.order\n0 facts, 0 tuples; 0 in, 0 out"];
+  n10 [shape=box, label="not b: Block\nb.order == a.order\n1 facts, 0 tuples; 0 in, 0 out"];
+  n11 [shape=box, label="not (inner tuples)\n0 tuples; 0 in, 0 out"];
+  n12 [shape=ellipse, label="0 matches, 0 pending, 0 waiting"];
+  }
+  subgraph cluster_3 {
+  label="query blocked";
+  n13 [shape=box, label="each b: Block\nb.order != 0\n1 facts, 1 tuples; 1 in, 1 out"];
+  n14 [shape=ellipse, label="1 rows"];
+  }
+  n0 -> n1;
+  n1 -> n2;
+  n3 -> n4;
+  n4 -> n5;
+  n6 -> n7;
+  n6 -> n8;
+  n7 -> n8 [label="inner"];
+  n8 -> n9;
+  n9 -> n10;
+  n8 -> n11;
+  n10 -> n11 [label="inner"];
+  n11 -> n12;
+  n13 -> n14;
+}
+"#
+    );
+    let mut session = memory(Ruleset::new("shop", 1).rule(named("ready", ready::definition())));
+    session.insert(Order { id: 7, amount: 10 }).unwrap();
+    session.flush().unwrap();
+    assert_eq!(
+        session.network().to_mermaid(),
+        r#"flowchart TD
+  subgraph g0 ["rule ready"]
+  n0["each o: Order<br/>o.amount #62; 0<br/>1 facts, 1 tuples; 1 in, 1 out"]
+  n1["not b: Block<br/>b.order == o.id<br/>0 facts, 1 tuples; 1 in, 1 out"]
+  n2(["1 matches, 1 pending, 0 waiting"])
+  end
+  n0 --> n1
+  n1 --> n2
+"#
+    );
 }
