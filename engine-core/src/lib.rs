@@ -59,7 +59,7 @@ pub mod __macro {
     pub use crate::ir::{
         Absent, AgendaAttributes, Comparison, Conditions, Either, Enabled, Exists, Forall,
         GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query, RangeJoin,
-        Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing,
+        Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window,
     };
     pub use crate::key::{
         Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of, time_order,

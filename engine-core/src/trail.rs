@@ -77,6 +77,19 @@ impl<T: Trailed> Trailed for Vec<T> {
     }
 }
 
+impl<T: Trailed> Trailed for Option<Box<T>> {
+    fn undo(&mut self, scope: Scope) {
+        if let Some(part) = self {
+            part.undo(scope);
+        }
+    }
+    fn forget(&mut self) {
+        if let Some(part) = self {
+            part.forget();
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Undo<T> {
     Set(u32, T),
@@ -322,6 +335,18 @@ impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.map.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) fn first(&self) -> Option<(&K, &V)> {
+        self.map.first_key_value()
+    }
+
+    pub(crate) fn last(&self) -> Option<(&K, &V)> {
+        self.map.last_key_value()
     }
 
     pub(crate) fn range<R: RangeBounds<K>>(&self, range: R) -> impl Iterator<Item = (&K, &V)> {

@@ -15,7 +15,6 @@ use crate::error::EvaluateError;
 use crate::fact::FieldMask;
 use crate::ir::Salience;
 use crate::network::Flush;
-use crate::rows::Rows;
 use crate::sink::ActionSink;
 use crate::store::{Change, Ops, Place};
 use crate::trail::clear;
@@ -27,13 +26,13 @@ pub(crate) struct FlushScratch {
     pub(crate) ranges: Vec<Range<usize>>,
     pub(crate) belief: Vec<u8>,
     /// By kind, the net changes of a round.
-    deltas: Vec<KindDelta>,
-    slots: Vec<u32>,
+    pub(super) deltas: Vec<KindDelta>,
+    pub(super) slots: Vec<u32>,
     /// By input of one kind, the entry of one fact.
-    entries: Vec<u32>,
+    pub(super) entries: Vec<u32>,
     /// By rule, what happened to its matches.
     matches: Vec<MatchLog>,
-    dirty: RuleList,
+    pub(super) dirty: RuleList,
     /// Rules that were dirty in any round.
     flushed: RuleList,
     lost: Vec<Lost>,
@@ -87,14 +86,14 @@ impl FlushScratch {
 
 /// Net changes of one kind's facts in a round.
 #[derive(Default)]
-struct KindDelta {
-    inserted: Vec<u32>,
-    updated: Vec<(u32, FieldMask)>,
-    deleted: Vec<u32>,
+pub(super) struct KindDelta {
+    pub(super) inserted: Vec<u32>,
+    pub(super) updated: Vec<(u32, FieldMask)>,
+    pub(super) deleted: Vec<u32>,
 }
 
 impl KindDelta {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
     }
 }
@@ -202,7 +201,9 @@ impl Engine {
     fn net_changes(&mut self, round_start: u32) {
         self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
         let ops = &self.ops.as_slice()[round_start as usize..];
-        let inserts = ops.iter().all(|op| op.what == Change::Insert);
+        // Where a window slides, facts leave a pattern although nothing but insertions happened.
+        let inserts = !self.alphas.iter().any(|alpha| alpha.slides)
+            && ops.iter().all(|op| op.what == Change::Insert);
         self.scratch.only_inserts = inserts && (round_start == 0 || self.scratch.only_inserts);
         if inserts {
             for op in ops {
@@ -229,136 +230,6 @@ impl Engine {
                 (true, true) => delta.updated.push((op.slot, mask)),
                 (true, false) => delta.deleted.push(op.slot),
                 (false, false) => {}
-            }
-        }
-    }
-
-    /// Takes the net changes through the alpha side into the right memories' deltas.
-    fn distribute(&mut self) {
-        for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
-            if self.scratch.deltas[kind as usize].is_empty() {
-                continue;
-            }
-            let delta = std::mem::take(&mut self.scratch.deltas[kind as usize]);
-            if !delta.deleted.is_empty() {
-                self.distribute_deleted(kind, &delta.deleted);
-            }
-            if !delta.updated.is_empty() {
-                self.distribute_updated(kind, &delta.updated);
-            }
-            if !delta.inserted.is_empty() {
-                self.distribute_inserted(kind, &delta.inserted);
-            }
-            let mut delta = delta;
-            clear(&mut delta.inserted);
-            clear(&mut delta.updated);
-            clear(&mut delta.deleted);
-            self.scratch.deltas[kind as usize] = delta;
-        }
-    }
-
-    fn distribute_deleted(&mut self, kind: u32, slots: &[u32]) {
-        let alpha = &mut self.alphas[kind as usize];
-        for &slot in slots {
-            for (input, entry) in alpha.memberships(slot) {
-                let input = alpha.inputs[input as usize];
-                let rule = input.net as usize;
-                let net = &mut self.rules[rule].net;
-                if net.is_deaf(input.level) {
-                    net.right_mut(input.level).0.dismiss(self.scope, entry);
-                } else {
-                    net.right_mut(input.level).2.deleted.push(entry);
-                    self.scratch.dirty.insert(rule);
-                }
-            }
-            alpha.part_all(self.scope, slot);
-        }
-    }
-
-    pub(super) fn distribute_inserted(&mut self, kind: u32, slots: &[u32]) {
-        self.distribute_to(kind, slots, 0);
-    }
-
-    /// Takes facts into the memories of the networks from `first` on.
-    pub(super) fn distribute_to(&mut self, kind: u32, slots: &[u32], first: usize) {
-        let alpha = &mut self.alphas[kind as usize];
-        for place in 0..alpha.input_count() {
-            let input = alpha.inputs[place as usize];
-            let rule = input.net as usize;
-            if rule < first {
-                continue;
-            }
-            let is_deaf = self.rules[rule].net.is_deaf(input.level);
-            let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
-            let answers = &mut self.buffers.answers;
-            plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
-            let count = answers.passed.iter().filter(|passed| **passed).count();
-            right.reserve(count);
-            delta.inserted.reserve(if is_deaf { 0 } else { count });
-            let passed = slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed);
-            for (&slot, _) in passed {
-                let entry = right.admit(self.scope, slot);
-                alpha.join(self.scope, slot, place, entry);
-                if !is_deaf {
-                    delta.inserted.push(entry);
-                }
-            }
-            if !delta.is_empty() {
-                self.scratch.dirty.insert(rule);
-            }
-        }
-    }
-
-    fn distribute_updated(&mut self, kind: u32, updated: &[(u32, FieldMask)]) {
-        let alpha = &mut self.alphas[kind as usize];
-        // Of one fact all entries are looked up at once: in a large ruleset it is in many memories.
-        let entries = &mut self.scratch.entries;
-        let is_one = updated.len() == 1;
-        if is_one {
-            alpha.entries(updated[0].0, entries);
-        }
-        for place in 0..alpha.input_count() {
-            let input = alpha.inputs[place as usize];
-            let slots = &mut self.scratch.slots;
-            slots.clear();
-            let read = updated.iter().filter(|(_, mask)| mask.intersects(input.reads));
-            slots.extend(read.map(|(slot, _)| *slot));
-            if slots.is_empty() {
-                continue;
-            }
-            let rule = input.net as usize;
-            let is_deaf = self.rules[rule].net.is_deaf(input.level);
-            let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
-            let answers = &mut self.buffers.answers;
-            plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
-            for (&slot, &passed) in slots.iter().zip(&answers.passed) {
-                let entry = if is_one {
-                    Some(entries[place as usize]).filter(|&entry| entry != NONE)
-                } else {
-                    alpha.entry(slot, place)
-                };
-                match (entry, passed) {
-                    (Some(entry), true) if !is_deaf => delta.updated.push(entry),
-                    (Some(entry), false) => {
-                        alpha.part(self.scope, slot, place);
-                        if is_deaf {
-                            right.dismiss(self.scope, entry);
-                        } else {
-                            delta.deleted.push(entry);
-                        }
-                    }
-                    (None, true) => {
-                        let entry = right.admit(self.scope, slot);
-                        alpha.join(self.scope, slot, place, entry);
-                        if !is_deaf {
-                            delta.inserted.push(entry);
-                        }
-                    }
-                    (Some(_), true) | (None, false) => {}
-                }
-            }
-            if !delta.is_empty() {
-                self.scratch.dirty.insert(rule);
             }
         }
     }

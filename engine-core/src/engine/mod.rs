@@ -3,6 +3,7 @@
 mod apply;
 mod boundary;
 mod digest;
+mod distribute;
 mod fire;
 mod flush;
 mod focus;
@@ -326,7 +327,8 @@ impl Engine {
         for (level, node) in (0..).zip(&net.levels) {
             if let Some(plan) = node.node.plan() {
                 let blocks = matches!(node.node, Node::Block(_));
-                let input = Input { net: place, level, reads: plan.reads, blocks };
+                let slides = plan.window.is_some();
+                let input = Input { net: place, level, reads: plan.reads, blocks, slides };
                 self.alphas[plan.kind as usize].add_input(input);
             }
         }

@@ -12,7 +12,7 @@ use super::NamedFact;
 use super::why_not::{Judgement, Outcome};
 use crate::aggregate::{Grouping, Member as GroupMember};
 use crate::engine::Engine;
-use crate::ir::{GroupPattern, Nested, Part, Pattern, Test};
+use crate::ir::{GroupPattern, Nested, Part, Pattern, Test, Window};
 use crate::rows::Rows;
 use crate::store::{Place, Store};
 use crate::trail::Scope;
@@ -372,7 +372,11 @@ impl<'a> Search<'a> {
                     at == slot && matches!(source, Source::Facts(of) if *of == kind)
                 };
                 let asked = joins.iter().filter(|test| !reads_any(test, &holes)).copied();
-                if pattern.distinct && row.iter().zip(&tuples.sources).any(same) {
+                if let Some(window) =
+                    pattern.window.filter(|_| !self.is_in_window(pattern, kind, slot))
+                {
+                    (alpha, Some(window.to_string()))
+                } else if pattern.distinct && row.iter().zip(&tuples.sources).any(same) {
                     (alpha, Some("distinct".to_owned()))
                 } else if let Some((passed, test)) = first_failing(asked, &sources, &longer) {
                     (alpha + 1 + passed, Some(test.text.clone()))
@@ -388,6 +392,20 @@ impl<'a> Search<'a> {
             }
         }
         if rows.is_empty() { Err(farthest) } else { Ok(rows) }
+    }
+
+    /// Whether fewer younger facts pass the pattern's conditions on them alone than its window holds.
+    fn is_in_window(&self, pattern: &Pattern, kind: u32, slot: u32) -> bool {
+        let Some(Window::Length(length)) = pattern.window else { return true };
+        let store = &self.engine.store;
+        let handle = store.kind(kind).handle(slot);
+        let alone = [store.source(kind)];
+        let passes =
+            |slot| first_failing(pattern.conditions.alpha.iter(), &alone, &[slot]).is_none();
+        let younger = store.in_order(kind).into_iter().rev();
+        let younger = younger.take_while(|(other, _)| *other > handle);
+        let length = usize::try_from(length.get()).unwrap_or(usize::MAX);
+        younger.filter(|(_, other)| passes(*other)).take(length).count() < length
     }
 }
 

@@ -14,7 +14,7 @@ use steadfast_wm::Digest;
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
     AgendaAttributes, Comparison, ConsequenceFn, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn,
-    Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
+    Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing, Window,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -262,6 +262,15 @@ impl RuleBuilder {
     /// If no pattern precedes it.
     pub fn distinct(&mut self) {
         self.last_pattern().distinct = true;
+    }
+
+    /// Lets only the last `length` facts that pass the last pattern's conditions on them alone count for it.
+    ///
+    /// # Panics
+    ///
+    /// If `length` is 0 or no pattern precedes it.
+    pub fn window_length(&mut self, length: u32) {
+        self.last_pattern().window = Some(Window::last(length));
     }
 
     /// Takes the last pattern's facts from a named entry point instead of the default one.

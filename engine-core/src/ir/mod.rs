@@ -21,6 +21,7 @@ mod timing;
 mod warnings;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use steadfast_wm::Digest;
@@ -114,6 +115,27 @@ pub struct Conditions {
     pub residual: Vec<Test>,
 }
 
+/// Which of the facts that pass a pattern's conditions on them alone count for it.
+///
+/// A fact that is not among them is for the pattern as if it did not exist: it blocks no `not` and is no
+/// member of a group. What is in a window follows from the facts there are; it is the same after a crash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Window {
+    /// The last so many, in the order of their insertion. An update does not make a fact younger.
+    Length(NonZeroU32),
+}
+
+impl Window {
+    /// The last so many.
+    ///
+    /// # Panics
+    ///
+    /// If that is 0.
+    pub const fn last(length: u32) -> Self {
+        Self::Length(NonZeroU32::new(length).expect("a window holds at least one fact"))
+    }
+}
+
 /// One fact pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -123,6 +145,8 @@ pub struct Pattern {
     pub fact: FactType,
     /// Its conditions.
     pub conditions: Conditions,
+    /// Its window, if only the last facts count.
+    pub window: Option<Window>,
     /// Whether its fact is another one than every earlier fact of the match of the same type.
     pub distinct: bool,
     /// Fields whose updates re-arm matches beside those that conditions read.
@@ -135,8 +159,9 @@ impl Pattern {
     /// A pattern without conditions.
     pub fn new(variable: impl Into<String>, fact: FactType) -> Self {
         let (watch, ignore) = (FieldMask::NONE, FieldMask::NONE);
-        let conditions = Conditions::default();
-        Self { variable: variable.into(), fact, conditions, distinct: false, watch, ignore }
+        let (conditions, window) = (Conditions::default(), None);
+        let variable = variable.into();
+        Self { variable, fact, conditions, window, distinct: false, watch, ignore }
     }
 }
 
@@ -338,8 +363,18 @@ impl fmt::Debug for RuleDef {
     }
 }
 
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Length(length) = self;
+        write!(f, "window(length = {length})")
+    }
+}
+
 fn write_pattern(f: &mut fmt::Formatter<'_>, word: &str, pattern: &Pattern) -> fmt::Result {
     write!(f, "{word} {}: {}", pattern.variable, pattern.fact.stored_name())?;
+    if let Some(window) = &pattern.window {
+        write!(f, " {window}")?;
+    }
     if pattern.distinct {
         f.write_str(" distinct")?;
     }

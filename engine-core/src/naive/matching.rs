@@ -9,7 +9,7 @@ use steadfast_wm::{FactHandle, Member};
 use super::{Id, SCOPE};
 use crate::aggregate::{Grouping, Member as GroupMember};
 use crate::fact::FieldMask;
-use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test};
+use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test, Window};
 use crate::network::{Node, compile};
 use crate::rows::Rows;
 use crate::store::{Place, Store};
@@ -145,12 +145,26 @@ fn fits(
     if !passes(pattern.conditions.alpha.iter(), &alone, &[slot]) {
         return false;
     }
+    if !is_in_window(pattern, kind, slot, inner) {
+        return false;
+    }
     let mut sources = left.0.resolve(left.2);
     sources.truncate(left.1.len());
     sources.push(inner.source(kind));
     let mut row = left.1.to_vec();
     row.push(slot);
     passes(join_tests(&pattern.conditions), &sources, &row)
+}
+
+/// Whether a fact that passes the conditions on it alone is one of the last ones that do.
+fn is_in_window(pattern: &Pattern, kind: u32, slot: u32, store: &Store) -> bool {
+    let Some(Window::Length(length)) = pattern.window else { return true };
+    let alone = [store.source(kind)];
+    let all = store.in_order(kind).into_iter();
+    let passing = all.filter(|(_, slot)| passes(pattern.conditions.alpha.iter(), &alone, &[*slot]));
+    let passing: Vec<FactHandle> = passing.map(|(handle, _)| handle).collect();
+    let length = usize::try_from(length.get()).unwrap();
+    passing.iter().rev().take(length).any(|handle| *handle == store.kind(kind).handle(slot))
 }
 
 /// Whether a fact went with a tuple before this flush, and whether it does now.

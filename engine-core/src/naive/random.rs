@@ -114,6 +114,8 @@ pub(super) struct Conditions {
     after: Option<(i64, i64)>,
     residual: bool,
     distinct: bool,
+    /// How many of the last facts count.
+    window: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -200,10 +202,11 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let range = prop::option::weighted(0.2, any::<bool>());
     let rare = || prop::bool::weighted(0.15);
     let after = prop::option::weighted(0.3, (-2..2_i64, 0..4_i64));
-    (alpha, 0..3_u8, range, after, rare(), rare()).prop_map(
-        |(alpha, key, range, after, residual, distinct)| {
+    let window = prop::option::weighted(0.15, 1..4_u32);
+    (alpha, 0..3_u8, range, after, rare(), rare(), window).prop_map(
+        |(alpha, key, range, after, residual, distinct, window)| {
             let after = after.map(|(from, width)| (from, from + width));
-            Conditions { alpha, key, range, after, residual, distinct }
+            Conditions { alpha, key, range, after, residual, distinct, window }
         },
     )
 }
@@ -322,6 +325,9 @@ fn constrain<T: Row3>(
     }
     if when.distinct {
         builder.distinct();
+    }
+    if let Some(length) = when.window {
+        builder.window_length(length);
     }
     match last {
         Some(Last::A(outer)) => join(builder, var, when, outer),

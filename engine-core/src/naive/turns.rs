@@ -124,7 +124,9 @@ impl Turns<'_> {
                 self.touched(handle, self.naive.shapes[self.rule].of_pattern(pattern).1)
             })
         });
-        touched.max()
+        let slides = patterns.iter().any(|pattern| pattern.window.is_some());
+        let slid = || self.naive.ops.iter().map(|op| op.seq).max().filter(|_| slides);
+        touched.max().or_else(slid)
     }
 
     /// What the member tuples did that came (`came`) or went between the start and the end.

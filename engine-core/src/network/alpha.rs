@@ -13,6 +13,8 @@ pub(crate) struct Input {
     pub(crate) reads: FieldMask,
     /// Whether it is that of a `not` or an `exists`, which must know values from before a flush.
     pub(crate) blocks: bool,
+    /// Whether a window decides which of the facts that pass are in it.
+    pub(crate) slides: bool,
 }
 
 /// One fact in one right memory.
@@ -32,6 +34,8 @@ pub(crate) struct Alpha {
     pub(crate) reads: FieldMask,
     /// Whether some input must know values from before a flush: a `not` or an `exists`.
     pub(crate) keeps_before: bool,
+    /// Whether some input has a window.
+    pub(crate) slides: bool,
     first: Column<u32>,
     memberships: Column<Membership>,
     free: Column<u32>,
@@ -43,6 +47,7 @@ impl Alpha {
     pub(crate) fn add_input(&mut self, input: Input) {
         self.reads = self.reads.union(input.reads);
         self.keeps_before |= input.blocks;
+        self.slides |= input.slides;
         self.inputs.push(input);
     }
 
@@ -53,7 +58,7 @@ impl Alpha {
     /// Keeps those inputs for which `keep` says what they are from now on.
     pub(crate) fn retain_inputs(&mut self, keep: impl Fn(Input) -> Option<Input>) {
         let inputs = std::mem::take(&mut self.inputs);
-        (self.reads, self.keeps_before) = (FieldMask::NONE, false);
+        (self.reads, self.keeps_before, self.slides) = (FieldMask::NONE, false, false);
         let mut places = Vec::with_capacity(inputs.len());
         for input in inputs {
             let kept = keep(input);

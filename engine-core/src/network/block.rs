@@ -68,10 +68,11 @@ impl Block {
 
     pub(crate) fn new(plan: Arc<Plan>, exists: bool) -> Self {
         let ordered = plan.is_ordered();
+        let right = RightMemory::new(Index::new(ordered), plan.window);
         Self {
             plan,
             exists,
-            right: RightMemory::new(Index::new(ordered)),
+            right,
             free: Index::new(ordered),
             hangs: Column::default(),
             exact: true,
@@ -180,7 +181,15 @@ impl Block {
         let Buffers { codes, orders, .. } = cx.buffers;
         for (at, &entry) in entries.iter().enumerate() {
             self.right.index.link(cx.scope, entry, codes.codes.as_slice()[at], orders[at]);
-            self.turns.push(Turn { slot: self.right.slot(entry), entry, start: None });
+            let slot = self.right.slot(entry);
+            if cx.round_start > 0 && self.plan.window.is_some() {
+                // A later round may slide a fact back in: what counts is where it was at the start.
+                let turns = self.turns.iter_mut().filter(|turn| turn.slot == slot);
+                if turns.map(|turn| turn.entry = entry).count() > 0 {
+                    continue;
+                }
+            }
+            self.turns.push(Turn { slot, entry, start: None });
         }
     }
 
@@ -188,7 +197,9 @@ impl Block {
     fn code_at_start(&self, cx: &Context<'_>, entry: u32) -> Option<u64> {
         let slot = self.right.slot(entry);
         // Only a fact that has an earlier operation in this flush can have taken an earlier turn.
-        let earlier = cx.store.was_touched_before(cx.ops, self.plan.kind, slot, cx.round_start);
+        // Or one that an earlier round slid in or out.
+        let earlier = self.plan.window.is_some() && cx.round_start > 0
+            || cx.store.was_touched_before(cx.ops, self.plan.kind, slot, cx.round_start);
         let turn = earlier.then(|| self.turns.iter().find(|turn| turn.slot == slot)).flatten();
         match turn {
             Some(turn) => turn.start,

@@ -50,7 +50,7 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
         let same = |source: &Source| matches!(source, Source::Facts(of) if *of == kind);
         let positions = self.positions.iter().enumerate().filter(|(_, source)| same(source));
         let differs_from = positions.map(|(at, _)| at).filter(|_| pattern.distinct).collect();
-        Arc::new(Plan { kind, reads, conditions, differs_from })
+        Arc::new(Plan { kind, reads, conditions, window: pattern.window, differs_from })
     }
 
     /// Fields of a pattern whose updates touch its matches: those that conditions read of its
@@ -122,6 +122,7 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
             outer_width: outer.len(),
             element_reads: element_reads.collect(),
             having: group.having.clone(),
+            slides: group.elements.iter().any(|element| element.window.is_some()),
         };
         let mut own = outer.clone();
         own.push(Source::Groups(self.levels.len()));

@@ -28,6 +28,8 @@ pub(crate) struct GroupPlan {
     /// Kind and read fields of each element, for triggers.
     pub(crate) element_reads: Vec<(u32, FieldMask)>,
     pub(crate) having: Vec<Test>,
+    /// Whether a window decides which facts are in the memory of one of its elements.
+    pub(crate) slides: bool,
 }
 
 /// A group node.
@@ -420,7 +422,10 @@ impl Group {
         if !self.triggers.computed {
             self.compute_triggers(cx.store, cx.ops, cx.members);
         }
-        self.triggers.get(context).max(self.triggers.get(start))
+        let touched = self.triggers.get(context).max(self.triggers.get(start));
+        // A member that slid in or out was not touched itself.
+        let slid = || cx.ops.list.last().filter(|_| self.plan.slides).map(|op| op.seq);
+        touched.or_else(slid)
     }
 
     /// The context that stood for the same group when the flush began: another one if a cascade took

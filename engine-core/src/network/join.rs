@@ -151,8 +151,8 @@ impl Join {
             (Index::new(ordered), Index::new(ordered))
         };
         Self {
+            right: RightMemory::new(right, plan.window),
             plan,
-            right: RightMemory::new(right),
             indexed: Cell::new(matches!(left, Index::Root(_))),
             left: LeftMemory { index: left, children: Column::default() },
             exact: true,

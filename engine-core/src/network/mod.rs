@@ -15,6 +15,7 @@ mod join;
 pub(crate) mod net;
 mod plan;
 mod right;
+mod sliding;
 mod subnet;
 mod tokens;
 mod trigger;

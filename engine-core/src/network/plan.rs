@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use crate::fact::FieldMask;
-use crate::ir::{Comparison, Conditions, Test};
+use crate::ir::{Comparison, Conditions, Test, Window};
 use crate::key::{Codes, combine};
 use crate::network::index::Bounds;
 use crate::rows::Rows;
@@ -57,6 +57,7 @@ pub(crate) struct Plan {
     /// Fields whose updates touch the matches of this pattern.
     pub(crate) reads: FieldMask,
     pub(crate) conditions: Conditions,
+    pub(crate) window: Option<Window>,
     /// Positions of the tuple whose facts it must differ from.
     pub(crate) differs_from: Vec<usize>,
 }

@@ -1,6 +1,8 @@
 //! The right memory of a level: the facts that pass a pattern's own conditions.
 
+use crate::ir::Window;
 use crate::network::index::Index;
+use crate::network::sliding::Sliding;
 use crate::trail::{Column, Scope, clear, trailed};
 
 use crate::chains::NONE;
@@ -13,9 +15,11 @@ pub(crate) struct RightMemory {
     pub(crate) index: Index,
     /// By entry: the head of its tokens (join), or of the tuples that it blocks (`not`, `exists`).
     pub(crate) heads: Column<u32>,
+    /// The window that decides which of the facts that pass are in the memory.
+    pub(crate) sliding: Option<Box<Sliding>>,
 }
 
-trailed!(RightMemory { slots, free, index, heads });
+trailed!(RightMemory { slots, free, index, heads, sliding });
 
 /// What happened to the facts of one pattern in a round.
 #[derive(Clone, Default)]
@@ -41,8 +45,10 @@ impl RightDelta {
 }
 
 impl RightMemory {
-    pub(crate) fn new(index: Index) -> Self {
-        Self { slots: Column::default(), free: Column::default(), index, heads: Column::default() }
+    pub(crate) fn new(index: Index, window: Option<Window>) -> Self {
+        let (slots, free, heads) = (Column::default(), Column::default(), Column::default());
+        let sliding = window.map(|Window::Length(length)| Box::new(Sliding::new(length)));
+        Self { slots, free, index, heads, sliding }
     }
 
     #[inline]

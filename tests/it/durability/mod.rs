@@ -18,6 +18,7 @@ mod restart;
 mod rules;
 mod timers;
 mod torn;
+mod windows;
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -295,9 +295,9 @@ impl Walk {
         }
         let unindexed = unindexed.filter(|_| param.attributes.cross.is_none());
         let (variable, entry) = (variable.clone(), param.attributes.from);
-        let watch = param.attributes.watch;
+        let (watch, window) = (param.attributes.watch, param.attributes.window);
         let distinct = param.attributes.distinct.is_some();
-        Ok(FactPattern { variable, entry, conditions, watch, distinct, unindexed })
+        Ok(FactPattern { variable, entry, conditions, window, watch, distinct, unindexed })
     }
 
     /// Whether more than one tuple may stand before the next pattern.
@@ -364,6 +364,10 @@ fn refuse_on_items(param: &Param) -> Result<()> {
     if let Some(condition) = param.attributes.conditions.first() {
         let message = "with named patterns conditions stand behind them: `a: Fact, …`";
         return Err(Error::new(condition.span(), message));
+    }
+    if let Some(window) = &param.attributes.window {
+        let message = "a window is over one pattern: there is none over several named ones";
+        return Err(Error::new(window.span, message));
     }
     match param.attributes.distinct {
         Some(span) => {

@@ -10,9 +10,10 @@ use super::function::Function;
 use super::items::{Element, Item, Items, check_entry};
 use super::param::Kind;
 use super::watch::Watch;
+use super::window::Window;
 
 /// The attributes that this crate gives a meaning to; they are taken off the function.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "when",
     "not",
     "exists",
@@ -26,6 +27,7 @@ const NAMES: [&str; 13] = [
     "each",
     "cross",
     "distinct",
+    "window",
 ];
 
 /// Whether an attribute is one of ours.
@@ -56,6 +58,8 @@ pub(crate) struct Attributes {
     pub(crate) cross: Option<Span>,
     /// Whether the fact is another one than every earlier one of its type.
     pub(crate) distinct: Option<Span>,
+    /// How many of the last facts count.
+    pub(crate) window: Option<Window>,
 }
 
 impl Attributes {
@@ -105,6 +109,7 @@ impl Attributes {
                 attribute.meta.require_path_only()?;
                 once(&mut self.distinct, attribute, attribute.path().span())?;
             }
+            "window" => once(&mut self.window, attribute, attribute.parse_args()?)?,
             "group_by" => {
                 let keys =
                     attribute.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated)?;
@@ -172,14 +177,14 @@ fn condition(attribute: &Attribute) -> Result<Expr> {
 fn fits(name: &str, kind: &Kind) -> bool {
     match kind {
         Kind::Fact { .. } => {
-            matches!(name, "when" | "or" | "from" | "watch" | "cross" | "distinct")
+            matches!(name, "when" | "or" | "from" | "watch" | "cross" | "distinct" | "window")
         }
-        Kind::Absent { .. } => matches!(name, "not" | "from" | "distinct" | "cross"),
-        Kind::Exists { .. } => matches!(name, "exists" | "from" | "distinct" | "cross"),
+        Kind::Absent { .. } => matches!(name, "not" | "from" | "distinct" | "cross" | "window"),
+        Kind::Exists { .. } => matches!(name, "exists" | "from" | "distinct" | "cross" | "window"),
         Kind::Forall { .. } => matches!(name, "forall" | "from" | "cross"),
         Kind::Either => matches!(name, "or" | "cross"),
         Kind::Group(_) => {
-            matches!(name, "when" | "from" | "group_by" | "aggregate" | "each" | "cross")
+            matches!(name, "when" | "from" | "group_by" | "aggregate" | "each" | "cross" | "window")
         }
         Kind::Having => name == "having",
         Kind::Then => false,
@@ -189,18 +194,20 @@ fn fits(name: &str, kind: &Kind) -> bool {
 fn hint(kind: &Kind) -> &'static str {
     match kind {
         Kind::Fact { .. } => {
-            "it takes `#[when(…)]`, `#[or(…)]`, `#[from(…)]`, `#[watch(…)]`, `#[distinct]` and \
-             `#[cross]`"
+            "it takes `#[when(…)]`, `#[or(…)]`, `#[from(…)]`, `#[watch(…)]`, `#[window(…)]`, \
+             `#[distinct]` and `#[cross]`"
         }
-        Kind::Absent { .. } => "it takes `#[not(…)]`, `#[from(…)]`, `#[distinct]` and `#[cross]`",
+        Kind::Absent { .. } => {
+            "it takes `#[not(…)]`, `#[from(…)]`, `#[window(…)]`, `#[distinct]` and `#[cross]`"
+        }
         Kind::Exists { .. } => {
-            "it takes `#[exists(…)]`, `#[from(…)]`, `#[distinct]` and `#[cross]`"
+            "it takes `#[exists(…)]`, `#[from(…)]`, `#[window(…)]`, `#[distinct]` and `#[cross]`"
         }
         Kind::Forall { .. } => "it takes `#[forall(…)]`, `#[from(…)]` and `#[cross]`",
         Kind::Either => "it takes one `#[or(…)]` for each branch, and `#[cross]`",
         Kind::Group(_) => {
-            "it takes `#[group_by(…)]`, `#[aggregate(…)]`, `#[each(…)]`, `#[from(…)]` and \
-             `#[when(…)]`"
+            "it takes `#[group_by(…)]`, `#[aggregate(…)]`, `#[each(…)]`, `#[from(…)]`, \
+             `#[window(…)]` and `#[when(…)]`"
         }
         Kind::Having => "it takes `#[having(…)]`",
         Kind::Then => "it takes no attributes",

@@ -112,6 +112,10 @@ fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
         digester.word(&entry.value());
     }
     all(digester, &pattern.conditions);
+    if let Some(window) = &pattern.window {
+        digester.word("window");
+        digester.word(&window.length.to_string());
+    }
     if pattern.distinct {
         digester.word("distinct");
     }

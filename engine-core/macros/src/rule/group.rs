@@ -29,6 +29,10 @@ pub(crate) fn group(
     check_counts(&functions, functions_span, &ty)?;
     let by = attributes.group_by.unwrap_or_default();
     check_key(&by, &ty)?;
+    if let (Some(window), [_, _, ..]) = (&attributes.window, ty.elements.as_slice()) {
+        let message = "a window is over one pattern: there is none over a group of several facts";
+        return Err(Error::new(window.span, message));
+    }
     let elements = if attributes.each.is_empty() {
         single_element(scope, &ty, &by, &functions, (attributes.conditions, attributes.from))?
     } else {
@@ -43,6 +47,9 @@ pub(crate) fn group(
     for element in elements {
         let may_be_unindexed = patterns.is_empty() || attributes.cross.is_some();
         patterns.push(element_pattern(&mut inner, element, may_be_unindexed)?);
+    }
+    if let [only] = patterns.as_mut_slice() {
+        only.window = attributes.window;
     }
     let by = by.iter().map(|key| inner.value(key)).collect::<Result<_>>()?;
     let aggregates = functions.into_iter().zip(ty.results).map(|(function, result)| {
@@ -205,6 +212,7 @@ pub(crate) fn element_pattern(
     }
     let unindexed = !may_be_unindexed && !is_indexed(&classified);
     let unindexed = unindexed.then(|| variable.name.span());
-    let (watch, distinct) = (None, false);
-    Ok(FactPattern { variable, entry, conditions: classified, watch, distinct, unindexed })
+    let (window, watch, distinct) = (None, None, false);
+    let conditions = classified;
+    Ok(FactPattern { variable, entry, conditions, window, watch, distinct, unindexed })
 }

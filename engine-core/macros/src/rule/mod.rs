@@ -22,6 +22,7 @@ mod temporal;
 mod timing;
 mod usage;
 mod watch;
+mod window;
 
 pub(crate) use args::RuleArgs;
 pub(crate) use item::{Sort, expand};

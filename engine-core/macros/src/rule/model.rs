@@ -7,6 +7,7 @@ use super::classify::Class;
 use super::function::Function;
 use super::usage::Use;
 use super::watch::Watch;
+use super::window::Window;
 
 /// A variable of the rule with its place in rows.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct FactPattern {
     /// The entry point that its facts come through, if that has a name.
     pub(crate) entry: Option<LitStr>,
     pub(crate) conditions: Vec<Condition>,
+    /// How many of the last facts count, if not all do.
+    pub(crate) window: Option<Window>,
     pub(crate) watch: Option<Watch>,
     /// Whether its fact is another one than every earlier one of its type.
     pub(crate) distinct: bool,

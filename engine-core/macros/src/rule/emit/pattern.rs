@@ -10,11 +10,13 @@ use super::closures::{On, key, order, reads, test};
 use super::{site, temporal};
 use crate::rule::classify::Class;
 use crate::rule::model::{Condition, FactPattern};
+use crate::rule::window::Window;
 use crate::tokens::text_of;
 
 /// A `Pattern`.
 pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStream {
-    let FactPattern { variable, entry, conditions, watch, distinct, unindexed } = fact;
+    let FactPattern { variable, entry, conditions, window, watch, distinct, unindexed } = fact;
+    let window = emit_window(window.as_ref());
     let (ty, name) = (&variable.ty, variable.name.unraw().to_string());
     checks.extend(watch.as_ref().map(|watch| watch.check(ty)));
     checks.extend(unindexed.map(|span| warn_unindexed(&name, span)));
@@ -50,10 +52,20 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
                 ranges: ::std::vec![#(#ranges),*],
                 residual: ::std::vec![#(#residual),*],
             },
+            window: #window,
             distinct: #distinct,
             watch: #watch,
             ignore: #ignore,
         }
+    }
+}
+
+fn emit_window(window: Option<&Window>) -> TokenStream {
+    let Some(Window { length, .. }) = window else {
+        return quote_spanned!(site()=> ::core::option::Option::None);
+    };
+    quote_spanned! {site()=>
+        ::core::option::Option::Some(::steadfast::__macro::Window::last(#length))
     }
 }
 
