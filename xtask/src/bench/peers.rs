@@ -12,7 +12,7 @@ pub(crate) fn home() -> PathBuf {
 pub(crate) fn how_to_install(what: &str, dir: &Path) -> String {
     format!(
         "no rows against {what}: not found in {}; run the peers' setup script, or name their \
-         directory in STEADFAST_PEERS",
+         directory in STEADFAST_PEERS (bench-compare/README.md makes one for rule engines)",
         dir.display()
     )
 }
