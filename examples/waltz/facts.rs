@@ -35,6 +35,20 @@ pub enum Phase {
     Done,
 }
 
+impl Phase {
+    /// The phase behind this one; the last one stays.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Duplicate => Self::Detect,
+            Self::Detect => Self::First,
+            Self::First => Self::Second,
+            Self::Second => Self::Label,
+            Self::Label => Self::Plot,
+            Self::Plot | Self::Done => Self::Done,
+        }
+    }
+}
+
 /// What a line is in space: an edge that stands out, one that goes in, or the border of the body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Label {

@@ -365,38 +365,20 @@ fn plot_border(
 }
 
 #[rule(salience = -10)]
-fn duplicate_is_over(#[when(s.is == Phase::Duplicate)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
-    cx.modify(s, |s| s.is = Phase::Detect)
-}
-
-#[rule(salience = -10)]
-fn detect_is_over(#[when(s.is == Phase::Detect)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
-    cx.modify(s, |s| s.is = Phase::First)
-}
-
-#[rule(salience = -10)]
-fn first_is_over(#[when(s.is == Phase::First)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
-    cx.modify(s, |s| s.is = Phase::Second)
-}
-
-#[rule(salience = -10)]
-fn second_is_over(#[when(s.is == Phase::Second)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
-    cx.modify(s, |s| s.is = Phase::Label)
-}
-
-#[rule(salience = -10)]
-fn label_is_over(#[when(s.is == Phase::Label)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
-    cx.modify(s, |s| s.is = Phase::Plot)
-}
-
-#[rule(salience = -10)]
-fn plot_is_over(#[when(s.is == Phase::Plot)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
-    cx.modify(s, |s| s.is = Phase::Done)
+fn stage_is_over(#[when(s.is != Phase::Done)] s: Ref<Stage>, cx: &mut Then) -> RuleResult {
+    cx.modify(s, |s| s.is = s.is.next())
 }
 
 ruleset!(
     pub waltz = 1:
-        reverse_edges, duplicate_is_over, make_3_junction, make_l, detect_is_over, first_border_l, first_border_arrow, first_is_over, second_border_l, second_border_arrow, second_is_over, match_edge, label_l, fork_1, fork_2, fork_3, fork_4, arrow_shaft_stands_out_left, arrow_barbs_alike_left, arrow_shaft_goes_in_left, arrow_barbs_stand_out_left, arrow_barb_stands_out_left, arrow_shaft_stands_out_right, arrow_barbs_alike_right, arrow_shaft_goes_in_right, arrow_barbs_stand_out_right, arrow_barb_stands_out_right, label_is_over, plot, plot_border, plot_is_over
+        reverse_edges, make_3_junction, make_l,
+        first_border_l, first_border_arrow, second_border_l, second_border_arrow,
+        match_edge, label_l, fork_1, fork_2, fork_3, fork_4,
+        arrow_shaft_stands_out_left, arrow_barbs_alike_left, arrow_shaft_goes_in_left,
+        arrow_barbs_stand_out_left, arrow_barb_stands_out_left,
+        arrow_shaft_stands_out_right, arrow_barbs_alike_right, arrow_shaft_goes_in_right,
+        arrow_barbs_stand_out_right, arrow_barb_stands_out_right,
+        plot, plot_border, stage_is_over
 );
 
 /// Labels a drawing; gives the number of firings.
