@@ -191,7 +191,7 @@ fn open_code(error: &OpenError) -> &'static str {
 }
 
 fn recover_code(error: &RecoverError) -> &'static str {
-    use steadfast_snapshotter::FoldJournalError;
+    use steadfast_snapshotter::{FoldJournalError, RecordError};
     match error {
         RecoverError::Rebuild(RebuildError::Restore(error)) => match error {
             RestoreError::RulesChanged(_) => "SF0002",
@@ -204,7 +204,7 @@ fn recover_code(error: &RecoverError) -> &'static str {
         },
         RecoverError::Fold(FoldJournalError::Stopped) => "SF0016",
         RecoverError::Fold(FoldJournalError::Read(_)) => "SF0007",
-        RecoverError::Fold(FoldJournalError::Decode { .. }) => "SF0008",
+        RecoverError::Fold(FoldJournalError::Record(RecordError::Decode { .. })) => "SF0008",
         _ => "SF0015",
     }
 }

@@ -58,10 +58,10 @@ pub enum FoldError {
     },
 }
 
-/// Why a range of a journal was not normalized: the journal stays as it is.
+/// Why a record of a journal was refused, and where it stands.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NormalFormError {
+pub enum RecordError {
     /// A record's bytes are not a record.
     #[error("record {index} of the group that ends with lsn {lsn} cannot be decoded")]
     Decode {
@@ -82,6 +82,15 @@ pub enum NormalFormError {
         /// Why.
         source: FoldError,
     },
+}
+
+/// Why a range of a journal was not normalized: the journal stays as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NormalFormError {
+    /// A record was refused.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// What was written folds to another state than what it was to replace: a defect.
     #[error("the normal form folds to {found}, the range to {expected}")]
     Differs {
@@ -99,26 +108,9 @@ pub enum FoldJournalError {
     /// The journal could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A record's bytes are not a record.
-    #[error("record {index} of the group that ends with lsn {lsn} cannot be decoded")]
-    Decode {
-        /// Last frame of the record's group.
-        lsn: Lsn,
-        /// The record's place in its group, from 0.
-        index: usize,
-        /// Why.
-        source: DecodeError,
-    },
-    /// A record contradicts those before it.
-    #[error("record {index} of the group that ends with lsn {lsn} contradicts those before it")]
-    Contradiction {
-        /// Last frame of the record's group.
-        lsn: Lsn,
-        /// The record's place in its group, from 0.
-        index: usize,
-        /// Why.
-        source: FoldError,
-    },
+    /// A record was refused.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The progress callback stopped it.
     #[error("stopped by the progress callback")]
     Stopped,

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use steadfast_journal::{From, Journal, Lsn, Position};
-use steadfast_wm::codec::v1;
 
 use crate::error::FoldJournalError;
 use crate::image::Image;
+use crate::records::each;
 
 /// An image and where in the journal it stands.
 #[derive(Clone, Debug)]
@@ -36,16 +36,11 @@ pub fn fold_journal(
     let mut groups = 0_u64;
     while let Some(group) = reader.next_group()? {
         let lsn = group.lsn();
-        for (index, record) in group.records().enumerate() {
-            let decoded = v1::decode_payload(record.tag(), record.version(), record.payload())
-                .map_err(|source| FoldJournalError::Decode { lsn, index, source })?;
-            folded.image.apply(&decoded).map_err(|source| FoldJournalError::Contradiction {
-                lsn,
-                index,
-                source,
-            })?;
-            folded.records += 1;
-        }
+        let Folded { image, records, .. } = &mut folded;
+        each(&group, |record, _| {
+            *records += 1;
+            image.apply(record)
+        })?;
         folded.lsn = Some(lsn);
         groups += 1;
         if groups.is_multiple_of(1024) && progress(group.position(), end).is_break() {

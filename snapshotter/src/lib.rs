@@ -41,9 +41,10 @@ mod fold;
 mod image;
 mod normal;
 mod normalize;
+mod records;
 mod upkeep;
 
-pub use error::{FoldError, FoldJournalError, NormalFormError};
+pub use error::{FoldError, FoldJournalError, NormalFormError, RecordError};
 pub use fold::{Folded, fold_journal};
 pub use image::{Effect, Fact, GroupMarks, Image, StagedOperation};
 pub use normalize::{Normalizer, Survey, normal_form};

@@ -2,11 +2,12 @@
 
 use steadfast_journal::{Group, Lsn, Normalize, NormalizeError, Refusal, Survivors};
 use steadfast_wm::codec::v1;
-use steadfast_wm::{CommitSeq, Digest, Record, SafePoint};
+use steadfast_wm::{CommitSeq, Digest, SafePoint};
 
-use crate::error::{FoldError, NormalFormError};
+use crate::error::NormalFormError;
 use crate::image::Image;
 use crate::normal::NormalForm;
+use crate::records::each;
 
 /// What a look at a range has found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,7 +67,7 @@ impl Normalizer {
     fn fold(&mut self, group: &Group<'_>) -> Result<(), NormalFormError> {
         let premise = || self.form.premise();
         let image = self.image.get_or_insert_with(premise);
-        each(group, |_, record, _| image.apply(record))
+        Ok(each(group, |record, _| image.apply(record))?)
     }
 
     fn fingerprint(&mut self) -> Fingerprint {
@@ -76,30 +77,12 @@ impl Normalizer {
     }
 }
 
-/// Decodes the records of a group, one after the other.
-fn each(
-    group: &Group<'_>,
-    mut take: impl FnMut(Lsn, &Record<'_>, &[u8]) -> Result<(), FoldError>,
-) -> Result<(), NormalFormError> {
-    let lsn = group.lsn();
-    for (index, record) in group.records().enumerate() {
-        let decoded = v1::decode_payload(record.tag(), record.version(), record.payload())
-            .map_err(|source| NormalFormError::Decode { lsn, index, source })?;
-        take(lsn, &decoded, record.bytes()).map_err(|source| NormalFormError::Contradiction {
-            lsn,
-            index,
-            source,
-        })?;
-    }
-    Ok(())
-}
-
 /// The normal form of a range of records, without a journal: their bytes, one behind the other.
 /// `whole` says that the range begins with the session. It ends with a commit.
 ///
 /// # Errors
 ///
-/// What [`v1::decode`] says of bytes that are no records, and a [`FoldError`] for commits out of
+/// What [`v1::decode`] says of bytes that are no records, and a [`FoldError`](crate::FoldError) for commits out of
 /// order; other contradictions are found by whoever folds.
 pub fn normal_form(records: &[u8], whole: bool) -> Result<Vec<u8>, Refusal> {
     let mut form = NormalForm::new(whole);
@@ -116,16 +99,16 @@ pub fn normal_form(records: &[u8], whole: bool) -> Result<Vec<u8>, Refusal> {
 
 impl Normalize for Normalizer {
     fn read(&mut self, group: &Group<'_>) -> Result<(), Refusal> {
-        let form = &mut self.form;
+        let (form, lsn) = (&mut self.form, group.lsn().get());
         if form.is_whole() {
             // Nothing is presupposed, so that one reading serves for the comparison as well.
             let image = self.image.get_or_insert_default();
-            each(group, |lsn, record, bytes| {
+            each(group, |record, bytes| {
                 image.apply(record)?;
-                form.apply(lsn.get(), record, bytes)
+                form.apply(lsn, record, bytes)
             })?;
         } else {
-            each(group, |lsn, record, bytes| form.apply(lsn.get(), record, bytes))?;
+            each(group, |record, bytes| form.apply(lsn, record, bytes))?;
         }
         Ok(())
     }
