@@ -20,29 +20,29 @@ fn path(name: &str) -> std::path::PathBuf {
     Path::new(DIR).join(name)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
 
-fn put32(bytes: &mut [u8], at: usize, number: u32) {
+pub(crate) fn put32(bytes: &mut [u8], at: usize, number: u32) {
     bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }
 
 /// A frame as the document draws it.
 #[derive(Clone, Debug)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    records: u16,
-    payload_len: u32,
-    lsn: u64,
-    prev_crc: u32,
-    durable_back: u32,
-    payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) records: u16,
+    pub(crate) payload_len: u32,
+    pub(crate) lsn: u64,
+    pub(crate) prev_crc: u32,
+    pub(crate) durable_back: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
 fn header_seed(salt: u64, offset: u64) -> u32 {
@@ -51,7 +51,7 @@ fn header_seed(salt: u64, offset: u64) -> u32 {
 }
 
 impl Frame {
-    fn encode(&self, salt: u64, offset: u64) -> Vec<u8> {
+    pub(crate) fn encode(&self, salt: u64, offset: u64) -> Vec<u8> {
         let mut bytes = vec![0; 32];
         bytes[4] = self.kind;
         bytes[5] = self.flags;
@@ -69,7 +69,7 @@ impl Frame {
         bytes
     }
 
-    fn decode(bytes: &[u8], salt: u64, offset: u64) -> Self {
+    pub(crate) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Self {
         let head = &bytes[usize::try_from(offset).expect("small")..];
         let frame = Self {
             kind: head[4],

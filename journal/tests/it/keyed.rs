@@ -51,6 +51,9 @@ impl Normalize for Verbatim {
 /// Values by key: a record is a key of one byte and a value, and only the last of each key matters.
 pub(crate) type Values = BTreeMap<u8, Vec<u8>>;
 
+/// The value that takes a key away; of a run that begins with the journal nothing remains of it.
+pub(crate) const GONE: &[u8] = b"\0gone";
+
 /// The last value of each key remains, where it came.
 #[derive(Debug, Default)]
 pub(crate) struct Keyed {
@@ -72,7 +75,11 @@ impl Keyed {
 pub(crate) fn fold(values: &mut Values, group: &Group<'_>) {
     for record in group.records() {
         let (key, value) = record.payload().split_first().expect("a record has a key");
-        values.insert(*key, value.to_vec());
+        if value == GONE {
+            values.remove(key);
+        } else {
+            values.insert(*key, value.to_vec());
+        }
     }
 }
 
@@ -91,7 +98,8 @@ impl Normalize for Keyed {
     }
 
     fn write(&mut self, survivors: &mut Survivors<'_>) -> Result<(), NormalizeError> {
-        let mut last: Vec<_> = self.last.values().collect();
+        let is_there = |(.., bytes): &&(usize, Lsn, Vec<u8>)| !bytes.ends_with(GONE);
+        let mut last: Vec<_> = self.last.values().filter(is_there).collect();
         last.sort();
         let skipped = usize::from(self.forgets);
         for (_, lsn, bytes) in last.into_iter().skip(skipped) {

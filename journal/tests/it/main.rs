@@ -2,6 +2,7 @@
 
 mod basics;
 mod common;
+mod compacted;
 mod crash;
 mod damage;
 mod faults;

@@ -10,6 +10,7 @@ mod derived;
 mod events;
 mod facts;
 mod firing;
+mod golden;
 mod killed;
 mod mixed;
 mod normalize;
