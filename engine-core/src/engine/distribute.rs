@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::chains::NONE;
 use crate::fact::FieldMask;
+use crate::network::Facts;
 use crate::rows::Rows;
 use crate::trail::clear;
 
@@ -33,6 +34,9 @@ impl Engine {
     }
 
     fn distribute_deleted(&mut self, kind: u32, slots: &[u32]) {
+        if self.alphas[kind as usize].elapses {
+            self.leave_recent(kind, slots);
+        }
         let alpha = &mut self.alphas[kind as usize];
         for &slot in slots {
             for (input, entry) in alpha.memberships(slot) {
@@ -70,6 +74,7 @@ impl Engine {
     }
 
     fn distribute_from(&mut self, kind: u32, slots: &[u32], first: usize) {
+        let moment = self.moment();
         let alpha = &mut self.alphas[kind as usize];
         for place in 0..alpha.input_count() {
             let input = alpha.inputs[place as usize];
@@ -88,6 +93,10 @@ impl Engine {
                 }
                 continue;
             }
+            if let Some(recent) = &mut right.recent {
+                let facts = Facts { columns: self.store.kind(kind), alpha, place, slots };
+                recent.sift(self.scope, moment, &facts, &mut answers.passed);
+            }
             let count = answers.passed.iter().filter(|passed| **passed).count();
             right.reserve(count);
             delta.inserted.reserve(if is_deaf { 0 } else { count });
@@ -102,10 +111,15 @@ impl Engine {
             if !delta.is_empty() {
                 self.scratch.dirty.insert(rule);
             }
+            if let Some(recent) = &mut right.recent {
+                let facts = Facts { columns: self.store.kind(kind), alpha, place, slots };
+                recent.admit(self.scope, &facts, &answers.passed);
+            }
         }
     }
 
     fn distribute_updated(&mut self, kind: u32, updated: &[(u32, FieldMask)]) {
+        let moment = self.moment();
         let alpha = &mut self.alphas[kind as usize];
         // Of one fact all entries are looked up at once: in a large ruleset it is in many memories.
         let entries = &mut self.scratch.entries;
@@ -127,6 +141,10 @@ impl Engine {
             let (right, plan, delta) = self.rules[rule].net.right_mut(input.level);
             let answers = &mut self.buffers.answers;
             plan.alpha(&Rows::new(&[self.store.source(kind)], slots), answers);
+            if let Some(recent) = &mut right.recent {
+                let facts = Facts { columns: self.store.kind(kind), alpha, place, slots };
+                recent.sift(self.scope, moment, &facts, &mut answers.passed);
+            }
             for (&slot, &passed) in slots.iter().zip(&answers.passed) {
                 if let Some(sliding) = &mut right.sliding {
                     let handle = self.store.kind(kind).handle(slot);
@@ -162,6 +180,10 @@ impl Engine {
                     }
                     (Some(_), true) | (None, false) => {}
                 }
+            }
+            if let Some(recent) = &mut right.recent {
+                let facts = Facts { columns: self.store.kind(kind), alpha, place, slots };
+                recent.admit(self.scope, &facts, &answers.passed);
             }
             if !delta.is_empty() {
                 self.scratch.dirty.insert(rule);

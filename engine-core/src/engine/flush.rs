@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{FactHandle, MatchId, RuleTag};
+use steadfast_wm::{FactHandle, MatchId, RuleTag, Seq};
 
 use super::heirs::adopt;
 use super::rule_list::RuleList;
@@ -50,6 +50,8 @@ pub(crate) struct FlushScratch {
     bereft: BTreeSet<(usize, u32)>,
     /// The moment on the clock's way that is being evaluated, if it is not the clock itself.
     pub(super) moment: Option<i64>,
+    /// Of a flush that time brought about: the number of what left windows over time.
+    pub(super) passing: Option<Seq>,
     /// Events whose time may be over: new and changed ones, and those that a match let go.
     pub(super) over: Vec<Place>,
 }
@@ -184,7 +186,7 @@ impl Engine {
                 self.propagate(rule, round_start)?;
                 self.shake(rule);
             }
-            self.after_round(&dirty.rules, round_start);
+            self.after_round(&dirty.rules);
             dirty.clear();
             self.scratch.dirty = dirty;
             round_start = self.ops.len();
@@ -202,7 +204,8 @@ impl Engine {
         self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
         let ops = &self.ops.as_slice()[round_start as usize..];
         // Where a window slides, facts leave a pattern although nothing but insertions happened.
-        let inserts = !self.alphas.iter().any(|alpha| alpha.slides)
+        let inserts = self.scratch.passing.is_none()
+            && !self.alphas.iter().any(|alpha| alpha.slides)
             && ops.iter().all(|op| op.what == Change::Insert);
         self.scratch.only_inserts = inserts && (round_start == 0 || self.scratch.only_inserts);
         if inserts {
@@ -266,7 +269,7 @@ impl Engine {
     }
 
     /// Notes what became of the matches of dirty rules, and the supports of matches that are gone.
-    fn after_round(&mut self, dirty: &[usize], round_start: u32) {
+    fn after_round(&mut self, dirty: &[usize]) {
         let mut lost = std::mem::take(&mut self.scratch.lost);
         for &at in dirty {
             let rule = &mut self.rules[at];
@@ -289,7 +292,8 @@ impl Engine {
             for &token in terminal.inserted() {
                 rule.terminal.reset(self.scope, token);
             }
-            if round_start > 0 && !log.gone.is_empty() && !terminal.inserted().is_empty() {
+            let cascaded = self.scratch.rounds > 1;
+            if cascaded && !log.gone.is_empty() && !terminal.inserted().is_empty() {
                 adopt(self.scope, &self.store, rule, log);
             }
             let terminal = rule.net.terminal();
@@ -405,7 +409,7 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts),
+            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts).at(self.scratch.passing),
             round_start: 0,
             cascaded: self.scratch.rounds > 1,
         };
@@ -421,7 +425,7 @@ impl Engine {
             }
             if created {
                 let first = self.scratch.first_flush.then_some(1);
-                let seq = touch.any.map(steadfast_wm::Seq::get).or(first).unwrap_or(last);
+                let seq = touch.any.map(Seq::get).or(first).unwrap_or(last);
                 queued.push((seq, token));
             } else if touch.rearm.is_some() {
                 let seq = touch.any.expect("what re-arms also touches");

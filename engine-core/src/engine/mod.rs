@@ -19,6 +19,7 @@ mod rules;
 mod run;
 mod scope;
 mod time;
+mod windows;
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +42,9 @@ use crate::agenda::{Focus, GroupNames, Ranks, Terminal};
 use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
-use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience, Timing};
+use crate::ir::{
+    ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience, Timing, Window,
+};
 use crate::lineage::Lineage;
 use crate::network::alpha::{Alpha, Input};
 use crate::network::{Buffers, Net, Node, compile};
@@ -327,8 +330,10 @@ impl Engine {
         for (level, node) in (0..).zip(&net.levels) {
             if let Some(plan) = node.node.plan() {
                 let blocks = matches!(node.node, Node::Block(_));
-                let slides = plan.window.is_some();
-                let input = Input { net: place, level, reads: plan.reads, blocks, slides };
+                let slides = matches!(plan.window, Some(Window::Length(_)));
+                let elapses = matches!(plan.window, Some(Window::Time(_)));
+                let reads = plan.concerns;
+                let input = Input { net: place, level, reads, blocks, slides, elapses };
                 self.alphas[plan.kind as usize].add_input(input);
             }
         }

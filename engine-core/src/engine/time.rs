@@ -52,9 +52,10 @@ type Fall = (i64, u32, Vec<Member>, usize);
 impl Engine {
     /// Advances the clock; itself an operation. Gives whether anything was evaluated.
     ///
-    /// If rules have timers, what is staged is matched first, at the old time. Then matches become
-    /// pending whose time has come, in the order of their times, rules and members, each under a number
-    /// of its own. Nothing fires.
+    /// If rules depend on time, what is staged is matched first, at the old time. Then everything happens
+    /// that falls in between, moment by moment: matches become pending whose time has come, in the order
+    /// of rules and members, each under a number of its own; facts leave windows over time, which has one
+    /// number; events expire. Nothing fires.
     ///
     /// # Errors
     ///
@@ -103,12 +104,12 @@ impl Engine {
         let expiries = self.expiring.iter();
         let expiries =
             expiries.filter_map(|&kind| self.store.kind(kind).expiries.first_after(moment));
-        timers.chain(expiries).min()
+        timers.chain(expiries).chain(self.next_window_end()).min()
     }
 
     /// Whether anything but the clock itself depends on the clock.
     fn depends_on_time(&self) -> bool {
-        !(self.timed.is_empty() && self.expiring.is_empty())
+        !(self.timed.is_empty() && self.expiring.is_empty()) || self.has_windows_over_time()
     }
 
     /// Whether there are facts that expire.
@@ -146,6 +147,7 @@ impl Engine {
             self.scratch.moment = Some(at);
             self.guarded(|engine| {
                 engine.fall_due(at, sink);
+                engine.leave_windows(at, sink)?;
                 engine.expire(sink)
             })?;
         }

@@ -394,10 +394,18 @@ impl<'a> Search<'a> {
         if rows.is_empty() { Err(farthest) } else { Ok(rows) }
     }
 
-    /// Whether fewer younger facts pass the pattern's conditions on them alone than its window holds.
+    /// Whether a fact that passes the pattern's conditions on it alone is in its window: of a length, if
+    /// fewer younger ones pass than that.
     fn is_in_window(&self, pattern: &Pattern, kind: u32, slot: u32) -> bool {
-        let Some(Window::Length(length)) = pattern.window else { return true };
         let store = &self.engine.store;
+        let length = match pattern.window {
+            None => return true,
+            Some(Window::Time(millis)) => {
+                let end = store.kind(kind).time(slot).saturating_add(millis);
+                return end > self.engine.now();
+            }
+            Some(Window::Length(length)) => length,
+        };
         let handle = store.kind(kind).handle(slot);
         let alone = [store.source(kind)];
         let passes =

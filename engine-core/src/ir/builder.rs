@@ -273,6 +273,15 @@ impl RuleBuilder {
         self.last_pattern().window = Some(Window::last(length));
     }
 
+    /// Lets only facts of the last `millis` milliseconds count for the last pattern; see [`Window::Time`].
+    ///
+    /// # Panics
+    ///
+    /// If no pattern precedes it.
+    pub fn window_time(&mut self, millis: i64) {
+        self.last_pattern().window = Some(Window::Time(millis));
+    }
+
     /// Takes the last pattern's facts from a named entry point instead of the default one.
     ///
     /// # Panics

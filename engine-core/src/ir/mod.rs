@@ -123,6 +123,10 @@ pub struct Conditions {
 pub enum Window {
     /// The last so many, in the order of their insertion. An update does not make a fact younger.
     Length(NonZeroU32),
+    /// Those of the last so many milliseconds: a fact counts until the clock has come to its time and so
+    /// many milliseconds more. The time of an event is its end, that of any other fact the clock at its
+    /// insertion.
+    Time(i64),
 }
 
 impl Window {
@@ -365,8 +369,10 @@ impl fmt::Debug for RuleDef {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Length(length) = self;
-        write!(f, "window(length = {length})")
+        match self {
+            Self::Length(length) => write!(f, "window(length = {length})"),
+            Self::Time(millis) => write!(f, "window(time = {millis} ms)"),
+        }
     }
 }
 

@@ -69,7 +69,8 @@ impl Asking<'_> {
                 Part::Not(_) => true,
                 Part::Exists(pattern) => {
                     let kind = self.naive.shapes[self.rule].of_pattern(pattern).0;
-                    let stores = (&self.naive.store, &self.naive.store, &before.sources);
+                    let now = (&self.naive.store, self.naive.now());
+                    let stores = (now, now, &before.sources);
                     self.founded.iter().any(|&handle| {
                         matching::goes(pattern, kind, &before.row, handle, &stores).1
                     })

@@ -137,6 +137,7 @@ fn fits(
     slot: u32,
     inner: &Store,
     left: (&Sources, &[u32], &Store),
+    now: i64,
 ) -> bool {
     if pattern.distinct && left.0.holds(kind, inner, slot, left.1, left.2) {
         return false;
@@ -145,7 +146,7 @@ fn fits(
     if !passes(pattern.conditions.alpha.iter(), &alone, &[slot]) {
         return false;
     }
-    if !is_in_window(pattern, kind, slot, inner) {
+    if !is_in_window(pattern, kind, slot, inner, now) {
         return false;
     }
     let mut sources = left.0.resolve(left.2);
@@ -157,8 +158,12 @@ fn fits(
 }
 
 /// Whether a fact that passes the conditions on it alone is one of the last ones that do.
-fn is_in_window(pattern: &Pattern, kind: u32, slot: u32, store: &Store) -> bool {
-    let Some(Window::Length(length)) = pattern.window else { return true };
+fn is_in_window(pattern: &Pattern, kind: u32, slot: u32, store: &Store, now: i64) -> bool {
+    let length = match pattern.window {
+        None => return true,
+        Some(Window::Time(_)) => return leaves(pattern, kind, slot, store).unwrap() > now,
+        Some(Window::Length(length)) => length,
+    };
     let alone = [store.source(kind)];
     let all = store.in_order(kind).into_iter();
     let passing = all.filter(|(_, slot)| passes(pattern.conditions.alpha.iter(), &alone, &[*slot]));
@@ -167,21 +172,42 @@ fn is_in_window(pattern: &Pattern, kind: u32, slot: u32, store: &Store) -> bool 
     passing.iter().rev().take(length).any(|handle| *handle == store.kind(kind).handle(slot))
 }
 
+/// When a fact that passes the conditions on it alone leaves the pattern's window over time.
+fn leaves(pattern: &Pattern, kind: u32, slot: u32, store: &Store) -> Option<i64> {
+    let Some(Window::Time(millis)) = pattern.window else { return None };
+    let alone = [store.source(kind)];
+    let columns = store.kind(kind);
+    let is_event = pattern.fact.is_event();
+    let time = if is_event { columns.table.end(slot) } else { columns.clock(slot) };
+    passes(pattern.conditions.alpha.iter(), &alone, &[slot]).then(|| time.saturating_add(millis))
+}
+
+/// The moments at which facts leave windows over time of a rule.
+pub(super) fn window_ends(rule: &RuleDef, store: &Store) -> Vec<i64> {
+    let patterns = rule.parts.iter().flat_map(Part::patterns);
+    let ends = patterns.flat_map(|pattern| {
+        let kind = kind_of(store, pattern);
+        let facts = store.in_order(kind).into_iter();
+        facts.filter_map(move |(_, slot)| leaves(pattern, kind, slot, store))
+    });
+    ends.collect()
+}
+
 /// Whether a fact went with a tuple before this flush, and whether it does now.
 pub(super) fn goes(
     pattern: &Pattern,
     kind: u32,
     left: &[u32],
     handle: FactHandle,
-    (base, store, sources): &(&Store, &Store, &Sources),
+    (base, store, sources): &((&Store, i64), (&Store, i64), &Sources),
 ) -> (bool, bool) {
-    let goes_in = |inner: &Store| match inner.locate(handle) {
+    let goes_in = |(inner, now): (&Store, i64)| match inner.locate(handle) {
         Some(Place { kind: of, slot }) if of == kind => {
-            fits(pattern, kind, slot, inner, (sources, left, store))
+            fits(pattern, kind, slot, inner, (sources, left, store.0), now)
         }
         _ => false,
     };
-    (goes_in(base), goes_in(store))
+    (goes_in(*base), goes_in(*store))
 }
 
 struct Partial {
@@ -190,10 +216,15 @@ struct Partial {
 }
 
 /// All matches of a rule over a store.
-pub(super) fn match_rule(at: usize, rule: &RuleDef, store: &Store, found: &mut Found) {
+pub(super) fn match_rule(
+    at: usize,
+    rule: &RuleDef,
+    (store, now): (&Store, i64),
+    found: &mut Found,
+) {
     let mut sources = Sources::default();
     let start = vec![Partial { row: vec![], members: vec![] }];
-    let mut chain = Chain { rule: at, store, found };
+    let mut chain = Chain { rule: at, store, now, found };
     for Partial { row, members } in chain.extend(&rule.parts, &[], start, &mut sources) {
         let matched = Matched { row, members: members.clone(), sources: sources.clone() };
         found.matches.insert((at, members), matched);
@@ -203,6 +234,7 @@ pub(super) fn match_rule(at: usize, rule: &RuleDef, store: &Store, found: &mut F
 struct Chain<'a> {
     rule: usize,
     store: &'a Store,
+    now: i64,
     found: &'a mut Found,
 }
 
@@ -215,11 +247,11 @@ impl Chain<'_> {
         mut partials: Vec<Partial>,
         sources: &mut Sources,
     ) -> Vec<Partial> {
-        let store = self.store;
+        let (store, now) = (self.store, self.now);
         for (place, part) in parts.iter().enumerate() {
             match part {
                 Part::Each(pattern) => {
-                    partials = each(pattern, partials, sources, store);
+                    partials = each(pattern, partials, sources, (store, now));
                     sources.0.push(Source::Facts(kind_of(store, pattern)));
                 }
                 Part::Not(pattern) | Part::Exists(pattern) => {
@@ -228,13 +260,13 @@ impl Chain<'_> {
                     partials.retain(|partial| {
                         let left = (&*sources, &partial.row[..], store);
                         let mut facts = store.in_order(kind).into_iter();
-                        facts.any(|(_, slot)| fits(pattern, kind, slot, store, left)) == exists
+                        facts.any(|(_, slot)| fits(pattern, kind, slot, store, left, now)) == exists
                     });
                 }
                 Part::Group(group) => {
                     let at = (self.rule, place);
                     let groups = &mut self.found.groups;
-                    partials = group_by(at, group, &partials, sources, store, groups);
+                    partials = group_by(at, group, &partials, sources, (store, now), groups);
                 }
                 Part::Nested(nested) => {
                     let path = [path, &[place]].concat();
@@ -273,13 +305,13 @@ fn each(
     pattern: &Pattern,
     partials: Vec<Partial>,
     sources: &Sources,
-    store: &Store,
+    (store, now): (&Store, i64),
 ) -> Vec<Partial> {
     let kind = kind_of(store, pattern);
     let mut longer = Vec::new();
     for partial in partials {
         for (handle, slot) in store.in_order(kind) {
-            if fits(pattern, kind, slot, store, (sources, &partial.row, store)) {
+            if fits(pattern, kind, slot, store, (sources, &partial.row, store), now) {
                 longer.push(Partial {
                     row: partial.row.iter().copied().chain([slot]).collect(),
                     members: with(&partial.members, Member::Fact(handle)),
@@ -299,7 +331,7 @@ fn group_by(
     group: &GroupPattern,
     partials: &[Partial],
     sources: &mut Sources,
-    store: &Store,
+    (store, now): (&Store, i64),
     groups: &mut Groups,
 ) -> Vec<Partial> {
     let mut grouping = group.spec.create();
@@ -312,7 +344,7 @@ fn group_by(
         let start = Partial { row: partial.row.clone(), members: vec![] };
         let mut tuples = vec![start];
         for element in &group.elements {
-            tuples = each(element, tuples, &inner, store);
+            tuples = each(element, tuples, &inner, (store, now));
             inner.0.push(Source::Facts(kind_of(store, element)));
         }
         for member in tuples {

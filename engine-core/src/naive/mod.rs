@@ -56,8 +56,9 @@ pub(super) struct Naive {
     names: Vec<(u32, u16)>,
     shapes: Vec<Shape>,
     store: Store,
-    /// The store as of the last flush.
+    /// The store as of the last flush, and when that was.
     base: Store,
+    base_now: i64,
     next_handle: u64,
     next_seq: u64,
     random: u64,
@@ -106,6 +107,7 @@ impl Naive {
             names,
             shapes,
             base: store.clone(),
+            base_now: 0,
             store,
             next_handle: 1,
             next_seq: 2,
@@ -300,7 +302,7 @@ impl Naive {
         let mut found = Found::default();
         let rules = self.rules.iter().enumerate();
         for (rule, def) in rules.filter(|(rule, _)| !self.removed.contains(rule)) {
-            matching::match_rule(rule, def, &self.store, &mut found);
+            matching::match_rule(rule, def, (&self.store, self.now()), &mut found);
         }
         found
     }
@@ -341,6 +343,7 @@ impl Naive {
             }
         }
         self.base = self.store.clone();
+        self.base_now = self.now();
     }
 
     fn free(&mut self, handle: FactHandle) {

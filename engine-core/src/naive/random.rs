@@ -16,7 +16,9 @@ mod groups;
 use groups::close;
 
 use super::api::__macro::read_current;
-use super::api::ir::{Comparison, Late, OnError, RuleBuilder, RuleDef, Ruleset, Timer, Var};
+use super::api::ir::{
+    Comparison, Late, OnError, RuleBuilder, RuleDef, Ruleset, Timer, Var, Window,
+};
 use super::api::{ChangeError, Fact, FieldMask, Handle, ReadError, Ref, RuleError, Stage, Then};
 
 pub use agenda::fire;
@@ -114,8 +116,8 @@ pub(super) struct Conditions {
     after: Option<(i64, i64)>,
     residual: bool,
     distinct: bool,
-    /// How many of the last facts count.
-    window: Option<u32>,
+    /// Which of the last facts count: of so many, or of so many milliseconds.
+    window: Option<Window>,
 }
 
 #[derive(Clone, Debug)]
@@ -202,7 +204,8 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let range = prop::option::weighted(0.2, any::<bool>());
     let rare = || prop::bool::weighted(0.15);
     let after = prop::option::weighted(0.3, (-2..2_i64, 0..4_i64));
-    let window = prop::option::weighted(0.15, 1..4_u32);
+    let window = prop_oneof![(1..4_u32).prop_map(Window::last), (1..6_i64).prop_map(Window::Time)];
+    let window = prop::option::weighted(0.25, window);
     (alpha, 0..3_u8, range, after, rare(), rare(), window).prop_map(
         |(alpha, key, range, after, residual, distinct, window)| {
             let after = after.map(|(from, width)| (from, from + width));
@@ -326,8 +329,10 @@ fn constrain<T: Row3>(
     if when.distinct {
         builder.distinct();
     }
-    if let Some(length) = when.window {
-        builder.window_length(length);
+    match when.window {
+        Some(Window::Length(length)) => builder.window_length(length.get()),
+        Some(Window::Time(millis)) => builder.window_time(millis),
+        None => {}
     }
     match last {
         Some(Last::A(outer)) => join(builder, var, when, outer),

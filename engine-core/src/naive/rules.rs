@@ -39,7 +39,8 @@ impl Naive {
             return;
         }
         for at in first..self.rules.len() {
-            match_rule(at, &self.rules[at], &self.store, &mut self.found);
+            let now = self.now();
+            match_rule(at, &self.rules[at], (&self.store, now), &mut self.found);
         }
         let new: Vec<Id> =
             self.found.matches.keys().filter(|(rule, _)| *rule >= first).cloned().collect();

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use steadfast_wm::{FactHandle, Member};
 
-use super::matching::Matched;
+use super::matching::{Matched, window_ends};
 use super::{Id, Naive};
-use crate::ir::{Late, Part, Pattern, RuleDef};
+use crate::fact::FieldMask;
+use crate::ir::{Late, Part, Pattern, RuleDef, Window};
 use crate::rows::Rows;
+use crate::store::Change;
 
 impl Naive {
     pub(super) fn advance(&mut self, by: i64) {
@@ -21,9 +23,10 @@ impl Naive {
         self.clock += by;
         let mut reached = self.clock - by;
         while let Some(moment) = self.next_moment(reached).filter(|&at| at <= self.clock) {
-            reached = moment;
+            let before = std::mem::replace(&mut reached, moment);
             self.moment = Some(moment);
             self.fall_due(moment);
+            self.leave_windows(before);
             self.let_go();
         }
         self.moment = None;
@@ -37,13 +40,36 @@ impl Naive {
         let mut rules = rules.map(|at| &self.rules[at]);
         let timed = |rule: &RuleDef| rule.timing.timer.is_some() || rule.parts.iter().any(waits);
         let expires = self.store.kinds.iter().any(|kind| kind.fact.expires().is_some());
-        expires || rules.any(timed)
+        let is_over_time = |rule: &RuleDef| {
+            let mut patterns = rule.parts.iter().flat_map(Part::patterns);
+            patterns.any(|pattern| matches!(pattern.window, Some(Window::Time(_))))
+        };
+        expires || rules.any(|rule| timed(rule) || is_over_time(rule))
     }
 
     fn next_moment(&self, after: i64) -> Option<i64> {
         let deadlines = self.deadlines().into_iter().map(|(deadline, _)| deadline);
-        let all = self.waiting.values().copied().chain(deadlines);
+        let all = self.waiting.values().copied().chain(deadlines).chain(self.window_ends());
         all.filter(|&moment| moment > after).min()
+    }
+
+    /// When facts leave windows over time.
+    fn window_ends(&self) -> Vec<i64> {
+        if !self.evaluated {
+            return Vec::new();
+        }
+        let rules = (0..self.rules.len()).filter(|at| !self.removed.contains(at));
+        rules.flat_map(|at| window_ends(&self.rules[at], &self.store)).collect()
+    }
+
+    /// If facts left windows since a moment: an operation on nobody, and what it brings about.
+    fn leave_windows(&mut self, before: i64) {
+        let since = before + 1..=self.now();
+        if self.window_ends().iter().any(|end| since.contains(end)) {
+            let seq = self.seq();
+            self.push_op(Change::Update, seq, FactHandle::new(0), FieldMask::NONE);
+            self.match_staged();
+        }
     }
 
     /// Events with the time at which they expire.
@@ -88,7 +114,7 @@ impl Naive {
         self.deadlines().iter().any(|(deadline, handle)| *deadline <= moment && holds(handle))
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         self.moment.unwrap_or(self.clock)
     }
 

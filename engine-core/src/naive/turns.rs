@@ -103,7 +103,9 @@ impl Turns<'_> {
     /// The last operation by which a fact began to go with a tuple, or ceased to.
     fn last_turn(&self, pattern: &Pattern, before: &Matched, begins: bool) -> Option<u64> {
         let (kind, reads) = self.naive.shapes[self.rule].of_pattern(pattern);
-        let stores = (&self.naive.base, &self.naive.store, &before.sources);
+        let naive = self.naive;
+        let base = (&naive.base, naive.base_now);
+        let stores = (base, (&naive.store, naive.now()), &before.sources);
         let handles = self.naive.ops.iter().map(|op| op.handle);
         let turned = handles.filter(|&handle| {
             let (went, goes_now) = goes(pattern, kind, &before.row, handle, &stores);

@@ -13,8 +13,10 @@ pub(crate) struct Input {
     pub(crate) reads: FieldMask,
     /// Whether it is that of a `not` or an `exists`, which must know values from before a flush.
     pub(crate) blocks: bool,
-    /// Whether a window decides which of the facts that pass are in it.
+    /// Whether a window over the last facts decides which of those that pass are in it.
     pub(crate) slides: bool,
+    /// Whether facts leave it with time.
+    pub(crate) elapses: bool,
 }
 
 /// One fact in one right memory.
@@ -34,8 +36,9 @@ pub(crate) struct Alpha {
     pub(crate) reads: FieldMask,
     /// Whether some input must know values from before a flush: a `not` or an `exists`.
     pub(crate) keeps_before: bool,
-    /// Whether some input has a window.
+    /// Whether some input has a window over the last facts, and whether one has a window over time.
     pub(crate) slides: bool,
+    pub(crate) elapses: bool,
     first: Column<u32>,
     memberships: Column<Membership>,
     free: Column<u32>,
@@ -48,6 +51,7 @@ impl Alpha {
         self.reads = self.reads.union(input.reads);
         self.keeps_before |= input.blocks;
         self.slides |= input.slides;
+        self.elapses |= input.elapses;
         self.inputs.push(input);
     }
 
@@ -58,7 +62,8 @@ impl Alpha {
     /// Keeps those inputs for which `keep` says what they are from now on.
     pub(crate) fn retain_inputs(&mut self, keep: impl Fn(Input) -> Option<Input>) {
         let inputs = std::mem::take(&mut self.inputs);
-        (self.reads, self.keeps_before, self.slides) = (FieldMask::NONE, false, false);
+        self.reads = FieldMask::NONE;
+        (self.keeps_before, self.slides, self.elapses) = (false, false, false);
         let mut places = Vec::with_capacity(inputs.len());
         for input in inputs {
             let kept = keep(input);

@@ -182,7 +182,7 @@ impl Block {
         for (at, &entry) in entries.iter().enumerate() {
             self.right.index.link(cx.scope, entry, codes.codes.as_slice()[at], orders[at]);
             let slot = self.right.slot(entry);
-            if cx.round_start > 0 && self.plan.window.is_some() {
+            if cx.cascaded && self.plan.window.is_some() {
                 // A later round may slide a fact back in: what counts is where it was at the start.
                 let turns = self.turns.iter_mut().filter(|turn| turn.slot == slot);
                 if turns.map(|turn| turn.entry = entry).count() > 0 {
@@ -198,7 +198,7 @@ impl Block {
         let slot = self.right.slot(entry);
         // Only a fact that has an earlier operation in this flush can have taken an earlier turn.
         // Or one that an earlier round slid in or out.
-        let earlier = self.plan.window.is_some() && cx.round_start > 0
+        let earlier = self.plan.window.is_some() && cx.cascaded
             || cx.store.was_touched_before(cx.ops, self.plan.kind, slot, cx.round_start);
         let turn = earlier.then(|| self.turns.iter().find(|turn| turn.slot == slot)).flatten();
         match turn {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fact::FieldMask;
-use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test};
+use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test, Window};
 use crate::network::block::Block;
 use crate::network::group::{Group, GroupPlan};
 use crate::network::join::Join;
@@ -44,21 +44,23 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
 
     /// The plan of a pattern; `from` are its part and those behind it, side by side.
     fn plan(&self, pattern: &Pattern, from: &[Part]) -> Arc<Plan> {
-        let reads = self.reads_of(pattern, from);
+        let concerns = self.concerns_of(pattern, from);
+        let reads = concerns.without(pattern.ignore);
         let conditions = pattern.conditions.clone();
         let kind = (self.kind_of)(pattern);
         let same = |source: &Source| matches!(source, Source::Facts(of) if *of == kind);
         let positions = self.positions.iter().enumerate().filter(|(_, source)| same(source));
         let differs_from = positions.map(|(at, _)| at).filter(|_| pattern.distinct).collect();
-        Arc::new(Plan { kind, reads, conditions, window: pattern.window, differs_from })
+        let window = pattern.window;
+        Arc::new(Plan { kind, reads, concerns, conditions, window, differs_from })
     }
 
-    /// Fields of a pattern whose updates touch its matches: those that conditions read of its
-    /// position, and what it watches.
+    /// Fields of a pattern whose updates concern its matches: those that conditions read of its
+    /// position, what it watches, and the times of events in a window.
     ///
     /// A `not` or `exists` is read by its own conditions only, an element of a group within the
     /// group, any other pattern also by the parts behind it.
-    fn reads_of(&self, pattern: &Pattern, from: &[Part]) -> FieldMask {
+    fn concerns_of(&self, pattern: &Pattern, from: &[Part]) -> FieldMask {
         let position = self.positions.len();
         let part = &from[0];
         let mut mask = match part {
@@ -72,7 +74,10 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
         };
         // A touch re-arms also what reads no field, unless the pattern watches none.
         mask = mask.union(pattern.watch).union(FieldMask::WHOLE);
-        mask.without(pattern.ignore)
+        if matches!(pattern.window, Some(Window::Time(_))) {
+            mask = mask.union(pattern.fact.time_fields());
+        }
+        mask
     }
 
     fn push(&mut self, node: Node, own: Vec<Source>) {

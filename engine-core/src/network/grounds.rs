@@ -102,6 +102,7 @@ impl Net {
             store: flush.store,
             ops: flush.ops,
             round_start: flush.round_start,
+            cascaded: flush.cascaded,
             left_sources: sources.as_slice(),
             buffers: survey.buffers,
         };

@@ -424,7 +424,7 @@ impl Group {
         }
         let touched = self.triggers.get(context).max(self.triggers.get(start));
         // A member that slid in or out was not touched itself.
-        let slid = || cx.ops.list.last().filter(|_| self.plan.slides).map(|op| op.seq);
+        let slid = || cx.ops.last_seq().filter(|_| self.plan.slides);
         touched.or_else(slid)
     }
 

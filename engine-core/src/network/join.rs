@@ -77,6 +77,8 @@ pub(crate) struct Context<'a> {
     /// The operations of this flush, and where those of this round begin.
     pub(crate) ops: Ops<'a>,
     pub(crate) round_start: u32,
+    /// Whether this is not the flush's first round.
+    pub(crate) cascaded: bool,
     /// Sources of the left tokens' positions.
     pub(crate) left_sources: &'a [&'a dyn Any],
     pub(crate) buffers: &'a mut Buffers,

@@ -164,6 +164,15 @@ impl Net {
     }
 
     /// The right memory of a level that has one.
+    pub(crate) fn right(&self, level: u32) -> &RightMemory {
+        match &self.levels[level as usize].node {
+            Node::Join(join) => &join.right,
+            Node::Block(block) => &block.right,
+            Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
+        }
+    }
+
+    /// The same, with its plan and the round's changes.
     pub(crate) fn right_mut(&mut self, level: u32) -> (&mut RightMemory, &Plan, &mut RightDelta) {
         let level = &mut self.levels[level as usize];
         match &mut level.node {
@@ -196,6 +205,7 @@ impl Net {
                 store: flush.store,
                 ops: flush.ops,
                 round_start: flush.round_start,
+                cascaded: flush.cascaded,
                 left_sources: sources.as_slice(),
                 buffers,
             };

@@ -56,6 +56,9 @@ pub(crate) struct Plan {
     pub(crate) kind: u32,
     /// Fields whose updates touch the matches of this pattern.
     pub(crate) reads: FieldMask,
+    /// Fields whose updates decide which facts and tuples go with it, beside those: it may be told to
+    /// ignore an update of what it reads, but not to match what does not pass any more.
+    pub(crate) concerns: FieldMask,
     pub(crate) conditions: Conditions,
     pub(crate) window: Option<Window>,
     /// Positions of the tuple whose facts it must differ from.

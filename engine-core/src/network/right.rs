@@ -2,6 +2,7 @@
 
 use crate::ir::Window;
 use crate::network::index::Index;
+use crate::network::recent::Recent;
 use crate::network::sliding::Sliding;
 use crate::trail::{Column, Scope, clear, trailed};
 
@@ -15,11 +16,13 @@ pub(crate) struct RightMemory {
     pub(crate) index: Index,
     /// By entry: the head of its tokens (join), or of the tuples that it blocks (`not`, `exists`).
     pub(crate) heads: Column<u32>,
-    /// The window that decides which of the facts that pass are in the memory.
+    /// The window over the last facts that decides which of those that pass are in the memory.
     pub(crate) sliding: Option<Box<Sliding>>,
+    /// The window over time, if only facts that it holds are in the memory.
+    pub(crate) recent: Option<Box<Recent>>,
 }
 
-trailed!(RightMemory { slots, free, index, heads, sliding });
+trailed!(RightMemory { slots, free, index, heads, sliding, recent });
 
 /// What happened to the facts of one pattern in a round.
 #[derive(Clone, Default)]
@@ -47,8 +50,12 @@ impl RightDelta {
 impl RightMemory {
     pub(crate) fn new(index: Index, window: Option<Window>) -> Self {
         let (slots, free, heads) = (Column::default(), Column::default(), Column::default());
-        let sliding = window.map(|Window::Length(length)| Box::new(Sliding::new(length)));
-        Self { slots, free, index, heads, sliding }
+        let (sliding, recent) = match window {
+            None => (None, None),
+            Some(Window::Length(length)) => (Some(Box::new(Sliding::new(length))), None),
+            Some(Window::Time(millis)) => (None, Some(Box::new(Recent::new(millis)))),
+        };
+        Self { slots, free, index, heads, sliding, recent }
     }
 
     #[inline]

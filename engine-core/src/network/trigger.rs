@@ -116,6 +116,7 @@ impl Walk<'_> {
             store: flush.store,
             ops: flush.ops,
             round_start: flush.round_start,
+            cascaded: flush.cascaded,
             left_sources: sources.as_slice(),
             buffers: self.buffers,
         };

@@ -33,6 +33,7 @@ pub struct FactType {
     fields: &'static [&'static str],
     keyed: bool,
     event: bool,
+    time_fields: FieldMask,
     expires: Option<i64>,
     create: fn() -> Box<dyn AnyTable>,
     arena: fn() -> Box<dyn AnyArena>,
@@ -49,6 +50,7 @@ impl FactType {
             fields: T::FIELDS,
             keyed: T::KEYED,
             event: T::EVENT,
+            time_fields: T::TIME_FIELDS,
             expires: T::EXPIRES,
             create: || Box::new(Table::<T>::default()),
             arena: || Box::new(Arena::<T>(Vec::new())),
@@ -97,6 +99,11 @@ impl FactType {
     /// How many milliseconds after its end an event of the type leaves, if it does.
     pub fn expires(&self) -> Option<i64> {
         self.expires
+    }
+
+    /// The fields that say when an event of the type happened.
+    pub(crate) fn time_fields(&self) -> FieldMask {
+        self.time_fields
     }
 
     pub(crate) fn new_arena(&self) -> Box<dyn AnyArena> {
@@ -245,6 +252,11 @@ impl Kind {
 
     pub(crate) fn clock(&self, slot: u32) -> i64 {
         *self.clocks.get(slot)
+    }
+
+    /// When a fact happened: the end of an event, the clock at the insertion of any other fact.
+    pub(crate) fn time(&self, slot: u32) -> i64 {
+        if self.fact.event { self.table.end(slot) } else { self.clock(slot) }
     }
 
     pub(crate) fn slot_count(&self) -> u32 {
@@ -572,10 +584,23 @@ pub(crate) struct Ops<'a> {
     /// Whether all of them are insertions; the first one's number then tells which facts are new.
     pub(crate) only_inserts: bool,
     pub(crate) first_seq: Seq,
+    /// Of a flush that time brought about: the number of what left windows over time.
+    pub(crate) passing: Option<Seq>,
 }
 
 impl<'a> Ops<'a> {
     pub(crate) fn new(list: &'a [Op], only_inserts: bool) -> Self {
-        Self { list, only_inserts, first_seq: list.first().map_or(Seq::new(u64::MAX), |op| op.seq) }
+        let first_seq = list.first().map_or(Seq::new(u64::MAX), |op| op.seq);
+        Self { list, only_inserts, first_seq, passing: None }
+    }
+
+    /// The same, of a flush that time brought about.
+    pub(crate) fn at(self, passing: Option<Seq>) -> Self {
+        Self { passing, ..self }
+    }
+
+    /// The number of the last thing that happened in the flush.
+    pub(crate) fn last_seq(&self) -> Option<Seq> {
+        self.list.last().map(|op| op.seq).or(self.passing)
     }
 }

@@ -189,3 +189,36 @@ fn a_session_keeps_its_identity_and_a_new_one_never_has_it() {
     other.insert(A(1)).unwrap();
     assert!(other.get(handle).is_none());
 }
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Level {
+    value: i64,
+}
+
+#[rule]
+fn high(
+    #[when(l.value > 10)]
+    #[watch(!value)]
+    l: &Level,
+) {
+    say(format!("high, at {}", l.value));
+}
+
+ruleset!(levels = 1: high);
+
+#[test]
+fn s18_what_is_not_watched_still_decides_whether_a_fact_matches() {
+    survives(
+        levels,
+        &[
+            step("a high one", |w| w.insert("level", Level { value: 20 }), []),
+            step("evaluated", World::flush, []),
+            step("that is low", |w| w.update("level", |l: &mut Level| l.value = 5), []),
+            step("does not fire", World::fire, []),
+            step("high again", |w| w.update("level", |l: &mut Level| l.value = 30), []),
+            step("it is a new match", World::fire, ["high, at 30"]),
+            step("higher", |w| w.update("level", |l: &mut Level| l.value = 40), []),
+            step("which nobody watches", World::fire, []),
+        ],
+    );
+}

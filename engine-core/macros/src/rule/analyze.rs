@@ -259,7 +259,7 @@ impl Walk {
             one => one,
         };
         let (name, entry) = (param.name, param.attributes.from);
-        let own = Element { name, ty: own.clone(), entry, conditions: Vec::new() };
+        let own = Element { name, ty: own.clone(), entry, window: None, conditions: Vec::new() };
         let cross = param.attributes.cross.is_some();
         let (part, named) = forall(&self.scope, own, items, cross)?;
         let named: Vec<syn::Type> = named.into_iter().map(|element| element.ty).collect();
@@ -366,7 +366,7 @@ fn refuse_on_items(param: &Param) -> Result<()> {
         return Err(Error::new(condition.span(), message));
     }
     if let Some(window) = &param.attributes.window {
-        let message = "a window is over one pattern: there is none over several named ones";
+        let message = "named patterns each say it themselves: `a: Fact window(length = 3), …`";
         return Err(Error::new(window.span, message));
     }
     match param.attributes.distinct {

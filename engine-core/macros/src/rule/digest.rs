@@ -114,7 +114,7 @@ fn fact(digester: &mut Digester, word: &str, pattern: &FactPattern) {
     all(digester, &pattern.conditions);
     if let Some(window) = &pattern.window {
         digester.word("window");
-        digester.word(&window.length.to_string());
+        digester.word(&window.words());
     }
     if pattern.distinct {
         digester.word("distinct");

@@ -11,6 +11,7 @@ use super::model::{Aggregate, FactPattern, GroupPattern, Variable, is_indexed};
 use super::param::GroupType;
 use super::scope::Scope;
 use super::usage::Usage;
+use super::window::Window;
 
 /// How many functions one group can have: the engine has tuples up to this.
 const FUNCTIONS_MAX: usize = 6;
@@ -29,16 +30,18 @@ pub(crate) fn group(
     check_counts(&functions, functions_span, &ty)?;
     let by = attributes.group_by.unwrap_or_default();
     check_key(&by, &ty)?;
-    if let (Some(window), [_, _, ..]) = (&attributes.window, ty.elements.as_slice()) {
-        let message = "a window is over one pattern: there is none over a group of several facts";
-        return Err(Error::new(window.span, message));
-    }
     let elements = if attributes.each.is_empty() {
-        single_element(scope, &ty, &by, &functions, (attributes.conditions, attributes.from))?
+        let Attributes { conditions, from, window, .. } = attributes;
+        single_element(scope, &ty, &by, &functions, (conditions, from, window))?
     } else {
         if let Some(entry) = &attributes.from {
             let message = "with `#[each(…)]` each says it itself: `f: Flight from \"east\", …`";
             return Err(Error::new(entry.span(), message));
+        }
+        if let Some(window) = &attributes.window {
+            let message =
+                "with `#[each(…)]` each says it itself: `f: Flight window(length = 3), …`";
+            return Err(Error::new(window.span, message));
         }
         named_elements(scope, &ty, attributes.each, &attributes.conditions)?
     };
@@ -47,9 +50,6 @@ pub(crate) fn group(
     for element in elements {
         let may_be_unindexed = patterns.is_empty() || attributes.cross.is_some();
         patterns.push(element_pattern(&mut inner, element, may_be_unindexed)?);
-    }
-    if let [only] = patterns.as_mut_slice() {
-        only.window = attributes.window;
     }
     let by = by.iter().map(|key| inner.value(key)).collect::<Result<_>>()?;
     let aggregates = functions.into_iter().zip(ty.results).map(|(function, result)| {
@@ -118,7 +118,7 @@ fn single_element(
     ty: &GroupType,
     by: &[Expr],
     functions: &[Function],
-    (conditions, entry): (Vec<Expr>, Option<LitStr>),
+    (conditions, entry, window): (Vec<Expr>, Option<LitStr>, Option<Window>),
 ) -> Result<Vec<Element>> {
     let [element] = ty.elements.as_slice() else {
         let message = format!(
@@ -143,7 +143,7 @@ fn single_element(
             return Err(Error::new(first.span(), message));
         }
     };
-    Ok(vec![Element { name, ty: element.clone(), entry, conditions }])
+    Ok(vec![Element { name, ty: element.clone(), entry, window, conditions }])
 }
 
 /// The one name that is neither a parameter nor bound in an expression. A name of which a field is
@@ -203,7 +203,7 @@ pub(crate) fn element_pattern(
     element: Element,
     may_be_unindexed: bool,
 ) -> Result<FactPattern> {
-    let Element { name, ty, entry, conditions } = element;
+    let Element { name, ty, entry, window, conditions } = element;
     let variable = Variable { name, ty, is_group: false, position: scope.next_position() };
     scope.show(variable.clone());
     let mut classified = Vec::new();
@@ -212,7 +212,7 @@ pub(crate) fn element_pattern(
     }
     let unindexed = !may_be_unindexed && !is_indexed(&classified);
     let unindexed = unindexed.then(|| variable.name.span());
-    let (window, watch, distinct) = (None, None, false);
+    let (watch, distinct) = (None, false);
     let conditions = classified;
     Ok(FactPattern { variable, entry, conditions, window, watch, distinct, unindexed })
 }

@@ -5,12 +5,16 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, LitStr, Result, Token, Type, parenthesized, token};
 
-/// `f: Flight, f.cancelled`, or with an entry point `f: Flight from "east", f.cancelled`
+use super::window::{Window, window};
+
+/// `f: Flight, f.cancelled`; with an entry point and a window `f: Flight from "east" window(length = 3),
+/// f.cancelled`
 #[derive(Clone)]
 pub(crate) struct Element {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
     pub(crate) entry: Option<LitStr>,
+    pub(crate) window: Option<Window>,
     pub(crate) conditions: Vec<Expr>,
 }
 
@@ -112,6 +116,7 @@ impl Parse for Element {
         input.parse::<Token![:]>()?;
         let ty: Type = input.parse()?;
         let entry = entry(input)?;
+        let window = window(input)?;
         let mut conditions = Vec::new();
         while !input.is_empty() && !input.peek(Token![;]) {
             input.parse::<Token![,]>()?;
@@ -119,7 +124,7 @@ impl Parse for Element {
                 conditions.push(input.parse()?);
             }
         }
-        Ok(Self { name, ty, entry, conditions })
+        Ok(Self { name, ty, entry, window, conditions })
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct FactPattern {
     /// The entry point that its facts come through, if that has a name.
     pub(crate) entry: Option<LitStr>,
     pub(crate) conditions: Vec<Condition>,
-    /// How many of the last facts count, if not all do.
+    /// Which of the last facts count, if not all do.
     pub(crate) window: Option<Window>,
     pub(crate) watch: Option<Watch>,
     /// Whether its fact is another one than every earlier one of its type.

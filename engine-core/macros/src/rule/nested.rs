@@ -94,6 +94,11 @@ pub(crate) fn forall(
     let mut pattern = element_pattern(&mut inner, each, true)?;
     let is_pattern = |item: &Item| !matches!(item, Item::Condition(_));
     let Some(first_pattern) = rest.iter().position(is_pattern) else {
+        if let Some(window) = &pattern.window {
+            let message = "a window over what may lack a condition is none of what lacks it: write \
+                           `#[not(…)]` over a pattern with the window";
+            return Err(Error::new(window.span, message));
+        }
         let conditions: Vec<Expr> = rest.iter().flat_map(Item::conditions).cloned().collect();
         let (negation, written) = negate(&conditions);
         for mut condition in inner.conditions(&negation)? {

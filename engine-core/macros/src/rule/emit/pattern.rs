@@ -10,7 +10,7 @@ use super::closures::{On, key, order, reads, test};
 use super::{site, temporal};
 use crate::rule::classify::Class;
 use crate::rule::model::{Condition, FactPattern};
-use crate::rule::window::Window;
+use crate::rule::window::{Extent, Window};
 use crate::tokens::text_of;
 
 /// A `Pattern`.
@@ -61,12 +61,12 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
 }
 
 fn emit_window(window: Option<&Window>) -> TokenStream {
-    let Some(Window { length, .. }) = window else {
-        return quote_spanned!(site()=> ::core::option::Option::None);
+    let window = match window.map(|window| window.extent) {
+        None => return quote_spanned!(site()=> ::core::option::Option::None),
+        Some(Extent::Length(length)) => quote_spanned!(site()=> Window::last(#length)),
+        Some(Extent::Time(millis)) => quote_spanned!(site()=> Window::Time(#millis)),
     };
-    quote_spanned! {site()=>
-        ::core::option::Option::Some(::steadfast::__macro::Window::last(#length))
-    }
+    quote_spanned!(site()=> ::core::option::Option::Some(::steadfast::__macro::#window))
 }
 
 /// A `Test` of the condition as a whole.
