@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-use steadfast_engine_core::{Engine, Fact, ReadError};
+use steadfast_engine_core::{AgendaEvent, Engine, Fact, ReadError, Restraint};
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, FactHandle, MatchId, Record, SafePoint, Seq};
 
 /// Something that a commit did.
 ///
-/// Listeners get the events of a commit in this order: operations as they were applied; those of a firing
-/// between [`Event::Firing`] and [`Event::Fired`], followed by what truth maintenance made of them; at
-/// the end what became of the pending set between this commit and the one before, and [`Event::Committed`].
+/// Listeners get the events of a commit in the order in which they happened: operations as they were applied;
+/// those of a firing between [`Event::Firing`] and [`Event::Fired`], followed by what truth maintenance made
+/// of them. Behind that stands what the evaluation did to the agenda: which matches became pending or ceased to
+/// be, each once, and which groups got the focus or lost it. At the end is [`Event::Committed`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -76,7 +77,7 @@ pub enum Event<'a> {
     Firing(Match<'a>),
     /// The match has fired, or was skipped because its consequence failed.
     Fired(Match<'a>),
-    /// A match is pending, or has a new trigger, since the commit before this one.
+    /// A match became pending in an evaluation, or because its time had come, or has a new trigger.
     Created {
         /// The match.
         of: Match<'a>,
@@ -85,9 +86,29 @@ pub enum Event<'a> {
         /// What made it pending.
         trigger: Seq,
     },
-    /// A match that was pending at the commit before this one is pending no more: it fired, or it does not
-    /// hold any more.
+    /// A match that was pending is it no more, and has not fired: it does not hold any more, was cancelled
+    /// with its group, was used up by a filter or by `enabled`, or is kept back or waits after a new trigger.
     Cancelled(Match<'a>),
+    /// A match that an evaluation would have made pending stays dormant.
+    Suppressed {
+        /// The match.
+        of: Match<'a>,
+        /// What would have made it pending.
+        trigger: Seq,
+        /// What keeps it from it.
+        by: Restraint,
+    },
+    /// An agenda group got the focus.
+    GroupPushed {
+        /// Its name.
+        group: &'a str,
+    },
+    /// An agenda group was taken off the focus, because it had nothing to fire or because no rule names it
+    /// any more.
+    GroupPopped {
+        /// Its name.
+        group: &'a str,
+    },
     /// A global has another value.
     GlobalSet {
         /// Its name.
@@ -200,29 +221,41 @@ impl Listeners {
         self.listeners.is_empty()
     }
 
-    /// Tells all listeners what the encoded records of a commit say.
-    pub(crate) fn tell(&mut self, mut records: &[u8], engine: &Engine) {
-        let mut told: Vec<Event<'_>> = Vec::new();
-        // Where the operations that no evaluation has closed yet begin.
-        let mut open = 0;
-        while let Ok((record, rest)) = v1::decode(records) {
-            records = rest;
-            match record {
-                Record::Fired { by } => {
-                    let by = match_of(engine, by);
-                    // What truth maintenance did stands behind the consequence's own operations.
-                    let own = told[open..].iter().take_while(|event| !event.is_cascade()).count();
-                    told.insert(open + own, Event::Fired(by.clone()));
-                    told.insert(open, Event::Firing(by));
-                    open = told.len();
-                }
-                Record::Evaluated => open = told.len(),
-                record => told.extend(event_of(engine, record)),
+    /// Tells all listeners what happened in a commit.
+    pub(crate) fn tell(&mut self, heard: &Heard, engine: &Engine) {
+        let mut agenda = heard.agenda.iter().peekable();
+        let mut rest = heard.records.as_slice();
+        loop {
+            let place = heard.records.len() - rest.len();
+            while let Some((_, event)) = agenda.next_if(|(at, _)| *at <= place) {
+                self.tell_all(&agenda_event_of(engine, event));
+            }
+            let Ok((record, behind)) = v1::decode(rest) else { break };
+            rest = behind;
+            if let Some(event) = event_of(engine, record) {
+                self.tell_all(&event);
             }
         }
-        for event in &told {
-            self.listeners.iter_mut().for_each(|(_, listener)| listener(event));
-        }
+    }
+
+    fn tell_all(&mut self, event: &Event<'_>) {
+        self.listeners.iter_mut().for_each(|(_, listener)| listener(event));
+    }
+}
+
+/// What happened in a commit that is being made.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Its records, encoded.
+    pub(crate) records: Vec<u8>,
+    /// What happened on the agenda, each with the place in the records at which it did.
+    pub(crate) agenda: Vec<(usize, AgendaEvent)>,
+}
+
+impl Heard {
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+        self.agenda.clear();
     }
 }
 
@@ -232,15 +265,25 @@ impl fmt::Debug for Listeners {
     }
 }
 
-impl Event<'_> {
-    /// Whether truth maintenance did this.
-    fn is_cascade(&self) -> bool {
-        matches!(self, Self::Deleted { cascade: true, .. } | Self::Unsupported { .. })
-    }
-}
-
 fn match_of(engine: &Engine, id: MatchId) -> Match<'_> {
     Match { rule: engine.rule_path(id.rule).unwrap_or_default(), id }
+}
+
+fn agenda_event_of<'a>(engine: &'a Engine, event: &'a AgendaEvent) -> Event<'a> {
+    let of = |id: &MatchId| match_of(engine, id.clone());
+    match event {
+        AgendaEvent::Firing(id) => Event::Firing(of(id)),
+        AgendaEvent::Fired(id) => Event::Fired(of(id)),
+        AgendaEvent::Created { id, salience, trigger } => {
+            Event::Created { of: of(id), salience: *salience, trigger: *trigger }
+        }
+        AgendaEvent::Cancelled(id) => Event::Cancelled(of(id)),
+        AgendaEvent::Suppressed { id, trigger, by } => {
+            Event::Suppressed { of: of(id), trigger: *trigger, by: *by }
+        }
+        AgendaEvent::Pushed(group) => Event::GroupPushed { group },
+        AgendaEvent::Popped(group) => Event::GroupPopped { group },
+    }
 }
 
 fn event_of<'a>(engine: &'a Engine, record: Record<'a>) -> Option<Event<'a>> {
@@ -265,10 +308,6 @@ fn event_of<'a>(engine: &'a Engine, record: Record<'a>) -> Option<Event<'a>> {
         Record::Unjustify { handle, by } => {
             Event::Unsupported { fact: handle, by: match_of(engine, by) }
         }
-        Record::Pending { by, salience, trigger } => {
-            Event::Created { of: match_of(engine, by), salience, trigger }
-        }
-        Record::Withdrawn { by } => Event::Cancelled(match_of(engine, by)),
         Record::SetGlobal { name, seq, .. } => Event::GlobalSet { name, seq },
         Record::Clock { millis, seq } => Event::Clock { millis, seq },
         Record::Effect { ordinal, topic, .. } => Event::Emitted { topic, ordinal },

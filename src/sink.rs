@@ -1,10 +1,11 @@
 //! Collects what the engine reports: records for the journal, effects for the outbox.
 
-use steadfast_engine_core::ActionSink;
+use steadfast_engine_core::{ActionSink, AgendaEvent};
 use steadfast_journal::{Batch, BatchError};
 use steadfast_wm::Record;
 use steadfast_wm::codec::v1;
 
+use crate::events::Heard;
 use crate::outbox::Emitted;
 
 /// From this many bytes on a run of firings is cut into several commits.
@@ -21,8 +22,8 @@ pub(crate) struct Recorder {
     /// Bytes of the longest record that the journal takes.
     pub(crate) record_bytes_max: usize,
     pub(crate) effects: Vec<Emitted>,
-    /// What listeners will be told of, encoded; none without listeners.
-    pub(crate) heard: Option<Vec<u8>>,
+    /// What listeners will be told of; none without listeners.
+    pub(crate) heard: Option<Heard>,
     /// The first record that the batch refused.
     pub(crate) refused: Option<BatchError>,
 }
@@ -40,13 +41,23 @@ impl ActionSink for Recorder {
             self.effects.push(Emitted { ordinal: *ordinal, topic, version: *version, bytes });
         }
         if let Some(heard) = &mut self.heard {
-            v1::encode(record, heard);
+            v1::encode(record, &mut heard.records);
         }
         if let Some(batch) = &mut self.batch
             && let Err(error) = batch.push_with(|bytes| v1::encode(record, bytes))
         {
             self.refused.get_or_insert(error);
         }
+    }
+
+    fn agenda_event(&mut self, event: AgendaEvent) {
+        if let Some(heard) = &mut self.heard {
+            heard.agenda.push((heard.records.len(), event));
+        }
+    }
+
+    fn wants_agenda_events(&self) -> bool {
+        self.heard.is_some()
     }
 
     fn wants_records(&self) -> bool {

@@ -26,9 +26,9 @@ mod trail;
 pub use agenda::Pending;
 pub use aggregate::{Aggregate, AggregateError, Group};
 pub use engine::{
-    Activation, Engine, FactImage, FireOptions, FireRun, Fired, Missed, Network, NetworkLevel,
-    RestoreOptions, RestoreProgress, Restoring, RowChanges, RowId, RuleNetwork, RulesPolicy,
-    StagedImage, Verdict, Waiting,
+    Activation, AgendaEvent, Engine, FactImage, FireOptions, FireRun, Fired, Missed, Network,
+    NetworkLevel, RestoreOptions, RestoreProgress, Restoring, Restraint, RowChanges, RowId,
+    RuleNetwork, RulesPolicy, StagedImage, Verdict, Waiting,
 };
 pub use error::{
     AdvanceError, ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError,

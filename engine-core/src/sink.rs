@@ -2,6 +2,8 @@
 
 use steadfast_wm::Record;
 
+use crate::engine::AgendaEvent;
+
 /// Takes what the engine reports, in order. Implemented by whoever journals, follows or counts.
 ///
 /// # Contract
@@ -21,6 +23,17 @@ pub trait ActionSink {
 
     /// Whether a run of firings should stop after the current one, for a commit.
     fn wants_commit(&self) -> bool {
+        false
+    }
+
+    /// Takes an event of the agenda, which is for listeners alone: nothing of it is journaled. It comes
+    /// between the records before and behind which it happened.
+    fn agenda_event(&mut self, event: AgendaEvent) {
+        drop(event);
+    }
+
+    /// Whether [`ActionSink::agenda_event`] is to be called; without, the engine saves making events.
+    fn wants_agenda_events(&self) -> bool {
         false
     }
 

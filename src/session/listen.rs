@@ -54,13 +54,13 @@ impl Session {
     /// Tells the listeners of the commit that was made.
     pub(super) fn tell_listeners(&mut self) {
         let Some(heard) = &mut self.recorder.heard else { return };
-        let records = std::mem::take(heard);
+        let mut told = std::mem::take(heard);
         let mut listeners = std::mem::take(&mut self.listeners);
-        listeners.tell(&records, &self.engine);
+        listeners.tell(&told, &self.engine);
         self.listeners = listeners;
         if let Some(heard) = &mut self.recorder.heard {
-            *heard = records;
-            heard.clear();
+            told.clear();
+            *heard = told;
         }
     }
 }

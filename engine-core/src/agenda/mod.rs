@@ -151,6 +151,11 @@ impl Terminal {
         }
     }
 
+    /// Whether a match is pending.
+    pub(crate) fn is_pending(&self, token: u32) -> bool {
+        self.state(token).trigger != 0
+    }
+
     /// Makes a match dormant.
     pub(crate) fn dequeue(&mut self, scope: Scope, token: u32) {
         let old = self.state(token);

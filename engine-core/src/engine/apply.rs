@@ -37,12 +37,14 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Result<Applied, ChangeError> {
         if drafts.list.is_empty() {
+            self.begin_firing(firing, sink);
             return Ok(self.apply_nothing(drafts, firing, sink));
         }
         let mut bytes = std::mem::take(&mut self.scratch.bytes);
         let mut ranges = std::mem::take(&mut self.scratch.ranges);
         let encoded = self.encode_values(drafts, sink, &mut bytes, &mut ranges);
         let applied = encoded.map(|()| {
+            self.begin_firing(firing, sink);
             let by = firing
                 .filter(|_| sink.wants_records())
                 .map(|firing| self.match_id(firing.rule, firing.token));
@@ -51,6 +53,14 @@ impl Engine {
         self.scratch.bytes = bytes;
         self.scratch.ranges = ranges;
         applied
+    }
+
+    /// From here on nothing keeps a consequence from being applied.
+    fn begin_firing(&mut self, firing: Option<&Firing>, sink: &mut dyn ActionSink) {
+        if let Some(firing) = firing {
+            self.note_firing(firing);
+            self.tell(sink);
+        }
     }
 
     /// A consequence that wants nothing withdraws what its match supported, and may have drawn numbers.
@@ -164,8 +174,14 @@ impl Engine {
                 }
                 Draft::Emit(ref effect) => self.emit(effect, sink),
                 Draft::SetGlobal(ref global) => self.set_global(global, sink),
-                Draft::Focus { group } => self.push_focus(group),
-                Draft::ClearGroup { group } => self.clear_group(group),
+                Draft::Focus { group } => {
+                    self.push_focus(group);
+                    self.tell(sink);
+                }
+                Draft::ClearGroup { group } => {
+                    self.clear_group(group);
+                    self.tell(sink);
+                }
                 Draft::Halt => applied.halt = true,
             }
         }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use steadfast_wm::Record;
 
 use super::Engine;
+use super::agenda_events::AgendaEvent;
 use super::apply::Firing;
 use super::run::{FireRun, Verdict};
 use crate::error::{EvaluateError, Failure, FireError};
@@ -64,6 +65,7 @@ impl Engine {
     ///
     /// [`EvaluateError`]; the engine takes no more work then.
     pub fn flush(&mut self, sink: &mut dyn ActionSink) -> Result<bool, EvaluateError> {
+        self.heed(sink);
         let matched = self.match_staged(None, sink)?;
         if matched {
             sink.record(&Record::Evaluated);
@@ -96,6 +98,7 @@ impl Engine {
             }
         }
         self.settle_focus();
+        self.tell(sink);
         run.guard.begin(self.last_seq());
         while !fired.finished && fired.count + fired.skipped < at_most && !sink.wants_commit() {
             if !run.goes_on() {
@@ -165,9 +168,11 @@ impl Engine {
                     return Ok(Outcome::Kept);
                 }
                 Ok(Verdict::Consume) => {
+                    self.note_cancelled(rule, token);
                     self.use_up(rule, token);
                     self.focus.set_changed(self.scope);
                     self.settle_focus();
+                    self.tell(sink);
                     return Ok(Outcome::Consumed);
                 }
                 Err(message) => {
@@ -213,13 +218,21 @@ impl Engine {
         self.drafts = Some(drafts);
         match outcome {
             Ok(applied) => {
+                self.note_fired(firing);
+                // The others are cancelled, not itself, which has fired.
+                self.use_up(rule, token);
                 if let Some(group) = self.infos[rule].turn.activation_group {
                     self.win(group);
                 }
+                self.tell(sink);
                 self.close_firing(firing, sink)?;
                 Ok(Outcome::Applied { halt: applied.halt })
             }
             Err(_) if self.infos[rule].on_error == OnError::Skip => {
+                self.note_firing(firing);
+                self.note_fired(firing);
+                self.tell(sink);
+                self.use_up(rule, token);
                 self.close_firing(firing, sink)?;
                 Ok(Outcome::Skipped)
             }
@@ -254,7 +267,7 @@ impl Engine {
         }
     }
 
-    /// The match is used up (INV-43: for this trigger); what its consequence changed is matched.
+    /// The match is used up by now (INV-43: for this trigger); what its consequence changed is matched.
     fn close_firing(
         &mut self,
         firing: &Firing,
@@ -262,16 +275,28 @@ impl Engine {
     ) -> Result<(), EvaluateError> {
         let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
         let issuer = Some(self.infos[firing.rule].tag);
-        self.use_up(firing.rule, firing.token);
         let mut counters = *self.counters.get();
         counters.firings += 1;
         self.counters.set(self.scope, counters);
         self.match_staged(issuer, sink)?;
         self.settle_focus();
+        self.tell(sink);
         if let Some(by) = by {
             sink.record(&Record::Fired { by });
         }
         Ok(())
+    }
+
+    pub(super) fn note_firing(&mut self, firing: &Firing) {
+        if self.is_heard() {
+            self.note(AgendaEvent::Firing(self.match_id(firing.rule, firing.token)));
+        }
+    }
+
+    fn note_fired(&mut self, firing: &Firing) {
+        if self.is_heard() {
+            self.note(AgendaEvent::Fired(self.match_id(firing.rule, firing.token)));
+        }
     }
 
     /// Makes a pending match dormant.

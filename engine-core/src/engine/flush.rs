@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, MatchId, RuleTag, Seq};
 
+use super::agenda_events::{AgendaEvent, AgendaNotes};
 use super::heirs::adopt;
 use super::rule_list::RuleList;
 use super::{Engine, RuleInfo};
@@ -52,6 +53,8 @@ pub(crate) struct FlushScratch {
     pub(super) moment: Option<i64>,
     /// Of a flush that time brought about: the number of what left windows over time.
     pub(super) passing: Option<Seq>,
+    /// What happened on the agenda, for those who listen.
+    pub(super) agenda: AgendaNotes,
     /// Events whose time may be over: new and changed ones, and those that a match let go.
     pub(super) over: Vec<Place>,
 }
@@ -196,6 +199,7 @@ impl Engine {
             }
         }
         self.finish_flush();
+        self.tell(sink);
         Ok(())
     }
 
@@ -385,6 +389,7 @@ impl Engine {
         let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
         let RuleInfo { tag, branch, .. } = self.infos[at];
         for (token, _) in gone.drain(..) {
+            self.note_cancelled(at, token);
             let rule = &mut self.rules[at];
             let (net, store) = (&rule.net, &self.store);
             rule.terminal.bury(self.scope, token, || MatchId {
@@ -455,6 +460,10 @@ impl Engine {
                 Salience::Of { evaluate, .. } => self.with_row(at, token, |row| evaluate(row)),
             };
             self.rules[at].terminal.enqueue(self.scope, token, trigger, salience);
+            if self.is_heard() {
+                let (id, trigger) = (self.match_id(at, token), Seq::new(trigger));
+                self.note(AgendaEvent::Created { id, salience, trigger });
+            }
         }
         if any && self.infos[at].turn.auto_focus {
             self.scratch.focusing.push(at);

@@ -3,6 +3,7 @@
 use steadfast_wm::Seq;
 
 use super::Engine;
+use super::agenda_events::{AgendaEvent, Restraint};
 use crate::ir::{AgendaAttributes, Enabled};
 
 /// What a rule says of its turn on the agenda, with its groups by number.
@@ -52,7 +53,11 @@ impl Engine {
     }
 
     pub(super) fn push_focus(&mut self, group: u32) {
+        let has_it = self.focus.top() == group;
         self.focus.push(self.scope, group, self.last_seq());
+        if self.is_heard() && !has_it {
+            self.note(AgendaEvent::Pushed(self.focus.names().name(group).to_owned()));
+        }
     }
 
     /// Empty groups lose the focus; the group that has it now is active.
@@ -61,9 +66,11 @@ impl Engine {
         if self.focus.is_plain() {
             return;
         }
+        let before = self.heard_focus();
         let ranks = &self.ranks;
         let last = Seq::new(self.counters.get().next_seq - 1);
         self.focus.settle(self.scope, last, |group| ranks.best(group).is_none());
+        self.note_popped(before);
     }
 
     /// Cancels all pending matches of an agenda group.
@@ -87,10 +94,13 @@ impl Engine {
     }
 
     fn cancel_all(&mut self, rule: usize) {
-        let state = &mut self.rules[rule];
-        if state.terminal.pending_count() > 0 {
-            let tokens: Vec<u32> = state.terminal.in_order().map(|queued| queued.token).collect();
-            tokens.into_iter().for_each(|token| state.terminal.dequeue(self.scope, token));
+        let terminal = &self.rules[rule].terminal;
+        if terminal.pending_count() > 0 {
+            let tokens: Vec<u32> = terminal.in_order().map(|queued| queued.token).collect();
+            for token in tokens {
+                self.note_cancelled(rule, token);
+                self.rules[rule].terminal.dequeue(self.scope, token);
+            }
             self.ranks.set(u32::try_from(rule).expect("few rules"), None);
             self.focus.set_changed(self.scope);
         }
@@ -106,12 +116,17 @@ impl Engine {
         matches.retain(|&(trigger, token)| {
             let trigger = Seq::new(trigger);
             let turn = &self.infos[rule].turn;
-            let held = (turn.no_loop && self.issued_by(rule, trigger))
-                || (turn.lock_on_active && self.focus.locks_out(turn.group, trigger));
-            if held {
-                self.rules[rule].terminal.dequeue(self.scope, token);
-            }
-            !held
+            let by = if turn.no_loop && self.issued_by(rule, trigger) {
+                Restraint::NoLoop
+            } else if turn.lock_on_active && self.focus.locks_out(turn.group, trigger) {
+                Restraint::LockOnActive
+            } else {
+                return true;
+            };
+            self.note_cancelled(rule, token);
+            self.note_suppressed(rule, token, trigger, by);
+            self.rules[rule].terminal.dequeue(self.scope, token);
+            false
         });
     }
 

@@ -1,5 +1,6 @@
 //! The engine: working memory, network, agenda and truth maintenance as one deterministic machine.
 
+mod agenda_events;
 mod apply;
 mod boundary;
 mod digest;
@@ -28,6 +29,7 @@ use steadfast_wm::{Counters, FactHandle, MatchId, Member, Record, RuleTag, Seq, 
 
 use focus::Turn;
 
+pub use agenda_events::{AgendaEvent, Restraint};
 pub(crate) use fire::panic_message;
 pub use fire::{FireOptions, Fired};
 pub use live::{RowChanges, RowId};
@@ -397,6 +399,7 @@ impl Engine {
         if self.failed {
             return Err(ChangeError::Failed.into());
         }
+        self.heed(sink);
         let mut drafts = self.drafts.take().unwrap_or_default();
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);

@@ -28,6 +28,7 @@ impl Engine {
     ) -> Result<(), RulesError> {
         self.rules_may_change()?;
         self.check_new(rule)?;
+        self.heed(sink);
         if *self.evaluated.get() {
             self.flush(sink)?;
         }
@@ -48,6 +49,7 @@ impl Engine {
                 message: super::fire::panic_message(panic.as_ref()),
             })??;
             self.failed = false;
+            self.tell(sink);
         }
         Ok(())
     }
@@ -62,6 +64,7 @@ impl Engine {
         self.rules_may_change()?;
         let first = self.infos.iter().position(|info| !info.is_query && info.path == path);
         let first = first.ok_or_else(|| RulesError::UnknownRule { path: path.to_owned() })?;
+        self.heed(sink);
         if *self.evaluated.get() {
             self.flush(sink)?;
         }
@@ -95,6 +98,7 @@ impl Engine {
             sink.record(&Record::GroupMarks { group, active, activated: none, cleared: none });
         }
         self.rank();
+        self.tell(sink);
         if *self.evaluated.get() {
             self.flush(sink)?;
         }
@@ -107,6 +111,7 @@ impl Engine {
         let scope = self.scope;
         for token in live {
             let id = self.match_id(at, token);
+            self.note_cancelled(at, token);
             self.rules[at].terminal.bury(scope, token, || id.clone());
         }
         let terminal = &mut self.rules[at].terminal;
@@ -194,10 +199,12 @@ impl Engine {
     fn regroup(&mut self, with: Option<&RuleDef>) -> Vec<String> {
         let firsts = self.infos.iter().filter(|info| info.branch == 0 && !info.is_query);
         let rules: Vec<&RuleDef> = firsts.map(|info| &*info.def).chain(with).collect();
+        let before = self.heard_focus();
         let (moved, unmarked) = self.focus.rules_changed(self.scope, &rules);
         for info in &mut self.infos {
             info.turn.group = moved[info.turn.group as usize].unwrap_or_default();
         }
+        self.note_popped(before);
         unmarked
     }
 

@@ -74,6 +74,7 @@ impl Engine {
         if millis == now {
             return Ok(false);
         }
+        self.heed(sink);
         // What is staged happened before the clock moved.
         let matched = self.depends_on_time() && !self.ops.is_empty() && self.flush(sink)?;
         let seq = self.next_seq();
@@ -147,6 +148,7 @@ impl Engine {
             self.scratch.moment = Some(at);
             self.guarded(|engine| {
                 engine.fall_due(at, sink);
+                engine.tell(sink);
                 engine.leave_windows(at, sink)?;
                 engine.expire(sink)
             })?;
@@ -330,6 +332,7 @@ impl Engine {
     }
 
     fn make_dormant(&mut self, at: usize, token: u32) {
+        self.note_cancelled(at, token);
         let terminal = &mut self.rules[at].terminal;
         terminal.dequeue(self.scope, token);
         let best = terminal.best_salience();

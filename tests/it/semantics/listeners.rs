@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use steadfast::Event;
+use steadfast::ir::Rule;
 use steadfast::prelude::*;
+use steadfast::{Event, RuleError, Ruleset};
 
 use crate::support::{Disk, memory, said, say};
 
@@ -50,6 +51,9 @@ fn short(event: &Event<'_>) -> String {
         Event::Fired(of) => format!("fired {}", name(of.rule)),
         Event::Created { of, .. } => format!("created {}", name(of.rule)),
         Event::Cancelled(of) => format!("cancelled {}", name(of.rule)),
+        Event::Suppressed { of, by, .. } => format!("suppressed {} {by:?}", name(of.rule)),
+        Event::GroupPushed { group } => format!("pushed {group}"),
+        Event::GroupPopped { group } => format!("popped {group}"),
         Event::Committed { commit, .. } => format!("commit {commit}"),
         other => format!("{other:?}"),
     }
@@ -82,13 +86,13 @@ fn s102_events_come_in_the_order_of_what_happened() {
             "insert f#2 Hold false",
             "support f#2 hold",
             "fired hold",
+            "created close",
             "firing close",
             "update f#1 open false by close",
             "insert f#3 Order true",
             "fired close",
             // The update ended the match that the hold stood on.
             "delete f#2 true",
-            "cancelled hold",
             "commit c#3",
         ]
     );
@@ -144,6 +148,120 @@ fn s101_a_session_on_disk_tells_the_same_and_replays_nothing() {
     assert!(heard(&events).is_empty());
     let digest = session.digest();
     assert_eq!(digest, disk.crash().open(shop()).digest(), "listening leaves no trace");
+}
+
+#[rule(salience = 1)]
+fn bill(_o: &Order, cx: &mut Then) -> RuleResult {
+    cx.focus("billing")?;
+    Ok(())
+}
+
+#[rule(group = "billing", lock_on_active)]
+fn invoice(#[when(o.open)] o: Ref<Order>, cx: &mut Then) -> RuleResult {
+    cx.modify(o, |o| o.id += 1)?;
+    cx.insert(Order { id: 50, open: true })?;
+    Ok(())
+}
+
+ruleset!(billing = 1: bill, invoice);
+
+#[test]
+fn s102_groups_are_pushed_and_popped_behind_the_matches_of_the_evaluation() {
+    let mut session = memory(billing());
+    let events = listen(&mut session);
+    session.insert(Order { id: 1, open: true }).unwrap();
+    session.fire(2).unwrap();
+    assert_eq!(
+        heard(&events),
+        [
+            "insert f#1 Order true",
+            "commit c#1",
+            "created bill",
+            "created invoice",
+            "firing bill",
+            "pushed billing",
+            "fired bill",
+            "firing invoice",
+            "update f#1 open true by invoice",
+            "insert f#2 Order true",
+            "fired invoice",
+            // The other order is new to both rules; but the group of `invoice` is active.
+            "created bill",
+            "suppressed invoice LockOnActive",
+            "popped billing",
+            "commit c#2",
+        ]
+    );
+}
+
+#[rule(no_loop)]
+fn count_up(#[watch(id)] o: Ref<Order>, cx: &mut Then) -> RuleResult {
+    cx.modify(o, |o| o.id += 1)?;
+    Ok(())
+}
+
+#[rule(activation_group = "one")]
+fn first(_o: &Order) {}
+
+#[rule(activation_group = "one")]
+fn second(_o: &Order) {}
+
+#[rule]
+fn fails(#[when(o.id > 0)] o: &Order, cx: &mut Then) -> RuleResult {
+    cx.insert(Hold { order: 1 })?;
+    Err(RuleError::new("no"))
+}
+
+#[test]
+fn s43_what_is_kept_dormant_or_cancelled_is_told_as_such() {
+    let heard_of = |rules: Ruleset| {
+        let mut session = memory(rules);
+        let events = listen(&mut session);
+        session.insert(Order { id: 1, open: true }).unwrap();
+        drop(session.fire_all());
+        heard(&events).split_off(2)
+    };
+    let one = |rule: steadfast::ir::RuleDef| Ruleset::new("one", 1).rule(rule);
+    assert_eq!(
+        heard_of(one(count_up::definition())),
+        [
+            "created count_up",
+            "firing count_up",
+            "update f#1 open true by count_up",
+            "fired count_up",
+            "suppressed count_up NoLoop",
+            "commit c#2",
+        ]
+    );
+    assert_eq!(
+        heard_of(one(first::definition()).rule(second::definition())),
+        [
+            "created first",
+            "created second",
+            "firing first",
+            "fired first",
+            "cancelled second",
+            "commit c#2"
+        ]
+    );
+    // A consequence that fails has no events.
+    assert_eq!(heard_of(one(fails::definition())), ["created fails", "commit c#2"]);
+}
+
+#[test]
+fn s43_a_match_that_ends_or_is_used_up_is_cancelled_once() {
+    let mut session = memory(shop());
+    let events = listen(&mut session);
+    let order = session.insert(Order { id: 1, open: true }).unwrap();
+    session.flush().unwrap();
+    session.update(order, |o| o.open = false).unwrap();
+    session.flush().unwrap();
+    session.update(order, |o| o.open = true).unwrap();
+    session.fire_filtered(None, |_| steadfast::Verdict::Consume).unwrap();
+    let agenda = heard(&events);
+    let agenda = agenda.iter().filter(|it| it.contains("hold"));
+    let expected = ["created hold", "cancelled hold", "created hold", "cancelled hold"];
+    assert_eq!(agenda.collect::<Vec<_>>(), expected);
 }
 
 #[query]
