@@ -288,7 +288,8 @@ pub enum CloseError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The range asked for is not in the journal any more, or was cut off.
+    /// The place is not in the journal any more: it was cut off, or it is inside of a range of which
+    /// normalization has left only what remains.
     #[error("position {position} is not part of the journal")]
     Gone {
         /// The position.

@@ -99,11 +99,15 @@ impl SegmentEntry {
         segment_name(self.first_lsn, self.generation)
     }
 
-    /// Whether a position is behind the begin and before the end of a compacted segment: what was
-    /// there is folded into the rest.
-    pub(crate) fn is_inside_compacted(&self, position: u64) -> bool {
-        let end = self.seal.map_or(0, |seal| seal.end_position);
-        self.compacted && position > self.first_position && position < end
+    /// Whether `next` may be of the same run of compacted segments. Only the last of a run says less
+    /// than its range by its length, so the answer can be wrongly yes, and never wrongly no.
+    pub(crate) fn goes_on_in(&self, next: &Self) -> bool {
+        self.seal.is_some_and(|seal| {
+            self.compacted
+                && next.compacted
+                && seal.end_position == next.first_position
+                && seal.end_position - self.first_position == seal.bytes - SEGMENT_HEADER
+        })
     }
 
     /// The header checksum of the last frame of a sealed segment's range.

@@ -1,5 +1,6 @@
 //! Reading groups back, in order, verified again.
 
+mod adopt;
 mod boundary;
 mod current;
 mod source;
@@ -11,7 +12,7 @@ use crate::batch::End;
 use crate::error::{At as _, Corrupt, CorruptReason, IoError, ReadError};
 use crate::frame::{HEADER_BYTES, Header, Kind, Salt};
 use crate::ids::{Lsn, Position};
-use crate::manifest::{SealEntry, SegmentEntry};
+use crate::manifest::SegmentEntry;
 use crate::record::{self, Records};
 use crate::recovery::{check_format, known_kind, read_header};
 use crate::segment::SEGMENT_HEADER;
@@ -126,6 +127,11 @@ struct Here {
 /// Made by [`Journal::read`](crate::Journal::read). Every frame's checksums, number and chain are
 /// verified again. Memory is constant but for groups of several frames, which are put together.
 /// Reading never changes a file and takes no lock that appending waits for.
+///
+/// Nothing is kept for a reader: normalization may replace the segment that it reads. If it has read
+/// nothing of what is replaced, or all of it, it goes on; in between its place is
+/// [gone](ReadError::Gone), since what remains of groups that it has not read may stand before those
+/// that it has. A [`Tail`](crate::Tail) keeps its place.
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
@@ -153,22 +159,30 @@ impl Reader {
             assembled: Vec::new(),
         };
         reader.refresh();
-        let gone = match (from, reader.segments.first()) {
-            (From::Lsn(lsn), Some(first)) => lsn.get().max(1) < first.first_lsn,
-            (From::Position(position), Some(first)) => {
-                let inside = |segment: &SegmentEntry| segment.is_inside_compacted(position.get());
-                position.get() < first.first_position || reader.segments.iter().any(inside)
+        loop {
+            match reader.begin() {
+                // A segment was replaced after the list was taken: begin in the new one.
+                Err(ReadError::Gone { .. }) if reader.source.renew(reader.generation)? => {
+                    reader.refresh();
+                }
+                begun => return begun.map(|()| reader),
             }
-            _ => false,
+        }
+    }
+
+    /// Goes to the segment to begin in, if the place to begin with is there.
+    fn begin(&mut self) -> Result<(), ReadError> {
+        let Some(first) = self.segments.first() else { return Ok(()) };
+        let position = Position::new(first.first_position);
+        let before = match self.from {
+            From::Start => false,
+            From::Lsn(lsn) => lsn.get().max(1) < first.first_lsn,
+            From::Position(position) => position.get() < first.first_position,
         };
-        if gone {
-            let position = reader.segments.first().map_or(0, |first| first.first_position);
-            return Err(ReadError::Gone { position: Position::new(position) });
+        if before || self.begins_inside_compacted()? {
+            return Err(ReadError::Gone { position });
         }
-        if !reader.segments.is_empty() {
-            reader.enter(reader.start_index())?;
-        }
-        Ok(reader)
+        self.enter(self.start_index())
     }
 
     /// The last segment that begins with a group, at or before the place to read from.
@@ -234,8 +248,9 @@ impl Reader {
     /// # Errors
     ///
     /// [`ReadError::Corrupt`] if bytes were damaged since the journal was opened,
-    /// [`ReadError::Gone`] if a cut took the reader's place away, [`ReadError::Malformed`] if a
-    /// group's records are not delimited as its frame says. The reader stays in front of the group.
+    /// [`ReadError::Malformed`] if a group's records are not delimited as its frame says; the reader
+    /// stays in front of the group. [`ReadError::Gone`] if a cut or a normalization took the reader's
+    /// place away, for good: begin again with a new one.
     pub fn next_group(&mut self) -> Result<Option<Group<'_>>, ReadError> {
         match self.advance()? {
             Some(located) => self.group(located).map(Some),
@@ -265,11 +280,18 @@ impl Reader {
                 Ok(None) => return Ok(None),
                 Ok(Some(located)) if self.is_before(&located.place) => {}
                 Ok(Some(located)) => return Ok(Some(located)),
-                // A segment was replaced after the list was taken: go on where it is now.
-                Err(ReadError::Gone { .. }) if self.source.generation() != self.generation => {
-                    self.adopt(&before)?;
-                }
                 Err(error) => {
+                    // A segment may have been replaced after the list was taken.
+                    let is_gone = matches!(error, ReadError::Gone { .. });
+                    let renewed = is_gone.then(|| self.source.renew(self.generation));
+                    let error = match renewed {
+                        Some(Ok(true)) => {
+                            self.adopt(&before)?;
+                            continue;
+                        }
+                        Some(Err(error)) => error,
+                        Some(Ok(false)) | None => error,
+                    };
                     self.go_back(&before);
                     return Err(error);
                 }
@@ -424,48 +446,6 @@ impl Reader {
             }
             return Ok(self.at.position < limit);
         }
-    }
-
-    /// Takes a new list of segments in and goes on at `here`, which must still be part of the
-    /// journal.
-    fn adopt(&mut self, here: &Here) -> Result<(), ReadError> {
-        self.refresh();
-        let Some(segment) = &here.segment else {
-            return Ok(());
-        };
-        self.at = here.at;
-        // A shortened segment has another name and the same frames; a compacted one has others.
-        let is_same = |listed: &SegmentEntry| {
-            listed.salt == segment.salt
-                && (listed.name() == segment.name() || !(listed.compacted || segment.compacted))
-        };
-        if let Some(index) = self.segments.iter().position(is_same) {
-            let seal = self.segments[index].seal;
-            if seal.is_some_and(|seal| here.at.position > seal.end_position) {
-                return Err(self.gone());
-            }
-            match &mut self.current {
-                Some(current) if current.salt == Salt::new(self.source.salt(segment)) => {
-                    current.index = index;
-                }
-                _ => {
-                    self.enter(index)?;
-                    self.at = here.at;
-                }
-            }
-            return Ok(());
-        }
-        // Frames keep their sequence numbers when a segment is compacted: what was read is passed by.
-        let next_lsn = here.at.next_lsn;
-        let covers = |listed: &SegmentEntry| {
-            let ends_behind = |seal: SealEntry| next_lsn <= seal.last_lsn + 1;
-            listed.compacted && listed.first_lsn <= next_lsn && listed.seal.is_some_and(ends_behind)
-        };
-        let Some(index) = self.segments.iter().position(covers) else {
-            return Err(self.gone());
-        };
-        self.from = From::Lsn(Lsn::new(next_lsn));
-        self.enter(index)
     }
 
     /// Verifies the next frame and moves behind it.

@@ -31,7 +31,7 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_micros(500), Duration::from_mi
 /// are durable. While groups follow each other it is one group behind, and after 20 ms of the
 /// writer's idleness it has them all.
 ///
-/// While it lives, a tail keeps the segments from its place on from being compacted.
+/// While it lives, a tail keeps the segments from its place on from being normalized.
 #[derive(Debug)]
 pub struct Tail {
     reader: Reader,
@@ -62,8 +62,9 @@ impl Tail {
     ///
     /// Of the options, `storage`, `allow_network_fs` and `write_mode` count: with
     /// [`Pwrite`](crate::WriteMode::Pwrite) it reads without maps. Nothing is checked but what is
-    /// read. It writes one small file into `pins/`; where it may not, its place can be compacted
-    /// meanwhile, see [`is_pinned`](Self::is_pinned).
+    /// read. It writes one small file into `pins/`; where it may not, its place can be normalized
+    /// meanwhile and then be [gone](ReadError::Gone), see [`is_pinned`](Self::is_pinned). The same can
+    /// happen, once, to a tail that is opened in the very moment in which a normalization ends.
     ///
     /// # Errors
     ///

@@ -50,18 +50,18 @@ impl Output<'_> {
             let file = dir.fill(MANIFEST_TMP, next.file_bytes(0)).map_err(full)?;
             file.write_at(&next.encode(), 0).at("write", &path).map_err(full)?;
             file.sync().at("sync", &path).map_err(full)?;
-            // Whoever pins from now on sees the new list.
-            let maintenance = Maintenance::new(shared);
-            let pin = maintenance.slowest_pin()?;
-            if let Some((position, holder)) =
-                pin.filter(|(position, _)| input.end().end_position > position.get())
-            {
-                return Err(NormalizeError::Kept(Kept::Pin { position, holder }));
-            }
             let mut writer = shared.lock();
             crate::shared::Shared::writable(&writer)?;
             if writer.manifest.generation != current.generation {
                 continue; // A roll came between.
+            }
+            // Under the lock: whoever pins in this process from now on sees the new list, and in
+            // others whoever does before the rename is seen but for a moment.
+            if let Some((position, holder)) = Maintenance::new(shared)
+                .slowest_pin()?
+                .filter(|(position, _)| input.end().end_position > position.get())
+            {
+                return Err(NormalizeError::Kept(Kept::Pin { position, holder }));
             }
             // After an error of the rename nothing was renamed.
             dir.rename_manifest(&current, MANIFEST_TMP).map_err(NormalizeError::Io)?;

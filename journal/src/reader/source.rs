@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::bytes::size;
+use crate::error::ReadError;
 use crate::files::Dir;
 use crate::manifest::{Manifest, SegmentEntry};
 use crate::mmap::{MapPermit, PublishedMap};
@@ -47,6 +48,15 @@ impl Source {
             Self::Inspected { manifest, .. } => manifest.generation,
             Self::Watched(watched) => watched.generation(),
         }
+    }
+
+    /// Whether there is another list of segments than the one of `generation`; looks for it where
+    /// nobody says so.
+    pub(crate) fn renew(&self, generation: u64) -> Result<bool, ReadError> {
+        if let Self::Watched(watched) = self {
+            watched.look()?;
+        }
+        Ok(self.generation() != generation)
     }
 
     /// The list of segments and its generation.

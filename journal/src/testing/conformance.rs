@@ -95,7 +95,12 @@ fn check_names(storage: &dyn Storage, dir: &Path) -> Result<(), String> {
         Ok(names)
     };
     expect("the names after a rename", names(storage)? == ["file", "to"])?;
+    let open = attempt("open what is removed next", storage.open(&to, Access::Read))?;
     attempt("remove", storage.remove(&to))?;
+    attempt("sync the directory", storage.sync_dir(dir))?;
+    bytes.fill(0);
+    attempt("read what was removed while it is open", open.read_at(&mut bytes, 0))?;
+    expect("a file that is open outlives its name", bytes == *b"from")?;
     expect("the names after a removal", names(storage)? == ["file"])?;
     expect("removing what is not there", storage.remove(&to).is_err())?;
     expect("renaming what is not there", storage.rename(&from, &to).is_err())?;

@@ -94,6 +94,7 @@ impl SimDisk {
             file_syncs: 0,
             dir_syncs: 0,
             locks: BTreeMap::new(),
+            handles: BTreeMap::new(),
             random: Seeded::new(seed),
             id: NEXT_DISK.fetch_add(1, Ordering::Relaxed),
         };
@@ -116,6 +117,8 @@ impl SimDisk {
     #[must_use]
     pub fn fork(&self) -> Self {
         let mut state = self.state().clone();
+        // Those who have files open have them on the other disk.
+        state.handles.clear();
         state.id = NEXT_DISK.fetch_add(1, Ordering::Relaxed);
         Self { state: Arc::new(Mutex::new(state)), process: self.process }
     }
@@ -233,6 +236,7 @@ impl SimDisk {
         state.dead = false;
         state.crash_after_changes = None;
         state.locks.clear();
+        state.handles.clear();
         let process = state.process;
         drop(state);
         Self { state: self.state, process }

@@ -56,6 +56,7 @@ impl Storage for SimDisk {
             state.find(path).ok_or_else(not_found)?
         };
         let direct = access == Access::ReadDirect;
+        state.handle_opened(node);
         drop(state);
         Ok(Arc::new(SimFile { disk: self.clone(), node, direct }))
     }
@@ -142,11 +143,27 @@ impl Drop for SimLock {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct SimFile {
     disk: SimDisk,
     node: u64,
     direct: bool,
+}
+
+impl Clone for SimFile {
+    fn clone(&self) -> Self {
+        self.disk.state().handle_opened(self.node);
+        Self { disk: self.disk.clone(), ..*self }
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.process == self.disk.process() {
+            state.handle_closed(self.node);
+        }
+    }
 }
 
 impl StorageFile for SimFile {
@@ -226,6 +243,7 @@ impl StorageFile for SimFile {
         if len > actual {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
+        drop(state);
         Ok(Box::new(SimMap { file: self.clone(), len }))
     }
 

@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) dir_syncs: u64,
     /// Locked files and what their holders call themselves.
     pub(super) locks: BTreeMap<PathBuf, String>,
+    /// How many handles of each file are open.
+    pub(super) handles: BTreeMap<u64, usize>,
     pub(super) random: Seeded,
     pub(super) id: u64,
 }
@@ -98,10 +100,25 @@ impl State {
         named.filter_map(|node| self.nodes.get(node)).map(Node::sectors).sum()
     }
 
-    /// Forgets files that have no name any more and cannot get one back by a power cut.
+    /// Forgets files that have no name any more, cannot get one back by a power cut, and that nobody
+    /// has open.
     pub(super) fn collect_garbage(&mut self) {
         let named: BTreeSet<u64> = self.dirs.values().flat_map(Directory::nodes).collect();
-        self.nodes.retain(|node, _| named.contains(node));
+        let handles = &self.handles;
+        self.nodes.retain(|node, _| named.contains(node) || handles.contains_key(node));
+    }
+
+    pub(super) fn handle_opened(&mut self, node: u64) {
+        *self.handles.entry(node).or_default() += 1;
+    }
+
+    pub(super) fn handle_closed(&mut self, node: u64) {
+        if let Some(count) = self.handles.get_mut(&node) {
+            *count -= 1;
+            if *count == 0 {
+                self.handles.remove(&node);
+            }
+        }
     }
 
     /// Whether a write finds room.

@@ -25,6 +25,7 @@ type Armed = Arc<Mutex<Option<(Moment, Hook)>>>;
 pub(crate) struct Hooked {
     storage: Arc<dyn Storage>,
     armed: Armed,
+    refuses_pins: bool,
 }
 
 impl std::fmt::Debug for Hooked {
@@ -46,7 +47,12 @@ fn reach(armed: &Armed, moment: Moment) {
 
 impl Hooked {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, armed: Arc::default() }
+        Self { storage, armed: Arc::default(), refuses_pins: false }
+    }
+
+    /// As for a reader that may not write into the journal's directory: it cannot pin its place.
+    pub(crate) fn that_refuses_pins(storage: Arc<dyn Storage>) -> Self {
+        Self { refuses_pins: true, ..Self::new(storage) }
     }
 
     /// Calls the hook the next time that this moment comes.
@@ -84,6 +90,10 @@ impl Storage for Hooked {
         self.storage.sync_dir(dir)
     }
     fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn Lock>, LockError> {
+        let is_pin = || path.parent().is_some_and(|parent| parent.ends_with("pins"));
+        if self.refuses_pins && is_pin() {
+            return Err(LockError::Io(io::ErrorKind::PermissionDenied.into()));
+        }
         self.storage.lock(path, holder)
     }
     fn medium(&self, dir: &Path) -> io::Result<Medium> {

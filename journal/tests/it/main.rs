@@ -17,6 +17,7 @@ mod interleavings;
 mod keyed;
 mod model;
 mod normalize;
+mod overtaken;
 mod process;
 mod recovery;
 mod repair;
