@@ -6,6 +6,7 @@
 //! lookup and are never iterated.
 
 use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
 
 /// The codes of a batch of keys.
 #[derive(Debug, Default)]
@@ -273,9 +274,117 @@ impl<T: ?Sized> PushUnordered for &Probe<'_, T> {
     }
 }
 
+/// A constant, and the type of what it is compared to: for a code of the constant that is equal to that
+/// of an equal value, if their types have such codes.
+///
+/// `(&&&compared(|fact: &F| &fact.path, &constant)).code()` finds [`ExactConstant`] first, then
+/// [`HashedConstant`], and falls back to [`OpaqueConstant`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Compared<'a, K, C: ?Sized> {
+    constant: &'a C,
+    to: PhantomData<fn() -> K>,
+}
+
+#[doc(hidden)]
+pub fn compared<T, K, C: ?Sized>(_: fn(&T) -> &K, constant: &C) -> Compared<'_, K, C> {
+    Compared { constant, to: PhantomData }
+}
+
+#[doc(hidden)]
+pub trait ExactConstant {
+    /// The code, and whether it stands for its value alone.
+    fn code(&self) -> Option<(u64, bool)>;
+}
+impl<K: ExactKey> ExactConstant for &&Compared<'_, K, K> {
+    fn code(&self) -> Option<(u64, bool)> {
+        Some((self.constant.code(), true))
+    }
+}
+
+#[doc(hidden)]
+pub trait HashedConstant {
+    fn code(&self) -> Option<(u64, bool)>;
+}
+impl<K: Hash + Eq> HashedConstant for &Compared<'_, K, K> {
+    fn code(&self) -> Option<(u64, bool)> {
+        Some((code_of(self.constant), false))
+    }
+}
+impl HashedConstant for &Compared<'_, String, &str> {
+    fn code(&self) -> Option<(u64, bool)> {
+        Some((code_of(self.constant), false))
+    }
+}
+
+#[doc(hidden)]
+pub trait OpaqueConstant {
+    fn code(&self) -> Option<(u64, bool)>;
+}
+impl<K, C: ?Sized> OpaqueConstant for Compared<'_, K, C> {
+    fn code(&self) -> Option<(u64, bool)> {
+        None
+    }
+}
+
+/// The last resort of a [`Probe`] where a key without a code is no error: nobody asks for it.
+#[doc(hidden)]
+pub trait PushNothing {
+    fn push_constant(&self, codes: &mut Codes);
+}
+impl<T: ?Sized> PushNothing for Probe<'_, T> {
+    fn push_constant(&self, _: &mut Codes) {}
+}
+
+#[doc(hidden)]
+pub trait PushHashedConstant {
+    fn push_constant(&self, codes: &mut Codes);
+}
+impl<T: Hash + ?Sized> PushHashedConstant for &Probe<'_, T> {
+    fn push_constant(&self, codes: &mut Codes) {
+        codes.push_hashed(code_of(self.0));
+    }
+}
+
+#[doc(hidden)]
+pub trait PushExactConstant {
+    fn push_constant(&self, codes: &mut Codes);
+}
+impl<T: ExactKey + ?Sized> PushExactConstant for &&Probe<'_, T> {
+    #[inline]
+    fn push_constant(&self, codes: &mut Codes) {
+        codes.push_exact(self.0.code());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::needless_borrow, reason = "as macros write it, who do not see the type")]
+    fn constants_have_the_codes_of_equal_values() {
+        struct Fact {
+            int: i64,
+            text: String,
+            real: f64,
+        }
+        assert_eq!((&&&compared(|it: &Fact| &it.int, &-7)).code(), Some((code(-7), true)));
+        let of_text = (&&&compared(|it: &Fact| &it.text, &"EWR")).code();
+        assert_eq!(of_text, Some((code_of("EWR"), false)));
+        assert_eq!((&&&compared(|it: &Fact| &it.real, &1.5)).code(), None);
+        let mut codes = Codes::default();
+        let fact = Fact { int: -7, text: "EWR".to_owned(), real: 1.5 };
+        (&&&Probe(&fact.int)).push_constant(&mut codes);
+        assert!(codes.is_exact());
+        (&&&Probe(&fact.text)).push_constant(&mut codes);
+        (&&&Probe(&fact.real)).push_constant(&mut codes);
+        assert_eq!(codes.as_slice(), [code(-7), code_of("EWR")]);
+    }
+
+    fn code(value: i64) -> u64 {
+        ExactKey::code(&value)
+    }
 
     fn probed<T>(push: impl Fn(&mut Codes) -> T) -> (u64, bool) {
         let mut codes = Codes::default();

@@ -57,12 +57,14 @@ pub mod __macro {
     pub use crate::error::{RuleError, RuleResult};
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
-        Absent, AgendaAttributes, Comparison, Conditions, Either, Enabled, Exists, Forall,
-        GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query, RangeJoin,
-        Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window,
+        Absent, AgendaAttributes, Comparison, Conditions, Constant, Either, Enabled, Exists,
+        Forall, GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query,
+        RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window,
     };
     pub use crate::key::{
-        Codes, Probe, PushExact, PushHashed, PushOrder, PushUnordered, code_of, time_order,
+        Codes, ExactConstant, HashedConstant, OpaqueConstant, Probe, PushExact, PushExactConstant,
+        PushHashed, PushHashedConstant, PushNothing, PushOrder, PushUnordered, code_of, compared,
+        time_order,
     };
     pub use crate::rows::Rows;
     pub use crate::store::FactType;

@@ -59,13 +59,21 @@ macro_rules! trailed {
 }
 pub(crate) use trailed;
 
+/// How many elements scratch may keep room for.
+pub(crate) const KEPT: usize = 1 << 16;
+
 /// Empties scratch. After a bulk load its memory is given back: nobody knows when the next one comes.
+#[inline]
 pub(crate) fn clear<T>(scratch: &mut Vec<T>) {
-    const KEPT: usize = 1 << 16;
     scratch.clear();
     if scratch.capacity() > KEPT {
-        *scratch = Vec::new();
+        give_back(scratch);
     }
+}
+
+#[cold]
+fn give_back<T>(scratch: &mut Vec<T>) {
+    *scratch = Vec::new();
 }
 
 impl<T: Trailed> Trailed for Vec<T> {
@@ -176,6 +184,7 @@ impl<T> Column<T> {
     }
 
     /// Empties the column; outside a scope it keeps its memory, unless that is much.
+    #[inline]
     pub(crate) fn clear(&mut self, scope: Scope) {
         if scope.is_open() {
             self.replace(scope, Vec::new());

@@ -261,6 +261,21 @@ impl Terminal {
         change
     }
 
+    /// As [`Terminal::net_change`], where nobody wants to know.
+    pub(crate) fn forget_changes(&mut self, scope: Scope) {
+        for at in 0..self.dirty.len() {
+            let token = *self.dirty.get(at);
+            self.states.change(scope, token, |state| {
+                state.journaled = state.trigger;
+                state.dirty = false;
+            });
+        }
+        self.dirty.clear(scope);
+        if !self.withdrawn.is_empty() {
+            self.withdrawn.clear(scope);
+        }
+    }
+
     /// Declares that the journal holds exactly what is pending now.
     pub(crate) fn mark_journaled(&mut self, scope: Scope) {
         for at in 0..self.states.len() {

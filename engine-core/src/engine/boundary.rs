@@ -24,10 +24,11 @@ impl Engine {
             if !terminal.may_have_changed() {
                 continue;
             }
-            let change = terminal.net_change(self.scope);
             if !sink.wants_records() {
+                terminal.forget_changes(self.scope);
                 continue;
             }
+            let change = terminal.net_change(self.scope);
             for by in change.dead {
                 sink.record(&Record::Withdrawn { by });
             }

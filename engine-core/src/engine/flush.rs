@@ -16,6 +16,7 @@ use crate::error::EvaluateError;
 use crate::fact::FieldMask;
 use crate::ir::Salience;
 use crate::network::Flush;
+use crate::network::switch::Buckets;
 use crate::sink::ActionSink;
 use crate::store::{Change, Ops, Place};
 use crate::trail::clear;
@@ -28,7 +29,13 @@ pub(crate) struct FlushScratch {
     pub(crate) belief: Vec<u8>,
     /// By kind, the net changes of a round.
     pub(super) deltas: Vec<KindDelta>,
+    /// Facts that a memory's conditions must be asked for, and those that stay where they are.
     pub(super) slots: Vec<u32>,
+    pub(super) settled: Vec<u32>,
+    /// Updated facts of which a switch reads something, and memories that one leaves, with its entries.
+    pub(super) read: Vec<(u32, FieldMask)>,
+    pub(super) left: Vec<(u32, u32)>,
+    pub(super) buckets: Buckets,
     /// By input of one kind, the entry of one fact.
     pub(super) entries: Vec<u32>,
     /// By rule, what happened to its matches.
@@ -174,7 +181,9 @@ impl Engine {
         issuer: Option<RuleTag>,
         sink: &mut dyn ActionSink,
     ) -> Result<(), EvaluateError> {
-        self.scratch.matches.resize_with(self.rules.len(), MatchLog::default);
+        if self.scratch.matches.len() != self.rules.len() {
+            self.scratch.matches.resize_with(self.rules.len(), MatchLog::default);
+        }
         let mut round_start = 0;
         self.scratch.rounds = 0;
         loop {
@@ -193,7 +202,9 @@ impl Engine {
             dirty.clear();
             self.scratch.dirty = dirty;
             round_start = self.ops.len();
-            self.cascade(issuer, sink);
+            if !self.scratch.lost.is_empty() {
+                self.cascade(issuer, sink);
+            }
             if self.ops.len() == round_start && !self.drop_unfounded(issuer, sink) {
                 break;
             }
@@ -205,7 +216,9 @@ impl Engine {
 
     /// Folds the round's operations to net changes by kind.
     fn net_changes(&mut self, round_start: u32) {
-        self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
+        if self.scratch.deltas.len() < self.store.kinds.len() {
+            self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
+        }
         let ops = &self.ops.as_slice()[round_start as usize..];
         // Where a window slides, facts leave a pattern although nothing but insertions happened.
         let inserts = self.scratch.passing.is_none()
@@ -301,9 +314,17 @@ impl Engine {
                 adopt(self.scope, &self.store, rule, log);
             }
             let terminal = rule.net.terminal();
-            log.touched.extend(terminal.inserted().iter().chain(&terminal.updated));
+            log.touched.extend_from_slice(terminal.inserted());
+            log.touched.extend_from_slice(&terminal.updated);
             rule.net.end_round();
         }
+        if lost.len() > 1 {
+            self.sort_lost(&mut lost);
+        }
+        self.scratch.lost = lost;
+    }
+
+    fn sort_lost(&self, lost: &mut [Lost]) {
         lost.sort_unstable_by(|a, b| {
             let place = |lost: &Lost| self.infos[lost.rule].place;
             let keys = (place(a), a.handle).cmp(&(place(b), b.handle));
@@ -315,7 +336,6 @@ impl Engine {
                 members(a).cmp(&members(b))
             })
         });
-        self.scratch.lost = lost;
     }
 
     /// Withdraws the supports of matches that are gone, in order; facts go with their last one.
@@ -334,14 +354,20 @@ impl Engine {
         let mut flushed = std::mem::take(&mut self.scratch.flushed);
         flushed.sort();
         for &at in &flushed.rules {
-            if self.infos[at].is_query {
+            let is_query = self.infos[at].is_query;
+            if is_query {
                 self.note_live(at);
             }
-            self.bury_gone(at);
-            if self.infos[at].is_query {
-                self.scratch.matches[at].touched.clear();
-            } else {
-                self.queue_matches(at);
+            let log = &mut self.scratch.matches[at];
+            let (lost_any, touched_any) = (!log.gone.is_empty(), !log.touched.is_empty());
+            if is_query {
+                log.touched.clear();
+            }
+            if lost_any {
+                self.bury_gone(at);
+            }
+            if !is_query && (lost_any || touched_any) {
+                self.queue_matches(at, lost_any);
             }
             let heirs = &mut self.scratch.matches[at].heirs;
             if !heirs.is_empty() {
@@ -369,14 +395,16 @@ impl Engine {
             kind.last_op.set(scope, op.slot, 0);
             if *kind.before.get(op.slot) != NONE {
                 kind.before.set(scope, op.slot, NONE);
+                kind.table.drop_before(scope);
             }
         }
-        self.store.kinds.iter_mut().for_each(|kind| kind.table.drop_before(scope));
         self.ops.clear(scope);
-        self.buffers.clear();
+        self.buffers.shrink();
         self.live.end_flush();
         self.scratch.first_flush = false;
-        self.scratch.bereft.clear();
+        if !self.scratch.bereft.is_empty() {
+            self.scratch.bereft.clear();
+        }
     }
 
     /// Forgets which rules have changes: they were matched outside a flush.
@@ -401,11 +429,14 @@ impl Engine {
         self.scratch.matches[at].gone = gone;
     }
 
-    /// Queues the matches of one rule that this flush created or re-armed.
-    fn queue_matches(&mut self, at: usize) {
+    /// Queues the matches of one rule that this flush created or re-armed; `lost_any` if some of its matches
+    /// are gone.
+    fn queue_matches(&mut self, at: usize, lost_any: bool) {
         let mut touched = std::mem::take(&mut self.scratch.matches[at].touched);
         let rule = &mut self.rules[at];
-        touched.retain(|&token| rule.net.terminal().is_live(token));
+        if lost_any || self.scratch.rounds > 1 {
+            touched.retain(|&token| rule.net.terminal().is_live(token));
+        }
         if self.scratch.rounds > 1 {
             touched.sort_unstable();
             touched.dedup();
@@ -437,13 +468,15 @@ impl Engine {
                 queued.push((seq.get(), token));
             }
         }
-        let net = &rule.net;
-        queued.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| net.compare(&self.store, a.1, b.1))
-        });
+        if queued.len() > 1 {
+            let net = &rule.net;
+            queued.sort_unstable_by(|a, b| {
+                a.0.cmp(&b.0).then_with(|| net.compare(&self.store, a.1, b.1))
+            });
+        }
         self.restrain(at, &mut queued);
         let mut queued = self.hold_back(at, queued);
-        self.enqueue(at, queued.drain(..));
+        self.enqueue(at, queued.iter().copied());
         clear(&mut queued);
         self.scratch.queued = queued;
         clear(&mut touched);

@@ -334,9 +334,9 @@ impl Engine {
                 let blocks = matches!(node.node, Node::Block(_));
                 let slides = matches!(plan.window, Some(Window::Length(_)));
                 let elapses = matches!(plan.window, Some(Window::Time(_)));
-                let reads = plan.concerns;
-                let input = Input { net: place, level, reads, blocks, slides, elapses };
-                self.alphas[plan.kind as usize].add_input(input);
+                let (reads, tests) = (plan.concerns, plan.tests());
+                let input = Input { net: place, level, reads, tests, blocks, slides, elapses };
+                self.alphas[plan.kind as usize].add_input(input, Arc::clone(plan));
             }
         }
         self.lineage.add_rule(&net);

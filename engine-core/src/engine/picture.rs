@@ -174,7 +174,7 @@ fn pattern(word: &str, pattern: &Pattern) -> String {
 }
 
 fn conditions(conditions: &Conditions) -> impl Iterator<Item = &str> {
-    let Conditions { alpha, keys, ranges, residual } = conditions;
+    let Conditions { alpha, keys, ranges, residual, constants: _ } = conditions;
     let tests = (alpha.iter())
         .chain(keys.iter().map(|key| &key.test))
         .chain(ranges.iter().map(|range| &range.test))

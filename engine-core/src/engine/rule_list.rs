@@ -8,13 +8,19 @@ pub(super) struct RuleList {
 }
 
 impl RuleList {
+    #[inline]
     pub(super) fn insert(&mut self, rule: usize) {
         if self.listed.len() <= rule {
-            self.listed.resize(rule + 1, false);
+            self.grow(rule);
         }
         if !std::mem::replace(&mut self.listed[rule], true) {
             self.rules.push(rule);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, rule: usize) {
+        self.listed.resize(rule + 1, false);
     }
 
     pub(super) fn sort(&mut self) {
@@ -24,8 +30,9 @@ impl RuleList {
     }
 
     pub(super) fn clear(&mut self) {
-        for rule in self.rules.drain(..) {
+        for &rule in &self.rules {
             self.listed[rule] = false;
         }
+        self.rules.clear();
     }
 }

@@ -50,7 +50,8 @@ impl Engine {
                 let input = alpha.inputs[place as usize];
                 let rule = input.net as usize;
                 let is_deaf = self.rules[rule].net.is_deaf(input.level);
-                let (right, _, delta) = self.rules[rule].net.right_mut(input.level);
+                let net = &mut self.rules[rule].net;
+                let (right, delta) = net.right_mut(input.level);
                 let Some(recent) = &mut right.recent else { continue };
                 let over = recent.take_until(self.scope, moment);
                 if over.is_empty() {
@@ -64,8 +65,11 @@ impl Engine {
                         right.dismiss(self.scope, entry);
                     } else {
                         delta.deleted.push(entry);
-                        self.scratch.dirty.insert(rule);
                     }
+                }
+                if !delta.is_empty() {
+                    net.wake(input.level);
+                    self.scratch.dirty.insert(rule);
                 }
             }
         }

@@ -13,8 +13,8 @@ use steadfast_wm::Digest;
 
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    AgendaAttributes, Comparison, ConsequenceFn, KeyFn, KeyJoin, Late, Nested, OnError, OrderFn,
-    Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing, Window,
+    AgendaAttributes, Comparison, ConsequenceFn, Constant, KeyFn, KeyJoin, Late, Nested, OnError,
+    OrderFn, Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing, Window,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -307,6 +307,29 @@ impl RuleBuilder {
         let reads = vec![reads::<T>(var.position, fields)];
         let test = Test { text: text.to_owned(), reads, evaluate };
         self.last_pattern().conditions.alpha.push(test);
+    }
+
+    /// Adds the condition that one field of a variable of the last part has this value. Where many
+    /// patterns say so of one field, facts find those that may take them.
+    pub fn when_is<T: Fact, K: Hash + Eq + Clone + Send + Sync + 'static>(
+        &mut self,
+        var: Var<T>,
+        field: &str,
+        get: impl Fn(&T) -> &K + Clone + Send + Sync + 'static,
+        value: K,
+    ) {
+        let code = code_of(&value);
+        let key = get.clone();
+        self.when(var, &format!(".{field} == a constant"), &[field], move |fact| {
+            *get(fact) == value
+        });
+        let conditions = &mut self.last_pattern().conditions;
+        let inner: KeyFn = Arc::new(move |rows, codes| {
+            let facts = rows.facts::<T>(0);
+            (0..rows.len()).for_each(|row| codes.push_hashed(code_of(key(facts.at(row)))));
+        });
+        let (test, path) = (conditions.alpha.len() - 1, format!(".{field}"));
+        conditions.constants.push(Constant { test, path, inner, code, exact: false });
     }
 
     /// Adds an equality between the last part's variable and an earlier one: an index key.

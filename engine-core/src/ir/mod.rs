@@ -102,11 +102,29 @@ pub struct RangeJoin {
     pub test: Test,
 }
 
+/// One of a pattern's conditions on the fact alone as the comparison that it is: `inner.path == constant`.
+/// Where many patterns compare one path, facts find those that may take them.
+#[derive(Clone)]
+pub struct Constant {
+    /// Its place among these conditions.
+    pub test: usize,
+    /// The path, as written.
+    pub path: String,
+    /// The path's key, over rows with that fact alone.
+    pub inner: KeyFn,
+    /// Code of the constant.
+    pub code: u64,
+    /// Whether codes stand for their values alone.
+    pub exact: bool,
+}
+
 /// The conditions on the facts of one pattern.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     /// Conditions on the inner fact alone.
     pub alpha: Vec<Test>,
+    /// Those of them that compare a path to a constant, as far as that is known.
+    pub constants: Vec<Constant>,
     /// Equalities with the tuple before it; together they are the index key.
     pub keys: Vec<KeyJoin>,
     /// Comparisons with the tuple before it; the first is indexed.
@@ -435,6 +453,12 @@ impl fmt::Debug for KeyJoin {
 impl fmt::Debug for RangeJoin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.test.fmt(f)
+    }
+}
+
+impl fmt::Debug for Constant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} == code {:x}", self.path, self.code)
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) trait Row3: Fact {
     fn make(k: i64, v: i64) -> Self;
     fn k(&self) -> i64;
     fn v(&self) -> i64;
+    fn v_ref(&self) -> &i64;
     fn v_mut(&mut self) -> &mut i64;
     fn k_mut(&mut self) -> &mut i64;
     fn w_mut(&mut self) -> &mut i64;
@@ -83,6 +84,7 @@ macro_rules! rows {
         fn make(k: i64, v: i64) -> Self { Self { k, v, w: 0 } }
         fn k(&self) -> i64 { self.k }
         fn v(&self) -> i64 { self.v }
+        fn v_ref(&self) -> &i64 { &self.v }
         fn v_mut(&mut self) -> &mut i64 { &mut self.v }
         fn k_mut(&mut self) -> &mut i64 { &mut self.k }
         fn w_mut(&mut self) -> &mut i64 { &mut self.w }
@@ -108,7 +110,8 @@ const EAST: &str = "east";
 
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
-    alpha: Option<i64>,
+    /// A bound of its value, or the value itself.
+    alpha: Option<(bool, i64)>,
     /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
     key: u8,
     range: Option<bool>,
@@ -200,7 +203,7 @@ pub(super) fn kind() -> impl Strategy<Value = Kind> {
 }
 
 fn conditions() -> impl Strategy<Value = Conditions> {
-    let alpha = prop::option::weighted(0.4, 0..3_i64);
+    let alpha = prop::option::weighted(0.5, (any::<bool>(), 0..3_i64));
     let range = prop::option::weighted(0.2, any::<bool>());
     let rare = || prop::bool::weighted(0.15);
     let after = prop::option::weighted(0.3, (-2..2_i64, 0..4_i64));
@@ -323,8 +326,12 @@ fn constrain<T: Row3>(
     when: &Conditions,
     last: Option<Last>,
 ) {
-    if let Some(bound) = when.alpha {
-        builder.when(var, &format!("v >= {bound}"), &["v"], move |fact| fact.v() >= bound);
+    match when.alpha {
+        Some((true, value)) => builder.when_is(var, "v", T::v_ref, value),
+        Some((false, bound)) => {
+            builder.when(var, &format!("v >= {bound}"), &["v"], move |fact| fact.v() >= bound);
+        }
+        None => {}
     }
     if when.distinct {
         builder.distinct();

@@ -1,7 +1,11 @@
 //! The alpha side: which facts are in which right memories.
 
+use std::sync::Arc;
+
 use crate::chains::NONE;
 use crate::fact::FieldMask;
+use crate::network::plan::Plan;
+use crate::network::switch::Arrangement;
 use crate::trail::{Column, Scope, trailed};
 
 /// A right memory: a rule and a level in it.
@@ -9,8 +13,9 @@ use crate::trail::{Column, Scope, trailed};
 pub(crate) struct Input {
     pub(crate) net: u32,
     pub(crate) level: u32,
-    /// Fields that it reads.
+    /// Fields that it reads, and those of them that decide whether a fact is in it.
     pub(crate) reads: FieldMask,
+    pub(crate) tests: FieldMask,
     /// Whether it is that of a `not` or an `exists`, which must know values from before a flush.
     pub(crate) blocks: bool,
     /// Whether a window over the last facts decides which of those that pass are in it.
@@ -32,6 +37,10 @@ struct Membership {
 #[derive(Clone, Default)]
 pub(crate) struct Alpha {
     pub(crate) inputs: Vec<Input>,
+    /// The patterns of the inputs.
+    pub(crate) plans: Vec<Arc<Plan>>,
+    /// How they are asked; made when it is needed.
+    arrangement: Option<Arc<Arrangement>>,
     /// Fields that some input reads: an update of others concerns nobody.
     pub(crate) reads: FieldMask,
     /// Whether some input must know values from before a flush: a `not` or an `exists`.
@@ -47,12 +56,20 @@ pub(crate) struct Alpha {
 trailed!(Alpha { first, memberships, free });
 
 impl Alpha {
-    pub(crate) fn add_input(&mut self, input: Input) {
+    pub(crate) fn add_input(&mut self, input: Input, plan: Arc<Plan>) {
+        self.arrangement = None;
+        self.plans.push(plan);
         self.reads = self.reads.union(input.reads);
         self.keeps_before |= input.blocks;
         self.slides |= input.slides;
         self.elapses |= input.elapses;
         self.inputs.push(input);
+    }
+
+    /// How the inputs are asked whether they take a fact.
+    pub(crate) fn arrangement(&mut self) -> Arc<Arrangement> {
+        let Self { inputs, plans, arrangement, .. } = self;
+        Arc::clone(arrangement.get_or_insert_with(|| Arc::new(Arrangement::of(inputs, plans))))
     }
 
     pub(crate) fn input_count(&self) -> u32 {
@@ -62,13 +79,17 @@ impl Alpha {
     /// Keeps those inputs for which `keep` says what they are from now on.
     pub(crate) fn retain_inputs(&mut self, keep: impl Fn(Input) -> Option<Input>) {
         let inputs = std::mem::take(&mut self.inputs);
+        let plans = std::mem::take(&mut self.plans);
+        self.arrangement = None;
         self.reads = FieldMask::NONE;
         (self.keeps_before, self.slides, self.elapses) = (false, false, false);
         let mut places = Vec::with_capacity(inputs.len());
-        for input in inputs {
+        for (input, plan) in inputs.into_iter().zip(plans) {
             let kept = keep(input);
             places.push(kept.map(|_| self.input_count()));
-            kept.into_iter().for_each(|input| self.add_input(input));
+            if let Some(input) = kept {
+                self.add_input(input, plan);
+            }
         }
         for slot in 0..self.first.len() {
             let memberships: Vec<(u32, u32)> = self.memberships(slot).collect();

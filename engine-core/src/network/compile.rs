@@ -9,9 +9,7 @@ use crate::network::group::{Group, GroupPlan};
 use crate::network::join::Join;
 use crate::network::net::{Level, Net, Node};
 use crate::network::plan::{Plan, Source};
-use crate::network::right::RightDelta;
 use crate::network::subnet::{Subnet, SubnetPlan};
-use crate::network::tokens::Tokens;
 
 /// Builds the network of a rule; `kind_of` gives the kind of a pattern's facts.
 pub(crate) fn compile(rule: &RuleDef, kind_of: impl Fn(&Pattern) -> u32) -> Net {
@@ -81,11 +79,8 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
     }
 
     fn push(&mut self, node: Node, own: Vec<Source>) {
-        let left = self.positions.clone();
-        let tokens = Tokens::new(own.len());
-        self.positions.clone_from(&own);
-        let delta = RightDelta::default();
-        self.levels.push(Level { node, tokens, left, own, delta, taken: 0, given: 0 });
+        let left = std::mem::replace(&mut self.positions, own.clone());
+        self.levels.push(Level::new(node, left, own));
     }
 
     fn join(&mut self, pattern: &Pattern, from: &[Part]) {

@@ -59,8 +59,18 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Gives back what a bulk load took.
-    pub(crate) fn clear(&mut self) {
+    /// Gives back what a bulk load took. The other buffers are never longer than these.
+    #[inline]
+    pub(crate) fn shrink(&mut self) {
+        let longest =
+            self.slots.capacity().max(self.pairs.capacity()).max(self.existing.capacity());
+        if longest.max(self.answers.passed.capacity()) > crate::trail::KEPT {
+            self.clear();
+        }
+    }
+
+    #[cold]
+    fn clear(&mut self) {
         self.codes.clear();
         self.answers.clear();
         clear(&mut self.orders);

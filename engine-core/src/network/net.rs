@@ -9,6 +9,7 @@ use crate::aggregate::AggregateError;
 use crate::network::block::Block;
 use crate::network::group::{Group, Inputs};
 use crate::network::join::{Buffers, Context, Join};
+use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::subnet::{self, Subnet};
@@ -91,6 +92,8 @@ pub(crate) struct Level {
     /// Sources of the positions of its left tokens and of its own.
     pub(crate) left: Vec<Source>,
     pub(crate) own: Vec<Source>,
+    /// Levels that take its tokens in.
+    feeds: LevelSet,
     /// Scratch: the round's changes of its right memory.
     pub(crate) delta: RightDelta,
     /// Statistics: tuples that came to it and that left it, ever. They are counted once in a round and
@@ -102,6 +105,15 @@ pub(crate) struct Level {
 
 trailed!(Level { node, tokens });
 
+impl Level {
+    /// A level behind one whose positions are `left`.
+    pub(crate) fn new(node: Node, left: Vec<Source>, own: Vec<Source>) -> Self {
+        let tokens = Tokens::new(own.len());
+        let (feeds, delta) = (LevelSet::default(), RightDelta::default());
+        Self { node, tokens, left, own, feeds, delta, taken: 0, given: 0 }
+    }
+}
+
 /// The network of one rule.
 #[derive(Clone)]
 pub(crate) struct Net {
@@ -109,6 +121,15 @@ pub(crate) struct Net {
     pub(crate) levels: Vec<Level>,
     /// Whether each level is a join, so that its place is its position.
     pub(crate) only_joins: bool,
+    /// Levels that take the unit tuple in, and those that are no joins: whoever asks them for triggers
+    /// may leave something behind in them until the flush ends.
+    root_feeds: LevelSet,
+    asked: LevelSet,
+    /// Scratch of the round: levels that may have something to do, and those that did it; of the flush:
+    /// those that had something to do in any round.
+    waiting: LevelSet,
+    worked: LevelSet,
+    flushed: LevelSet,
 }
 
 trailed!(Net { root, levels });
@@ -134,14 +155,28 @@ pub(crate) struct Touch {
 }
 
 impl Net {
-    pub(crate) fn new(levels: Vec<Level>) -> Self {
+    pub(crate) fn new(mut levels: Vec<Level>) -> Self {
         let only_joins = levels.iter().all(|level| matches!(level.node, Node::Join(_)));
-        Self { root: Tokens::new(0), levels, only_joins }
+        let mut root_feeds = LevelSet::default();
+        let mut asked = LevelSet::default();
+        for at in 0..levels.len() {
+            if !matches!(levels[at].node, Node::Join(_)) {
+                asked.insert(at);
+            }
+            for from in [at.checked_sub(1), levels[at].node.left_level(at)] {
+                from.map_or(&mut root_feeds, |from| &mut levels[from].feeds).insert(at);
+            }
+        }
+        let none = LevelSet::default();
+        let (waiting, worked, flushed) = (none, none, none);
+        let root = Tokens::new(0);
+        Self { root, levels, only_joins, root_feeds, asked, waiting, worked, flushed }
     }
 
     /// Puts the unit tuple in, from which everything hangs.
     pub(crate) fn plant(&mut self, scope: Scope) {
         self.root.add(scope, 0, crate::chains::NONE, &[], None);
+        self.waiting.union(self.root_feeds);
     }
 
     /// The tokens of complete matches.
@@ -172,12 +207,18 @@ impl Net {
         }
     }
 
-    /// The same, with its plan and the round's changes.
-    pub(crate) fn right_mut(&mut self, level: u32) -> (&mut RightMemory, &Plan, &mut RightDelta) {
+    /// Notes that the right memory of a level has changes in this round.
+    #[inline]
+    pub(crate) fn wake(&mut self, level: u32) {
+        self.waiting.insert(level as usize);
+    }
+
+    /// The right memory of a level that has one; whoever puts something into its delta [wakes](Net::wake) it.
+    pub(crate) fn right_mut(&mut self, level: u32) -> (&mut RightMemory, &mut RightDelta) {
         let level = &mut self.levels[level as usize];
         match &mut level.node {
-            Node::Join(join) => (&mut join.right, &join.plan, &mut level.delta),
-            Node::Block(block) => (&mut block.right, &block.plan, &mut level.delta),
+            Node::Join(join) => (&mut join.right, &mut level.delta),
+            Node::Block(block) => (&mut block.right, &mut level.delta),
             Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
         }
     }
@@ -188,7 +229,11 @@ impl Net {
         flush: &Flush<'_>,
         buffers: &mut Buffers,
     ) -> Result<(), AggregateError> {
-        for at in 0..self.levels.len() {
+        let mut next = 0;
+        while let Some(at) = self.waiting.next(next)
+            && at < self.levels.len()
+        {
+            next = at + 1;
             let (before, rest) = self.levels.split_at_mut(at);
             let level = &mut rest[0];
             let input = at.checked_sub(1).map_or(&self.root, |left| &before[left].tokens);
@@ -232,18 +277,41 @@ impl Net {
             level.taken += input.inserted().len() as u64;
             level.given += level.tokens.inserted().len() as u64;
             level.delta.clear();
+            self.worked.insert(at);
+            if level.tokens.has_changes() {
+                self.waiting.union(level.feeds);
+            }
         }
+        self.waiting = LevelSet::default();
         Ok(())
     }
 
     pub(crate) fn end_round(&mut self) {
-        self.root.end_round();
-        self.levels.iter_mut().for_each(|level| level.tokens.end_round());
+        if self.root.has_changes() {
+            self.root.end_round();
+        }
+        let worked = self.worked.take();
+        self.flushed.union(worked);
+        let mut next = 0;
+        while let Some(at) = worked.next(next)
+            && let Some(level) = self.levels.get_mut(at)
+        {
+            level.tokens.end_round();
+            next = at + 1;
+        }
     }
 
     pub(crate) fn end_flush(&mut self, scope: Scope) {
-        self.root.end_flush(scope);
-        for level in &mut self.levels {
+        if self.root.has_new() {
+            self.root.end_flush(scope);
+        }
+        let mut flushed = self.flushed.take();
+        flushed.union(self.asked);
+        let mut next = 0;
+        while let Some(at) = flushed.next(next)
+            && let Some(level) = self.levels.get_mut(at)
+        {
+            next = at + 1;
             level.tokens.end_flush(scope);
             match &mut level.node {
                 Node::Join(_) => {}

@@ -66,6 +66,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Fields that decide whether a fact passes its own conditions.
+    pub(crate) fn tests(&self) -> FieldMask {
+        let reads = self.conditions.alpha.iter().flat_map(|test| &test.reads);
+        reads.fold(FieldMask::NONE, |mask, (_, fields)| mask.union(*fields))
+    }
+
     pub(crate) fn is_ordered(&self) -> bool {
         !self.conditions.ranges.is_empty()
     }
@@ -153,9 +159,12 @@ impl Plan {
         answers.all(self.verification(exact), rows);
     }
 
-    /// Whether inner facts pass their own conditions; one answer per row.
-    pub(crate) fn alpha(&self, rows: &Rows<'_>, answers: &mut Answers) {
-        answers.all(self.conditions.alpha.iter(), rows);
+    /// Whether inner facts pass their own conditions, apart from one that is decided already; one answer
+    /// per row.
+    pub(crate) fn alpha(&self, decided: Option<usize>, rows: &Rows<'_>, answers: &mut Answers) {
+        let tests = self.conditions.alpha.iter().enumerate();
+        let asked = tests.filter(|(at, _)| Some(*at) != decided).map(|(_, test)| test);
+        answers.all(asked, rows);
     }
 }
 

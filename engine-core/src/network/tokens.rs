@@ -218,9 +218,18 @@ impl Tokens {
         !(self.inserted().is_empty() && self.updated.is_empty() && self.deleted.is_empty())
     }
 
+    /// Whether a token came in this flush.
+    pub(crate) fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
     /// Forgets what happened in this round.
+    #[inline]
     pub(crate) fn end_round(&mut self) {
-        for &token in self.new[self.round..].iter().chain(&self.updated) {
+        for &token in &self.new[self.round..] {
+            self.marks[token as usize] &= NEW;
+        }
+        for &token in &self.updated {
             self.marks[token as usize] &= NEW;
         }
         self.round = self.new.len();
@@ -229,13 +238,16 @@ impl Tokens {
     }
 
     /// Forgets what happened in this flush; dead tokens may be used again.
+    #[inline]
     pub(crate) fn end_flush(&mut self, scope: Scope) {
         for &token in &self.new {
             self.marks[token as usize] = 0;
         }
         clear(&mut self.new);
         self.round = 0;
-        self.free.extend(scope, self.dead.iter().copied());
-        clear(&mut self.dead);
+        if !self.dead.is_empty() {
+            self.free.extend(scope, self.dead.iter().copied());
+            clear(&mut self.dead);
+        }
     }
 }

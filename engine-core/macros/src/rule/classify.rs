@@ -110,6 +110,51 @@ pub(crate) fn classify(conjunct: &Expr, inner: &str, is_earlier: impl Fn(&str) -
     }
 }
 
+/// The sides of `inner.path == constant`, in either order: the path is fields alone, the constant a
+/// literal or the name of a constant or variant.
+///
+/// Whether their types have codes the compiler finds out; that it is a constant does not depend on it.
+pub(crate) fn comparison_to_constant<'a>(
+    condition: &'a Expr,
+    inner: &str,
+) -> Option<(&'a Expr, &'a Expr)> {
+    let Expr::Binary(ExprBinary { left, op: BinOp::Eq(_), right, .. }) = without_parens(condition)
+    else {
+        return None;
+    };
+    let sides = [(left, right), (right, left)];
+    let (path, value) = sides
+        .into_iter()
+        .find(|(path, value)| is_fields_of(path, inner) && is_constant(value, inner))?;
+    Some((&**path, &**value))
+}
+
+/// Whether an expression is a field of a variable, or a field of such a field.
+fn is_fields_of(expr: &Expr, inner: &str) -> bool {
+    let Expr::Field(field) = expr else { return false };
+    match &*field.base {
+        Expr::Path(path) => path.path.is_ident(inner),
+        base => is_fields_of(base, inner),
+    }
+}
+
+fn is_constant(expr: &Expr, inner: &str) -> bool {
+    match expr {
+        Expr::Lit(_) => true,
+        Expr::Unary(unary) => {
+            matches!(unary.op, syn::UnOp::Neg(_)) && matches!(&*unary.expr, Expr::Lit(_))
+        }
+        // A variable of the rule has a lower-case name; a constant or a variant has not.
+        Expr::Path(path) => {
+            let last = path.path.segments.last();
+            let is_upper =
+                last.is_some_and(|it| it.ident.to_string().starts_with(char::is_uppercase));
+            path.qself.is_none() && is_upper && !path.path.is_ident(inner)
+        }
+        _ => false,
+    }
+}
+
 fn without_parens(expr: &Expr) -> &Expr {
     match expr {
         Expr::Paren(paren) => without_parens(&paren.expr),

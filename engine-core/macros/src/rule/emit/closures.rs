@@ -125,6 +125,23 @@ pub(crate) fn key(expr: &Expr, used: &[Used], on: On) -> TokenStream {
     }
 }
 
+/// The `KeyFn` of a path that is compared to a constant: a type without codes is no error.
+pub(crate) fn constant_key(path: &Expr, used: &[Used]) -> TokenStream {
+    let (rows, row, codes) = (local("rows", site()), local("row", site()), local("codes", site()));
+    let Bindings { columns, variables } = Bindings::of(used, path, On::InnerAlone, &rows, &row);
+    quote_spanned! {site()=>
+        ::std::sync::Arc::new(
+            |#rows: &::steadfast::__macro::Rows<'_>, #codes: &mut ::steadfast::__macro::Codes| {
+                #columns
+                for #row in 0..#rows.len() {
+                    #variables
+                    (&&&::steadfast::__macro::Probe(&#path)).push_constant(#codes);
+                }
+            }
+        )
+    }
+}
+
 /// An `OrderFn`.
 pub(crate) fn order(expr: &Expr, used: &[Used], on: On) -> TokenStream {
     let (rows, row, orders) =

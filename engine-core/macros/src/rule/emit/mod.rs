@@ -36,8 +36,9 @@ pub(crate) fn preamble() -> TokenStream {
     quote_spanned! {site()=>
         #[allow(unused_imports)]
         use ::steadfast::__macro::{
-            PushExact as _, PushHashed as _, PushOrder as _, PushUnordered as _, TakeFloat as _,
-            TakeOrdered as _,
+            ExactConstant as _, HashedConstant as _, OpaqueConstant as _, PushExact as _,
+            PushExactConstant as _, PushHashed as _, PushHashedConstant as _, PushNothing as _,
+            PushOrder as _, PushUnordered as _, TakeFloat as _, TakeOrdered as _,
         };
     }
 }

@@ -1,14 +1,14 @@
 //! Fact patterns and their conditions.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Expr;
 use syn::ext::IdentExt;
 
 use super::checks::same_index;
-use super::closures::{On, key, order, reads, test};
+use super::closures::{On, constant_key, key, order, reads, test};
 use super::{site, temporal};
-use crate::rule::classify::Class;
+use crate::rule::classify::{Class, comparison_to_constant};
 use crate::rule::model::{Condition, FactPattern};
 use crate::rule::window::{Extent, Window};
 use crate::tokens::text_of;
@@ -24,9 +24,13 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
     let none = || quote!(::steadfast::__macro::FieldMask::NONE);
     let (watch, ignore) = watch.as_ref().map_or_else(|| (none(), none()), |watch| watch.masks(ty));
     let (mut alpha, mut keys, mut ranges, mut residual) = (vec![], vec![], vec![], vec![]);
+    let mut constants = vec![];
     for condition in conditions {
         match &condition.class {
-            Class::Alpha => alpha.push(whole_test(condition, On::InnerAlone)),
+            Class::Alpha => {
+                constants.extend(constant(condition, &name, alpha.len()));
+                alpha.push(whole_test(condition, On::InnerAlone));
+            }
             Class::Key { inner, outer } => {
                 checks.extend(same_index(&condition.used, inner, outer));
                 keys.push(key_join(condition, inner, outer));
@@ -48,6 +52,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
             fact: ::steadfast::__macro::FactType::of::<#ty>() #from,
             conditions: ::steadfast::__macro::Conditions {
                 alpha: ::std::vec![#(#alpha),*],
+                constants: ::core::iter::empty()#(.chain(#constants))*.collect(),
                 keys: ::std::vec![#(#keys),*],
                 ranges: ::std::vec![#(#ranges),*],
                 residual: ::std::vec![#(#residual),*],
@@ -81,6 +86,27 @@ pub(crate) fn whole_test(condition: &Condition, on: On) -> TokenStream {
             evaluate: #evaluate,
         }
     }
+}
+
+/// The `Constant` of the condition in this place, if it compares a path to one and their types have codes.
+fn constant(condition: &Condition, inner: &str, at: usize) -> Option<TokenStream> {
+    let (path, value) = comparison_to_constant(&condition.expr, inner)?;
+    let [used] = &*condition.used else { return None };
+    let (name, ty) = (&used.variable.name, &used.variable.ty);
+    let text = text_of(path.to_token_stream());
+    let text = text.split_once('.').map_or("", |(_, path)| path.trim());
+    let inner = constant_key(path, &condition.used);
+    Some(quote_spanned! {site()=>
+        (&&&::steadfast::__macro::compared(|#name: &#ty| &#path, &#value)).code().map(
+            |(code, exact)| ::steadfast::__macro::Constant {
+                test: #at,
+                path: ::std::string::String::from(#text),
+                inner: #inner,
+                code,
+                exact,
+            },
+        )
+    })
 }
 
 fn key_join(condition: &Condition, inner: &Expr, outer: &Expr) -> TokenStream {
