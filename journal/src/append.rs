@@ -178,14 +178,18 @@ impl Shared {
         Ok((writer, room))
     }
 
-    /// Makes segments ahead for so many bytes.
+    /// Makes segments ahead for so many bytes, and leaves one of the small first segments behind if the
+    /// bytes do not fit into it.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), AppendError> {
         let mut needs = Vec::new();
+        let goes_on;
         {
             let writer = self.lock();
             Self::writable(&writer)?;
             let mut segment = writer.active.bytes;
-            let mut room = segment - writer.active.offset;
+            let left = segment - writer.active.offset;
+            goes_on = segment < self.segment_bytes && left < bytes;
+            let mut room = if goes_on { 0 } else { left };
             while room < bytes {
                 // Whoever knows what comes needs no small segments first.
                 segment = self.segment_bytes;
@@ -199,7 +203,8 @@ impl Shared {
             } else {
                 self.fail(&mut self.lock(), error).into()
             }
-        })
+        })?;
+        if goes_on { self.roll_now() } else { Ok(()) }
     }
 
     /// Rolls although the active segment has room.

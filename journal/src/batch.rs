@@ -108,6 +108,15 @@ impl Batch {
     pub fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), BatchError> {
         let start = self.payload.len();
         encode(&mut self.payload);
+        if record::is_one_short(&self.payload[start..]) {
+            self.records += 1; // The common case.
+            return Ok(());
+        }
+        self.count_from(start)
+    }
+
+    /// Checks and counts the records from `start` on.
+    fn count_from(&mut self, start: usize) -> Result<(), BatchError> {
         let (mut at, mut count) = (start, 0);
         while at < self.payload.len() {
             match record::take(&self.payload, at) {

@@ -136,7 +136,9 @@ impl Journal {
     /// Makes segments ahead for `bytes` of frames, and waits until they are there.
     ///
     /// The journal keeps one segment ahead by itself; a burst that is faster than the disk can
-    /// zero-fill profits from more. They stay until they are used or the journal is closed.
+    /// zero-fill profits from more. They stay until they are used or the journal is closed. A young
+    /// journal, whose segments are small yet, goes on in the first of them at once, so that the burst
+    /// does not wait for that either.
     ///
     /// # Errors
     ///

@@ -157,6 +157,13 @@ pub(crate) fn take(payload: &[u8], start: usize) -> Result<(Record<'_>, usize), 
     Ok((record, end))
 }
 
+/// Whether the bytes are exactly one record whose head takes three bytes.
+#[inline]
+pub(crate) fn is_one_short(bytes: &[u8]) -> bool {
+    matches!(bytes, [tag, version, len, rest @ ..]
+        if tag | version | len < 0x80 && rest.len() == usize::from(*len))
+}
+
 /// Checks that `payload` is exactly `expected` records.
 pub(crate) fn check(payload: &[u8], expected: usize) -> Result<(), MalformedRecord> {
     let (mut at, mut actual) = (0, 0);

@@ -68,7 +68,7 @@ impl Session {
     }
 
     /// Makes room in the journal for so many bytes, ahead of a load that is faster than the disk can give
-    /// new segments. A fact takes its own bytes and about thirty more. Nothing changes for a session in
+    /// new segments, and waits until it is there. A fact takes its own bytes and about thirty more. Nothing changes for a session in
     /// memory.
     ///
     /// # Errors

@@ -111,6 +111,24 @@ fn reserved_segments_are_there_before_they_are_needed() {
     assert_eq!(spares.count(), 0, "what was not needed is gone");
 }
 
+/// The way out of a small first segment, with its syncs, is behind a burst that room was made for.
+#[test]
+fn what_was_reserved_does_not_wait_for_a_roll() {
+    let setup = Setup::new(WriteMode::Map);
+    let disk = SimDisk::new(1);
+    let options = setup.options(&disk).segment_bytes(4 << 20);
+    let (journal, _) = Journal::open(DIR, options).expect("a new journal");
+    append(&journal, b"the first segment has something in it");
+    journal.reserve(3 << 20).expect("room");
+    let rolled = journal.positions();
+    assert_eq!(rolled.durable, rolled.appended, "a roll makes everything durable");
+    for number in 0..60_u8 {
+        append(&journal, &vec![number; 50_000]);
+    }
+    assert_eq!(journal.positions().durable, rolled.durable, "there was no other");
+    assert_eq!(read_all(&journal).len(), 61);
+}
+
 #[test]
 fn damage_since_the_opening_is_found_by_the_reader() {
     let setup = Setup::new(WriteMode::Map);

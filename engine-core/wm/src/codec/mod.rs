@@ -3,7 +3,9 @@
 //! An envelope is `varint tag, varint schema version, varint length, payload`. Postcard has no
 //! schema evolution; the envelope has, so that a later reader can tell what it does not know.
 
+mod room;
 pub mod v1;
+mod writer;
 
 /// Why bytes are not a record. Decoding is total (INV-63): there is no other outcome.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -60,12 +62,32 @@ pub enum DecodeError {
 }
 
 /// Appends a number as a varint: 7 bits per byte, least significant first.
-pub fn put_varint(mut number: u64, bytes: &mut Vec<u8>) {
+#[inline]
+pub fn put_varint(number: u64, bytes: &mut Vec<u8>) {
+    if number < 0x80 {
+        bytes.push(low_byte(number));
+    } else {
+        put_longer(number, bytes);
+    }
+}
+
+/// Appends a number of at least two bytes.
+fn put_longer(mut number: u64, bytes: &mut Vec<u8>) {
+    if let Some((four, length)) = room::short(number) {
+        let end = bytes.len() + length;
+        bytes.extend_from_slice(&four);
+        bytes.truncate(end);
+        return;
+    }
     while number >= 0x80 {
-        bytes.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
+        bytes.push(low_byte(number) | 0x80);
         number >>= 7;
     }
-    bytes.push(u8::try_from(number).unwrap_or_default());
+    bytes.push(low_byte(number));
+}
+
+fn low_byte(number: u64) -> u8 {
+    u8::try_from(number & 0xff).unwrap_or_default()
 }
 
 /// Reads a varint of at most 32 bits at `*at` and moves `*at` behind it.

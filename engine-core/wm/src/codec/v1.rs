@@ -4,6 +4,7 @@ mod fast;
 
 use serde::{Deserialize, Serialize};
 
+use super::writer::Writer;
 use super::{DecodeError, put_varint, take_varint};
 use crate::Record;
 
@@ -40,7 +41,15 @@ mod tag {
 pub const RESERVED_TAGS: std::ops::RangeInclusive<u32> = 32..=36;
 
 /// Appends the record's envelope and payload to `bytes`.
+#[inline]
 pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
+    if !fast::encode(record, bytes) {
+        encode_any(record, bytes);
+    }
+}
+
+/// Appends the envelope and payload of any kind.
+fn encode_any(record: &Record<'_>, bytes: &mut Vec<u8>) {
     match record {
         Record::Ruleset { seq, manifest } => put(tag::RULESET, &(seq, manifest), bytes),
         Record::Type { tag, name } => put(tag::TYPE, &(tag, name), bytes),
@@ -221,37 +230,6 @@ impl Serialize for Blob<'_> {
     }
 }
 
-/// Bytes of the longest varint.
-const SHORT: usize = 10;
-
-/// Appends to a vector; postcard's own extending flavor goes byte by byte.
-struct Append<'a>(&'a mut Vec<u8>);
-
-impl postcard::ser_flavors::Flavor for Append<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        // Most are varints of a byte or two, for which a call to copy them takes longer than they do.
-        if bytes.len() <= SHORT {
-            bytes.iter().for_each(|&byte| self.0.push(byte));
-        } else {
-            self.0.extend_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
 /// Appends the postcard bytes of any value.
 ///
 /// # Errors
@@ -262,7 +240,7 @@ pub fn append_postcard<T: Serialize + ?Sized>(
     bytes: &mut Vec<u8>,
 ) -> Result<(), postcard::Error> {
     let before = bytes.len();
-    let written = postcard::serialize_with_flavor(value, Append(bytes));
+    let written = value.serialize(&mut Writer(bytes));
     if written.is_err() {
         bytes.truncate(before);
     }
@@ -275,8 +253,13 @@ fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {
     // One byte is left for the length; longer payloads move up, which most never do.
     let length_at = bytes.len();
     bytes.push(0);
-    postcard::serialize_with_flavor(payload, Append(bytes))
-        .expect("the payloads of records have no fallible parts");
+    payload.serialize(&mut Writer(bytes)).expect("the payloads of records have no fallible parts");
+    set_length(bytes, length_at);
+}
+
+/// Puts the length of what follows into the byte that was left for it.
+#[inline]
+fn set_length(bytes: &mut Vec<u8>, length_at: usize) {
     let length = bytes.len() - length_at - 1;
     if length < 0x80 {
         bytes[length_at] = u8::try_from(length).unwrap_or_default();

@@ -1,10 +1,125 @@
-//! The records that journals consist of for the most part, read field by field.
+//! The records that journals consist of for the most part, read and written field by field.
 //!
 //! It reads what [`encode`](super::encode) writes, and nothing else: whatever is unusual is left to
-//! postcard, which decides and says what is wrong.
+//! postcard, which decides and says what is wrong. What it writes is what postcard would write.
 
 use super::tag;
-use crate::{FactHandle, Record, RuleTag, Seq, TypeTag};
+use crate::codec::room::Room;
+use crate::{FactHandle, MatchId, Member, Record, RuleTag, Seq, TypeTag};
+
+/// Appends the record's envelope and payload; `false` if that is left to the slower way.
+#[inline]
+pub(super) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> bool {
+    let start = bytes.len();
+    match record {
+        Record::Insert { handle, kind, version, bytes: value, seq, origin, stated, clock } => {
+            Room::<40>::fill(bytes, |room| {
+                head(tag::INSERT, room);
+                room.number(handle.get());
+                room.number(kind.get());
+                room.number(*version);
+                room.number(value.len() as u64);
+            });
+            bytes.extend_from_slice(value);
+            Room::<40>::fill(bytes, |room| {
+                room.number(seq.get());
+                put_origin(*origin, room);
+                room.flag(*stated);
+                room.signed(*clock);
+            });
+        }
+        Record::Update { handle, version, bytes: value, mask, seq, origin } => {
+            Room::<40>::fill(bytes, |room| {
+                head(tag::UPDATE, room);
+                room.number(handle.get());
+                room.number(*version);
+                room.number(value.len() as u64);
+            });
+            bytes.extend_from_slice(value);
+            Room::<40>::fill(bytes, |room| {
+                room.number(*mask);
+                room.number(seq.get());
+                put_origin(*origin, room);
+            });
+        }
+        Record::Delete { handle, seq, origin, cascade } => Room::<40>::fill(bytes, |room| {
+            head(tag::DELETE, room);
+            room.number(handle.get());
+            room.number(seq.get());
+            put_origin(*origin, room);
+            room.flag(*cascade);
+        }),
+        Record::Justify { handle, by } => put_of_fact(tag::JUSTIFY, *handle, by, bytes),
+        Record::Unjustify { handle, by } => put_of_fact(tag::UNJUSTIFY, *handle, by, bytes),
+        Record::Evaluated => Room::<40>::fill(bytes, |room| head(tag::EVALUATED, room)),
+        Record::Fired { by } => put_of_match(tag::FIRED, by, bytes),
+        Record::Withdrawn { by } => put_of_match(tag::WITHDRAWN, by, bytes),
+        Record::Pending { by, salience, trigger } => {
+            put_of_match(tag::PENDING, by, bytes);
+            Room::<40>::fill(bytes, |room| {
+                room.signed(*salience);
+                room.number(trigger.get());
+            });
+        }
+        _ => return false,
+    }
+    super::set_length(bytes, start + LENGTH_AT);
+    true
+}
+
+/// Where a record's length stands: tag and version take a byte each.
+const LENGTH_AT: usize = 2;
+
+#[inline]
+fn head<const N: usize>(tag: u32, room: &mut Room<'_, N>) {
+    room.number(tag);
+    room.number(super::VERSION);
+    room.number(0_u32); // the length, when it is known
+}
+
+#[inline]
+fn put_origin<const N: usize>(origin: Option<RuleTag>, room: &mut Room<'_, N>) {
+    room.flag(origin.is_some());
+    if let Some(rule) = origin {
+        room.number(rule.get());
+    }
+}
+
+fn put_of_fact(tag: u32, handle: FactHandle, by: &MatchId, bytes: &mut Vec<u8>) {
+    Room::<40>::fill(bytes, |room| {
+        head(tag, room);
+        room.number(handle.get());
+    });
+    put_match(by, bytes);
+}
+
+fn put_of_match(tag: u32, by: &MatchId, bytes: &mut Vec<u8>) {
+    Room::<40>::fill(bytes, |room| head(tag, room));
+    put_match(by, bytes);
+}
+
+fn put_match(by: &MatchId, bytes: &mut Vec<u8>) {
+    Room::<40>::fill(bytes, |room| {
+        room.number(by.rule.get());
+        room.number(by.branch);
+        room.number(by.members.len() as u64);
+    });
+    for member in &by.members {
+        match member {
+            Member::Fact(handle) => Room::<16>::fill(bytes, |room| {
+                room.number(0_u32);
+                room.number(handle.get());
+            }),
+            Member::Key(key) => {
+                Room::<16>::fill(bytes, |room| {
+                    room.number(1_u32);
+                    room.number(key.len() as u64);
+                });
+                bytes.extend_from_slice(key);
+            }
+        }
+    }
+}
 
 /// The record; `None` if postcard has to look at it.
 #[inline]

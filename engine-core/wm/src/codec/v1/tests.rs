@@ -98,6 +98,62 @@ fn every_flipped_bit_is_a_record_or_an_error() {
     }
 }
 
+/// The records that are written field by field are what the slower way writes, at every edge of their
+/// numbers.
+#[test]
+fn the_fast_way_writes_what_the_other_writes() {
+    let mut fast = 0;
+    let mut compare = |record: &Record<'_>| {
+        let (mut expected, mut bytes) = (b"before".to_vec(), b"before".to_vec());
+        encode_any(record, &mut expected);
+        if fast::encode(record, &mut bytes) {
+            assert_eq!(bytes, expected, "{record:?}");
+            fast += 1;
+        } else {
+            assert_eq!(bytes, b"before", "{record:?}");
+        }
+    };
+    one_of_each().iter().for_each(&mut compare);
+    for bit in 0..64 {
+        for number in [1 << bit, (1_u64 << bit) - 1, !(1 << bit)] {
+            let small = u32::try_from(number & 0xffff_ffff).expect("32 bits");
+            let (handle, seq) = (FactHandle::new(number), Seq::new(number));
+            let value = vec![7; usize::from(number.to_le_bytes()[0]) << 1];
+            let (version, origin) = (small, Some(RuleTag::new(small)));
+            let bytes = value.as_slice();
+            let (kind, clock) = (TypeTag::new(small), number.cast_signed());
+            compare(&Record::Insert {
+                handle,
+                kind,
+                version,
+                bytes,
+                seq,
+                origin,
+                stated: bit == 3,
+                clock,
+            });
+            compare(&Record::Update { handle, version, bytes, mask: number, seq, origin });
+            compare(&Record::Delete { handle, seq, origin, cascade: bit == 3 });
+            let members = (0..bit).map(|at| match at % 3 {
+                0 => Member::Key(bytes.into()),
+                _ => Member::Fact(FactHandle::new(number)),
+            });
+            let branch = u16::from_le_bytes([number.to_le_bytes()[0], number.to_le_bytes()[1]]);
+            let by = || MatchId {
+                rule: RuleTag::new(small),
+                branch,
+                members: members.clone().collect(),
+            };
+            compare(&Record::Justify { handle, by: by() });
+            compare(&Record::Unjustify { handle, by: by() });
+            compare(&Record::Fired { by: by() });
+            compare(&Record::Withdrawn { by: by() });
+            compare(&Record::Pending { by: by(), salience: small.cast_signed(), trigger: seq });
+        }
+    }
+    assert_eq!(fast, 9 + 64 * 3 * 8);
+}
+
 /// The records that are read field by field are what postcard reads: of every byte, every value.
 #[test]
 fn the_fast_way_reads_what_the_other_reads_or_nothing() {

@@ -1,0 +1,88 @@
+//! Room for a few numbers at the end of a vector, asked for once.
+
+use super::low_byte;
+
+/// Zeroed room of `N` bytes; what is not used is given back.
+///
+/// Short numbers are stored four bytes at once, so the room must have three bytes more than the numbers
+/// in it take at most: ten bytes for one of 64 bits, five for one of 32.
+#[derive(Debug)]
+pub(super) struct Room<'a, const N: usize> {
+    bytes: &'a mut [u8; N],
+    at: usize,
+}
+
+impl<const N: usize> Room<'_, N> {
+    /// Appends what `write` puts into the room.
+    #[inline]
+    pub(super) fn fill(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Room<'_, N>)) {
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; N]);
+        let room = bytes.last_chunk_mut().expect("the room was just made");
+        let mut room = Room { bytes: room, at: 0 };
+        write(&mut room);
+        let end = start + room.at;
+        bytes.truncate(end);
+    }
+
+    /// A varint.
+    #[inline]
+    pub(super) fn number(&mut self, number: impl Into<u64>) {
+        let number = number.into();
+        if number < 0x80 {
+            self.bytes[self.at] = low_byte(number);
+            self.at += 1;
+        } else {
+            self.longer(number);
+        }
+    }
+
+    fn longer(&mut self, mut number: u64) {
+        if let Some((four, length)) = short(number) {
+            self.bytes[self.at..self.at + 4].copy_from_slice(&four);
+            self.at += length;
+            return;
+        }
+        while number >= 0x80 {
+            self.bytes[self.at] = low_byte(number) | 0x80;
+            self.at += 1;
+            number >>= 7;
+        }
+        self.bytes[self.at] = low_byte(number);
+        self.at += 1;
+    }
+
+    /// A varint with the sign in its lowest bit.
+    #[inline]
+    pub(super) fn signed(&mut self, number: impl Into<i64>) {
+        let number = number.into();
+        self.number(((number << 1) ^ (number >> 63)).cast_unsigned());
+    }
+
+    #[inline]
+    pub(super) fn flag(&mut self, flag: bool) {
+        self.bytes[self.at] = u8::from(flag);
+        self.at += 1;
+    }
+}
+
+/// A varint of two to four bytes, with what stands behind it, and its length. None for a longer one.
+#[inline]
+pub(super) fn short(number: u64) -> Option<([u8; 4], usize)> {
+    // In each byte but the last the bit that says that more follow.
+    let (more, length) = if number < 1 << 14 {
+        (0x80, 2)
+    } else if number < 1 << 21 {
+        (0x8080, 3)
+    } else if number < 1 << 28 {
+        (0x80_8080, 4)
+    } else {
+        return None;
+    };
+    let number = u32::try_from(number).unwrap_or_default();
+    let sevens = (number & 0x7f)
+        | (number << 1 & 0x7f00)
+        | (number << 2 & 0x7f_0000)
+        | (number << 3 & 0x7f00_0000);
+    Some(((sevens | more).to_le_bytes(), length))
+}

@@ -1,0 +1,428 @@
+//! Writes what postcard writes, straight into a vector.
+//!
+//! Postcard's own serializer passes every byte through a flavor; most of what a session journals are
+//! numbers of two to four bytes, and each of them is one store here. The bytes are postcard's: tests
+//! compare them over the whole data model, and reading is left to postcard.
+
+use std::fmt::{self, Display, Write as _};
+
+use postcard::Error;
+use serde::ser::{self, Serialize};
+
+use super::put_varint;
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Appends to a vector.
+#[derive(Debug)]
+pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
+
+impl Writer<'_> {
+    #[inline]
+    fn number(&mut self, number: impl Into<u64>) {
+        put_varint(number.into(), self.0);
+    }
+
+    /// The sign goes into the lowest bit.
+    #[inline]
+    fn signed(&mut self, number: impl Into<i64>) {
+        let number = number.into();
+        self.number(((number << 1) ^ (number >> 63)).cast_unsigned());
+    }
+
+    #[inline]
+    fn blob(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// A number that may have more than 64 bits.
+    fn wide(&mut self, mut number: u128) {
+        while number >= 0x80 {
+            self.0.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
+            number >>= 7;
+        }
+        self.0.push(u8::try_from(number).unwrap_or_default());
+    }
+}
+
+/// Counts what a value's `Display` writes: its length stands before it.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl ser::Serializer for &mut Writer<'_> {
+    type Ok = ();
+    type Error = Error;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn serialize_bool(self, value: bool) -> Result<()> {
+        self.serialize_u8(u8::from(value))
+    }
+
+    #[inline]
+    fn serialize_i8(self, value: i8) -> Result<()> {
+        self.serialize_u8(value.cast_unsigned())
+    }
+
+    #[inline]
+    fn serialize_i16(self, value: i16) -> Result<()> {
+        self.signed(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_i32(self, value: i32) -> Result<()> {
+        self.signed(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_i64(self, value: i64) -> Result<()> {
+        self.signed(value);
+        Ok(())
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<()> {
+        self.wide(((value << 1) ^ (value >> 127)).cast_unsigned());
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_u8(self, value: u8) -> Result<()> {
+        self.0.push(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_u16(self, value: u16) -> Result<()> {
+        self.number(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_u32(self, value: u32) -> Result<()> {
+        self.number(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_u64(self, value: u64) -> Result<()> {
+        self.number(value);
+        Ok(())
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<()> {
+        self.wide(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_f32(self, value: f32) -> Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_f64(self, value: f64) -> Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<()> {
+        self.blob(value.as_bytes());
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_bytes(self, value: &[u8]) -> Result<()> {
+        self.blob(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_none(self) -> Result<()> {
+        self.serialize_u8(0)
+    }
+
+    #[inline]
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+        self.0.push(1);
+        value.serialize(self)
+    }
+
+    #[inline]
+    fn serialize_unit(self) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        index: u32,
+        _variant: &'static str,
+    ) -> Result<()> {
+        self.serialize_u32(index)
+    }
+
+    #[inline]
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        value.serialize(self)
+    }
+
+    #[inline]
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        index: u32,
+        _variant: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        self.number(index);
+        value.serialize(self)
+    }
+
+    #[inline]
+    fn serialize_seq(self, length: Option<usize>) -> Result<Self> {
+        self.number(length.ok_or(Error::SerializeSeqLengthUnknown)? as u64);
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_tuple(self, _length: usize) -> Result<Self> {
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Self> {
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> Result<Self> {
+        self.number(index);
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_map(self, length: Option<usize>) -> Result<Self> {
+        self.serialize_seq(length)
+    }
+
+    #[inline]
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Self> {
+        Ok(self)
+    }
+
+    #[inline]
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> Result<Self> {
+        self.number(index);
+        Ok(self)
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<()> {
+        let mut length = Length(0);
+        write!(length, "{value}").map_err(|_| Error::CollectStrError)?;
+        self.number(length.0 as u64);
+        write!(self, "{value}").map_err(|_| Error::CollectStrError)
+    }
+}
+
+/// The parts of a compound value follow one another, with nothing between or behind them.
+macro_rules! compound {
+    ($($kind:ident, $part:ident $(, $key:ty)?;)*) => {$(
+        impl ser::$kind for &mut Writer<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            #[inline]
+            fn $part<T: Serialize + ?Sized>(&mut self, $(_key: $key,)? value: &T) -> Result<()> {
+                value.serialize(&mut **self)
+            }
+
+            #[inline]
+            fn end(self) -> Result<()> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+compound! {
+    SerializeSeq, serialize_element;
+    SerializeTuple, serialize_element;
+    SerializeTupleStruct, serialize_field;
+    SerializeTupleVariant, serialize_field;
+    SerializeStruct, serialize_field, &'static str;
+    SerializeStructVariant, serialize_field, &'static str;
+}
+
+impl ser::SerializeMap for &mut Writer<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    #[inline]
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
+        key.serialize(&mut **self)
+    }
+
+    #[inline]
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        value.serialize(&mut **self)
+    }
+
+    #[inline]
+    fn end(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use postcard::Error;
+    use serde::Serialize;
+
+    use super::Writer;
+
+    #[derive(Serialize)]
+    enum Choice {
+        Unit,
+        Newtype(i8),
+        Tuple(u16, bool),
+        Struct { text: String, inner: Option<Box<Choice>> },
+    }
+
+    #[derive(Serialize)]
+    struct Unit;
+
+    #[derive(Serialize)]
+    struct Newtype(f32);
+
+    #[derive(Serialize)]
+    struct Pair(u8, i16);
+
+    /// Written through its `Display`.
+    struct Shown(u64);
+
+    impl Serialize for Shown {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(&format_args!("<{}>", self.0))
+        }
+    }
+
+    /// Something whose length is not known ahead.
+    struct Endless;
+
+    impl Serialize for Endless {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq((0..9).filter(|number| number % 2 == 0))
+        }
+    }
+
+    struct Bytes(&'static [u8]);
+
+    impl Serialize for Bytes {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+
+    fn written(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        value.serialize(&mut Writer(&mut bytes))?;
+        Ok(bytes)
+    }
+
+    #[track_caller]
+    fn same(value: &impl Serialize) {
+        assert_eq!(written(value), postcard::to_stdvec(value));
+    }
+
+    #[test]
+    fn numbers_are_postcards_at_all_of_their_edges() {
+        for bit in 0..128 {
+            let edge = 1_u128 << bit;
+            for number in [edge - 1, edge, edge + 1, !edge] {
+                let low = u64::try_from(number & u128::from(u64::MAX)).expect("64 bits");
+                let signed = low.cast_signed();
+                same(&(number, number.cast_signed(), low, signed));
+                same(&(low.to_le_bytes(), f64::from_bits(low)));
+                let [a, b, c, d, ..] = low.to_le_bytes();
+                let (word, half) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([a, b]));
+                same(&(word, word.cast_signed(), half, half.cast_signed(), a, a.cast_signed()));
+                same(&f32::from_bits(word));
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_data_model_is_postcards() {
+        let inner = Some(Box::new(Choice::Tuple(300, true)));
+        let map: BTreeMap<String, (char, Option<u32>)> =
+            [("a", ('\u{1f600}', Some(7))), ("long".repeat(50).as_str(), ('x', None))]
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect();
+        same(&vec![Choice::Unit, Choice::Newtype(-1), Choice::Struct { text: "t".into(), inner }]);
+        same(&(Unit, Newtype(1.5), Pair(1, -300), (), map, Shown(17)));
+        same(&(Bytes(b"raw"), [1_u64, 1 << 20, u64::MAX], vec!["x".repeat(200)]));
+    }
+
+    #[test]
+    fn what_postcard_refuses_is_refused() {
+        assert_eq!(written(&Endless), Err(Error::SerializeSeqLengthUnknown));
+        assert_eq!(postcard::to_stdvec(&Endless), Err(Error::SerializeSeqLengthUnknown));
+    }
+}
