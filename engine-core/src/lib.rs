@@ -59,7 +59,7 @@ pub mod __macro {
     pub use crate::ir::{
         Absent, AgendaAttributes, Comparison, Conditions, Constant, Either, Enabled, Exists,
         Forall, GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query,
-        RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window,
+        RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window, Writes,
     };
     pub use crate::key::{
         Codes, ExactConstant, HashedConstant, OpaqueConstant, Probe, PushExact, PushExactConstant,
@@ -71,6 +71,21 @@ pub mod __macro {
     pub use crate::then::{Ref, Row, Then};
     pub use serde;
     pub use steadfast_wm::Digest;
+
+    /// The description of the type that a function takes, which is never called.
+    pub fn fact_type_of<T: Fact>(_: fn(T)) -> FactType {
+        FactType::of::<T>()
+    }
+
+    /// The topic of the effect that a function takes, which is never called.
+    pub fn topic_of<E: Effect>(_: fn(E)) -> &'static str {
+        E::TOPIC
+    }
+
+    /// The name of the global that a function takes, which is never called.
+    pub fn global_of<G: Global>(_: fn(G)) -> &'static str {
+        G::NAME
+    }
 
     /// The timer of a cron expression; the feature `cron` is needed for it.
     #[cfg(feature = "cron")]

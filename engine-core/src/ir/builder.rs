@@ -15,6 +15,7 @@ use crate::fact::{Fact, FieldMask};
 use crate::ir::{
     AgendaAttributes, Comparison, ConsequenceFn, Constant, KeyFn, KeyJoin, Late, Nested, OnError,
     OrderFn, Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing, Window,
+    Writes,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -121,8 +122,7 @@ pub struct RuleBuilder {
     on_error: OnError,
     timing: Timing,
     parts: Vec<Part>,
-    makes: Vec<FactType>,
-    derives: Vec<FactType>,
+    writes: Writes,
     positions: usize,
 }
 
@@ -142,8 +142,7 @@ impl RuleBuilder {
             on_error: OnError::Abort,
             timing: Timing::default(),
             parts: Vec::new(),
-            makes: Vec::new(),
-            derives: Vec::new(),
+            writes: Writes::default(),
             positions: 0,
         }
     }
@@ -193,16 +192,23 @@ impl RuleBuilder {
     /// Says that the consequence makes facts of this type, so that the ruleset knows it.
     #[must_use]
     pub fn makes<T: Fact>(mut self) -> Self {
-        self.makes.push(FactType::of::<T>());
+        self.writes.makes.push(FactType::of::<T>());
         self
     }
 
     /// As [`RuleBuilder::makes`], of facts that the consequence derives: what looks for circles of
-    /// derivations in a ruleset knows of them.
+    /// derivations takes it into account.
     #[must_use]
     pub fn derives<T: Fact>(mut self) -> Self {
-        self.derives.push(FactType::of::<T>());
-        self.makes::<T>()
+        self.writes.derives.push(FactType::of::<T>());
+        self
+    }
+
+    /// Says what the consequence writes, in whichever way, beside what was said of it.
+    #[must_use]
+    pub fn writes(mut self, writes: Writes) -> Self {
+        self.writes.append(writes);
+        self
     }
 
     /// Adds a positive pattern: the match holds one such fact.
@@ -452,8 +458,7 @@ impl RuleBuilder {
             timing: self.timing,
             parts: self.parts,
             branches: Vec::new(),
-            makes: self.makes,
-            derives: self.derives,
+            writes: self.writes,
             consequence,
         }
     }

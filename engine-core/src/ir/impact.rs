@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::draw::{Graph, Shape};
-use crate::ir::{Part, RuleDef, Ruleset};
+use crate::ir::{Part, RuleDef, Ruleset, Writes};
+use crate::store::FactType;
 
 /// What a rule or query does with facts of a type.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -15,35 +16,46 @@ pub enum Access {
     ReadsAbsence,
     /// Its consequence derives them.
     Derives,
-    /// Its consequence makes them otherwise.
+    /// Its consequence inserts them.
     Makes,
+    /// Its consequence updates them.
+    Updates,
+    /// Its consequence deletes them.
+    Deletes,
+    /// Its consequence inserts, updates, touches or deletes them; which of it is not told.
+    Changes,
+    /// Its consequence emits effects of this topic.
+    Emits,
+    /// Its consequence sets this global.
+    SetsGlobal,
 }
 
-/// One link between a rule or query and a type of facts.
+/// One link between a rule or query and a type of facts, a topic of effects or a global.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Link {
     /// Path of the rule or query.
     pub rule: String,
-    /// What it does with the facts.
+    /// What it does with it.
     pub access: Access,
-    /// Name of their type, with `@` and the entry point if that has a name.
-    pub fact: String,
+    /// Name of the type, with `@` and the entry point if that has a name; or of the topic or global.
+    pub name: String,
 }
 
 /// Which rules and queries read and write which types of facts; see [`Ruleset::impact`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Impact {
     links: Vec<Link>,
+    unseen: Vec<String>,
 }
 
 impl Ruleset {
     /// Which rule writes what which rule or query reads.
     ///
     /// What a rule reads is known exactly. What it writes is what its definition says: what a logical
-    /// rule returns, and what [`RuleBuilder::makes`](crate::ir::RuleBuilder::makes) and
-    /// [`RuleBuilder::derives`](crate::ir::RuleBuilder::derives) name. What the body of a consequence
-    /// inserts, updates, deletes or emits beside that is not in it.
+    /// rule returns, what `#[rule]` sees in the body of its function and is told by `writes(…)`, and what
+    /// [`RuleBuilder::writes`](crate::ir::RuleBuilder::writes) names. If `#[rule]` has not seen everything,
+    /// [`Impact::unseen`] has the rule.
     ///
     /// ```
     /// # extern crate steadfast_engine_core as steadfast;
@@ -65,7 +77,9 @@ impl Ruleset {
     /// ```
     pub fn impact(&self) -> Impact {
         let links = self.rules().iter().chain(self.queries()).flat_map(links_of).collect();
-        Impact { links }
+        let unseen = self.rules().iter().filter(|rule| rule.writes.unseen);
+        let unseen = unseen.map(|rule| rule.path.clone()).collect();
+        Impact { links, unseen }
     }
 }
 
@@ -76,14 +90,20 @@ impl Impact {
         &self.links
     }
 
-    /// The rules and queries that read what this rule writes, in their order; of none if there is no
-    /// rule of this path.
+    /// Paths of the rules that may write what is in no link, in their order: their functions hand the
+    /// context on, or call it with what is not seen to be of a type. `#[rule(writes(…))]` says what it is.
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
+    }
+
+    /// The rules and queries that read facts which this rule writes, in their order; of none if there is
+    /// no rule of this path.
     pub fn affected_by(&self, path: &str) -> Vec<&str> {
         let of_rule = self.links.iter().filter(|link| link.rule == path && link.access.writes());
-        let written: BTreeSet<&str> = of_rule.map(|link| link.fact.as_str()).collect();
+        let written: BTreeSet<&str> = of_rule.map(|link| link.name.as_str()).collect();
         let mut affected: Vec<&str> = Vec::new();
         for link in &self.links {
-            let reads = !link.access.writes() && written.contains(link.fact.as_str());
+            let reads = link.access.reads() && written.contains(link.name.as_str());
             if reads && affected.last() != Some(&link.rule.as_str()) {
                 affected.push(&link.rule);
             }
@@ -104,17 +124,24 @@ impl Impact {
 
     fn graph(&self) -> Graph {
         let mut graph = Graph::default();
-        let (mut rules, mut facts) = (BTreeMap::new(), BTreeMap::new());
+        let (mut rules, mut others) = (BTreeMap::new(), BTreeMap::new());
         for link in &self.links {
             let rule = *(rules.entry(&link.rule))
                 .or_insert_with(|| graph.node(Shape::Box, link.rule.clone()));
-            let fact = *(facts.entry(&link.fact))
-                .or_insert_with(|| graph.node(Shape::Round, link.fact.clone()));
+            // A topic or a global may be called as a type of facts is.
+            let sort = link.access.sort();
+            let other = *(others.entry((sort, &link.name)))
+                .or_insert_with(|| graph.node(Shape::Round, format!("{sort}{}", link.name)));
             match link.access {
-                Access::Reads => graph.edge(fact, rule, ""),
-                Access::ReadsAbsence => graph.edge(fact, rule, "not"),
-                Access::Derives => graph.edge(rule, fact, "derives"),
-                Access::Makes => graph.edge(rule, fact, "makes"),
+                Access::Reads => graph.edge(other, rule, ""),
+                Access::ReadsAbsence => graph.edge(other, rule, "not"),
+                Access::Derives => graph.edge(rule, other, "derives"),
+                Access::Makes => graph.edge(rule, other, "makes"),
+                Access::Updates => graph.edge(rule, other, "updates"),
+                Access::Deletes => graph.edge(rule, other, "deletes"),
+                Access::Changes => graph.edge(rule, other, "changes"),
+                Access::Emits => graph.edge(rule, other, "emits"),
+                Access::SetsGlobal => graph.edge(rule, other, "sets"),
             }
         }
         graph
@@ -122,30 +149,54 @@ impl Impact {
 }
 
 impl Access {
+    /// Whether it depends on facts.
+    pub(super) fn reads(self) -> bool {
+        matches!(self, Self::Reads | Self::ReadsAbsence)
+    }
+
+    /// Whether it writes facts.
     fn writes(self) -> bool {
-        matches!(self, Self::Derives | Self::Makes)
+        matches!(self, Self::Derives | Self::Makes | Self::Updates | Self::Deletes | Self::Changes)
+    }
+
+    /// What stands before the name in a picture: nothing for facts.
+    fn sort(self) -> &'static str {
+        match self {
+            Self::Emits => "effect ",
+            Self::SetsGlobal => "global ",
+            _ => "",
+        }
     }
 }
 
 /// The links of one rule, in order, each once.
 pub(super) fn links_of(rule: &RuleDef) -> Vec<Link> {
     let mut found = BTreeSet::new();
-    let mut reads = |access, fact: crate::store::FactType| {
+    let mut note = |access, fact: FactType| {
         found.insert((access, fact.stored_name().into_owned()));
     };
     for part in rule.all_branches().flat_map(|branch| &branch.parts) {
-        read(part, false, &mut reads);
+        read(part, false, &mut note);
     }
-    let derives: Vec<_> = rule.derives.iter().map(crate::store::FactType::id).collect();
-    for fact in &rule.makes {
-        let access = if derives.contains(&fact.id()) { Access::Derives } else { Access::Makes };
-        reads(access, *fact);
+    let Writes { makes, derives, updates, deletes, changes, emits, globals, unseen: _ } =
+        &rule.writes;
+    for (access, facts) in [
+        (Access::Derives, derives),
+        (Access::Makes, makes),
+        (Access::Updates, updates),
+        (Access::Deletes, deletes),
+        (Access::Changes, changes),
+    ] {
+        facts.iter().for_each(|&fact| note(access, fact));
     }
-    let link = |(access, fact)| Link { rule: rule.path.clone(), access, fact };
+    for (access, names) in [(Access::Emits, emits), (Access::SetsGlobal, globals)] {
+        found.extend(names.iter().map(|&name| (access, name.to_owned())));
+    }
+    let link = |(access, name)| Link { rule: rule.path.clone(), access, name };
     found.into_iter().map(link).collect()
 }
 
-fn read(part: &Part, negated: bool, reads: &mut impl FnMut(Access, crate::store::FactType)) {
+fn read(part: &Part, negated: bool, reads: &mut impl FnMut(Access, FactType)) {
     let access = |negated| if negated { Access::ReadsAbsence } else { Access::Reads };
     match part {
         Part::Each(pattern) | Part::Exists(pattern) => reads(access(negated), pattern.fact),

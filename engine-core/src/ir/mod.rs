@@ -19,6 +19,7 @@ mod markers;
 mod ruleset;
 mod timing;
 mod warnings;
+mod writes;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -40,6 +41,7 @@ pub use markers::{Absent, Either, Exists, Forall, Having};
 pub use ruleset::{Ruleset, RulesetError};
 pub use timing::{Late, Schedule, Timer, Timing};
 pub use warnings::Warning;
+pub use writes::Writes;
 
 /// Decides for each row of a batch: pushes one answer per row.
 pub type TestFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<bool>) + Send + Sync>;
@@ -304,10 +306,8 @@ pub struct RuleDef {
     pub parts: Vec<Part>,
     /// The further branches of an `or`; empty for a rule without. See [`RuleDef::or`].
     pub branches: Vec<RuleDef>,
-    /// Fact types that its consequence makes, as far as known: the ruleset knows them too.
-    pub makes: Vec<FactType>,
-    /// Those of them that it derives: the facts stand on its matches.
-    pub derives: Vec<FactType>,
+    /// What its consequence writes, as far as known: the ruleset knows these types too.
+    pub writes: Writes,
     /// Its consequence; a query has none.
     pub consequence: ConsequenceFn,
     /// Digest of its normalized conditions.
@@ -348,8 +348,7 @@ impl RuleDef {
         let both = |a: Digest, b: Digest| Digest::of(&[a.to_bytes(), b.to_bytes()].concat());
         self.conditions_digest = both(self.conditions_digest, other.conditions_digest);
         self.consequence_digest = both(self.consequence_digest, other.consequence_digest);
-        self.makes.append(&mut other.makes);
-        self.derives.append(&mut other.derives);
+        self.writes.append(std::mem::take(&mut other.writes));
         let mut further = std::mem::take(&mut other.branches);
         self.branches.push(other);
         self.branches.append(&mut further);
@@ -361,11 +360,11 @@ impl RuleDef {
         std::iter::once(self).chain(&self.branches)
     }
 
-    /// All fact types that its patterns name, and those that it makes.
+    /// All fact types that its patterns name, and those that its consequence is known to write.
     pub fn fact_types(&self) -> impl Iterator<Item = FactType> + '_ {
         let parts = self.all_branches().flat_map(|branch| &branch.parts);
         let read = parts.flat_map(Part::patterns).map(|pattern| pattern.fact);
-        read.chain(self.makes.iter().copied())
+        read.chain(self.writes.fact_types())
     }
 }
 

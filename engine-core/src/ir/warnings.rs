@@ -30,6 +30,16 @@ pub enum Warning {
         /// Paths of the rules that derive it from what this one derives, in that order.
         through: Vec<String>,
     },
+    /// A rule updates facts of a type that rules derive: a derived fact cannot be updated until it is
+    /// stated, so that the consequence fails on it.
+    UpdatesDerived {
+        /// Path of the rule that updates.
+        rule: String,
+        /// Name of the type.
+        fact: String,
+        /// Paths of the rules that derive it, in their order.
+        derived_by: Vec<String>,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -48,6 +58,13 @@ impl fmt::Display for Warning {
                  circle, or insert one of the facts instead of deriving it",
                 through.join("`, `")
             ),
+            Self::UpdatesDerived { rule, fact, derived_by } => write!(
+                f,
+                "rule `{rule}` updates `{fact}`, which `{}` derives: a derived fact cannot be updated \
+                 until it is stated; let the deriving rule derive another value, or match stated \
+                 facts only, of a type of their own",
+                derived_by.join("`, `")
+            ),
         }
     }
 }
@@ -57,8 +74,8 @@ impl Ruleset {
     /// from being opened.
     ///
     /// It knows types, not values: a rule may be named that is right, because what it derives never
-    /// passes the conditions of its own `not`. It takes into account what definitions say that rules
-    /// derive: see [`Ruleset::impact`]. Joins without a key are not in it: the macros warn of them where
+    /// passes the conditions of its own `not`. It takes into account what is known of what rules write:
+    /// see [`Ruleset::impact`]. Joins without a key are not in it: the macros warn of them where
     /// they are written.
     ///
     /// ```
@@ -81,6 +98,7 @@ impl Ruleset {
         let mut warnings = Vec::new();
         for (at, rule) in self.rules().iter().enumerate() {
             cancelling(&links, at, rule, &mut warnings);
+            updating_derived(&links, at, &mut warnings);
         }
         warnings
     }
@@ -88,7 +106,20 @@ impl Ruleset {
 
 fn types(links: &[Link], access: Access) -> impl Iterator<Item = &str> {
     let of_access = links.iter().filter(move |link| link.access == access);
-    of_access.map(|link| link.fact.as_str())
+    of_access.map(|link| link.name.as_str())
+}
+
+/// Whether a rule updates what rules derive.
+fn updating_derived(links: &[Vec<Link>], at: usize, warnings: &mut Vec<Warning>) {
+    for fact in types(&links[at], Access::Updates) {
+        let derives = |links: &&Vec<Link>| types(links, Access::Derives).any(|of| of == fact);
+        let derived_by: Vec<String> =
+            links.iter().filter(derives).map(|links| links[0].rule.clone()).collect();
+        if !derived_by.is_empty() {
+            let (rule, fact) = (links[at][0].rule.clone(), fact.to_owned());
+            warnings.push(Warning::UpdatesDerived { rule, fact, derived_by });
+        }
+    }
 }
 
 /// Whether what a rule derives comes back to it through a negation of its own.
@@ -111,9 +142,9 @@ fn way(links: &[Vec<Link>], from: usize, fact: &str) -> Option<Vec<usize>> {
     let mut open = VecDeque::from([from]);
     while let Some(rule) = open.pop_front() {
         for (next, of_next) in links.iter().enumerate() {
-            let mut reads = of_next.iter().filter(|link| link.access <= Access::ReadsAbsence);
+            let mut reads = of_next.iter().filter(|link| link.access.reads());
             let follows =
-                reads.any(|link| types(&links[rule], Access::Derives).any(|of| of == link.fact));
+                reads.any(|link| types(&links[rule], Access::Derives).any(|of| of == link.name));
             if !follows || came_from.contains_key(&next) {
                 continue;
             }

@@ -66,7 +66,7 @@ fn the_impact_graph_says_which_rule_writes_what_which_rule_reads() {
         audit.then(|_, _| Ok(()))
     };
     let impact = shop().rule(audit).impact();
-    let links: Vec<_> = impact.links().iter().map(|it| (&*it.rule, it.access, &*it.fact)).collect();
+    let links: Vec<_> = impact.links().iter().map(|it| (&*it.rule, it.access, &*it.name)).collect();
     assert_eq!(
         links,
         [
@@ -174,6 +174,89 @@ fn a_circle_of_derivations_through_a_negation_is_warned_of() {
     );
     let open = shop().rule(named("block", block::definition()));
     assert_eq!(open.warnings(), [], "nothing leads from Ready to Block");
+}
+
+#[derive(Effect, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Shipped {
+    order: u64,
+}
+
+#[rule]
+fn send(r: &Ready, #[when(o.id == r.order)] o: Ref<Order>, cx: &mut Then) -> RuleResult {
+    cx.modify(o, |o| o.amount = 0)?;
+    cx.insert(Audit { order: r.order })?;
+    cx.emit(Shipped { order: r.order })?;
+    Ok(())
+}
+
+#[test]
+fn what_the_body_of_a_consequence_writes_is_in_the_impact_graph() {
+    #[rule]
+    fn sweep(a: Ref<Audit>, cx: &mut Then) -> RuleResult {
+        cx.delete(a)?;
+        Ok(())
+    }
+    #[rule]
+    fn hands_on(_a: &Audit, cx: &mut Then) -> RuleResult {
+        forward(cx)
+    }
+    fn forward(cx: &mut Then) -> RuleResult {
+        cx.insert(Block { order: 1 })?;
+        Ok(())
+    }
+    let rules = shop()
+        .rule(named("send", send::definition()))
+        .rule(named("sweep", sweep::definition()))
+        .rule(named("hands_on", hands_on::definition()));
+    let impact = rules.impact();
+    let of_send = impact.links().iter().filter(|link| link.rule == "send");
+    let of_send: Vec<_> = of_send.map(|link| (link.access, &*link.name)).collect();
+    assert_eq!(
+        of_send,
+        [
+            (Access::Reads, "Order"),
+            (Access::Reads, "Ready"),
+            (Access::Makes, "Audit"),
+            (Access::Updates, "Order"),
+            (Access::Emits, "Shipped"),
+        ]
+    );
+    assert_eq!(impact.affected_by("send"), ["ready", "ship", "send", "sweep", "hands_on"]);
+    assert_eq!(impact.affected_by("sweep"), ["sweep", "hands_on"]);
+    assert_eq!(impact.unseen(), ["hands_on"]);
+    let mermaid = impact.to_mermaid();
+    assert!(mermaid.contains("effect Shipped") && mermaid.contains("emits"), "{mermaid}");
+    // What a body inserts, the ruleset knows: nobody has to name it again.
+    let mut session = memory(rules);
+    session.insert(Order { id: 1, amount: 3 }).unwrap();
+    session.fire_all().unwrap();
+    assert_eq!(session.query::<Audit>().unwrap().len(), 0);
+}
+
+#[test]
+fn a_rule_that_updates_what_rules_derive_is_warned_of() {
+    #[rule]
+    fn correct(r: Ref<Ready>, cx: &mut Then) -> RuleResult {
+        cx.modify(r, |r| r.order += 1)
+    }
+    #[rule]
+    fn blocks(o: &Order, #[not(b.order == o.id)] b: Absent<Block>, cx: &mut Then) -> RuleResult {
+        cx.insert_logical(Block { order: o.id })?;
+        Ok(())
+    }
+    let rules = shop().rule(named("correct", correct::definition()));
+    assert_eq!(
+        texts(&rules),
+        [
+            "rule `correct` updates `Ready`, which `ready` derives: a derived fact cannot be updated until \
+          it is stated; let the deriving rule derive another value, or match stated facts only, of a \
+          type of their own"
+        ]
+    );
+    // The body derives, so that it is as if the rule were logical.
+    let rules = Ruleset::new("shop", 1).rule(named("blocks", blocks::definition()));
+    let (rule, fact) = ("blocks".to_owned(), "Block".to_owned());
+    assert_eq!(rules.warnings(), [Warning::CancelsItself { rule, fact }]);
 }
 
 /// A session whose rules have one level of each sort.

@@ -6,6 +6,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, UnOp};
 
 use super::timing::{Late, Timer, Timing};
+use super::writes::Declared;
 
 /// What `#[rule(…)]` says.
 #[derive(Default)]
@@ -22,6 +23,8 @@ pub(crate) struct RuleArgs {
     pub(crate) allow_dnf: Option<usize>,
     /// When its matches fall due, and what becomes of late ones.
     pub(crate) timing: Timing,
+    /// What its consequence writes beside what is seen.
+    pub(crate) writes: Option<Declared>,
 }
 
 /// Branches that need no permission.
@@ -65,8 +68,8 @@ impl Default for Salience {
 }
 
 const EXPECTED: &str = "expected `salience = …`, `logical`, `on_error = \"skip\"`, `group = \"…\"`, \
-    `auto_focus`, `lock_on_active`, `no_loop`, `activation_group = \"…\"`, `enabled = …`, `timer` or \
-    `late`";
+    `auto_focus`, `lock_on_active`, `no_loop`, `activation_group = \"…\"`, `enabled = …`, `timer`, \
+    `late` or `writes(…)`";
 
 /// Arguments with a known meaning that no version has yet.
 const RESERVED: [&str; 4] = ["module", "duration", "effective", "expires"];
@@ -99,6 +102,7 @@ impl Parse for RuleArgs {
                 "lock_on_active" => args.agenda.lock_on_active = true,
                 "no_loop" => args.agenda.no_loop = true,
                 "activation_group" => args.agenda.activation_group = Some(group(&word, input)?),
+                "writes" => args.writes = Some(input.parse()?),
                 "enabled" => {
                     input.parse::<Token![=]>()?;
                     args.agenda.enabled = Some(input.parse()?);

@@ -13,6 +13,7 @@ use super::digest;
 use super::emit;
 use super::model::Analysis;
 use super::param::{Kind, Param};
+use super::writes::Writes;
 use crate::errors::Errors;
 
 /// What a function is made into.
@@ -60,8 +61,8 @@ fn implementation(
     let expressions = (salience, args.agenda.enabled.as_ref(), args.branches_max());
     let branches = analyze(&params, expressions, word, function.sig.ident.span())?;
     let implementation = match sort {
-        Sort::Rule => rule(args, function, &branches)?,
-        Sort::Query => query(args, function, &branches)?,
+        Sort::Rule => rule(args, function, (&branches, &params))?,
+        Sort::Query => query(args, function, (&branches, &params))?,
     };
     let used_names = branches.into_iter().flat_map(|branch| branch.used_names).collect();
     Ok((implementation, used_names))
@@ -89,10 +90,14 @@ fn check_signature(signature: &Signature, word: &str) -> Result<()> {
     Ok(())
 }
 
-fn rule(args: &RuleArgs, function: &ItemFn, branches: &[Analysis]) -> Result<TokenStream> {
+fn rule(
+    args: &RuleArgs,
+    function: &ItemFn,
+    (branches, params): (&[Analysis], &[Param]),
+) -> Result<TokenStream> {
     let consequences = branches.iter().map(|branch| consequence(args, function, branch));
     let consequences: Vec<TokenStream> = consequences.collect::<Result<_>>()?;
-    Ok(implement("Rule", function, &definition(args, function, branches, &consequences)))
+    Ok(implement("Rule", function, &definition(args, function, (branches, params), &consequences)))
 }
 
 fn consequence(args: &RuleArgs, function: &ItemFn, branch: &Analysis) -> Result<TokenStream> {
@@ -105,7 +110,11 @@ fn consequence(args: &RuleArgs, function: &ItemFn, branch: &Analysis) -> Result<
     })
 }
 
-fn query(args: &RuleArgs, function: &ItemFn, branches: &[Analysis]) -> Result<TokenStream> {
+fn query(
+    args: &RuleArgs,
+    function: &ItemFn,
+    (branches, params): (&[Analysis], &[Param]),
+) -> Result<TokenStream> {
     let (row, then) = (emit::local("row", site()), emit::local("then", site()));
     let calls = branches
         .iter()
@@ -123,7 +132,7 @@ fn query(args: &RuleArgs, function: &ItemFn, branches: &[Analysis]) -> Result<To
     };
     let output = emit::query_output(&function.sig.output)?;
     let nothing = vec![quote!(|_, _| ::core::result::Result::Ok(())); branches.len()];
-    let definition = definition(args, function, branches, &nothing);
+    let definition = definition(args, function, (branches, params), &nothing);
     let items = quote_spanned! {site()=>
         type Output = #output;
 
@@ -140,22 +149,26 @@ fn query(args: &RuleArgs, function: &ItemFn, branches: &[Analysis]) -> Result<To
 fn definition(
     args: &RuleArgs,
     function: &ItemFn,
-    branches: &[Analysis],
+    (branches, params): (&[Analysis], &[Param]),
     consequences: &[TokenStream],
 ) -> TokenStream {
+    let derived = emit::derived(&function.sig.output, args.logical.is_some());
+    let writes = Writes::of(function, args.writes.as_ref(), params).emit(derived);
+    let nothing = Writes::default().emit(None);
     let preamble = emit::preamble();
     let none = quote_spanned!(site()=> ::std::vec::Vec::new());
     let all = branches.iter().zip(consequences);
     let further = all.clone().skip(1).map(|(branch, consequence)| {
         let (checks, def) =
-            branch_definition(args, function, (branch, branches), consequence, &none);
+            branch_definition(args, function, (branch, branches), consequence, (&none, &nothing));
         quote_spanned!(site()=> { #checks #def })
     });
     let further: Vec<TokenStream> = further.collect();
     let further = quote_spanned!(site()=> ::std::vec![#(#further),*]);
     let definition = all.take(1).map(|(branch, consequence)| {
         let branch = (branch, branches);
-        let (checks, def) = branch_definition(args, function, branch, consequence, &further);
+        let (checks, def) =
+            branch_definition(args, function, branch, consequence, (&further, &writes));
         quote_spanned!(site()=> #checks #def)
     });
     quote_spanned! {site()=>
@@ -172,14 +185,13 @@ fn branch_definition(
     function: &ItemFn,
     (branch, all): (&Analysis, &[Analysis]),
     consequence: &TokenStream,
-    further: &TokenStream,
+    (further, writes): (&TokenStream, &TokenStream),
 ) -> (TokenStream, TokenStream) {
     let name = function.sig.ident.unraw().to_string();
     let salience = emit::salience(&args.salience, branch.salience.as_ref());
     let agenda = emit::agenda(&args.agenda, branch.enabled.as_ref());
     let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
     let timing = args.timing.emit();
-    let makes = emit::makes(&function.sig.output, args.logical.is_some());
     let (checks, parts) = emit::parts(branch);
     let conditions = bytes(digest::conditions(all, args));
     let consequence_digest = bytes(digest::consequence(function, branch, args));
@@ -194,8 +206,7 @@ fn branch_definition(
             timing: #timing,
             parts: #parts,
             branches: #further,
-            makes: #makes,
-            derives: #makes,
+            writes: #writes,
             consequence: ::std::sync::Arc::new(#consequence),
             conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
             consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),

@@ -23,6 +23,7 @@ mod timing;
 mod usage;
 mod watch;
 mod window;
+mod writes;
 
 pub(crate) use args::RuleArgs;
 pub(crate) use item::{Sort, expand};

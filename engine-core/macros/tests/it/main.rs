@@ -15,3 +15,4 @@ mod matching;
 mod parts;
 mod rulesets;
 mod shop;
+mod writes;

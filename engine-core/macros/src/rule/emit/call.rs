@@ -133,16 +133,11 @@ impl<'a> Derived<'a> {
     }
 }
 
-/// The fact types that a rule is known to make: what a logical rule derives.
-pub(crate) fn makes(output: &ReturnType, logical: bool) -> TokenStream {
+/// The type of the facts that a logical rule derives by returning them.
+pub(crate) fn derived(output: &ReturnType, logical: bool) -> Option<&Type> {
     match output {
-        ReturnType::Type(_, ty) if logical => {
-            let fact = Derived::of(ty).fact;
-            quote_spanned! {fact.span()=>
-                ::std::vec![::steadfast::__macro::FactType::of::<#fact>()]
-            }
-        }
-        _ => quote!(::std::vec::Vec::new()),
+        ReturnType::Type(_, ty) if logical => Some(Derived::of(ty).fact),
+        _ => None,
     }
 }
 

@@ -16,12 +16,12 @@ use syn::spanned::Spanned;
 use super::model::{Analysis, Declared, Nested, Part};
 
 pub(crate) use agenda::agenda;
-pub(crate) use call::{call, consequence, makes, query_output};
+pub(crate) use call::{call, consequence, derived, query_output};
 pub(crate) use group::written;
 pub(crate) use salience::salience;
 
 /// Hygiene of everything generated: no local of ours meets one of the user's.
-fn site() -> Span {
+pub(crate) fn site() -> Span {
     Span::mixed_site()
 }
 
