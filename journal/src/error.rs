@@ -140,7 +140,7 @@ pub enum OpenError {
         /// The directory.
         dir: PathBuf,
     },
-    /// There are segments and no manifest. Restore it (`MANIFEST.prev` is an older one).
+    /// There are segments and no manifest. Restore it, or make it again: [`Mend`](crate::Mend).
     #[error("`{}` holds `{}` and no MANIFEST", dir.display(), example.display())]
     ManifestMissing {
         /// The directory.
@@ -148,7 +148,7 @@ pub enum OpenError {
         /// A file that only a journal has.
         example: PathBuf,
     },
-    /// The manifest is damaged. Restore it (`MANIFEST.prev` is an older one).
+    /// The manifest is damaged. Restore it, or make it again: [`Mend`](crate::Mend).
     #[error("damaged manifest `{}`", file.display())]
     ManifestDamaged {
         /// The manifest.
@@ -158,7 +158,7 @@ pub enum OpenError {
         damage: ManifestDamage,
     },
     /// The manifest is older than a segment that it does not list and that holds frames. Restore the
-    /// newest one.
+    /// newest one, or make it again: [`Mend`](crate::Mend).
     #[error("old manifest `{}`: it does not list `{}`", file.display(), segment.display())]
     ManifestOld {
         /// The manifest.

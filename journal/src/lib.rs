@@ -142,7 +142,7 @@ pub use manifest::ManifestDamage;
 pub use normalize::{
     Kept, Maintenance, Normalize, NormalizeError, Normalized, Refusal, SegmentState, Survivors,
 };
-pub use open::{Found, Loss, Opened, Repair, Repaired, SafePoint};
+pub use open::{Found, Loss, Mend, Opened, Repair, Repaired, SafePoint};
 pub use options::{
     Create, Level, Options, Progress, ProgressFn, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX,
     SEGMENT_BYTES_MIN, WriteMode,

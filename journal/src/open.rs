@@ -2,6 +2,7 @@
 
 mod apply;
 mod find;
+mod mend;
 mod mode;
 mod repair;
 
@@ -27,6 +28,7 @@ use crate::storage::{Access, Incarnation, Lock, Medium};
 
 use apply::Opening;
 pub(crate) use find::{check_unlisted, find, load_manifest};
+pub use mend::Mend;
 pub use repair::{Loss, Repair, Repaired};
 
 /// How the journal was found.

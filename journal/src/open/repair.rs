@@ -122,8 +122,8 @@ impl Repair {
     /// # Errors
     ///
     /// [`OpenError`], but for [`Corrupt`](OpenError::Corrupt) and media errors in a segment, which
-    /// are what can be repaired. A damaged or missing manifest cannot: `MANIFEST.prev` is an older
-    /// one, and only a human knows whether it will do.
+    /// are what can be repaired. A missing, damaged or old manifest is made again by
+    /// [`Mend`](super::Mend).
     pub fn examine(dir: impl AsRef<Path>, mut options: Options) -> Result<Option<Self>, OpenError> {
         let path = dir.as_ref();
         let storage = std::sync::Arc::clone(&options.storage);

@@ -15,6 +15,7 @@ mod hooked;
 #[cfg(shuttle)]
 mod interleavings;
 mod keyed;
+mod mend;
 mod model;
 mod normalize;
 mod overtaken;
