@@ -9,14 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use steadfast_engine_core::{ActionSink, ChangeError, Engine, RulesPolicy};
+use steadfast_engine_core::{ActionSink, ChangeError, Engine, RestoreError, RulesPolicy};
 use steadfast_journal::testing::{Seeded, SimDisk};
 use steadfast_journal::{Batch, Journal, Level, Options};
-use steadfast_replay::recover;
+use steadfast_replay::{RebuildError, RecoverError, Recovered, recover};
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, Record, SafePoint, SessionId};
 
-use crate::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
+use crate::changing::{Changes, Present};
+use crate::random::{RuleSpec, Step, fire, rules, stage, steps};
 use crate::recovered::{cases, quiet};
 
 const DIR: &str = "/session";
@@ -35,6 +36,8 @@ struct Session {
     disk: SimDisk,
     journal: Journal,
     engine: Engine,
+    /// The rules that it works under.
+    present: Present,
     commit: u64,
     level: Level,
     /// By commit: the engine as it was, for the digest and the future; 0 stands for "no session".
@@ -52,7 +55,7 @@ impl Session {
     /// Opens what the disk holds; `None` if the disk stops meanwhile.
     fn open(
         disk: &SimDisk,
-        specs: &[RuleSpec],
+        (specs, changes): (&[RuleSpec], Changes),
         level: Level,
         history: Vec<Option<Engine>>,
     ) -> Option<Self> {
@@ -62,27 +65,23 @@ impl Session {
             Err(_) if disk.has_crashed() => return None,
             Err(error) => panic!("a disk that only lost its power refuses: {error:?}"),
         };
-        let rules = ruleset(specs);
-        let mut nothing = Writer::default();
-        let recovered = recover(&journal, &rules, RulesPolicy::Reject, &mut nothing, &mut |_| {
-            ControlFlow::Continue(())
-        });
-        let recovered = match recovered {
+        let (recovered, present) = match recover_any(&journal, specs) {
             Ok(recovered) => recovered,
             Err(_) if disk.has_crashed() => return None,
             Err(error) => panic!("what the journal kept cannot be recovered: {error:?}"),
         };
-        assert!(nothing.0.is_empty(), "recovery itself is not journaled");
         let (engine, commit) = if let Some(recovered) = recovered {
             (recovered.engine, recovered.image.commit().get())
         } else {
             let mut first = Writer::default();
             let session = SessionId::from_bytes(*journal.session().as_bytes());
-            let engine = Engine::new(&rules, session, &mut first).unwrap();
+            let present = changes.start();
+            let engine = Engine::new(&present.of(specs), session, &mut first).unwrap();
             let mut session = Self {
                 disk: disk.clone(),
                 journal,
                 engine,
+                present,
                 commit: 0,
                 level,
                 history,
@@ -92,7 +91,8 @@ impl Session {
             return Some(session);
         };
         let acknowledged = usize::try_from(commit).unwrap();
-        Some(Self { disk: disk.clone(), journal, engine, commit, level, history, acknowledged })
+        let disk = disk.clone();
+        Some(Self { disk, journal, engine, present, commit, level, history, acknowledged })
     }
 
     fn commit(&mut self, mut writer: Writer, point: SafePoint) {
@@ -107,11 +107,43 @@ impl Session {
         }
     }
 
+    /// What is due before a step becomes of the rules, with a commit of its own. If a crash takes that
+    /// commit back, it is not due again.
+    fn change(&mut self, changes: Changes, before: usize, specs: &[RuleSpec]) {
+        let mut writer = Writer::default();
+        let session = (&mut self.engine, &mut self.present);
+        if changes.make(before, specs, session, &mut writer) {
+            self.commit(writer, SafePoint::Evaluated);
+        }
+    }
+
     fn step(&mut self, step: Step) {
         let mut writer = Writer::default();
         let point = apply(&mut self.engine, step, &mut writer);
         self.commit(writer, point);
     }
+}
+
+/// Recovers under the rules that the session had last, which the journal knows.
+fn recover_any(
+    journal: &Journal,
+    specs: &[RuleSpec],
+) -> Result<(Option<Recovered>, Present), RecoverError> {
+    let mut nothing = Writer::default();
+    let mut attempts = Present::ALL.into_iter().map(|present| {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let rules = present.of(specs);
+        let recovered = recover(journal, &rules, RulesPolicy::Reject, &mut nothing, go_on);
+        assert!(nothing.0.is_empty(), "recovery itself is not journaled");
+        recovered.map(|recovered| (recovered, present))
+    });
+    let fits = |outcome: &Result<_, RecoverError>| match outcome {
+        Err(RecoverError::Rebuild(RebuildError::Restore(error))) => {
+            !matches!(error, RestoreError::RulesChanged(_))
+        }
+        _ => true,
+    };
+    attempts.find(fits).expect("the rules are some of those there ever were")
 }
 
 fn apply(engine: &mut Engine, step: Step, writer: &mut Writer) -> SafePoint {
@@ -167,7 +199,7 @@ fn crash_strategy() -> impl Strategy<Value = Crash> {
 }
 
 fn run(
-    specs: &[RuleSpec],
+    (specs, changes): (&[RuleSpec], Changes),
     steps: &[Step],
     crashes: &[Crash],
     level: Level,
@@ -175,14 +207,16 @@ fn run(
     let mut disk = SimDisk::new(7);
     let mut history = vec![None];
     let mut at_least = 0;
-    let mut pending = steps.iter().copied();
+    let mut pending = steps.iter().copied().enumerate();
     for &crash in crashes {
         disk.crash_after(crash.after);
-        if let Some(mut session) = Session::open(&disk, specs, level, history.clone()) {
+        let of = (specs, changes);
+        if let Some(mut session) = Session::open(&disk, of, level, history.clone()) {
             check(&session, at_least)?;
             while !disk.has_crashed()
-                && let Some(step) = pending.next()
+                && let Some((at, step)) = pending.next()
             {
+                session.change(changes, at, specs);
                 session.step(step);
             }
             at_least = session.acknowledged;
@@ -193,13 +227,14 @@ fn run(
         disk = crash.of(&disk);
         if let Some(after) = crash.again {
             disk.crash_after(after);
-            if let Some(session) = Session::open(&disk, specs, level, history.clone()) {
+            if let Some(session) = Session::open(&disk, of, level, history.clone()) {
                 std::mem::forget(session);
             }
             disk = crash.of(&disk);
         }
     }
-    let session = Session::open(&disk, specs, level, history).expect("this disk does not stop");
+    let session = Session::open(&disk, (specs, changes), level, history);
+    let session = session.expect("this disk does not stop");
     check(&session, at_least)?;
     future(session, steps)
 }
@@ -233,21 +268,23 @@ proptest! {
     #[test]
     fn what_comes_back_after_power_cuts_is_an_acknowledged_state_or_a_later_one(
         specs in rules(),
+        changes in Changes::any(),
         steps in steps(),
         crashes in prop::collection::vec(crash_strategy(), 1..4),
     ) {
         quiet();
-        run(&specs, &steps, &crashes, Level::Batch)?;
+        run((&specs, changes), &steps, &crashes, Level::Batch)?;
     }
 
     #[test]
     fn what_comes_back_after_kills_is_an_acknowledged_state_or_a_later_one(
         specs in rules(),
+        changes in Changes::any(),
         steps in steps(),
         mut crashes in prop::collection::vec(crash_strategy(), 1..4),
     ) {
         quiet();
         crashes.iter_mut().for_each(|crash| crash.power = false);
-        run(&specs, &steps, &crashes, Level::Process)?;
+        run((&specs, changes), &steps, &crashes, Level::Process)?;
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod changing;
 mod crashes;
 #[path = "../../../engine-core/src/naive/random.rs"]
 #[expect(unreachable_pub, reason = "shared with the engine's own tests")]

@@ -16,7 +16,8 @@ use steadfast_snapshotter::{Image, normal_form};
 use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
 
-use crate::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
+use crate::changing::{Changes, Present};
+use crate::random::{RuleSpec, Step, fire, rules, stage, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 
@@ -40,16 +41,18 @@ impl ActionSink for Log {
 struct Session {
     engine: Engine,
     log: Log,
+    /// The rules that it works under.
+    present: Present,
     commit: u64,
     /// Where each commit ends in the journal.
     ends: Vec<usize>,
 }
 
 impl Session {
-    fn new(specs: &[RuleSpec]) -> Self {
+    fn new(specs: &[RuleSpec], present: Present) -> Self {
         let mut log = Log::default();
-        let engine = Engine::new(&ruleset(specs), SESSION, &mut log).unwrap();
-        let mut session = Self { engine, log, commit: 0, ends: Vec::new() };
+        let engine = Engine::new(&present.of(specs), SESSION, &mut log).unwrap();
+        let mut session = Self { engine, log, present, commit: 0, ends: Vec::new() };
         session.commit(SafePoint::Staged);
         session
     }
@@ -68,6 +71,14 @@ impl Session {
         bytes.extend(normal_form(young, false).unwrap());
         self.ends = vec![bytes.len()];
         self.log.bytes = bytes;
+    }
+
+    /// What is due before a step becomes of the rules, with a commit of its own.
+    fn change(&mut self, changes: Changes, before: usize, specs: &[RuleSpec]) {
+        let session = (&mut self.engine, &mut self.present);
+        if changes.make(before, specs, session, &mut self.log) {
+            self.commit(SafePoint::Evaluated);
+        }
     }
 
     /// One step and its commit; gives what fired.
@@ -121,7 +132,7 @@ impl Session {
         let mut nothing = Log::default();
         let (engine, changed) = rebuild(
             &image,
-            &ruleset(specs),
+            &self.present.of(specs),
             SESSION,
             RulesPolicy::Reject,
             &mut nothing,
@@ -130,21 +141,20 @@ impl Session {
         .unwrap();
         assert!(!changed && nothing.bytes.is_empty(), "nothing happens during recovery");
         let (log, ends) = (self.log.clone(), self.ends.clone());
-        Self { engine, log, commit: image.commit().get(), ends }
+        Self { engine, log, present: self.present, commit: image.commit().get(), ends }
     }
 }
 
 /// Crashes after every `every`-th step, beginning with the `first`; with a `tier`, the journal is
 /// normalized before, in two tiers of which the first has so many commits.
 fn crash(
-    specs: &[RuleSpec],
+    (specs, changes): (&[RuleSpec], Changes),
     steps: &[Step],
-    first: usize,
-    every: usize,
+    (first, every): (usize, usize),
     tier: Option<usize>,
 ) -> Result<(), TestCaseError> {
-    let mut uninterrupted = Session::new(specs);
-    let mut crashing = Session::new(specs);
+    let mut uninterrupted = Session::new(specs, changes.start());
+    let mut crashing = Session::new(specs, changes.start());
     for (at, &step) in steps.iter().enumerate() {
         if at >= first && (at - first).is_multiple_of(every) {
             if let Some(commit) = tier {
@@ -154,6 +164,8 @@ fn crash(
             let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
             prop_assert_eq!(old, new, "digest after a crash before step {}", at);
         }
+        uninterrupted.change(changes, at, specs);
+        crashing.change(changes, at, specs);
         prop_assert_eq!(uninterrupted.step(step), crashing.step(step), "firings of step {}", at);
         let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
         prop_assert_eq!(old, new, "digest after step {}", at);
@@ -194,7 +206,7 @@ proptest! {
         every in 1..6_usize,
     ) {
         quiet();
-        crash(&specs, &steps, first, every, None)?;
+        crash((&specs, Changes::NONE), &steps, (first, every), None)?;
     }
 
     /// INV-74: what normalization leaves is what the future depends on, whatever came before.
@@ -207,6 +219,20 @@ proptest! {
         tier in 0..8_usize,
     ) {
         quiet();
-        crash(&specs, &steps, first, every, Some(tier))?;
+        crash((&specs, Changes::NONE), &steps, (first, every), Some(tier))?;
+    }
+
+    /// S93, S103: a rule comes and one goes while the session works; what it had last it has again.
+    #[test]
+    fn recovered_is_uninterrupted_while_rules_come_and_go(
+        specs in rules(),
+        changes in Changes::any(),
+        steps in steps(),
+        first in 0..8_usize,
+        every in 1..6_usize,
+        tier in prop::option::of(0..8_usize),
+    ) {
+        quiet();
+        crash((&specs, changes), &steps, (first, every), tier)?;
     }
 }
