@@ -32,6 +32,9 @@ use rest::Rest;
 /// How often progress is reported, in bytes.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
+/// How much behind the place where a journal was closed must be zero.
+const CLOSED_BYTES: u64 = 128 << 10;
+
 /// Checks the journal.
 pub(crate) fn check(
     subject: &Subject<'_>,
@@ -301,6 +304,9 @@ impl<'a, 'p> Walk<'a, 'p> {
         salt: Salt,
         damage: Option<(CorruptReason, Option<u64>)>,
     ) -> Result<Checkup, OpenError> {
+        if self.ends_where_it_was_closed(entry, path)? {
+            return Ok(self.checkup(true, self.at.offset));
+        }
         let rest = self.rest(entry, path, salt)?;
         let (reason, lsn) = damage.unwrap_or((CorruptReason::EndMissing, None));
         // INV-24: what was durable cannot be a torn tail.
@@ -311,41 +317,52 @@ impl<'a, 'p> Walk<'a, 'p> {
             return Err(self.corrupt_at(path, CorruptReason::HoleWithoutPowerLoss, lsn, &rest));
         }
         let clean_end = rest.is_zero && (!self.subject.direct || self.cache_agrees(entry, path)?);
-        Ok(Checkup {
+        Ok(self.checkup(clean_end, rest.written_end))
+    }
+
+    fn checkup(&self, clean_end: bool, written_end: u64) -> Checkup {
+        Checkup {
             end: self.at,
             safe: self.safe,
             safe_lsn: self.safe_lsn,
             clean_end,
-            written_end: rest.written_end,
+            written_end,
             ends_with_seal: self.ends_with_seal,
             durable: self.durable,
             skipped_frames: self.skipped_frames,
             slot: self.slot,
-        })
+        }
+    }
+
+    /// Whether the walk has come to where the journal was closed in order, and nobody went on there
+    /// (4.). Nothing was lost then and nothing can be torn: what follows is as it was made, and of a
+    /// large segment only what an append would have written first is looked at.
+    fn ends_where_it_was_closed(
+        &mut self,
+        entry: &SegmentEntry,
+        path: &Path,
+    ) -> Result<bool, IoError> {
+        let manifest = self.subject.manifest;
+        if !manifest.closed || self.at.position != manifest.durable {
+            return Ok(false);
+        }
+        let window = self.window.as_mut().expect("the segment's window was made on entry");
+        let to = entry.physical_bytes.min(self.at.offset + CLOSED_BYTES);
+        let whole = window.file_len().at("examine", path)? >= entry.physical_bytes;
+        Ok(whole && rest::is_zero(window, self.at.offset, to).at("read", path)?)
     }
 
     /// Whether the page cache, too, shows zeros behind the end. After a failed sync it may keep what
     /// never reached the disk as long as somebody maps the file; frames must not go next to that.
     fn cache_agrees(&self, entry: &SegmentEntry, path: &Path) -> Result<bool, OpenError> {
         let cached = self.subject.storage.open(path, Access::Read).at("open", path)?;
-        let mut window = Window::new(cached, entry.physical_bytes);
-        let zero = rest::is_zero(&mut window, self.at.offset, entry.physical_bytes);
+        let zero = rest::is_zero_in_cache(&*cached, self.at.offset, entry.physical_bytes);
         Ok(zero.at("read", path)?)
     }
 
     /// The answer for a journal without a segment that takes frames.
     fn finish_sealed(&self) -> Checkup {
-        Checkup {
-            end: self.at,
-            safe: self.safe,
-            safe_lsn: self.safe_lsn,
-            clean_end: true,
-            written_end: self.at.offset,
-            ends_with_seal: true,
-            durable: self.durable,
-            skipped_frames: self.skipped_frames,
-            slot: self.slot,
-        }
+        Checkup { ends_with_seal: true, ..self.checkup(true, self.at.offset) }
     }
 
     /// Scans what follows the walk's end in a segment (1.) and takes its claims in (2.).

@@ -201,6 +201,18 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// Whatever the storage answers, never `Interrupted`.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Reads at an offset what the page cache holds, and nothing from the medium: `None` if the first
+    /// byte is not there. Fewer bytes than asked for say nothing of those behind them.
+    ///
+    /// A storage that cannot tell reads: that is slower, and as right.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at).
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        self.read_at(bytes, offset).map(Some)
+    }
+
     /// Writes all bytes at an offset into the page cache.
     ///
     /// # Errors

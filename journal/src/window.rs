@@ -10,8 +10,8 @@ use crate::storage::StorageFile;
 
 /// Alignment of address, offset and length of every read.
 const BLOCK: usize = 4096;
-/// Bytes that the window holds at most.
-const WINDOW_BYTES: u64 = 256 << 10;
+/// Bytes that the window holds at most: enough for a disk to be read at its speed.
+const WINDOW_BYTES: u64 = 1 << 20;
 
 /// Bytes of a file, read ahead a window at a time.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ impl Window {
             self.file = file;
             (self.start, self.len) = (0, 0);
         }
+    }
+
+    /// Length of the file.
+    pub(crate) fn file_len(&self) -> io::Result<u64> {
+        self.file.len()
     }
 
     /// The bytes from `offset`, `len` of them or up to the end of the file. `len` is at most

@@ -2,16 +2,20 @@
 
 use std::io;
 
-use crate::bytes::size;
+use crate::bytes::{round_up, size};
 use crate::frame::{ALIGN, HEADER, Salt};
 use crate::manifest::SegmentEntry;
 use crate::segment::SEGMENT_HEADER;
+use crate::storage::StorageFile;
 use crate::window::{Checked, Window};
 
 /// Zeros are skipped in blocks of this many bytes. No header begins in such a block: its kind would
 /// stand there too.
 const BLOCK: usize = 4096;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// Bytes that are looked for in the page cache at once.
+const CACHED_BYTES: usize = 64 << 10;
 
 /// The rest of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +87,22 @@ pub(crate) fn is_zero(window: &mut Window, from: u64, to: u64) -> io::Result<boo
             return Ok(false);
         }
         offset += step as u64;
+    }
+    Ok(true)
+}
+
+/// Whether the page cache holds nothing but zeros of a range. What it does not hold is not read.
+pub(crate) fn is_zero_in_cache(file: &dyn StorageFile, from: u64, to: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; CACHED_BYTES];
+    let mut offset = from;
+    while offset < to {
+        let step = size(to - offset).min(CACHED_BYTES);
+        match file.read_cached_at(&mut buffer[..step], offset)? {
+            None => offset = round_up(offset + 1, BLOCK as u64),
+            Some(0) => return Ok(false), // The file is shorter than it was made.
+            Some(count) if buffer[..count].iter().any(|byte| *byte != 0) => return Ok(false),
+            Some(count) => offset += count as u64,
+        }
     }
     Ok(true)
 }

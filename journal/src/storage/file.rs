@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, Mode, OFlags};
 use rustix::io::Errno;
+#[cfg(target_os = "linux")]
+use rustix::io::ReadWriteFlags;
 
 use super::{Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile};
 use crate::mmap::{FileReadMap, FileWriteMap, MapPermit, ReadMap, WriteMap};
@@ -228,6 +230,17 @@ impl StorageFile for OpenFile {
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         read_full_at(&self.file, bytes, offset, if self.direct { DIRECT_BLOCK } else { 1 })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let mut slices = [io::IoSliceMut::new(bytes)];
+        match rustix::io::preadv2(&self.file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) => Ok(Some(count)),
+            Err(Errno::AGAIN) => Ok(None),
+            // The file system cannot tell, or a signal came.
+            Err(_) => self.read_at(bytes, offset).map(Some),
+        }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

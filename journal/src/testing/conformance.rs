@@ -59,6 +59,10 @@ fn check_files(storage: &dyn Storage, dir: &Path) -> Result<(), String> {
         let mut bytes = [0; 8];
         let count = attempt("read", other.read_at(&mut bytes, 4092))?;
         expect("what was written", count == 8 && bytes == *b"\x07inside\x07")?;
+        bytes.fill(0);
+        let cached = attempt("read the cache", other.read_cached_at(&mut bytes, 4092))?;
+        let count = cached.unwrap_or_default().min(bytes.len());
+        expect("the cache holds what was written", bytes[..count] == b"\x07inside\x07"[..count])?;
         let count = attempt("read at the end", other.read_at(&mut bytes, 5996))?;
         expect("a read that the end cuts short", count == 4)?;
         let count = attempt("read behind the end", other.read_at(&mut bytes, 7000))?;
