@@ -114,6 +114,53 @@ fn s59_forall_over_two_patterns_fires_in_the_order_of_what_came_last() {
     assert!(fire(&mut session).is_empty(), "one check for another");
 }
 
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Waiver {
+    line: u64,
+}
+
+#[rule]
+fn settled(
+    o: &Order,
+    #[forall(l: Line, l.order == o.id; or(c: Check, c.line == l.id); or(w: Waiver, w.line == l.id))]
+    _all: Forall<(Line, Check, Waiver)>,
+) {
+    say(format!("{} is settled", o.id));
+}
+
+#[rule]
+fn something_happened(
+    #[exists(or(w: Waiver); or(l: Line, l.done; c: Check, c.line == l.id))] _some: Exists<(
+        Waiver,
+        Line,
+        Check,
+    )>,
+) {
+    say("something happened");
+}
+
+ruleset!(waivers = 1: settled, something_happened);
+
+#[test]
+fn s61_of_branches_inside_of_an_absence_one_has_to_hold() {
+    let mut session = memory(waivers());
+    session.insert(order(1)).unwrap();
+    assert_eq!(fire(&mut session), ["1 is settled"]);
+    let line = session.insert(line(10, 1)).unwrap();
+    assert!(fire(&mut session).is_empty());
+    let waiver = session.insert(Waiver { line: 10 }).unwrap();
+    assert_eq!(fire(&mut session), ["1 is settled", "something happened"]);
+    // One branch takes the place of the other in one evaluation.
+    session.delete(waiver).unwrap();
+    let check = session.insert(Check { line: 10 }).unwrap();
+    session.update(line, |l| l.done = true).unwrap();
+    assert!(fire(&mut session).is_empty(), "it holds as it did");
+    session.delete(check).unwrap();
+    assert!(fire(&mut session).is_empty(), "now neither does");
+    session.insert(Check { line: 10 }).unwrap();
+    assert_eq!(fire(&mut session), ["1 is settled", "something happened"]);
+}
+
 #[test]
 fn s61_a_not_over_several_patterns_is_blocked_by_facts_that_go_together() {
     let mut session = memory(gaps());

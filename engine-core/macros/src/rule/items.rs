@@ -56,8 +56,14 @@ impl Item {
 impl Parse for Items {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut items = Vec::new();
+        let mut branches = Branches::default();
         while !input.is_empty() {
-            items.push(input.parse()?);
+            if is_word(input, "or") {
+                branches.push(input)?;
+            } else {
+                items.extend(branches.take()?);
+                items.push(input.parse()?);
+            }
             if input.is_empty() {
                 break;
             }
@@ -66,6 +72,7 @@ impl Parse for Items {
             }
             input.parse::<Token![;]>()?;
         }
+        items.extend(branches.take()?);
         Ok(Self(items))
     }
 }
@@ -75,31 +82,65 @@ impl Parse for Item {
         if input.peek(Ident::peek_any) && input.peek2(Token![:]) && !input.peek2(Token![::]) {
             return Ok(Self::Each(input.parse()?));
         }
-        if input.peek(Ident) && input.peek2(token::Paren) {
-            let word = input.fork().parse::<Ident>()?.to_string();
-            if word == "not" || word == "exists" {
-                return Self::nested(input, word == "exists");
-            }
-            if word == "or" {
-                let message = "there is no `or` inside: `not` of either is one `not` after the \
-                               other, `exists` of either is `not(not(…); not(…))`";
-                return Err(input.error(message));
-            }
+        if is_word(input, "not") || is_word(input, "exists") {
+            return Self::nested(input);
         }
         Ok(Self::Condition(input.parse()?))
     }
 }
 
+/// Whether this word with something in parentheses stands here.
+fn is_word(input: ParseStream<'_>, word: &str) -> bool {
+    let here = input.fork().parse::<Ident>().is_ok_and(|ident| ident == word);
+    here && input.peek2(token::Paren)
+}
+
+/// The branches of an `or` inside: `or(…); or(…)`, side by side. Together they hold if one of them does, so
+/// that they are an absence of the absence of each.
+#[derive(Default)]
+struct Branches {
+    branches: Vec<Item>,
+    first: Option<Ident>,
+}
+
+impl Branches {
+    fn push(&mut self, input: ParseStream<'_>) -> Result<()> {
+        let word: Ident = input.fork().parse()?;
+        let Item::Nested { items, .. } = Item::nested(input)? else {
+            unreachable!("it is parsed as one")
+        };
+        self.branches.push(Item::Nested { exists: false, items });
+        self.first.get_or_insert(word);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Option<Item>> {
+        let items = std::mem::take(&mut self.branches);
+        match (self.first.take(), items.len()) {
+            (Some(word), 1) => {
+                let message = "an `or` inside has several branches, side by side: `or(…); or(…)`";
+                Err(Error::new(word.span(), message))
+            }
+            (Some(_), _) => Ok(Some(Item::Nested { exists: false, items })),
+            (None, _) => Ok(None),
+        }
+    }
+}
+
 impl Item {
-    fn nested(input: ParseStream<'_>, exists: bool) -> Result<Self> {
+    /// A word with items in parentheses.
+    fn nested(input: ParseStream<'_>) -> Result<Self> {
         let word: Ident = input.parse()?;
+        let exists = word == "exists";
         let content;
         parenthesized!(content in input);
         let Items(items) = content.parse()?;
         if let Some(Self::Condition(condition)) = items.first() {
+            let instead = if word == "or" { "`||` between conditions" } else { "`!` before it" };
+            let article = if word == "not" { "a" } else { "an" };
             let message = format!(
-                "a `{word}` inside names its pattern: `{word}(a: Fact, …)`; to negate a condition \
-                 write `!`"
+                "{article} `{word}` inside names its pattern: `{word}(a: Fact, …)`; of a condition alone \
+                 write {instead}"
             );
             return Err(Error::new(condition.span(), message));
         }

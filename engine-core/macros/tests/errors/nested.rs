@@ -47,6 +47,19 @@ fn unnamed_inside(#[not(a: Order; not(b.order == a.id))] _n: Absent<(Order, Line
 fn or_inside(#[not(a: Order; or(b: Line, b.order == a.id))] _n: Absent<(Order, Line)>) {}
 
 #[rule]
+fn or_of_a_condition(
+    #[not(a: Order; or(b: Line, b.order == a.id); or(a.amount > 3))] _n: Absent<(Order, Line)>,
+) {
+}
+
+#[rule]
+fn variable_of_another_branch(
+    #[not(a: Order; or(b: Line, b.order == a.id); or(c: Line, c.order == b.order))]
+    _n: Absent<(Order, Line, Line)>,
+) {
+}
+
+#[rule]
 fn name_taken(o: &Order, #[not(o: Line, o.done)] _n: Absent<Line>) {}
 
 #[rule]
