@@ -4,7 +4,7 @@
 //! lookup only: neither the order of the table nor that of a chain is ever observable (INV-40).
 
 use crate::key::spread;
-use crate::trail::{Column, Scope, trailed};
+use crate::trail::{Cell, Column, KEPT, Scope, trailed};
 
 /// No number.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -19,7 +19,7 @@ const SLOTS_MIN: usize = 16;
 pub(crate) struct Chains {
     /// Heads of chains; `NONE` marks a free slot.
     heads: Column<u32>,
-    occupied: crate::trail::Cell<u32>,
+    occupied: Cell<u32>,
     /// How many members a bulk load still brings; a hint, not state.
     coming: u32,
     members: Column<Member>,
@@ -103,6 +103,21 @@ impl Chains {
         } else {
             self.heads.set(scope, slot, next);
         }
+    }
+
+    /// Unlinks all members, outside of scopes; keeps the memory, unless that is much.
+    pub(crate) fn reset(&mut self) {
+        if self.members.is_empty() {
+            return;
+        }
+        if self.heads.len() as usize > KEPT {
+            *self = Self::default();
+            return;
+        }
+        self.heads.fill(NONE);
+        self.members.clear(Scope::NONE);
+        self.occupied = Cell::default();
+        self.coming = 0;
     }
 
     /// Makes room for so many members more; the table grows with the codes that they turn out to have.

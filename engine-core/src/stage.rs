@@ -398,7 +398,7 @@ impl<'a> Stage<'a> {
     fn stated(&self, fact: FactHandle) -> bool {
         self.drafts.stated(fact).unwrap_or_else(|| {
             let place = self.store.locate(fact);
-            place.is_none_or(|place| *self.store.kind(place.kind).stated.get(place.slot))
+            place.is_none_or(|place| self.store.kind(place.kind).is_stated(place.slot))
         })
     }
 

@@ -193,6 +193,14 @@ impl<T> Column<T> {
         }
     }
 
+    /// Sets all cells, outside of scopes.
+    pub(crate) fn fill(&mut self, value: T)
+    where
+        T: Clone,
+    {
+        self.cells.fill(value);
+    }
+
     /// Swaps in a whole new vector, for growth and compaction; the old one moves into the log.
     pub(crate) fn replace(&mut self, scope: Scope, cells: Vec<T>) {
         let old = std::mem::replace(&mut self.cells, cells);

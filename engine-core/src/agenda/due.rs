@@ -106,6 +106,11 @@ impl DueQueue {
         }
     }
 
+    /// Whether there may be a net change.
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.dirty.is_empty() || !self.cancelled.is_empty()
+    }
+
     /// What changed since this was last called.
     pub(crate) fn net_change(&mut self, scope: Scope) -> DueChange {
         let mut change = DueChange::default();

@@ -40,14 +40,15 @@ impl Engine {
             self.begin_firing(firing, sink);
             return Ok(self.apply_nothing(drafts, firing, sink));
         }
+        if !sink.wants_records() {
+            return Ok(self.apply_encoded(drafts, firing, None, (&[], &[]), sink));
+        }
         let mut bytes = std::mem::take(&mut self.scratch.bytes);
         let mut ranges = std::mem::take(&mut self.scratch.ranges);
         let encoded = self.encode_values(drafts, sink, &mut bytes, &mut ranges);
         let applied = encoded.map(|()| {
             self.begin_firing(firing, sink);
-            let by = firing
-                .filter(|_| sink.wants_records())
-                .map(|firing| self.match_id(firing.rule, firing.token));
+            let by = firing.map(|firing| self.match_id(firing.rule, firing.token));
             self.apply_encoded(drafts, firing, by.as_ref(), (&bytes, &ranges), sink)
         });
         self.scratch.bytes = bytes;
@@ -93,9 +94,6 @@ impl Engine {
     ) -> Result<(), ChangeError> {
         bytes.clear();
         ranges.clear();
-        if !sink.wants_records() {
-            return Ok(());
-        }
         let max = sink.value_bytes_max();
         for draft in &drafts.list {
             let start = bytes.len();
@@ -293,7 +291,7 @@ impl Engine {
         kind.link_expiry(scope, place.slot);
         kind.touch(scope, place.slot, seq, issuer);
         let version = kind.fact.version();
-        let previous = *kind.last_op.get(place.slot);
+        let previous = kind.last_op(place.slot).map_or(0, |op| op + 1);
         believe(scope, &mut self.store, place, &mut self.scratch.belief);
         self.push_op(Op {
             what: Change::Update,
@@ -329,7 +327,7 @@ impl Engine {
         let kind = self.store.kind_mut(place.kind);
         kind.unlink_key(scope, place.slot);
         kind.unlink_expiry(scope, place.slot);
-        let previous = *kind.last_op.get(place.slot);
+        let previous = kind.last_op(place.slot).map_or(0, |op| op + 1);
         self.store.set_place(scope, handle, None);
         self.push_op(Op {
             what: Change::Delete,
@@ -349,7 +347,7 @@ impl Engine {
         let place = self.store.locate(handle).expect("staging checked that it lives");
         let seq = self.next_seq();
         let kind = self.store.kind_mut(place.kind);
-        kind.stated.set(self.scope, place.slot, stated);
+        kind.set_stated(self.scope, place.slot, stated);
         if !stated {
             self.suspect(handle);
         }
@@ -413,7 +411,7 @@ impl Engine {
         self.remove_support(support);
         let kind = self.store.kind(place.kind);
         let supported = *kind.first_support.get(place.slot) != NONE;
-        let stated = *kind.stated.get(place.slot);
+        let stated = kind.is_stated(place.slot);
         if supported && !stated {
             self.suspect(handle);
         }
@@ -439,7 +437,7 @@ impl Engine {
     fn push_op(&mut self, op: Op) {
         self.ops.push(self.scope, op);
         let kind = self.store.kind_mut(op.kind);
-        kind.last_op.set(self.scope, op.slot, self.ops.len());
+        kind.set_last_op(self.scope, op.slot, Some(self.ops.len() - 1));
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use steadfast_wm::{CommitSeq, Record, SafePoint};
 
-use super::{Engine, RuleInfo};
+use super::{Engine, RuleInfo, RuleState};
 use crate::agenda::{Pending, Queued};
 use crate::sink::ActionSink;
 
@@ -15,7 +15,9 @@ impl Engine {
     /// A match that became pending and fired in between leaves no trace here, so that a run to
     /// quiescence costs its operations and little else.
     pub fn commit(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
-        for rule in 0..self.infos.len() {
+        let mut unreported = std::mem::take(&mut self.scratch.unreported);
+        unreported.sort();
+        for &rule in &unreported.rules {
             if self.infos[rule].is_query {
                 continue;
             }
@@ -40,6 +42,15 @@ impl Engine {
                 sink.record(&Record::Pending { by, salience, trigger });
             }
         }
+        unreported.clear();
+        self.scratch.unreported = unreported;
+        let may_have_changed = |(rule, info): (&RuleState, &RuleInfo)| {
+            !info.is_query && (rule.terminal.may_have_changed() || rule.terminal.due.has_changed())
+        };
+        debug_assert!(
+            !self.rules.iter().zip(&self.infos).any(may_have_changed),
+            "whatever changes matches lists their rule"
+        );
         self.focus.commit(self.scope, sink);
         self.effects.set(self.scope, 0);
         if sink.wants_records() {

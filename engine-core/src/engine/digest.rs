@@ -64,7 +64,7 @@ impl Engine {
             digester.bytes(&bytes);
             digester.number(kind.recency(place.slot).get());
             digester.number(kind.issuer(place.slot).map_or(0, |tag| u64::from(tag.get()) + 1));
-            digester.number(u64::from(*kind.stated.get(place.slot)));
+            digester.number(u64::from(kind.is_stated(place.slot)));
             digester.bytes(&kind.clock(place.slot).to_le_bytes());
         }
     }

@@ -10,6 +10,9 @@ use crate::network::switch::{Arrangement, Case, Switch};
 use crate::rows::Rows;
 use crate::trail::{Scope, clear};
 
+/// A fact that is in so few memories is looked for in each.
+const FEW_INPUTS: usize = 4;
+
 impl Engine {
     /// Takes the net changes through the alpha side into the right memories' deltas.
     pub(super) fn distribute(&mut self) {
@@ -96,6 +99,7 @@ impl Engine {
             buckets.clear();
             self.scratch.buckets = buckets;
         }
+        self.alphas[kind as usize].arranged(arrangement);
     }
 
     /// Takes those of new facts that pass the conditions of an input into its memory, if its network is
@@ -158,19 +162,20 @@ impl Engine {
     fn distribute_updated(&mut self, kind: u32, updated: &[(u32, FieldMask)]) {
         let alpha = &mut self.alphas[kind as usize];
         let arrangement = alpha.arrangement();
-        // Of one fact all entries are looked up at once: in a large ruleset it is in many memories.
-        if let [(slot, _)] = *updated {
-            alpha.entries(slot, &mut self.scratch.entries);
+        // Of one fact all entries are looked up at once if it is in many memories: in a large ruleset.
+        let is_one = updated.len() == 1 && alpha.inputs.len() > FEW_INPUTS;
+        if is_one {
+            alpha.entries(updated[0].0, &mut self.scratch.entries);
         }
-        let is_one = updated.len() == 1;
         for &place in &arrangement.plain {
             let reads = self.alphas[kind as usize].inputs[place as usize].reads;
             let read = updated.iter().copied().filter(|(_, mask)| mask.intersects(reads));
             self.revise(kind, place, read, is_one, None);
         }
         for (at, switch) in arrangement.switches.iter().enumerate() {
-            self.switch_updated(kind, (&arrangement, at), switch, updated);
+            self.switch_updated(kind, (&arrangement, at), switch, updated, is_one);
         }
+        self.alphas[kind as usize].arranged(arrangement);
     }
 
     /// Takes updated facts to those inputs of a switch that may take or hold them.
@@ -180,6 +185,7 @@ impl Engine {
         (arrangement, switch_at): (&Arrangement, usize),
         switch: &Switch,
         updated: &[(u32, FieldMask)],
+        is_one: bool,
     ) {
         let mut read = std::mem::take(&mut self.scratch.read);
         let mut buckets = std::mem::take(&mut self.scratch.buckets);
@@ -200,13 +206,7 @@ impl Engine {
             let reads = self.alphas[kind as usize].inputs[place as usize].reads;
             let some = which.iter().map(|&at| read[at as usize]);
             let some = some.filter(|(_, mask)| mask.intersects(reads));
-            self.revise(
-                kind,
-                place,
-                some,
-                updated.len() == 1,
-                decided.filter(|_| codes.is_exact()),
-            );
+            self.revise(kind, place, some, is_one, decided.filter(|_| codes.is_exact()));
         }
         codes.clear();
         self.buffers.codes.codes = codes;

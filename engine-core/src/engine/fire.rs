@@ -53,7 +53,7 @@ enum Outcome {
     Consumed,
     /// There is none.
     Nothing,
-    Failed(FireError),
+    Failed(Box<FireError>),
 }
 
 impl Engine {
@@ -118,7 +118,7 @@ impl Engine {
                 Ok(Outcome::Consumed) => fired.changed = true,
                 Ok(Outcome::Nothing) => fired.finished = true,
                 Ok(Outcome::Failed(error)) => {
-                    (fired.error, fired.finished) = (Some(error), true);
+                    (fired.error, fired.finished) = (Some(*error), true);
                 }
                 Err(error) => {
                     (fired.error, fired.finished) = (Some(error.into()), true);
@@ -164,7 +164,8 @@ impl Engine {
             match self.verdict(rule, token, run.filter.as_mut()) {
                 Ok(Verdict::Fire) => {}
                 Ok(Verdict::Keep) => {
-                    run.kept.insert((number, token, trigger.get()));
+                    let kept = run.kept.get_or_insert_default();
+                    kept.insert((number, token, trigger.get()));
                     return Ok(Outcome::Kept);
                 }
                 Ok(Verdict::Consume) => {
@@ -176,19 +177,20 @@ impl Engine {
                     return Ok(Outcome::Consumed);
                 }
                 Err(message) => {
-                    return Ok(Outcome::Failed(FireError::Undecided {
+                    return Ok(Outcome::Failed(Box::new(FireError::Undecided {
                         rule: self.infos[rule].path.clone(),
                         members: format!("{:?}", self.members(rule, token)),
                         message,
                         fired: run.fired,
-                    }));
+                    })));
                 }
             }
         }
         if run.guard.counts(number, trigger) {
             let path = |rule| self.infos[rule as usize].path.clone();
             let cycle = run.guard.cycle().into_iter().map(path).collect();
-            return Ok(Outcome::Failed(FireError::SuspectedLoop { cycle, fired: run.fired }));
+            let error = FireError::SuspectedLoop { cycle, fired: run.fired };
+            return Ok(Outcome::Failed(Box::new(error)));
         }
         let outcome = self.fire_match(&Firing { rule, token }, run.fired, sink)?;
         match outcome {
@@ -236,12 +238,12 @@ impl Engine {
                 self.close_firing(firing, sink)?;
                 Ok(Outcome::Skipped)
             }
-            Err(failure) => Ok(Outcome::Failed(FireError::Consequence {
+            Err(failure) => Ok(Outcome::Failed(Box::new(FireError::Consequence {
                 rule: self.infos[rule].path.clone(),
                 members: format!("{:?}", self.members(rule, token)),
                 failure,
                 fired,
-            })),
+            }))),
         }
     }
 
@@ -303,6 +305,7 @@ impl Engine {
     fn use_up(&mut self, rule: usize, token: u32) {
         let state = &mut self.rules[rule];
         state.terminal.dequeue(self.scope, token);
+        self.scratch.unreported.insert(rule);
         let best = state.terminal.best_salience();
         self.ranks.set(u32::try_from(rule).expect("few rules"), best);
     }

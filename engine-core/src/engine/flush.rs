@@ -43,6 +43,9 @@ pub(crate) struct FlushScratch {
     pub(super) dirty: RuleList,
     /// Rules that were dirty in any round.
     flushed: RuleList,
+    /// Rules whose pending and waiting matches may be others than those that the journal holds: a commit
+    /// does not look at the others.
+    pub(super) unreported: RuleList,
     lost: Vec<Lost>,
     /// Matches that become pending, with their triggers.
     queued: Vec<(u64, u32)>,
@@ -354,6 +357,7 @@ impl Engine {
         let mut flushed = std::mem::take(&mut self.scratch.flushed);
         flushed.sort();
         for &at in &flushed.rules {
+            self.scratch.unreported.insert(at);
             let is_query = self.infos[at].is_query;
             if is_query {
                 self.note_live(at);
@@ -392,7 +396,7 @@ impl Engine {
             } else if kind.fact.expires().is_some() {
                 self.scratch.over.push(Place { kind: op.kind, slot: op.slot });
             }
-            kind.last_op.set(scope, op.slot, 0);
+            kind.set_last_op(scope, op.slot, None);
             if *kind.before.get(op.slot) != NONE {
                 kind.before.set(scope, op.slot, NONE);
                 kind.table.drop_before(scope);
@@ -485,6 +489,7 @@ impl Engine {
 
     /// Makes matches of one rule pending, given in the order of triggers and members.
     pub(super) fn enqueue(&mut self, at: usize, matches: impl IntoIterator<Item = (u64, u32)>) {
+        self.scratch.unreported.insert(at);
         let mut any = false;
         for (trigger, token) in matches {
             any = true;

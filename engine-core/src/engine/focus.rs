@@ -97,6 +97,7 @@ impl Engine {
         let terminal = &self.rules[rule].terminal;
         if terminal.pending_count() > 0 {
             let tokens: Vec<u32> = terminal.in_order().map(|queued| queued.token).collect();
+            self.scratch.unreported.insert(rule);
             for token in tokens {
                 self.note_cancelled(rule, token);
                 self.rules[rule].terminal.dequeue(self.scope, token);
@@ -125,6 +126,7 @@ impl Engine {
             };
             self.note_cancelled(rule, token);
             self.note_suppressed(rule, token, trigger, by);
+            self.scratch.unreported.insert(rule);
             self.rules[rule].terminal.dequeue(self.scope, token);
             false
         });

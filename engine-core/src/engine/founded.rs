@@ -83,7 +83,7 @@ impl Engine {
     }
 
     fn is_stated(&self, place: Place) -> bool {
-        *self.store.kind(place.kind).stated.get(place.slot)
+        self.store.kind(place.kind).is_stated(place.slot)
     }
 
     /// The suspects since the last check that may be without foundation, each once.

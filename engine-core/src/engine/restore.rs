@@ -572,7 +572,7 @@ impl Engine {
             }
             StagedImage::Stated { handle, stated, .. } => {
                 let place = self.live_place(handle)?;
-                self.store.kind_mut(place.kind).stated.set(self.scope, place.slot, stated);
+                self.store.kind_mut(place.kind).set_stated(self.scope, place.slot, stated);
                 if !stated {
                     self.suspect(handle);
                 }

@@ -23,6 +23,14 @@ impl RuleList {
         self.listed.resize(rule + 1, false);
     }
 
+    /// Lists all of so many rules.
+    pub(super) fn fill(&mut self, rules: usize) {
+        self.clear();
+        self.listed.clear();
+        self.listed.resize(rules, true);
+        self.rules.extend(0..rules);
+    }
+
     pub(super) fn sort(&mut self) {
         if self.rules.len() > 1 {
             self.rules.sort_unstable();

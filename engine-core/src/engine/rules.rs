@@ -215,6 +215,7 @@ impl Engine {
             Salience::Fixed(_) | Salience::Of { .. } => (info.turn.group, None),
         });
         self.ranks = Ranks::new(self.focus.names().count(), &rules.collect::<Vec<_>>());
+        self.scratch.unreported.fill(self.rules.len());
         for (at, rule) in (0..).zip(&self.rules) {
             if !self.infos[at as usize].is_query {
                 self.ranks.set(at, rule.terminal.best_salience());

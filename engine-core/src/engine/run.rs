@@ -89,7 +89,7 @@ pub struct FireRun<'a> {
     go_on: Option<&'a dyn Fn() -> bool>,
     pub(super) filter: Option<Filter<'a>>,
     /// Rule, token and trigger of matches that the filter keeps.
-    pub(super) kept: BTreeSet<(u32, u32, u64)>,
+    pub(super) kept: Option<BTreeSet<(u32, u32, u64)>>,
 }
 
 impl<'a> FireRun<'a> {
@@ -101,7 +101,7 @@ impl<'a> FireRun<'a> {
             guard: LoopGuard::default(),
             go_on: None,
             filter: None,
-            kept: BTreeSet::new(),
+            kept: None,
         }
     }
 
@@ -198,8 +198,8 @@ impl Engine {
     /// The match that fires next, if it is not one of those that the run passes over.
     pub(super) fn next_match(&mut self, run: &FireRun<'_>) -> Option<(usize, u32)> {
         let group = self.focus.top();
-        if !run.kept.is_empty() {
-            return self.next_not_kept(group, &run.kept);
+        if let Some(kept) = &run.kept {
+            return self.next_not_kept(group, kept);
         }
         let rule = self.ranks.best(group)? as usize;
         let rule = self.best_branch(rule);

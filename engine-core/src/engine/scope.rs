@@ -55,6 +55,7 @@ impl Engine {
         self.undo(scope);
         self.scope = scope.outer();
         self.forget_turns();
+        self.scratch.unreported.fill(self.rules.len());
         for (at, rule) in (0..).zip(&self.rules) {
             if !self.infos[at as usize].is_query {
                 self.ranks.set(at, rule.terminal.best_salience());

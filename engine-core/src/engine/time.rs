@@ -262,6 +262,7 @@ impl Engine {
                 None => (due, None),
             };
             self.rules[at].terminal.due.set(self.scope, token, next);
+            self.scratch.unreported.insert(at);
             if self.is_over(at, token, moment - 1) {
                 continue;
             }
@@ -324,6 +325,7 @@ impl Engine {
                 },
             };
             self.rules[at].terminal.due.set(self.scope, token, due);
+            self.scratch.unreported.insert(at);
             if at_once {
                 ready.push((trigger, token));
             }
@@ -333,6 +335,7 @@ impl Engine {
 
     fn make_dormant(&mut self, at: usize, token: u32) {
         self.note_cancelled(at, token);
+        self.scratch.unreported.insert(at);
         let terminal = &mut self.rules[at].terminal;
         terminal.dequeue(self.scope, token);
         let best = terminal.best_salience();

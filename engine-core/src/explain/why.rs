@@ -50,7 +50,7 @@ impl Engine {
         supports.sort_by_cached_key(|&(rule, token)| (rule, self.members(rule as usize, token)));
         Some(Why {
             fact: self.named(place),
-            stated: *self.store.kind(place.kind).stated.get(place.slot),
+            stated: self.store.kind(place.kind).is_stated(place.slot),
             supports: supports.into_iter().map(|(rule, token)| self.support(rule, token)).collect(),
         })
     }

@@ -249,7 +249,7 @@ impl Naive {
     fn set_stated(&mut self, handle: FactHandle, stated: bool) {
         let place = self.store.locate(handle).unwrap();
         self.seq();
-        self.store.kind_mut(place.kind).stated.set(SCOPE, place.slot, stated);
+        self.store.kind_mut(place.kind).set_stated(SCOPE, place.slot, stated);
     }
 
     fn withdraw(&mut self, handle: FactHandle, by: &Id) {
@@ -259,7 +259,7 @@ impl Naive {
             self.supports.remove(&handle);
             self.mark_supported(handle);
             let place = self.store.locate(handle).unwrap();
-            if !self.store.kind(place.kind).stated.get(place.slot) {
+            if !self.store.kind(place.kind).is_stated(place.slot) {
                 self.delete(handle);
             }
         }
@@ -485,7 +485,7 @@ pub(super) fn facts_of(store: &Store) -> BTreeMap<FactHandle, (String, Vec<u8>, 
         for (handle, slot) in store.in_order(u32::try_from(at).unwrap()) {
             let mut bytes = Vec::new();
             kind.table.encode(slot, &mut bytes).unwrap();
-            let stated = *kind.stated.get(slot);
+            let stated = kind.is_stated(slot);
             let name = kind.fact.stored_name().into_owned();
             facts.insert(handle, (name, bytes, kind.recency(slot), stated));
         }

@@ -40,7 +40,7 @@ pub(crate) struct Alpha {
     /// The patterns of the inputs.
     pub(crate) plans: Vec<Arc<Plan>>,
     /// How they are asked; made when it is needed.
-    arrangement: Option<Arc<Arrangement>>,
+    arrangement: Option<Box<Arrangement>>,
     /// Fields that some input reads: an update of others concerns nobody.
     pub(crate) reads: FieldMask,
     /// Whether some input must know values from before a flush: a `not` or an `exists`.
@@ -48,12 +48,14 @@ pub(crate) struct Alpha {
     /// Whether some input has a window over the last facts, and whether one has a window over time.
     pub(crate) slides: bool,
     pub(crate) elapses: bool,
-    first: Column<u32>,
-    memberships: Column<Membership>,
+    /// By fact the first of its memories, side by side with nothing to follow: most facts are in one.
+    first: Column<Membership>,
+    /// The others.
+    more: Column<Membership>,
     free: Column<u32>,
 }
 
-trailed!(Alpha { first, memberships, free });
+trailed!(Alpha { first, more, free });
 
 impl Alpha {
     pub(crate) fn add_input(&mut self, input: Input, plan: Arc<Plan>) {
@@ -66,10 +68,20 @@ impl Alpha {
         self.inputs.push(input);
     }
 
-    /// How the inputs are asked whether they take a fact.
-    pub(crate) fn arrangement(&mut self) -> Arc<Arrangement> {
+    /// How the inputs are asked whether they take a fact; to be [given back](Alpha::arranged).
+    #[inline]
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "it is taken out and put back with each change"
+    )]
+    pub(crate) fn arrangement(&mut self) -> Box<Arrangement> {
         let Self { inputs, plans, arrangement, .. } = self;
-        Arc::clone(arrangement.get_or_insert_with(|| Arc::new(Arrangement::of(inputs, plans))))
+        arrangement.take().unwrap_or_else(|| Box::new(Arrangement::of(inputs, plans)))
+    }
+
+    #[inline]
+    pub(crate) fn arranged(&mut self, arrangement: Box<Arrangement>) {
+        self.arrangement = Some(arrangement);
     }
 
     pub(crate) fn input_count(&self) -> u32 {
@@ -94,8 +106,7 @@ impl Alpha {
         for slot in 0..self.first.len() {
             let memberships: Vec<(u32, u32)> = self.memberships(slot).collect();
             self.part_all(Scope::NONE, slot);
-            // The list is built from its end.
-            for (input, entry) in memberships.into_iter().rev() {
+            for (input, entry) in memberships {
                 if let Some(place) = places[input as usize] {
                     self.join(Scope::NONE, slot, place, entry);
                 }
@@ -104,22 +115,47 @@ impl Alpha {
     }
 
     /// Notes that a fact is in the memory of an input.
+    #[inline]
     pub(crate) fn join(&mut self, scope: Scope, slot: u32, input: u32, entry: u32) {
-        self.first.reach(scope, slot, &NONE);
-        let membership = Membership { input, entry, next: *self.first.get(slot) };
+        if slot == self.first.len() {
+            self.first.push(scope, Membership { input, entry, next: NONE });
+            return;
+        }
+        self.first.reach(scope, slot, &NOWHERE);
+        let first = *self.first.get(slot);
+        if first.input == NONE {
+            self.first.set(scope, slot, Membership { input, entry, next: NONE });
+            return;
+        }
+        let membership = Membership { input, entry, next: first.next };
         let at = if let Some(at) = self.free.pop(scope) {
-            self.memberships.set(scope, at, membership);
+            self.more.set(scope, at, membership);
             at
         } else {
-            self.memberships.push(scope, membership);
-            self.memberships.len() - 1
+            self.more.push(scope, membership);
+            self.more.len() - 1
         };
-        self.first.set(scope, slot, at);
+        self.first.change(scope, slot, |first| first.next = at);
+    }
+
+    /// The first membership of a fact, if it has one.
+    #[inline]
+    fn first(&self, slot: u32) -> Option<Membership> {
+        let first = self.first.as_slice().get(slot as usize)?;
+        (first.input != NONE).then_some(*first)
     }
 
     /// The entry of a fact in the memory of an input.
+    #[inline]
     pub(crate) fn entry(&self, slot: u32, input: u32) -> Option<u32> {
-        self.memberships(slot).find(|(of, _)| *of == input).map(|(_, entry)| entry)
+        let mut at = self.first(slot)?;
+        while at.input != input {
+            if at.next == NONE {
+                return None;
+            }
+            at = *self.more.get(at.next);
+        }
+        Some(at.entry)
     }
 
     /// The entries of a fact in the memories of all inputs; `NONE` where it is in none.
@@ -133,28 +169,33 @@ impl Alpha {
 
     /// All memories that a fact is in, as pairs of input and entry.
     pub(crate) fn memberships(&self, slot: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let first = if slot < self.first.len() { *self.first.get(slot) } else { NONE };
-        std::iter::successors((first != NONE).then_some(first), |&at| {
-            let next = self.memberships.get(at).next;
-            (next != NONE).then_some(next)
+        std::iter::successors(self.first(slot), |at| {
+            (at.next != NONE).then(|| *self.more.get(at.next))
         })
-        .map(|at| {
-            let Membership { input, entry, .. } = *self.memberships.get(at);
-            (input, entry)
-        })
+        .map(|Membership { input, entry, .. }| (input, entry))
     }
 
     /// Notes that a fact has left the memory of an input.
     pub(crate) fn part(&mut self, scope: Scope, slot: u32, input: u32) {
+        let first = *self.first.get(slot);
+        if first.input == input {
+            if first.next == NONE {
+                self.first.set(scope, slot, NOWHERE);
+            } else {
+                self.first.set(scope, slot, *self.more.get(first.next));
+                self.free.push(scope, first.next);
+            }
+            return;
+        }
         let mut previous = NONE;
-        let mut at = *self.first.get(slot);
+        let mut at = first.next;
         while at != NONE {
-            let Membership { input: of, next, .. } = *self.memberships.get(at);
+            let Membership { input: of, next, .. } = *self.more.get(at);
             if of == input {
                 if previous == NONE {
-                    self.first.set(scope, slot, next);
+                    self.first.change(scope, slot, |first| first.next = next);
                 } else {
-                    self.memberships.change(scope, previous, |membership| membership.next = next);
+                    self.more.change(scope, previous, |membership| membership.next = next);
                 }
                 self.free.push(scope, at);
                 return;
@@ -165,14 +206,15 @@ impl Alpha {
 
     /// Notes that a fact has left all memories.
     pub(crate) fn part_all(&mut self, scope: Scope, slot: u32) {
-        if slot >= self.first.len() {
-            return;
-        }
-        let mut at = *self.first.get(slot);
+        let Some(first) = self.first(slot) else { return };
+        let mut at = first.next;
         while at != NONE {
             self.free.push(scope, at);
-            at = self.memberships.get(at).next;
+            at = self.more.get(at).next;
         }
-        self.first.set(scope, slot, NONE);
+        self.first.set(scope, slot, NOWHERE);
     }
 }
+
+/// Of a fact that is in no memory.
+const NOWHERE: Membership = Membership { input: NONE, entry: NONE, next: NONE };

@@ -5,12 +5,11 @@
 //! is none does the token become free. So nothing is counted, and a fact that comes while another
 //! one is witness costs nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadfast_wm::Seq;
 
-use crate::chains::NONE;
+use crate::chains::{Chains, NONE};
 use crate::network::index::Index;
 use crate::network::join::{Buffers, Context};
 use crate::network::plan::Plan;
@@ -55,8 +54,12 @@ pub(crate) struct Block {
     exact: bool,
     /// Scratch of the current flush.
     turns: Vec<Turn>,
-    by_code: Option<BTreeMap<u64, Vec<u32>>>,
+    /// Turns by the codes that they start and end with; made when it is needed.
+    by_code: Option<Chains>,
 }
+
+/// Up to so many turns are looked through one by one.
+const FEW_TURNS: usize = 8;
 
 trailed!(Block { right, free, hangs });
 
@@ -401,27 +404,36 @@ impl Block {
         code: u64,
         begins: bool,
     ) -> Option<Seq> {
-        let by_code = self.by_code.take().unwrap_or_else(|| self.index_turns());
-        let mut trigger = None;
-        for &at in by_code.get(&code).into_iter().flatten() {
-            let turn = self.turns[at as usize];
-            let now = self.is_current(cx.store, turn).then_some(turn.slot);
-            let goes_now = now.is_some_and(|slot| {
-                self.right.index.codes(turn.entry).0 == code && self.goes(cx, left, (slot, slot))
-            });
-            let before = slot_at_start(cx.store, &self.plan, turn.slot);
-            let went = turn.start == Some(code) && self.goes(cx, left, (turn.slot, before));
-            if goes_now == begins && went != begins {
-                trigger = trigger.max(cx.store.touched(
-                    cx.ops,
-                    self.plan.kind,
-                    turn.slot,
-                    self.plan.reads,
-                ));
-            }
+        if self.turns.len() <= FEW_TURNS {
+            let turns = 0..self.turns.len();
+            return turns.filter_map(|at| self.turned(cx, left, code, begins, at)).max();
         }
+        let by_code = self.by_code.take().unwrap_or_else(|| self.index_turns());
+        let turns = by_code.members(code).map(|member| member as usize / 2);
+        let trigger = turns.filter_map(|at| self.turned(cx, left, code, begins, at)).max();
         self.by_code = Some(by_code);
         trigger
+    }
+
+    /// The number of a turn by which a fact began to go with such a tuple, or ceased to.
+    fn turned(
+        &self,
+        cx: &mut Context<'_>,
+        left: &[u32],
+        code: u64,
+        begins: bool,
+        at: usize,
+    ) -> Option<Seq> {
+        let turn = self.turns[at];
+        let now = self.is_current(cx.store, turn).then_some(turn.slot);
+        let goes_now = now.is_some_and(|slot| {
+            self.right.index.codes(turn.entry).0 == code && self.goes(cx, left, (slot, slot))
+        });
+        let before = slot_at_start(cx.store, &self.plan, turn.slot);
+        let went = turn.start == Some(code) && self.goes(cx, left, (turn.slot, before));
+        let turned = goes_now == begins && went != begins;
+        let touched = || cx.store.touched(cx.ops, self.plan.kind, turn.slot, self.plan.reads);
+        turned.then(touched).flatten()
     }
 
     fn is_current(&self, store: &Store, turn: Turn) -> bool {
@@ -431,13 +443,17 @@ impl Block {
             && self.right.slot(turn.entry) == turn.slot
     }
 
-    fn index_turns(&self) -> BTreeMap<u64, Vec<u32>> {
-        let mut by_code: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for (at, turn) in self.turns.iter().enumerate() {
-            let at = u32::try_from(at).expect("fewer than 2³² changes in a flush");
+    /// A turn is found by each of its codes, as two members.
+    fn index_turns(&self) -> Chains {
+        let mut by_code = Chains::default();
+        by_code.reserve(u32::try_from(self.turns.len() * 2).expect("fewer than 2³¹ turns"));
+        for (member, turn) in (0..).step_by(2).zip(&self.turns) {
             let now = (turn.entry != NONE).then(|| self.right.index.codes(turn.entry).0);
-            for code in turn.start.into_iter().chain(now.filter(|&now| turn.start != Some(now))) {
-                by_code.entry(code).or_default().push(at);
+            if let Some(start) = turn.start {
+                by_code.link(Scope::NONE, member, start);
+            }
+            if let Some(now) = now.filter(|&now| turn.start != Some(now)) {
+                by_code.link(Scope::NONE, member + 1, now);
             }
         }
         by_code

@@ -190,12 +190,14 @@ impl Join {
     ) {
         left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
         delta.deleted.iter().for_each(|&entry| self.delete_right(cx.scope, entry, out));
-        let lefts: Vec<u32> =
-            left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
-        let lefts_again = self.relink_left(cx, left, &lefts, out);
-        let rights_again = self.relink_right(cx, delta, out);
-        lefts_again.iter().for_each(|&token| self.rematch_left(cx, left, token, out));
-        rights_again.iter().for_each(|&entry| self.rematch_right(cx, left, entry, out));
+        if !left.updated.is_empty() || !delta.updated.is_empty() {
+            let lefts: Vec<u32> =
+                left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
+            let lefts_again = self.relink_left(cx, left, &lefts, out);
+            let rights_again = self.relink_right(cx, delta, out);
+            lefts_again.iter().for_each(|&token| self.rematch_left(cx, left, token, out));
+            rights_again.iter().for_each(|&entry| self.rematch_right(cx, left, entry, out));
+        }
         if !self.is_indexed() && !left.inserted().is_empty() {
             debug_assert!(delta.is_empty(), "changes of a deaf memory are told to nobody");
             self.index_right(cx);

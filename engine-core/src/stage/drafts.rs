@@ -1,17 +1,17 @@
 //! The buffer behind a stage: drafted operations in order, and their values by type.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use serde::Serialize;
 use steadfast_wm::FactHandle;
 use steadfast_wm::codec::v1::append_postcard;
 
+use crate::chains::{Chains, NONE};
 use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask};
-use crate::key::code_of;
+use crate::key::{code_of, combine};
 use crate::store::{AnyArena, Arena, FactType, Place, Store};
-use crate::trail::clear;
+use crate::trail::{Scope, clear};
 
 /// One drafted operation.
 #[derive(Debug)]
@@ -81,6 +81,7 @@ pub(crate) enum Staged<'a, T> {
 pub(crate) struct Mark {
     drafts: usize,
     arenas: Vec<usize>,
+    keyed: usize,
     next_handle: u64,
     random: u64,
 }
@@ -88,17 +89,17 @@ pub(crate) struct Mark {
 /// From this many drafts on, the latest draft of a fact is found through a map.
 const SCAN_MAX: usize = 16;
 
-/// An index of the first `indexed` drafts: by fact the latest of them.
+/// An index of the first `indexed` drafts: by fact the latest of them first.
 #[derive(Default)]
 struct Latest {
-    by_fact: BTreeMap<FactHandle, u32>,
+    by_fact: Chains,
     indexed: usize,
 }
 
 impl Latest {
     fn clear(&mut self) {
         if self.indexed > 0 {
-            self.by_fact.clear();
+            self.by_fact.reset();
             self.indexed = 0;
         }
     }
@@ -107,11 +108,53 @@ impl Latest {
         for (at, draft) in drafts.iter().enumerate().skip(self.indexed) {
             if let Some(handle) = subject(draft) {
                 let at = u32::try_from(at).expect("fewer than 2³² drafts");
-                self.by_fact.insert(handle, at);
+                self.by_fact.link(Scope::NONE, at, handle.get());
             }
         }
         self.indexed = drafts.len();
-        self.by_fact.get(&handle).copied()
+        let latest = self.by_fact.first(handle.get());
+        (latest != NONE).then_some(latest)
+    }
+}
+
+/// The facts that drafts gave a key, of which some have another one since; the first `indexed` by it.
+#[derive(Default)]
+struct Keyed {
+    facts: Vec<(u32, u64, FactHandle)>,
+    by_key: Chains,
+    indexed: usize,
+}
+
+impl Keyed {
+    fn clear(&mut self) {
+        if !self.facts.is_empty() {
+            clear(&mut self.facts);
+            self.by_key.reset();
+            self.indexed = 0;
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.facts.truncate(length);
+        if self.indexed > length {
+            self.by_key.reset();
+            self.indexed = 0;
+        }
+    }
+
+    fn index(&mut self) {
+        for (at, &(kind, code, _)) in self.facts.iter().enumerate().skip(self.indexed) {
+            let at = u32::try_from(at).expect("fewer than 2³² drafts");
+            self.by_key.link(Scope::NONE, at, combine(code, u64::from(kind)));
+        }
+        self.indexed = self.facts.len();
+    }
+
+    /// Facts of a kind that were given a key of this code.
+    fn find(&self, kind: u32, code: u64) -> impl Iterator<Item = FactHandle> + '_ {
+        debug_assert_eq!(self.indexed, self.facts.len(), "it is indexed before it is asked");
+        let members = self.by_key.members(combine(code, u64::from(kind)));
+        members.map(|at| self.facts[at as usize]).filter(move |it| it.0 == kind).map(|it| it.2)
     }
 }
 
@@ -126,8 +169,7 @@ pub(crate) struct Drafts {
     /// Drafts that derive, state or unstate facts: as long as there is none, all staged facts are
     /// stated and nobody has to look.
     beliefs: usize,
-    /// By kind and key code the facts staged with it, some of them under another key since.
-    keyed: BTreeMap<(u32, u64), Vec<FactHandle>>,
+    keyed: RefCell<Keyed>,
     base_handle: u64,
     pub(crate) next_handle: u64,
     pub(crate) random: u64,
@@ -157,20 +199,27 @@ impl Drafts {
 
     /// Empties the buffer and takes over the session's counters.
     pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
-        clear(&mut self.list);
-        for (length, arena) in self.lengths.iter_mut().zip(&mut self.arenas) {
-            if let (1.., Some(arena)) = (std::mem::take(length), arena) {
-                arena.clear();
-            }
-        }
-        self.latest.get_mut().clear();
-        self.beliefs = 0;
-        if !self.keyed.is_empty() {
-            self.keyed.clear();
+        if !self.list.is_empty() {
+            self.clear();
         }
         self.base_handle = next_handle;
         self.next_handle = next_handle;
         self.random = random;
+    }
+
+    fn clear(&mut self) {
+        for draft in &self.list {
+            if let Draft::Insert { kind, .. } | Draft::Update { kind, .. } = draft
+                && std::mem::take(&mut self.lengths[*kind as usize]) > 0
+                && let Some(arena) = &mut self.arenas[*kind as usize]
+            {
+                arena.clear();
+            }
+        }
+        clear(&mut self.list);
+        self.latest.get_mut().clear();
+        self.beliefs = 0;
+        self.keyed.get_mut().clear();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -231,7 +280,7 @@ impl Drafts {
 
     fn note_key<T: Fact>(&mut self, kind: u32, handle: FactHandle, value: &T) {
         if let Some(code) = value.key_code() {
-            self.keyed.entry((kind, code)).or_default().push(handle);
+            self.keyed.get_mut().facts.push((kind, code, handle));
         }
     }
 
@@ -274,13 +323,15 @@ impl Drafts {
     }
 
     pub(crate) fn with_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
-        let staged = self.keyed.get(&(kind, fact.key_code()?))?.iter().copied();
+        let code = fact.key_code()?;
+        self.keyed.borrow_mut().index();
+        let keyed = self.keyed.borrow();
         let same = |value: &T| value.same_key(fact);
         let holds = |handle: &FactHandle| match self.value::<T>(*handle) {
             Staged::Value(value, _) => same(value),
             Staged::Nothing | Staged::Gone => false,
         };
-        staged.filter(holds).min()
+        keyed.find(kind, code).filter(holds).min()
     }
 
     /// Whether the drafts derive facts of this kind.
@@ -321,7 +372,7 @@ impl Drafts {
                 }
                 scratch.clear();
                 if columns.table.encode(slot, &mut scratch).is_ok() && scratch == bytes {
-                    let stated = self.stated(handle).unwrap_or(*columns.stated.get(slot));
+                    let stated = self.stated(handle).unwrap_or(columns.is_stated(slot));
                     found.push((handle, stated));
                 }
             };
@@ -336,7 +387,7 @@ impl Drafts {
             scratch.clear();
             if arena.encode(at, &mut scratch).is_ok() && scratch == bytes {
                 let in_store = || {
-                    store.locate(handle).map(|place| *store.kind(place.kind).stated.get(place.slot))
+                    store.locate(handle).map(|place| store.kind(place.kind).is_stated(place.slot))
                 };
                 let stated = self.stated(handle).or_else(in_store).unwrap_or(true);
                 found.push((handle, stated));
@@ -399,6 +450,7 @@ impl Drafts {
         Mark {
             drafts: self.list.len(),
             arenas: self.lengths.clone(),
+            keyed: self.keyed.borrow().facts.len(),
             next_handle: self.next_handle,
             random: self.random,
         }
@@ -417,6 +469,7 @@ impl Drafts {
         self.next_handle = mark.next_handle;
         self.random = mark.random;
         self.latest.get_mut().clear();
+        self.keyed.get_mut().truncate(mark.keyed);
     }
 }
 

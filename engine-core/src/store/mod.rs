@@ -135,21 +135,19 @@ pub(crate) struct Kind {
     /// Its number in the journal's dictionary.
     pub(crate) tag: TypeTag,
     pub(crate) table: Box<dyn AnyTable>,
-    /// By slot: the handle, or 0 for a free slot. A deleted fact keeps its slot until the flush ends.
-    handles: Column<u64>,
+    /// By slot. Recency stands alone: a bulk load asks for it once per member of every match.
+    about: Column<About>,
     recency: Column<u64>,
     /// By slot: the inserting or last updating rule's tag plus one; 0 for the outside.
     issuers: Sparse<u32>,
     clocks: Sparse<i64>,
-    pub(crate) stated: Column<bool>,
     free: Column<u32>,
     keys: Chains,
     /// Truth maintenance: by slot the head of the fact's supports; equal facts by code.
     pub(crate) first_support: Sparse<u32>,
     pub(crate) believed: Cell<bool>,
     pub(crate) beliefs: Chains,
-    /// By slot: the last staged operation on it plus one, and its value before what is staged.
-    pub(crate) last_op: Column<u32>,
+    /// By slot: its value before what is staged.
     pub(crate) before: Sparse<u32>,
     /// Events of the kind by the time at which they expire.
     pub(crate) expiries: Expiries,
@@ -157,17 +155,15 @@ pub(crate) struct Kind {
 
 trailed!(Kind {
     table,
-    handles,
+    about,
     recency,
     issuers,
     clocks,
-    stated,
     free,
     keys,
     first_support,
     believed,
     beliefs,
-    last_op,
     before,
     expiries
 });
@@ -188,20 +184,35 @@ impl Clone for Kind {
             entry: self.entry,
             tag: self.tag,
             table: self.table.clone_box(),
-            handles: self.handles.clone(),
+            about: self.about.clone(),
             recency: self.recency.clone(),
             issuers: self.issuers.clone(),
             clocks: self.clocks.clone(),
-            stated: self.stated.clone(),
             free: self.free.clone(),
             keys: self.keys.clone(),
             first_support: self.first_support.clone(),
             believed: self.believed.clone(),
             beliefs: self.beliefs.clone(),
-            last_op: self.last_op.clone(),
             before: self.before.clone(),
             expiries: self.expiries.clone(),
         }
+    }
+}
+
+/// What is known about a fact beside its value and asked for with nearly every change of it: side by side,
+/// so that it comes with one access of memory.
+#[derive(Clone, Copy, Debug)]
+struct About {
+    /// 0 for a free slot. A deleted fact keeps its slot until the flush ends.
+    handle: u64,
+    /// The last staged operation on it plus one.
+    last_op: u32,
+    stated: bool,
+}
+
+impl About {
+    fn of(handle: u64, stated: bool) -> Self {
+        Self { handle, last_op: 0, stated }
     }
 }
 
@@ -222,17 +233,15 @@ impl Kind {
             entry,
             tag,
             table: (fact.create)(),
-            handles: Column::default(),
+            about: Column::default(),
             recency: Column::default(),
             issuers: Sparse::new(0),
             clocks: Sparse::new(0),
-            stated: Column::default(),
             free: Column::default(),
             keys: Chains::default(),
             first_support: Sparse::new(NONE),
             believed: Cell::new(false),
             beliefs: Chains::default(),
-            last_op: Column::default(),
             before: Sparse::new(NONE),
             expiries: Expiries::default(),
         }
@@ -240,7 +249,7 @@ impl Kind {
 
     #[inline]
     pub(crate) fn handle(&self, slot: u32) -> FactHandle {
-        FactHandle::new(*self.handles.get(slot))
+        FactHandle::new(self.about.get(slot).handle)
     }
 
     #[inline]
@@ -262,7 +271,7 @@ impl Kind {
     }
 
     pub(crate) fn slot_count(&self) -> u32 {
-        self.handles.len()
+        self.about.len()
     }
 
     pub(crate) fn touch(&mut self, scope: Scope, slot: u32, seq: Seq, issuer: Option<RuleTag>) {
@@ -271,20 +280,18 @@ impl Kind {
     }
 
     pub(crate) fn next_slot(&mut self, scope: Scope) -> u32 {
-        self.free.pop(scope).unwrap_or(self.handles.len())
+        self.free.pop(scope).unwrap_or(self.about.len())
     }
 
     /// Fills the columns of a slot whose value is already in the table.
     pub(crate) fn bear(&mut self, scope: Scope, slot: u32, birth: Birth) {
-        if slot == self.handles.len() {
-            self.handles.push(scope, birth.handle.get());
+        let about = About::of(birth.handle.get(), birth.stated);
+        if slot == self.about.len() {
+            self.about.push(scope, about);
             self.recency.push(scope, birth.seq.get());
-            self.stated.push(scope, birth.stated);
-            self.last_op.push(scope, 0);
         } else {
-            self.handles.set(scope, slot, birth.handle.get());
+            self.about.set(scope, slot, about);
             self.recency.set(scope, slot, birth.seq.get());
-            self.stated.set(scope, slot, birth.stated);
         }
         self.issuers.set(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
         self.clocks.set(scope, slot, birth.clock);
@@ -305,12 +312,11 @@ impl Kind {
     /// that of the first, and `op` the place of its operation.
     pub(crate) fn bear_run(&mut self, scope: Scope, birth: Birth, count: u32, op: u32) {
         let Birth { handle, seq, issuer, stated, clock } = birth;
-        let slot = self.handles.len();
-        let numbers = |first: u64| first..first + u64::from(count);
-        self.handles.extend(scope, numbers(handle.get()));
-        self.recency.extend(scope, numbers(seq.get()));
-        self.stated.extend(scope, (0..count).map(|_| stated));
-        self.last_op.extend(scope, op + 1..op + 1 + count);
+        let slot = self.about.len();
+        let about = (handle.get()..).zip(op + 1..op + 1 + count);
+        let about = about.map(|(handle, last_op)| About { last_op, ..About::of(handle, stated) });
+        self.about.extend(scope, about);
+        self.recency.extend(scope, seq.get()..seq.get() + u64::from(count));
         let issuer = issuer.map_or(0, |tag| tag.get() + 1);
         if issuer != 0 || clock != 0 {
             for slot in slot..slot + count {
@@ -347,17 +353,15 @@ impl Kind {
 
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: u32) {
-        self.handles.reserve(more);
+        self.about.reserve(more);
         self.recency.reserve(more);
-        self.stated.reserve(more);
-        self.last_op.reserve(more);
         self.table.reserve(more);
     }
 
     /// Gives a dead fact's slot back.
     pub(crate) fn free_slot(&mut self, scope: Scope, slot: u32) {
         self.table.clear_slot(scope, slot);
-        self.handles.set(scope, slot, 0);
+        self.about.change(scope, slot, |about| about.handle = 0);
         self.free.push(scope, slot);
     }
 
@@ -368,7 +372,22 @@ impl Kind {
 
     /// Operations that were done on a fact in this flush are reachable from here.
     pub(crate) fn last_op(&self, slot: u32) -> Option<u32> {
-        self.last_op.get(slot).checked_sub(1)
+        self.about.get(slot).last_op.checked_sub(1)
+    }
+
+    #[inline]
+    pub(crate) fn set_last_op(&mut self, scope: Scope, slot: u32, op: Option<u32>) {
+        self.about.change(scope, slot, |about| about.last_op = op.map_or(0, |op| op + 1));
+    }
+
+    /// Whether somebody inserted the fact, not rules alone.
+    #[inline]
+    pub(crate) fn is_stated(&self, slot: u32) -> bool {
+        self.about.get(slot).stated
+    }
+
+    pub(crate) fn set_stated(&mut self, scope: Scope, slot: u32, stated: bool) {
+        self.about.change(scope, slot, |about| about.stated = stated);
     }
 }
 
