@@ -139,13 +139,15 @@ impl Terminal {
             self.note_turn(token, true);
         }
         let place = if self.own_salience {
-            self.by_salience.remove(scope, &old);
             self.by_salience.push(scope, token, trigger, salience)
         } else {
             self.by_age.push(scope, token, trigger)
         };
         let state = MatchState { trigger, place, salience, dirty: true, ..old };
         self.states.set(scope, token, state);
+        if self.own_salience && old.place != NONE && old.salience != salience {
+            self.by_salience.trim(scope, &mut self.states, old.salience);
+        }
         if !old.dirty {
             self.dirty.push(scope, token);
         }
@@ -169,9 +171,9 @@ impl Terminal {
             self.dirty.push(scope, token);
         }
         if self.own_salience {
-            self.by_salience.remove(scope, &old);
+            self.by_salience.trim(scope, &mut self.states, old.salience);
         } else {
-            self.by_age.trim(scope, &mut self.states);
+            self.by_age.trim(scope, &mut self.states, None);
         }
     }
 
@@ -211,15 +213,16 @@ impl Terminal {
     /// The match that fires next.
     pub(crate) fn first(&mut self, scope: Scope) -> Option<u32> {
         if self.own_salience {
-            self.by_salience.first()
+            self.by_salience.first(scope, &mut self.states)
         } else {
-            self.by_age.first(scope, &mut self.states)
+            self.by_age.first(scope, &mut self.states, None)
         }
     }
 
     /// All pending matches in firing order.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = Queued> + '_ {
-        let tokens = self.by_age.in_order(&self.states).chain(self.by_salience.in_order());
+        let tokens = self.by_age.in_order(&self.states, None);
+        let tokens = tokens.chain(self.by_salience.in_order(&self.states));
         tokens.map(|token| self.queued(token))
     }
 

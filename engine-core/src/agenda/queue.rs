@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use super::MatchState;
-use crate::trail::{Cell, Column, OrderedMap, Scope, trailed};
+use crate::trail::{Cell, Column, OrderedMap, Scope, Trailed, trailed};
 
 /// Consumed places at the front of a queue from which on it is compacted.
 const COMPACT_FROM: u32 = 1024;
@@ -13,7 +13,8 @@ const COMPACT_FROM: u32 = 1024;
 /// Oldest trigger first.
 ///
 /// Triggers of a flush are above those of all flushes before it, so that the queue is in order if each
-/// flush's matches are appended sorted. Places of matches that left are skipped when they are met.
+/// flush's matches are appended sorted. Places of matches that left, also for the queue of another
+/// salience, are skipped when they are met.
 #[derive(Clone, Default)]
 pub(super) struct ByAge {
     places: Column<Place>,
@@ -45,24 +46,46 @@ impl ByAge {
         self.places.change(scope, state.place, |place| place.token = heir);
     }
 
-    pub(super) fn first(&mut self, scope: Scope, states: &mut Column<MatchState>) -> Option<u32> {
-        self.trim(scope, states);
+    pub(super) fn first(
+        &mut self,
+        scope: Scope,
+        states: &mut Column<MatchState>,
+        salience: Option<i32>,
+    ) -> Option<u32> {
+        self.trim(scope, states, salience);
         let head = *self.head.get();
         (head < self.places.len()).then(|| self.places.get(head).token)
     }
 
+    /// Whether nothing is in it; asked when it is trimmed.
+    fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether the match in this place has not left; `salience` is the queue's, if it is one of several.
+    #[inline]
+    fn is_there(&self, states: &Column<MatchState>, salience: Option<i32>, at: u32) -> bool {
+        let state = states.get(self.places.get(at).token);
+        state.place == at && salience.is_none_or(|salience| state.salience == salience)
+    }
+
     /// Moves the head over places that were left.
-    pub(super) fn trim(&mut self, scope: Scope, states: &mut Column<MatchState>) {
+    pub(super) fn trim(
+        &mut self,
+        scope: Scope,
+        states: &mut Column<MatchState>,
+        salience: Option<i32>,
+    ) {
         let start = *self.head.get();
         let mut head = start;
-        while head < self.places.len() && states.get(self.places.get(head).token).place != head {
+        while head < self.places.len() && !self.is_there(states, salience, head) {
             head += 1;
         }
         if head == self.places.len() {
             self.places.clear(scope);
             head = 0;
         } else if head >= COMPACT_FROM && head > self.places.len() / 2 {
-            self.compact(scope, head, states);
+            self.compact(scope, head, states, salience);
             head = 0;
         }
         if head != start {
@@ -70,9 +93,15 @@ impl ByAge {
         }
     }
 
-    fn compact(&mut self, scope: Scope, head: u32, states: &mut Column<MatchState>) {
+    fn compact(
+        &mut self,
+        scope: Scope,
+        head: u32,
+        states: &mut Column<MatchState>,
+        salience: Option<i32>,
+    ) {
         let live: Vec<Place> = (head..self.places.len())
-            .filter(|&at| states.get(self.places.get(at).token).place == at)
+            .filter(|&at| self.is_there(states, salience, at))
             .map(|at| *self.places.get(at))
             .collect();
         for (place, queued) in (0..).zip(&live) {
@@ -81,59 +110,95 @@ impl ByAge {
         self.places.replace(scope, live);
     }
 
-    pub(super) fn in_order(&self, states: &Column<MatchState>) -> impl Iterator<Item = u32> {
-        (*self.head.get()..self.places.len()).filter_map(|at| {
-            let token = self.places.get(at).token;
-            (states.get(token).place == at).then_some(token)
-        })
+    pub(super) fn in_order(
+        &self,
+        states: &Column<MatchState>,
+        salience: Option<i32>,
+    ) -> impl Iterator<Item = u32> {
+        let places = *self.head.get()..self.places.len();
+        let there = places.filter(move |&at| self.is_there(states, salience, at));
+        there.map(|at| self.places.get(at).token)
     }
 }
 
-/// Highest salience first, of equal ones the oldest trigger.
+/// Highest salience first, of equal ones the oldest trigger: a queue by age for each salience.
 #[derive(Clone, Default)]
 pub(super) struct BySalience {
-    tokens: OrderedMap<Key, u32>,
-    /// The trigger of the last match and its place among those with this trigger.
-    last: Cell<(u64, u32)>,
+    /// By salience the number of its queue; only those with matches.
+    numbers: OrderedMap<Reverse<i32>, u32>,
+    queues: Vec<ByAge>,
+    /// Queues without matches.
+    free: Column<u32>,
 }
 
-/// Salience, trigger, place among matches of one trigger.
-type Key = (Reverse<i32>, u64, u32);
-
-trailed!(BySalience { tokens, last });
-
-fn key(state: &MatchState) -> Key {
-    (Reverse(state.salience), state.trigger, state.place)
+impl Trailed for BySalience {
+    fn undo(&mut self, scope: Scope) {
+        self.numbers.undo(scope);
+        self.queues.undo(scope);
+        self.free.undo(scope);
+        // A queue that was made since has no salience now, and was never free before.
+        let known = |number: u32| {
+            self.free.as_slice().contains(&number)
+                || self.numbers.iter().any(|(_, known)| *known == number)
+        };
+        while let Some(last) = self.queues.len().checked_sub(1)
+            && !known(u32::try_from(last).expect("fewer than 2³² queues"))
+        {
+            self.queues.pop();
+        }
+    }
+    fn forget(&mut self) {
+        self.numbers.forget();
+        self.queues.forget();
+        self.free.forget();
+    }
 }
 
 impl BySalience {
     /// Queues a match and gives its place.
     pub(super) fn push(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) -> u32 {
-        let (last, before) = *self.last.get();
-        let place = if last == trigger { before + 1 } else { 0 };
-        self.last.set(scope, (trigger, place));
-        self.tokens.insert(scope, (Reverse(salience), trigger, place), token);
-        place
+        let known = self.numbers.get(&Reverse(salience)).copied();
+        let number = known.unwrap_or_else(|| {
+            let number = self.free.pop(scope).unwrap_or_else(|| {
+                self.queues.push(ByAge::default());
+                u32::try_from(self.queues.len() - 1).expect("fewer than 2³² queues")
+            });
+            self.numbers.insert(scope, Reverse(salience), number);
+            number
+        });
+        self.queues[number as usize].push(scope, token, trigger)
     }
 
-    pub(super) fn remove(&mut self, scope: Scope, state: &MatchState) {
-        self.tokens.remove(scope, &key(state));
+    /// A match of this salience has left.
+    pub(super) fn trim(&mut self, scope: Scope, states: &mut Column<MatchState>, salience: i32) {
+        let Some(&number) = self.numbers.get(&Reverse(salience)) else { return };
+        let queue = &mut self.queues[number as usize];
+        queue.trim(scope, states, Some(salience));
+        if queue.is_empty() {
+            self.numbers.remove(scope, &Reverse(salience));
+            self.free.push(scope, number);
+        }
     }
 
     /// Gives a match's place to another token.
     pub(super) fn replace(&mut self, scope: Scope, state: &MatchState, heir: u32) {
-        self.tokens.insert(scope, key(state), heir);
+        let number = self.numbers.get(&Reverse(state.salience));
+        let number = *number.expect("a salience with matches has a queue");
+        self.queues[number as usize].replace(scope, state, heir);
     }
 
-    pub(super) fn first(&self) -> Option<u32> {
-        self.tokens.iter().next().map(|(_, token)| *token)
+    pub(super) fn first(&mut self, scope: Scope, states: &mut Column<MatchState>) -> Option<u32> {
+        let (&Reverse(salience), &number) = self.numbers.first()?;
+        self.queues[number as usize].first(scope, states, Some(salience))
     }
 
     pub(super) fn first_salience(&self) -> Option<i32> {
-        self.tokens.iter().next().map(|((Reverse(salience), ..), _)| *salience)
+        self.numbers.first().map(|(Reverse(salience), _)| *salience)
     }
 
-    pub(super) fn in_order(&self) -> impl Iterator<Item = u32> {
-        self.tokens.iter().map(|(_, token)| *token)
+    pub(super) fn in_order(&self, states: &Column<MatchState>) -> impl Iterator<Item = u32> {
+        self.numbers.iter().flat_map(move |(&Reverse(salience), &number)| {
+            self.queues[number as usize].in_order(states, Some(salience))
+        })
     }
 }

@@ -18,7 +18,7 @@ use crate::ir::Salience;
 use crate::network::Flush;
 use crate::network::switch::Buckets;
 use crate::sink::ActionSink;
-use crate::store::{Change, Ops, Place};
+use crate::store::{Change, KindSet, Ops, Place};
 use crate::trail::clear;
 
 /// Buffers of a flush, and what it remembers until it ends.
@@ -55,6 +55,8 @@ pub(crate) struct FlushScratch {
     rounds: u32,
     first_flush: bool,
     pub(super) only_inserts: bool,
+    /// Kinds that its operations concern.
+    pub(super) kinds: KindSet,
     /// Rules of which supports may have lost what they stood on, and matches whose supports went with
     /// facts that had no foundation.
     pub(super) shaken: BTreeSet<usize>,
@@ -223,6 +225,10 @@ impl Engine {
             self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
         }
         let ops = &self.ops.as_slice()[round_start as usize..];
+        if round_start == 0 {
+            self.scratch.kinds = KindSet::default();
+        }
+        ops.iter().for_each(|op| self.scratch.kinds.insert(op.kind));
         // Where a window slides, facts leave a pattern although nothing but insertions happened.
         let inserts = self.scratch.passing.is_none()
             && !self.alphas.iter().any(|alpha| alpha.slides)
@@ -277,7 +283,7 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts),
+            ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts),
             round_start,
             cascaded: self.scratch.rounds > 1,
         };
@@ -449,7 +455,8 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts).at(self.scratch.passing),
+            ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts)
+                .at(self.scratch.passing),
             round_start: 0,
             cascaded: self.scratch.rounds > 1,
         };

@@ -13,7 +13,7 @@ use steadfast_wm::{FactHandle, RuleTag};
 use super::Engine;
 use crate::network::{Buffers, Flush, Gathered, Grounds, Survey};
 use crate::sink::ActionSink;
-use crate::store::{Ops, Place};
+use crate::store::{KindSet, Ops, Place};
 use crate::tms::NO_RULE;
 
 impl Engine {
@@ -143,7 +143,7 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), false),
+            ops: Ops::new(self.ops.as_slice(), KindSet::ALL, false),
             round_start: 0,
             cascaded: true,
         };

@@ -162,7 +162,8 @@ impl Engine {
         let flush = Flush {
             scope: self.scope,
             store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.only_inserts).at(self.scratch.passing),
+            ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts)
+                .at(self.scratch.passing),
             round_start: 0,
             cascaded: true,
         };

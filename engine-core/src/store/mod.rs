@@ -13,7 +13,7 @@ use std::ops::Range;
 use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
 
 pub(crate) use locations::Place;
-pub(crate) use ops::{Change, Op, Ops};
+pub(crate) use ops::{Change, KindSet, Op, Ops};
 pub use table::Table;
 pub(crate) use table::{AnyArena, AnyTable, Arena};
 
@@ -537,6 +537,9 @@ impl Store {
         slot: u32,
         reads: FieldMask,
     ) -> Option<Seq> {
+        if !ops.kinds.may_hold(kind) {
+            return None;
+        }
         let kind = self.kind(kind);
         if ops.only_inserts {
             // A bulk load asks this once per member of every match: one column instead of two.
@@ -561,7 +564,7 @@ impl Store {
         slot: u32,
         round_start: u32,
     ) -> bool {
-        let mut at = self.kind(kind).last_op(slot);
+        let mut at = self.kind(kind).last_op(slot).filter(|_| ops.kinds.may_hold(kind));
         while let Some(op) = at.filter(|&op| op >= round_start) {
             at = ops.list[op as usize].previous.checked_sub(1);
         }

@@ -33,6 +33,24 @@ impl Op {
     }
 }
 
+/// A set of kinds that may hold more than was put in: a bit each, the last one for all from the 63rd on.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct KindSet(u64);
+
+impl KindSet {
+    pub(crate) const ALL: Self = Self(u64::MAX);
+
+    #[inline]
+    pub(crate) fn insert(&mut self, kind: u32) {
+        self.0 |= 1 << kind.min(63);
+    }
+
+    #[inline]
+    pub(crate) fn may_hold(self, kind: u32) -> bool {
+        self.0 >> kind.min(63) & 1 != 0
+    }
+}
+
 /// The operations of a flush.
 #[derive(Clone, Copy)]
 pub(crate) struct Ops<'a> {
@@ -40,14 +58,16 @@ pub(crate) struct Ops<'a> {
     /// Whether all of them are insertions; the first one's number then tells which facts are new.
     pub(crate) only_inserts: bool,
     pub(crate) first_seq: Seq,
+    /// Kinds that they concern.
+    pub(crate) kinds: KindSet,
     /// Of a flush that time brought about: the number of what left windows over time.
     pub(crate) passing: Option<Seq>,
 }
 
 impl<'a> Ops<'a> {
-    pub(crate) fn new(list: &'a [Op], only_inserts: bool) -> Self {
+    pub(crate) fn new(list: &'a [Op], kinds: KindSet, only_inserts: bool) -> Self {
         let first_seq = list.first().map_or(Seq::new(u64::MAX), |op| op.seq);
-        Self { list, only_inserts, first_seq, passing: None }
+        Self { list, only_inserts, first_seq, kinds, passing: None }
     }
 
     /// The same, of a flush that time brought about.
