@@ -104,6 +104,75 @@ fn checked_len(file: &File, len: u64) -> io::Result<usize> {
     Ok(size(len))
 }
 
+/// The bytes of a map: of a file, or in tests of memory, where an interpreter can follow.
+trait Region {
+    fn start(&self) -> *mut u8;
+
+    fn len(&self) -> usize;
+
+    /// Address of `offset`, of which `len` bytes lie inside the map.
+    fn at(&self, offset: u64, len: usize) -> *mut u8 {
+        let offset = size(offset);
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len()),
+            "a store ends inside the segment that is mapped"
+        );
+        self.start().wrapping_add(offset)
+    }
+
+    /// Copies `bytes` to `offset`, which only the writer may: it has the one writable map.
+    fn copy(&self, offset: u64, bytes: &[u8]) {
+        let to = self.at(offset, bytes.len());
+        // SAFETY: `at` has checked that `bytes.len()` bytes at `to` lie inside the live map, which
+        // is writable; `bytes` is ordinary memory of this process, so the two do not overlap. No
+        // reference to the range exists: readers slice only below the published position, and the
+        // writer stores only at or above it, one thread at a time.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    /// Copies a header to `offset`, its first word last.
+    fn copy_header(&self, offset: u64, header: &[u8; 32]) {
+        let to = self.at(offset, header.len());
+        assert!(to.addr().is_multiple_of(8), "frames begin at multiples of eight");
+        self.copy(offset + 4, &header[4..]);
+        let first = crate::bytes::u32_at(header, 0).to_le();
+        #[expect(clippy::cast_ptr_alignment, reason = "asserted above")]
+        let to = to.cast::<u32>();
+        // SAFETY: `to` is aligned (asserted above), its four bytes lie inside the live map (checked by
+        // `at`), and every access to them that may be concurrent is atomic or goes through `pread`,
+        // since they are above the published position.
+        let word = unsafe { AtomicU32::from_ptr(to) };
+        word.store(first, Ordering::Release);
+    }
+
+    /// The bytes from `offset`, `len` of them; `None` if the map ends before.
+    ///
+    /// # Safety
+    ///
+    /// As of [`ReadMap::slice`].
+    unsafe fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let offset = size(offset);
+        let end = offset.checked_add(len)?;
+        if end > self.len() {
+            return None;
+        }
+        let from = self.start().wrapping_add(offset).cast_const();
+        // SAFETY: the range lies inside the live map (checked above), which outlives the slice by
+        // the borrow of `self`. The caller promises that nobody stores to it meanwhile.
+        Some(unsafe { slice::from_raw_parts(from, len) })
+    }
+}
+
+impl Region for MmapRaw {
+    fn start(&self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+}
+
 /// Unit of the page table.
 const PAGE_BYTES: usize = 4096;
 /// After so many bytes without a sync, pages are made writable ahead.
@@ -169,55 +238,28 @@ impl FileWriteMap {
     fn write(&self, bytes: &[u8], offset: u64) -> bool {
         self.file.write_all_at(bytes, offset).is_ok()
     }
-
-    /// Copies `bytes` to `offset`.
-    fn copy(&mut self, offset: u64, bytes: &[u8]) {
-        self.stored = true;
-        let to = self.at(offset, bytes.len());
-        // SAFETY: `at` has checked that `bytes.len()` bytes at `to` lie inside the live map, which
-        // is writable; `bytes` is ordinary memory of this process, so the two do not overlap. No
-        // reference to the range exists: readers slice only below the published position, and the
-        // writer stores only at or above it, one thread at a time.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
-    }
-
-    /// Address of `offset`, of which `len` bytes lie inside the map.
-    fn at(&self, offset: u64, len: usize) -> *mut u8 {
-        let offset = size(offset);
-        assert!(
-            offset.checked_add(len).is_some_and(|end| end <= self.map.len()),
-            "a store ends inside the segment that is mapped"
-        );
-        self.map.as_mut_ptr().wrapping_add(offset)
-    }
 }
 
 impl WriteMap for FileWriteMap {
     fn store(&mut self, offset: u64, bytes: &[u8]) {
         // Asserts that the range is inside.
-        let _inside = self.at(offset, bytes.len());
+        let _inside = self.map.at(offset, bytes.len());
         if !self.streams(offset, bytes.len()) && self.write(bytes, offset) {
             return;
         }
         self.look_ahead(size(offset), bytes.len());
-        self.copy(offset, bytes);
+        self.stored = true;
+        self.map.copy(offset, bytes);
     }
 
     fn publish(&mut self, offset: u64, header: &[u8; 32]) {
-        let to = self.at(offset, header.len());
-        assert!(to.addr().is_multiple_of(8), "frames begin at multiples of eight");
+        // Asserts that the range is inside.
+        let _inside = self.map.at(offset, header.len());
         if !self.streams(offset, header.len()) && self.write(header, offset) {
             return; // One call after the other: whoever sees the header sees the payload.
         }
-        self.copy(offset + 4, &header[4..]);
-        let first = crate::bytes::u32_at(header, 0).to_le();
-        #[expect(clippy::cast_ptr_alignment, reason = "asserted in the next line")]
-        let to = to.cast::<u32>();
-        // SAFETY: `to` is aligned (asserted above), its four bytes lie inside the live map (checked by
-        // `at`), and every access to them that may be concurrent is atomic or goes through `pread`,
-        // since they are above the published position.
-        let word = unsafe { AtomicU32::from_ptr(to) };
-        word.store(first, Ordering::Release);
+        self.stored = true;
+        self.map.copy_header(offset, header);
     }
 
     fn before_sync(&mut self, from: u64, to: u64) {
@@ -255,15 +297,8 @@ impl FileReadMap {
 
 impl ReadMap for FileReadMap {
     unsafe fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let offset = size(offset);
-        let end = offset.checked_add(len)?;
-        if end > self.map.len() {
-            return None;
-        }
-        let from = self.map.as_ptr().wrapping_add(offset);
-        // SAFETY: the range lies inside the live map (checked above), which outlives the slice by
-        // the borrow of `self`. The caller promises that nobody stores to it meanwhile.
-        Some(unsafe { slice::from_raw_parts(from, len) })
+        // SAFETY: the caller promises the same.
+        unsafe { Region::slice(&self.map, offset, len) }
     }
 }
 
@@ -271,6 +306,72 @@ impl ReadMap for FileReadMap {
 mod tests {
     use super::*;
     use std::io::Write as _;
+    use std::sync::atomic::AtomicU64;
+
+    /// Memory of this process that maps share as they share the pages of a file.
+    #[derive(Clone, Debug)]
+    struct Memory(Arc<[AtomicU64]>);
+
+    impl Region for Memory {
+        fn start(&self) -> *mut u8 {
+            self.0.as_ptr().cast_mut().cast()
+        }
+
+        fn len(&self) -> usize {
+            self.0.len() * 8
+        }
+    }
+
+    impl ReadMap for Memory {
+        unsafe fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+            // SAFETY: the caller promises the same.
+            unsafe { Region::slice(self, offset, len) }
+        }
+    }
+
+    /// INV-29, under Miri (`cargo xtask ci miri`): readers keep slices below the published end while
+    /// the writer stores above it, in other threads, through pointers into the same bytes.
+    #[test]
+    fn slices_below_the_published_end_live_while_the_writer_stores_above_it() {
+        const FRAMES: u64 = 40;
+        const FRAME: u64 = 72;
+        let zeros: Vec<AtomicU64> = (0..FRAMES * FRAME / 8).map(|_| AtomicU64::new(0)).collect();
+        let memory = Memory(zeros.into());
+        let published = AtomicU64::new(0);
+        let header = |frame: u64| -> [u8; 32] {
+            let byte = u8::try_from(frame + 1).expect("few frames");
+            [byte; 32]
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let map = PublishedMap::new(Arc::new(memory.clone()));
+                scope.spawn({
+                    let published = &published;
+                    move || {
+                        let mut seen: Vec<&[u8]> = Vec::new();
+                        while (seen.len() as u64) < FRAMES {
+                            let end = published.load(Ordering::Acquire);
+                            while (seen.len() as u64) < end / FRAME {
+                                let at = seen.len() as u64 * FRAME;
+                                seen.push(map.below_end(at, 72, end).expect("published"));
+                            }
+                            assert_eq!(map.below_end(end, 1, end), None);
+                            std::thread::yield_now();
+                        }
+                        for (frame, bytes) in (0..).zip(&seen) {
+                            assert_eq!(bytes[..32], header(frame));
+                            assert_eq!(bytes[32..], [0xa5; 40]);
+                        }
+                    }
+                });
+            }
+            for frame in 0..FRAMES {
+                memory.copy(frame * FRAME + 32, &[0xa5; 40]);
+                memory.copy_header(frame * FRAME, &header(frame));
+                published.store((frame + 1) * FRAME, Ordering::Release);
+            }
+        });
+    }
 
     fn file_of(bytes: &[u8]) -> File {
         let mut file = tempfile::tempfile().expect("a temporary file");

@@ -1,7 +1,9 @@
 //! What the handle tells whoever normalizes: that a segment was sealed, that the journal ends.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use crate::primitives::{Condvar, Mutex, MutexGuard};
 
 /// News of the journal.
 #[derive(Clone, Copy, Debug, Default)]

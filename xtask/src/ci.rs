@@ -36,6 +36,12 @@ const JOBS: &[Job] = &[
     }),
     job("bench-build", "the measuring programs build", bench_build),
     Job {
+        name: "miri",
+        about: "decoders and the pointers of maps under Miri (needs a nightly toolchain with it)",
+        by_default: false,
+        run: miri,
+    },
+    Job {
         name: "msrv",
         about: "the libraries build with the oldest promised compiler (installs it)",
         by_default: false,
@@ -116,6 +122,40 @@ pub(crate) fn interleavings(workspace: &Workspace, soak: bool) -> Result<()> {
     }
     // Everything is compiled differently: the ordinary artifacts stay.
     run_command(command.args(["--target-dir", "target/shuttle"]))
+}
+
+/// What Miri can run and has the patience for: the journal's decoders over files in memory, the
+/// functions that store into maps and slice them (of memory; it maps no file), the codec of records.
+fn miri(workspace: &Workspace) -> Result<()> {
+    let parts: [(&str, &[&str]); 2] = [
+        (
+            "steadfast-journal",
+            &[
+                "bytes::",
+                "durable_slot::",
+                "frame::",
+                "ids::",
+                "mmap::tests::slices_",
+                "record::",
+                "segment::",
+                "testing::fuzz::",
+            ],
+        ),
+        (
+            "steadfast-wm",
+            &["codec::tests::", "v1::tests::golden", "v1::tests::a_lying", "digest::"],
+        ),
+    ];
+    for (package, tests) in parts {
+        let mut command = workspace.nightly();
+        command.args(["miri", "test", "--locked", "--package", package, "--lib"]);
+        command.args(["--target-dir", "target/miri", "--"]).args(tests);
+        // The corpus is read from its files.
+        run_command(command.env("MIRIFLAGS", "-Zmiri-disable-isolation")).context(
+            "`rustup component add miri rust-src --toolchain nightly` brings what it needs",
+        )?;
+    }
+    Ok(())
 }
 
 fn bench_build(workspace: &Workspace) -> Result<()> {

@@ -3,6 +3,8 @@
 //! A sweep is a test that looks at `STEADFAST_SOAK` and goes over more seeds, sizes or crash points
 //! when it is set.
 
+mod fuzz;
+
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
@@ -45,9 +47,19 @@ const SWEEPS: &[Sweep] = &[
     },
 ];
 
+/// What needs a nightly toolchain: only when named.
+type Tool = (&'static str, fn(&Workspace) -> Result<()>);
+const TOOLS: &[Tool] = &[("fuzz", fuzz::run), ("sanitizer", sanitizer)];
+
 pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
+    if let Some((_, tool)) = TOOLS.iter().find(|(tool, _)| Some(*tool) == name) {
+        return tool(workspace);
+    }
     let sweeps: Vec<_> = SWEEPS.iter().filter(|s| name.is_none_or(|name| s.name == name)).collect();
-    let names = || SWEEPS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+    let names = || {
+        let sweeps = SWEEPS.iter().map(|sweep| sweep.name);
+        sweeps.chain(TOOLS.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
+    };
     ensure!(!sweeps.is_empty(), "no sweep `{}`; there are: {}", name.unwrap_or(""), names());
     let mut failed = Vec::new();
     for Sweep { name, package, about } in sweeps {
@@ -71,6 +83,26 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     }
     println!("soak: ok");
     Ok(())
+}
+
+/// The journal's maps of real files, its threads, tails and processes under `AddressSanitizer`.
+fn sanitizer(workspace: &Workspace) -> Result<()> {
+    println!("== sanitizer: maps, threads and tails of the journal under AddressSanitizer");
+    let mut command = workspace.nightly();
+    // A target of its own, or build scripts and macros would be instrumented, too.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    command.args(["test", "--locked", "--package", "steadfast-journal", "--lib", "--test", "it"]);
+    command.args(["--target", &target, "--target-dir", "target/sanitizer", "--"]);
+    command.args([
+        "mmap",
+        "storage",
+        "pins",
+        "tail::",
+        "threads::",
+        "basics::",
+        "overtaken::tails",
+    ]);
+    run_command(command.env("RUSTFLAGS", "-Zsanitizer=address"))
 }
 
 #[cfg(test)]

@@ -33,6 +33,15 @@ impl Workspace {
         command
     }
 
+    /// The `cargo` of the nightly toolchain, to be run at the root.
+    pub(crate) fn nightly(&self) -> Command {
+        let mut command = Command::new("rustup");
+        command.current_dir(&self.root).args(["run", "nightly", "cargo"]);
+        // Of the toolchain that runs this tool.
+        command.env_remove("CARGO").env_remove("RUSTC");
+        command
+    }
+
     pub(crate) fn metadata(&self) -> Result<Metadata> {
         let text = output(self.cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
         serde_json::from_str(&text).context("cargo metadata answers in an unknown shape")

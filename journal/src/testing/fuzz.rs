@@ -214,3 +214,20 @@ fn journal(bytes: &[u8]) {
     }
     assert!(next <= GROUPS);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As it is, without neighbours: what an interpreter has the patience for (`cargo xtask ci miri`).
+    #[test]
+    fn every_target_answers_its_corpus() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        for (name, target) in FuzzTarget::ALL {
+            for file in std::fs::read_dir(corpus.join(name)).expect("there is a corpus") {
+                let bytes = std::fs::read(file.expect("readable").path()).expect("readable");
+                fuzz(target, &bytes);
+            }
+        }
+    }
+}

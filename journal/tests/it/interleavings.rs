@@ -11,10 +11,12 @@ use std::time::Duration;
 use shuttle::thread;
 use steadfast_journal::testing::{Fixed, Planted, Seeded, SimDisk};
 use steadfast_journal::{
-    AppendError, CommitError, End, From, Journal, Level, Options, ReadError, WaitError, WriteMode,
+    AppendError, CommitError, End, From, Journal, Level, Maintenance, NormalizeError, Options,
+    ReadError, WaitError, WriteMode,
 };
 
 use crate::common::{batch, payloads, read_all, small};
+use crate::keyed::{Keyed, Values, fold};
 
 /// Interleavings of each scenario.
 fn runs(few: usize) -> usize {
@@ -171,5 +173,131 @@ fn rolls_and_truncations_lose_no_wake_up() {
     };
     for mode in [WriteMode::Map, WriteMode::Pwrite] {
         shuttle::check_random(move || scenario(mode), runs(150));
+    }
+}
+
+/// What a reader sees, if its place is not normalized or cut off meanwhile.
+fn values_if_there(journal: &Journal) -> Option<Values> {
+    let mut values = Values::new();
+    let mut reader = journal.read(From::Start).expect("readable");
+    loop {
+        match reader.next_group() {
+            Ok(Some(group)) => fold(&mut values, &group),
+            Ok(None) => return Some(values),
+            Err(ReadError::Gone { .. }) => return None,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+fn values(journal: &Journal) -> Values {
+    loop {
+        if let Some(values) = values_if_there(journal) {
+            return values;
+        }
+    }
+}
+
+/// Normalizes whenever a segment was sealed, as whoever does that in the background, until the
+/// journal is closed; how often something was done.
+fn normalize_until_the_end(maintenance: &Maintenance) -> usize {
+    let (mut seen, mut done) = (0, 0);
+    while let Some(sealed) = maintenance.wait_sealed(seen) {
+        seen = sealed;
+        let Ok(segments) = maintenance.segments() else { break };
+        let ready = segments.iter().take_while(|segment| segment.kept.is_none()).count();
+        if ready == 0 {
+            continue;
+        }
+        let range = segments[0].begin..segments[ready].begin;
+        match maintenance.normalize(range, &mut Keyed::default(), None) {
+            Ok(_) => done += 1,
+            Err(
+                NormalizeError::Kept(_)
+                | NormalizeError::Overtaken
+                | NormalizeError::NoSuchRange { .. }
+                | NormalizeError::Closed,
+            ) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    done
+}
+
+/// Normalization beside appends, rolls, a pinned tail and the close: no lost wake-up, no value lost,
+/// the tail sees every group once.
+#[test]
+fn normalization_beside_everything_loses_no_value_and_no_wake_up() {
+    let scenario = |mode| {
+        let disk = SimDisk::new(5);
+        let journal = open(&disk, mode, None);
+        let normalizers: Vec<_> = (0..2)
+            .map(|_| {
+                let maintenance = journal.maintenance();
+                thread::spawn(move || normalize_until_the_end(&maintenance))
+            })
+            .collect();
+        let mut tail = journal.tail(From::Start).expect("readable");
+        let reader = thread::spawn(move || {
+            let mut seen = 0;
+            while seen < 6 {
+                let group = tail.next_group(Duration::MAX).expect("sound");
+                seen += group.expect("it waits for ever").record_count();
+            }
+        });
+        let mut expected = Values::new();
+        for round in 0..3_u8 {
+            for key in 0..2_u8 {
+                journal.commit(&batch([&[key, round][..]]), Level::Batch).expect("acknowledged");
+                expected.insert(key, vec![round]);
+            }
+            journal.roll().expect("room");
+        }
+        reader.join().expect("no panic");
+        assert_eq!(values(&journal), expected);
+        let maintenance = journal.maintenance();
+        drop(journal);
+        normalizers.into_iter().for_each(|thread| drop(thread.join().expect("no panic")));
+        assert!(maintenance.segments().is_err(), "closed, and nobody normalizes any more");
+        let journal = open(&disk.kill(), mode, None);
+        assert_eq!(values(&journal), expected);
+    };
+    for mode in [WriteMode::Map, WriteMode::Pwrite] {
+        shuttle::check_random(move || scenario(mode), runs(60));
+        shuttle::check_pct(move || scenario(mode), runs(60), 3);
+    }
+}
+
+/// A reader without a pin and a truncation beside normalization: told, or everything is seen.
+#[test]
+fn a_reader_that_is_overtaken_by_normalization_or_a_cut_is_told() {
+    let scenario = |mode| {
+        let disk = SimDisk::new(6);
+        let journal = open(&disk, mode, None);
+        let put = |key: u8, round: u8| {
+            journal.commit(&batch([&[key, round][..]]), Level::Batch).expect("acknowledged")
+        };
+        put(0, 0);
+        put(1, 0);
+        journal.roll().expect("room");
+        let kept = put(0, 1);
+        let maintenance = journal.maintenance();
+        let normalizer = thread::spawn(move || normalize_until_the_end(&maintenance));
+        let other = Arc::clone(&journal);
+        let reader = thread::spawn(move || values_if_there(&other));
+        put(2, 0);
+        drop(journal.truncate(kept.position));
+        journal.roll().expect("room");
+        if let Some(seen) = reader.join().expect("no panic") {
+            assert_eq!((&seen[&0][..], &seen[&1][..]), (&[1][..], &[0][..]));
+        }
+        let expected = values(&journal);
+        assert_eq!((&expected[&0][..], &expected[&1][..]), (&[1][..], &[0][..]));
+        drop(journal);
+        drop(normalizer.join().expect("no panic"));
+    };
+    for mode in [WriteMode::Map, WriteMode::Pwrite] {
+        shuttle::check_random(move || scenario(mode), runs(100));
+        shuttle::check_pct(move || scenario(mode), runs(60), 3);
     }
 }
