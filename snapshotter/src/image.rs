@@ -11,7 +11,7 @@ use steadfast_wm::{
     TypeTag,
 };
 
-use crate::by_handle::ByHandle;
+use crate::by_handle::{ByHandle, Handles};
 use crate::error::FoldError;
 
 use spare::Spare;
@@ -114,7 +114,7 @@ pub struct Image {
     staged: Vec<StagedOperation>,
     spare: Spare,
     /// Handles that the staged operations insert; those that they delete.
-    born: BTreeSet<FactHandle>,
+    born: Handles,
     dying: BTreeSet<FactHandle>,
     pending: BTreeMap<MatchId, (i32, Seq)>,
     waiting: BTreeMap<MatchId, i64>,
@@ -264,7 +264,7 @@ impl Image {
     }
 
     fn is_live(&self, handle: FactHandle) -> bool {
-        let known = self.facts.contains(handle) || self.born.contains(&handle);
+        let known = self.facts.contains(handle) || self.born.contains(handle);
         known && !self.dying.contains(&handle)
     }
 

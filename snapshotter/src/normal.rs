@@ -57,6 +57,16 @@ impl Kept {
     fn new(at: At, bytes: &[u8]) -> Self {
         Self { at, bytes: bytes.into() }
     }
+
+    /// Takes the place of one that nobody needs any more.
+    fn instead(self, at: At, bytes: &[u8]) -> Self {
+        let mut kept = self.bytes;
+        if kept.len() != bytes.len() {
+            return Self::new(at, bytes);
+        }
+        kept.copy_from_slice(bytes);
+        Self { at, bytes: kept }
+    }
 }
 
 /// What only the last of several records matters of.
@@ -152,10 +162,10 @@ impl NormalForm {
             Record::Insert { handle, kind, .. } => {
                 self.kinds = self.kinds.max(kind.get().saturating_add(1));
                 self.first_born.get_or_insert(*handle);
-                self.facts.stage(at, bytes);
+                self.facts.stage(at, record);
             }
             Record::Update { .. } | Record::Delete { .. } | Record::Stated { .. } => {
-                self.facts.stage(at, bytes);
+                self.facts.stage(at, record);
             }
             Record::Ruleset { .. } => self.latest(Latest::Ruleset, at, bytes),
             Record::Type { .. } => self.types.push(Kept::new(at, bytes)),
@@ -193,7 +203,7 @@ impl NormalForm {
             Record::Acknowledge { commit, ordinal } => {
                 self.commits.acknowledge(*commit, *ordinal, Kept::new(at, bytes));
             }
-            Record::Commit { commit, .. } => self.commits.close(*commit, Kept::new(at, bytes))?,
+            Record::Commit { commit, .. } => self.commits.close(*commit, at, bytes)?,
             Record::Folded { through } => self.commits.skip(*through)?,
         }
         Ok(())

@@ -30,28 +30,34 @@ impl Commits {
 
     pub(super) fn acknowledge(&mut self, commit: CommitSeq, ordinal: u32, record: Kept) {
         if self.waiting.remove(&(commit, ordinal)).is_some() {
-            self.drop_commit(commit);
+            drop(self.drop_commit(commit));
         } else {
             self.acknowledged.insert((commit, ordinal), record);
         }
     }
 
-    /// Drops a commit that nothing needs any more.
-    fn drop_commit(&mut self, commit: CommitSeq) {
+    /// Drops a commit that nothing needs any more, and gives it.
+    fn drop_commit(&mut self, commit: CommitSeq) -> Option<Kept> {
         let waits = self.waiting.range((commit, 0)..=(commit, u32::MAX)).next().is_some();
-        if commit != self.last && !waits {
-            self.kept.remove(&commit);
-        }
+        if commit != self.last && !waits { self.kept.remove(&commit) } else { None }
     }
 
-    pub(super) fn close(&mut self, commit: CommitSeq, record: Kept) -> Result<(), FoldError> {
+    pub(super) fn close(
+        &mut self,
+        commit: CommitSeq,
+        at: At,
+        bytes: &[u8],
+    ) -> Result<(), FoldError> {
         let before = CommitSeq::new(commit.get().saturating_sub(1));
         if self.before.is_some() && self.last != before {
             return Err(FoldError::CommitOrder { found: commit, last: self.last });
         }
         self.before.get_or_insert(before);
         let previous = std::mem::replace(&mut self.last, commit);
-        self.drop_commit(previous);
+        let record = match self.drop_commit(previous) {
+            Some(dropped) => dropped.instead(at, bytes),
+            None => Kept::new(at, bytes),
+        };
         self.kept.insert(commit, record);
         for (ordinal, effect) in std::mem::take(&mut self.emitted) {
             self.waiting.insert((commit, ordinal), effect);
@@ -66,7 +72,7 @@ impl Commits {
         }
         self.before.get_or_insert(CommitSeq::new(through.get().saturating_sub(1)));
         let previous = std::mem::replace(&mut self.last, through);
-        self.drop_commit(previous);
+        drop(self.drop_commit(previous));
         Ok(())
     }
 

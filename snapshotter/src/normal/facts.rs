@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use steadfast_wm::codec::v1;
 use steadfast_wm::{FactHandle, Record, RuleTag, Seq, TypeTag};
 
 use super::supports::Supports;
-use super::{At, Kept, Survivor};
+use super::{At, Survivor};
 use crate::by_handle::ByHandle;
 use crate::error::FoldError;
 
@@ -34,6 +33,23 @@ pub(super) struct Updated {
     origin: Option<RuleTag>,
 }
 
+/// The last statement of a fact that is older than the range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Statement {
+    at: At,
+    stated: bool,
+    seq: Seq,
+}
+
+/// The deletion of a fact that is older than the range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Gone {
+    at: At,
+    seq: Seq,
+    origin: Option<RuleTag>,
+    cascade: bool,
+}
+
 /// What became of a fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Change {
@@ -41,17 +57,47 @@ pub(super) enum Change {
     /// It is older than the range.
     Old {
         updated: Option<Updated>,
-        stated: Option<Kept>,
+        stated: Option<Statement>,
     },
     /// It is older than the range and was deleted.
-    Gone(Kept),
+    Gone(Gone),
 }
 
-/// An operation that no flush has matched: its bytes in the arena.
+/// An operation without its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Operation {
+    Insert {
+        kind: TypeTag,
+        version: u32,
+        seq: Seq,
+        origin: Option<RuleTag>,
+        stated: bool,
+        clock: i64,
+    },
+    Update {
+        version: u32,
+        mask: u64,
+        seq: Seq,
+        origin: Option<RuleTag>,
+    },
+    Delete {
+        seq: Seq,
+        origin: Option<RuleTag>,
+        cascade: bool,
+    },
+    Stated {
+        stated: bool,
+        seq: Seq,
+    },
+}
+
+/// An operation that no flush has matched: its value is in the arena.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Staged {
     at: At,
-    bytes: Range<usize>,
+    handle: FactHandle,
+    operation: Operation,
+    value: Range<usize>,
 }
 
 /// The facts that the range changes.
@@ -63,11 +109,26 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Takes in an operation; it remains verbatim until the next flush.
-    pub(super) fn stage(&mut self, at: At, bytes: &[u8]) {
+    /// Takes in an operation; it remains as it is until the next flush.
+    pub(super) fn stage(&mut self, at: At, record: &Record<'_>) {
+        let (handle, operation, value) = match *record {
+            Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock } => {
+                (handle, Operation::Insert { kind, version, seq, origin, stated, clock }, bytes)
+            }
+            Record::Update { handle, version, bytes, mask, seq, origin } => {
+                (handle, Operation::Update { version, mask, seq, origin }, bytes)
+            }
+            Record::Delete { handle, seq, origin, cascade } => {
+                (handle, Operation::Delete { seq, origin, cascade }, &[][..])
+            }
+            Record::Stated { handle, stated, seq } => {
+                (handle, Operation::Stated { stated, seq }, &[][..])
+            }
+            ref other => unreachable!("only operations are staged, not {other:?}"),
+        };
         let start = self.arena.len();
-        self.arena.extend_from_slice(bytes);
-        self.staged.push(Staged { at, bytes: start..self.arena.len() });
+        self.arena.extend_from_slice(value);
+        self.staged.push(Staged { at, handle, operation, value: start..self.arena.len() });
     }
 
     /// How many facts were born and live, and how many older ones were changed.
@@ -77,24 +138,18 @@ impl Facts {
         (born, self.changes.len() as u64 - born)
     }
 
-    /// The operations that no flush has matched.
-    pub(super) fn staged(&self) -> impl Iterator<Item = Record<'_>> {
-        self.staged.iter().map(|staged| {
-            let (record, _) = v1::decode(&self.arena[staged.bytes.clone()])
-                .expect("these are the bytes that the record was decoded from");
-            record
-        })
+    /// Facts that operations change which no flush has matched.
+    pub(super) fn staged_changes(&self) -> impl Iterator<Item = FactHandle> {
+        let changes = |staged: &&Staged| !matches!(staged.operation, Operation::Insert { .. });
+        self.staged.iter().filter(changes).map(|staged| staged.handle)
     }
 
     /// Everything staged is in the facts from now on.
     pub(super) fn flush(&mut self, supports: &mut Supports) -> Result<(), FoldError> {
         let (mut staged, arena) =
             (std::mem::take(&mut self.staged), std::mem::take(&mut self.arena));
-        for operation in staged.drain(..) {
-            let bytes = &arena[operation.bytes];
-            let (record, _) =
-                v1::decode(bytes).expect("these are the bytes that the record was decoded from");
-            self.settle(operation.at, &record, bytes, supports)?;
+        for Staged { at, handle, operation, value } in staged.drain(..) {
+            self.settle(at, handle, operation, &arena[value], supports)?;
         }
         // The memory is used again.
         (self.staged, self.arena) = (staged, arena);
@@ -105,50 +160,46 @@ impl Facts {
     fn settle(
         &mut self,
         at: At,
-        record: &Record<'_>,
-        encoded: &[u8],
+        handle: FactHandle,
+        operation: Operation,
+        value: &[u8],
         supports: &mut Supports,
     ) -> Result<(), FoldError> {
-        match record {
-            Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock } => {
-                let (kind, version, bytes) = (*kind, *version, bytes.to_vec());
-                let (seq, origin, stated, clock) = (*seq, *origin, *stated, *clock);
+        match operation {
+            Operation::Insert { kind, version, seq, origin, stated, clock } => {
+                let bytes = value.to_vec();
                 let born = Born { at, kind, version, bytes, seq, origin, stated, clock };
                 // A handle is given once: the place of another fact cannot be folded into this one.
-                if self.changes.insert(*handle, Change::Born(born)).is_some() {
-                    return Err(FoldError::DuplicateFact { handle: *handle });
+                if self.changes.insert(handle, Change::Born(born)).is_some() {
+                    return Err(FoldError::DuplicateFact { handle });
                 }
             }
-            Record::Update { handle, version, bytes, mask, seq, origin } => {
-                let update = (*version, *bytes, *mask, *seq, *origin);
-                self.update(at, *handle, update);
+            Operation::Update { version, mask, seq, origin } => {
+                self.update(at, handle, (version, value, mask, seq, origin));
             }
-            Record::Stated { handle, stated, .. } => match self.changes.get_mut(*handle) {
-                Some(Change::Born(born)) => born.stated = *stated,
-                Some(Change::Old { stated, .. }) => *stated = Some(Kept::new(at, encoded)),
-                Some(Change::Gone(_)) => {}
-                None => {
-                    let stated = Some(Kept::new(at, encoded));
-                    self.changes.insert(*handle, Change::Old { updated: None, stated });
+            Operation::Stated { stated, seq } => {
+                let last = Some(Statement { at, stated, seq });
+                match self.changes.get_mut(handle) {
+                    Some(Change::Born(born)) => born.stated = stated,
+                    Some(Change::Old { stated, .. }) => *stated = last,
+                    Some(Change::Gone(_)) => {}
+                    None => {
+                        self.changes.insert(handle, Change::Old { updated: None, stated: last });
+                    }
                 }
-            },
-            Record::Delete { handle, .. } => {
-                supports.forget(*handle);
-                match self.changes.get_mut(*handle) {
+            }
+            Operation::Delete { seq, origin, cascade } => {
+                supports.forget(handle);
+                let gone = Change::Gone(Gone { at, seq, origin, cascade });
+                match self.changes.get_mut(handle) {
                     Some(Change::Born(_)) => {
-                        self.changes.remove(*handle);
+                        self.changes.remove(handle);
                     }
                     Some(Change::Gone(_)) => {}
-                    old @ (Some(Change::Old { .. }) | None) => {
-                        let gone = Change::Gone(Kept::new(at, encoded));
-                        match old {
-                            Some(old) => *old = gone,
-                            None => drop(self.changes.insert(*handle, gone)),
-                        }
-                    }
+                    Some(old @ Change::Old { .. }) => *old = gone,
+                    None => drop(self.changes.insert(handle, gone)),
                 }
             }
-            other => unreachable!("only operations are staged, not {other:?}"),
         }
         Ok(())
     }
@@ -205,16 +256,37 @@ impl Facts {
                         let record = Record::Update { handle, version, bytes, mask, seq, origin };
                         survivors.push((at, Survivor::Record(record)));
                     }
-                    survivors.extend(
-                        stated.as_ref().map(|kept| (kept.at, Survivor::Bytes(&kept.bytes))),
-                    );
+                    if let Some(Statement { at, stated, seq }) = *stated {
+                        let record = Record::Stated { handle, stated, seq };
+                        survivors.push((at, Survivor::Record(record)));
+                    }
                 }
-                Change::Gone(kept) => survivors.push((kept.at, Survivor::Bytes(&kept.bytes))),
+                Change::Gone(gone) => {
+                    let Gone { at, seq, origin, cascade } = *gone;
+                    let record = Record::Delete { handle, seq, origin, cascade };
+                    survivors.push((at, Survivor::Record(record)));
+                }
             }
         }
-        for staged in &self.staged {
-            let bytes = &self.arena[staged.bytes.clone()];
-            survivors.push((staged.at, Survivor::Bytes(bytes)));
+        survivors.extend(
+            self.staged.iter().map(|staged| (staged.at, Survivor::Record(self.record(staged)))),
+        );
+    }
+
+    /// A staged operation as it was.
+    fn record(&self, staged: &Staged) -> Record<'_> {
+        let (handle, bytes) = (staged.handle, &self.arena[staged.value.clone()]);
+        match staged.operation {
+            Operation::Insert { kind, version, seq, origin, stated, clock } => {
+                Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock }
+            }
+            Operation::Update { version, mask, seq, origin } => {
+                Record::Update { handle, version, bytes, mask, seq, origin }
+            }
+            Operation::Delete { seq, origin, cascade } => {
+                Record::Delete { handle, seq, origin, cascade }
+            }
+            Operation::Stated { stated, seq } => Record::Stated { handle, stated, seq },
         }
     }
 }

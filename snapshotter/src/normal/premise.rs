@@ -44,12 +44,7 @@ impl NormalForm {
     fn facts_before(&self) -> Vec<FactHandle> {
         let changed =
             self.facts.changes.unordered().filter(|(_, change)| !matches!(change, Change::Born(_)));
-        let staged = self.facts.staged().filter_map(|record| match record {
-            Record::Update { handle, .. }
-            | Record::Delete { handle, .. }
-            | Record::Stated { handle, .. } => Some(handle),
-            _ => None,
-        });
+        let staged = self.facts.staged_changes();
         let mut handles: Vec<FactHandle> =
             changed.map(|(handle, _)| handle).chain(staged).chain(self.supports.facts()).collect();
         handles.retain(|handle| !self.is_born(*handle));
