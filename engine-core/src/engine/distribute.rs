@@ -8,12 +8,30 @@ use crate::network::alpha::Alpha;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::switch::{Arrangement, Case, Switch};
 use crate::rows::Rows;
+use crate::store::{Change, KindSet, Op};
 use crate::trail::{Scope, clear};
 
 /// A fact that is in so few memories is looked for in each.
 const FEW_INPUTS: usize = 4;
 
 impl Engine {
+    /// The same as `distribute`, of the only operation of a flush.
+    pub(super) fn distribute_op(&mut self, op: &Op) {
+        let Op { kind, slot, mask, what, .. } = *op;
+        self.scratch.kinds = KindSet::default();
+        self.scratch.kinds.insert(kind);
+        let slides = self.alphas[kind as usize].slides;
+        self.scratch.only_inserts = what == Change::Insert && !slides;
+        match what {
+            Change::Insert => self.distribute_from(kind, &[slot], 0),
+            Change::Update => self.distribute_updated(kind, &[(slot, mask)]),
+            Change::Delete => self.distribute_deleted(kind, &[slot]),
+        }
+        if slides {
+            self.slide(kind);
+        }
+    }
+
     /// Takes the net changes through the alpha side into the right memories' deltas.
     pub(super) fn distribute(&mut self) {
         for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {

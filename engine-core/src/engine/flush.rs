@@ -193,11 +193,19 @@ impl Engine {
         self.scratch.rounds = 0;
         loop {
             self.scratch.rounds += 1;
-            self.net_changes(round_start);
-            self.distribute();
-            self.plant();
+            let only_op = self.only_op().filter(|_| self.scratch.rounds == 1);
+            if let Some(op) = &only_op {
+                self.distribute_op(op);
+            } else {
+                self.net_changes(round_start);
+                self.distribute();
+                self.plant();
+            }
             let mut dirty = std::mem::take(&mut self.scratch.dirty);
             dirty.sort();
+            if let Some(op) = &only_op {
+                dirty.retain(|rule| !self.match_straight(rule, op));
+            }
             for &rule in &dirty.rules {
                 self.scratch.flushed.insert(rule);
                 self.propagate(rule, round_start)?;

@@ -19,6 +19,7 @@ mod rule_list;
 mod rules;
 mod run;
 mod scope;
+mod straight;
 mod time;
 mod windows;
 
@@ -88,6 +89,8 @@ pub(crate) struct RuleInfo {
     pub(crate) absences: Vec<usize>,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
+    /// Whether a fact that passes its only pattern's conditions is a match, and pending as such.
+    pub(crate) straight: bool,
     /// Its definition; of a branch behind the first, the branch's.
     pub(crate) def: Arc<RuleDef>,
 }
@@ -302,6 +305,9 @@ impl Engine {
             if (rule.timing.timer.is_some() || !absences.is_empty()) && !is_query {
                 self.timed.push(self.infos.len());
             }
+            let waits = rule.timing.timer.is_some() || turn.no_loop || turn.lock_on_active;
+            let straight = self.rules[self.infos.len()].net.is_straight()
+                && !(is_query || waits || !expiring.is_empty());
             self.infos.push(RuleInfo {
                 path: rule.path.clone(),
                 tag,
@@ -316,6 +322,7 @@ impl Engine {
                 absences,
                 consequence: branch.consequence.clone(),
                 is_query,
+                straight,
                 def: Arc::new(branch.clone()),
             });
         }

@@ -171,6 +171,19 @@ impl Join {
         }
     }
 
+    /// Whether every right fact goes with the unit tuple: nothing is looked for.
+    pub(crate) fn takes_all(&self) -> bool {
+        matches!(self.left.index, Index::Root(_)) && !self.plan.verifies(true)
+    }
+
+    /// The unit tuple, if the left side is the root and it is there.
+    pub(crate) fn unit(&self) -> Option<u32> {
+        match &self.left.index {
+            Index::Root(unit) => *unit.get(),
+            Index::Hash(_) | Index::Ordered(_) | Index::Unvisited => None,
+        }
+    }
+
     /// Whether its right facts are in their index, so that changes of them matter.
     pub(crate) fn is_indexed(&self) -> bool {
         *self.indexed.get()

@@ -127,7 +127,7 @@ pub(crate) struct Net {
     asked: LevelSet,
     /// Scratch of the round: levels that may have something to do, and those that did it; of the flush:
     /// those that had something to do in any round.
-    waiting: LevelSet,
+    pub(super) waiting: LevelSet,
     worked: LevelSet,
     flushed: LevelSet,
 }

@@ -107,6 +107,20 @@ impl Tokens {
         self.links.get(token).next_sibling
     }
 
+    /// Adds a token of one position outside of rounds: nobody is told.
+    pub(crate) fn add_settled(&mut self, scope: Scope, parent: u32, entry: u32, slot: u32) -> u32 {
+        let token = self.add(scope, parent, entry, &[], Some(slot));
+        self.marks[token as usize] = 0;
+        self.new.pop();
+        token
+    }
+
+    /// Declares an unlinked token dead, and forgets it at once.
+    pub(crate) fn kill_settled(&mut self, scope: Scope, token: u32) {
+        self.links.change(scope, token, |links| links.parent |= DEAD);
+        self.free.push(scope, token);
+    }
+
     /// Adds a token whose row is that of its parent (`base`), followed by `slot` if there is one.
     #[inline]
     pub(crate) fn add(
