@@ -290,6 +290,7 @@ impl Engine {
     pub(super) fn propagate(&mut self, rule: usize, round_start: u32) -> Result<(), EvaluateError> {
         let flush = Flush {
             scope: self.scope,
+            moment: self.moment(),
             store: &self.store,
             ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts),
             round_start,
@@ -451,6 +452,7 @@ impl Engine {
     /// are gone.
     fn queue_matches(&mut self, at: usize, lost_any: bool) {
         let mut touched = std::mem::take(&mut self.scratch.matches[at].touched);
+        let moment = self.moment();
         let rule = &mut self.rules[at];
         if lost_any || self.scratch.rounds > 1 {
             touched.retain(|&token| rule.net.terminal().is_live(token));
@@ -462,6 +464,7 @@ impl Engine {
         let last = self.counters.get().next_seq - 1;
         let flush = Flush {
             scope: self.scope,
+            moment,
             store: &self.store,
             ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts)
                 .at(self.scratch.passing),

@@ -142,6 +142,7 @@ impl Engine {
     ) {
         let flush = Flush {
             scope: self.scope,
+            moment: self.moment(),
             store: &self.store,
             ops: Ops::new(self.ops.as_slice(), KindSet::ALL, false),
             round_start: 0,

@@ -161,6 +161,7 @@ impl Engine {
         touched.dedup();
         let flush = Flush {
             scope: self.scope,
+            moment: self.moment(),
             store: &self.store,
             ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts)
                 .at(self.scratch.passing),

@@ -85,8 +85,10 @@ pub(crate) struct RuleInfo {
     pub(crate) timing: Timing,
     /// Positions of its matches that hold events which expire, with their kinds.
     pub(crate) expiring: Vec<(usize, u32)>,
-    /// Levels of its network that are absences bounded in time.
+    /// Levels of its network that are absences bounded in time, and those of which tuples inside of others
+    /// pass only when an absence is decided.
     pub(crate) absences: Vec<usize>,
+    pub(crate) deciding: Vec<u32>,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
     /// Whether a fact that passes its only pattern's conditions is a match, and pending as such.
@@ -143,6 +145,8 @@ pub struct Engine {
     pub(crate) infos: Vec<RuleInfo>,
     /// Places of the rules whose matches may wait for their time.
     timed: Vec<usize>,
+    /// Places of the rules and queries with an absence inside that time decides.
+    deciding: Vec<usize>,
     /// Kinds whose facts expire, and places of the rules whose matches hold such facts.
     expiring: Vec<u32>,
     holding: Vec<usize>,
@@ -228,6 +232,7 @@ impl Engine {
             rules: Vec::new(),
             infos: Vec::new(),
             timed: Vec::new(),
+            deciding: Vec::new(),
             expiring: Vec::new(),
             holding: Vec::new(),
             ruleset: (ruleset.name().to_owned(), ruleset.version()),
@@ -301,7 +306,11 @@ impl Engine {
         let turn = Turn::new(&rule.agenda, group, activation_group);
         for (number, branch) in (0..).zip(rule.all_branches()) {
             let expiring = self.add_net(branch, is_query);
-            let absences = self.rules[self.infos.len()].net.bounded_absences();
+            let net = &self.rules[self.infos.len()].net;
+            let (absences, deciding) = (net.bounded_absences(), net.deciding());
+            if !deciding.is_empty() {
+                self.deciding.push(self.infos.len());
+            }
             if (rule.timing.timer.is_some() || !absences.is_empty()) && !is_query {
                 self.timed.push(self.infos.len());
             }
@@ -320,6 +329,7 @@ impl Engine {
                 timing: rule.timing.clone(),
                 expiring,
                 absences,
+                deciding,
                 consequence: branch.consequence.clone(),
                 is_query,
                 straight,
@@ -553,6 +563,7 @@ impl Clone for Engine {
             rules: self.rules.clone(),
             infos: self.infos.clone(),
             timed: self.timed.clone(),
+            deciding: self.deciding.clone(),
             expiring: self.expiring.clone(),
             holding: self.holding.clone(),
             ruleset: self.ruleset.clone(),

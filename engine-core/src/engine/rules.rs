@@ -183,7 +183,7 @@ impl Engine {
         self.infos.drain(branches.clone());
         self.lineage.remove_rules(branches);
         self.live.nets_moved(moved);
-        for rules in [&mut self.timed, &mut self.holding] {
+        for rules in [&mut self.timed, &mut self.deciding, &mut self.holding] {
             rules.retain(|&rule| !gone(rule));
             rules.iter_mut().for_each(|rule| *rule = moved(*rule));
         }

@@ -54,8 +54,8 @@ impl Engine {
     ///
     /// If rules depend on time, what is staged is matched first, at the old time. Then everything happens
     /// that falls in between, moment by moment: matches become pending whose time has come, in the order
-    /// of rules and members, each under a number of its own; facts leave windows over time, which has one
-    /// number; events expire. Nothing fires.
+    /// of rules and members, each under a number of its own; facts leave windows over time and absences inside
+    /// of others are decided, which has one number; events expire. Nothing fires.
     ///
     /// # Errors
     ///
@@ -105,12 +105,14 @@ impl Engine {
         let expiries = self.expiring.iter();
         let expiries =
             expiries.filter_map(|&kind| self.store.kind(kind).expiries.first_after(moment));
-        timers.chain(expiries).chain(self.next_window_end()).min()
+        let decisions = self.next_decision();
+        timers.chain(expiries).chain(self.next_window_end()).chain(decisions).min()
     }
 
     /// Whether anything but the clock itself depends on the clock.
     fn depends_on_time(&self) -> bool {
-        !(self.timed.is_empty() && self.expiring.is_empty()) || self.has_windows_over_time()
+        let lists = self.timed.is_empty() && self.expiring.is_empty() && self.deciding.is_empty();
+        !lists || self.has_windows_over_time()
     }
 
     /// Whether there are facts that expire.
@@ -149,7 +151,7 @@ impl Engine {
             self.guarded(|engine| {
                 engine.fall_due(at, sink);
                 engine.tell(sink);
-                engine.leave_windows(at, sink)?;
+                engine.pass(at, sink)?;
                 engine.expire(sink)
             })?;
         }

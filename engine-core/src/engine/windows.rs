@@ -1,7 +1,8 @@
-//! Windows over time: what leaves them as the clock moves on.
+//! What passes with time inside of patterns: facts leave windows, and absences inside of others are decided.
 
 use super::Engine;
 use crate::error::EvaluateError;
+use crate::network::Undecided;
 use crate::sink::ActionSink;
 
 impl Engine {
@@ -35,30 +36,51 @@ impl Engine {
         }
     }
 
-    /// Takes facts out of the windows that they leave at this moment, and matches what that does.
+    /// The next moment at which an absence inside of others is decided.
+    pub(super) fn next_decision(&self) -> Option<i64> {
+        let levels = self.deciding.iter().flat_map(|&at| {
+            let levels = self.infos[at].deciding.iter();
+            levels.map(move |&level| self.rules[at].net.undecided(level))
+        });
+        levels.filter_map(Undecided::next).min()
+    }
+
+    /// Takes facts out of the windows that they leave at this moment, lets those tuples pass of which an
+    /// absence is decided, and matches what that does.
     ///
-    /// Nothing happened to these facts. What comes about by their leaving alone has the number of the
-    /// moment as its trigger: one for all that leave at it.
-    pub(super) fn leave_windows(
+    /// Nothing happened to these facts. What comes about by that alone has the number of the moment as its
+    /// trigger: one for all of it.
+    pub(super) fn pass(
         &mut self,
         moment: i64,
         sink: &mut dyn ActionSink,
     ) -> Result<(), EvaluateError> {
-        let (mut any, mut of_rules) = (false, false);
+        let (left, decided) = (self.leave_windows(moment), self.decide(moment));
+        let Some(of_rules) = left.max(decided) else { return Ok(()) };
+        // What a session counts does not depend on its queries.
+        let passing = if of_rules { self.next_seq() } else { self.last_seq() };
+        self.scratch.passing = Some(passing);
+        let matched = self.match_rounds(None, sink);
+        self.scratch.passing = None;
+        matched
+    }
+
+    /// Says whether anything left a window, and if so, whether one of a rule, not of a query.
+    fn leave_windows(&mut self, moment: i64) -> Option<bool> {
+        let mut any = None;
         for alpha in self.alphas.iter_mut().filter(|alpha| alpha.elapses) {
             for place in 0..alpha.input_count() {
                 let input = alpha.inputs[place as usize];
                 let rule = input.net as usize;
-                let is_deaf = self.rules[rule].net.is_deaf(input.level);
                 let net = &mut self.rules[rule].net;
+                let is_deaf = net.is_deaf(input.level);
                 let (right, delta) = net.right_mut(input.level);
                 let Some(recent) = &mut right.recent else { continue };
                 let over = recent.take_until(self.scope, moment);
                 if over.is_empty() {
                     continue;
                 }
-                any = true;
-                of_rules |= !self.infos[rule].is_query;
+                any = any.max(Some(!self.infos[rule].is_query));
                 for entry in over {
                     alpha.part(self.scope, right.slot(entry), place);
                     if is_deaf {
@@ -73,14 +95,22 @@ impl Engine {
                 }
             }
         }
-        if !any {
-            return Ok(());
+        any
+    }
+
+    /// The same of tuples that nothing blocks until their absence is decided.
+    fn decide(&mut self, moment: i64) -> Option<bool> {
+        let mut any = None;
+        for &rule in &self.deciding {
+            let net = &mut self.rules[rule].net;
+            for &level in &self.infos[rule].deciding {
+                if net.decide(self.scope, level, moment) {
+                    net.wake(level);
+                    self.scratch.dirty.insert(rule);
+                    any = any.max(Some(!self.infos[rule].is_query));
+                }
+            }
         }
-        // What a session counts does not depend on its queries.
-        let passing = if of_rules { self.next_seq() } else { self.last_seq() };
-        self.scratch.passing = Some(passing);
-        let matched = self.match_rounds(None, sink);
-        self.scratch.passing = None;
-        matched
+        any
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Search<'a> {
     /// Facts that were asked about and not taken yet.
     given: Vec<Place>,
     pairs: usize,
+    /// Inside of how many `not` or `exists` over several patterns.
+    depth: u32,
     found: Tuples,
 }
 
@@ -62,7 +64,7 @@ impl<'a> Search<'a> {
     pub(super) fn new(engine: &'a Engine, facts: &[FactHandle]) -> Self {
         let given = facts.iter().filter_map(|&fact| engine.store.locate(fact)).collect();
         let found = Tuples { sources: Vec::new(), rows: vec![Vec::new()], good: true };
-        Self { engine, given, pairs: 0, found }
+        Self { engine, given, pairs: 0, depth: 0, found }
     }
 
     pub(super) fn matches(&self) -> bool {
@@ -168,13 +170,39 @@ impl<'a> Search<'a> {
                 Err(_) => free.push(row.clone()),
             }
         }
-        match blocker {
-            Some(blocker) if free.is_empty() => Outcome::Blocked(vec![self.engine.named(blocker)]),
+        let until = self.keep_decided(pattern, &tuples.sources, &mut free);
+        match (blocker, until) {
+            (Some(blocker), None) if free.is_empty() => {
+                Outcome::Blocked(vec![self.engine.named(blocker)])
+            }
+            (_, Some(until)) if free.is_empty() => Outcome::Undecided { until },
             _ => {
                 tuples.rows = free;
                 Outcome::Holds(None)
             }
         }
+    }
+
+    /// Of tuples that nothing blocks keeps those of which that is decided; gives when the next one is.
+    fn keep_decided(
+        &self,
+        pattern: &Pattern,
+        sources: &[Source],
+        free: &mut Vec<Vec<u32>>,
+    ) -> Option<i64> {
+        if self.depth == 0 {
+            return None;
+        }
+        let resolved = resolve(&self.engine.store, sources);
+        let mut next: Option<i64> = None;
+        free.retain(|row| {
+            let known = !row.contains(&HOLE);
+            let decided = known.then(|| pattern.conditions.decided(&Rows::new(&resolved, row)));
+            let later = decided.flatten().filter(|&decided| decided > self.engine.now());
+            next = next.into_iter().chain(later).min();
+            later.is_none()
+        });
+        next
     }
 
     fn exists(&mut self, pattern: &Pattern, tuples: &mut Tuples) -> Outcome {
@@ -200,6 +228,7 @@ impl<'a> Search<'a> {
     fn nested(&mut self, nested: &Nested, tuples: &mut Tuples) -> Outcome {
         let width = tuples.sources.len();
         let given = std::mem::take(&mut self.given);
+        self.depth += 1;
         let mut kept = Vec::new();
         let mut against = None;
         for row in &tuples.rows {
@@ -222,6 +251,7 @@ impl<'a> Search<'a> {
             }
         }
         self.given = given;
+        self.depth -= 1;
         match against {
             Some(against) if kept.is_empty() => against,
             _ => {

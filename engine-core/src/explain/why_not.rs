@@ -60,6 +60,11 @@ pub enum Outcome {
     NoCandidate,
     /// These facts are there and must not.
     Blocked(Vec<NamedFact>),
+    /// An absence inside: nothing blocks it, and that is decided when the clock is there.
+    Undecided {
+        /// When, in milliseconds.
+        until: i64,
+    },
     /// It depends on an earlier pattern for which there is no candidate.
     NotAsked,
 }
@@ -141,6 +146,9 @@ impl fmt::Display for Judgement {
                     write!(f, "{}{fact}", if at == 0 { " is blocked by " } else { " with " })?;
                 }
                 Ok(())
+            }
+            Outcome::Undecided { until } => {
+                write!(f, " is not blocked, which is decided at {until} ms")
             }
             Outcome::NotAsked => {
                 f.write_str(" was not asked: a pattern before it has no candidate")

@@ -9,7 +9,9 @@ use steadfast_wm::{FactHandle, Member};
 use super::{Id, SCOPE};
 use crate::aggregate::{Grouping, Member as GroupMember};
 use crate::fact::FieldMask;
-use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test, Window};
+use crate::ir::{
+    Conditions, GroupPattern, Nested, Part, Pattern, RangeJoin, RuleDef, Test, Window,
+};
 use crate::network::{Node, compile};
 use crate::rows::Rows;
 use crate::store::{Place, Store};
@@ -76,6 +78,8 @@ pub(super) type Tuples = BTreeMap<(usize, Vec<usize>, Vec<Member>), BTreeMap<Vec
 /// Everything that one evaluation finds.
 #[derive(Default)]
 pub(super) struct Found {
+    /// When absences inside of others are decided, of tuples that nothing blocks.
+    pub(super) undecided: Vec<i64>,
     pub(super) matches: BTreeMap<Id, Matched>,
     pub(super) groups: Groups,
     pub(super) tuples: Tuples,
@@ -172,6 +176,23 @@ fn is_in_window(pattern: &Pattern, kind: u32, slot: u32, store: &Store, now: i64
     passing.iter().rev().take(length).any(|handle| *handle == store.kind(kind).handle(slot))
 }
 
+/// When no event any more can go with a tuple for the sake of its time, by those bounds that count.
+pub(super) fn decided(
+    pattern: &Pattern,
+    rows: &Rows<'_>,
+    counts: impl Fn(&RangeJoin) -> bool,
+) -> Option<i64> {
+    let mut decided = None;
+    for range in pattern.conditions.ranges.iter().filter(|range| counts(range)) {
+        let Some(width) = range.width else { continue };
+        let mut orders = Vec::new();
+        (range.outer)(rows, &mut orders);
+        let last = i128::from(orders[0]) + i128::from(width) - (1_i128 << 63);
+        decided = decided.max(Some(i64::try_from(last).unwrap_or(i64::MAX - 1) + 1));
+    }
+    decided
+}
+
 /// When a fact that passes the conditions on it alone leaves the pattern's window over time.
 fn leaves(pattern: &Pattern, kind: u32, slot: u32, store: &Store) -> Option<i64> {
     let Some(Window::Time(millis)) = pattern.window else { return None };
@@ -257,10 +278,20 @@ impl Chain<'_> {
                 Part::Not(pattern) | Part::Exists(pattern) => {
                     let exists = matches!(part, Part::Exists(_));
                     let kind = kind_of(store, pattern);
+                    let waits = !exists && !path.is_empty();
+                    let undecided = &mut self.found.undecided;
                     partials.retain(|partial| {
                         let left = (&*sources, &partial.row[..], store);
                         let mut facts = store.in_order(kind).into_iter();
-                        facts.any(|(_, slot)| fits(pattern, kind, slot, store, left, now)) == exists
+                        let passes = facts
+                            .any(|(_, slot)| fits(pattern, kind, slot, store, left, now))
+                            == exists;
+                        let resolved = sources.resolve(store);
+                        let rows = Rows::new(&resolved, &partial.row);
+                        let decided = decided(pattern, &rows, |_| true);
+                        let later = decided.filter(|decided| passes && waits && *decided > now);
+                        undecided.extend(later);
+                        passes && later.is_none()
                     });
                 }
                 Part::Group(group) => {

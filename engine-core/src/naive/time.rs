@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use steadfast_wm::{FactHandle, Member};
 
-use super::matching::{Matched, window_ends};
+use super::matching::{Matched, decided, window_ends};
 use super::{Id, Naive};
 use crate::fact::FieldMask;
-use crate::ir::{Late, Part, Pattern, RuleDef, Window};
+use crate::ir::{Late, Nested, Part, Pattern, RangeJoin, RuleDef, Window};
 use crate::rows::Rows;
 use crate::store::Change;
 
@@ -26,19 +26,16 @@ impl Naive {
             let before = std::mem::replace(&mut reached, moment);
             self.moment = Some(moment);
             self.fall_due(moment);
-            self.leave_windows(before);
+            self.pass(before);
             self.let_go();
         }
         self.moment = None;
     }
 
     fn depends_on_time(&self) -> bool {
-        let bounded =
-            |pattern: &Pattern| pattern.conditions.ranges.iter().any(|range| range.width.is_some());
-        let waits = |part: &Part| matches!(part, Part::Not(pattern) if bounded(pattern));
         let rules = (0..self.rules.len()).filter(|at| !self.removed.contains(at));
         let mut rules = rules.map(|at| &self.rules[at]);
-        let timed = |rule: &RuleDef| rule.timing.timer.is_some() || rule.parts.iter().any(waits);
+        let timed = |rule: &RuleDef| rule.timing.timer.is_some() || are_decided(&rule.parts, 0);
         let expires = self.store.kinds.iter().any(|kind| kind.fact.expires().is_some());
         let is_over_time = |rule: &RuleDef| {
             let mut patterns = rule.parts.iter().flat_map(Part::patterns);
@@ -50,6 +47,7 @@ impl Naive {
     fn next_moment(&self, after: i64) -> Option<i64> {
         let deadlines = self.deadlines().into_iter().map(|(deadline, _)| deadline);
         let all = self.waiting.values().copied().chain(deadlines).chain(self.window_ends());
+        let all = all.chain(self.found.undecided.iter().copied());
         all.filter(|&moment| moment > after).min()
     }
 
@@ -62,10 +60,12 @@ impl Naive {
         rules.flat_map(|at| window_ends(&self.rules[at], &self.store)).collect()
     }
 
-    /// If facts left windows since a moment: an operation on nobody, and what it brings about.
-    fn leave_windows(&mut self, before: i64) {
+    /// If facts left windows since a moment, or absences inside were decided: an operation on nobody, and
+    /// what it brings about.
+    fn pass(&mut self, before: i64) {
         let since = before + 1..=self.now();
-        if self.window_ends().iter().any(|end| since.contains(end)) {
+        let ends = self.window_ends();
+        if ends.iter().chain(&self.found.undecided).any(|end| since.contains(end)) {
             let seq = self.seq();
             self.push_op(Change::Update, seq, FactHandle::new(0), FieldMask::NONE);
             self.match_staged();
@@ -183,25 +183,63 @@ impl Naive {
     /// When all absences of a match that are bounded in time are over.
     fn decided(&self, id: &Id, matched: &Matched) -> Option<i64> {
         let mut position = 0;
-        let mut decided = None;
+        let mut last = None;
         for part in &self.rules[id.0].parts {
+            let sources = matched.sources.resolve(&self.store);
+            let rows = Rows::new(&sources[..position], &matched.row[..position]);
             match part {
                 Part::Each(_) | Part::Group(_) => position += 1,
-                Part::Exists(_) | Part::Nested(_) => {}
-                Part::Not(pattern) => {
-                    let sources = matched.sources.resolve(&self.store);
-                    let rows = Rows::new(&sources[..position], &matched.row[..position]);
-                    for range in &pattern.conditions.ranges {
-                        let Some(width) = range.width else { continue };
-                        let mut orders = Vec::new();
-                        (range.outer)(&rows, &mut orders);
-                        let last = i128::from(orders[0]) + i128::from(width) - (1_i128 << 63);
-                        decided =
-                            decided.max(Some(i64::try_from(last).unwrap_or(i64::MAX - 1) + 1));
+                Part::Not(pattern) => last = last.max(decided(pattern, &rows, |_| true)),
+                Part::Nested(nested) if is_bounded(nested, position) => {
+                    for (own, pattern) in held(nested, position) {
+                        let counts = |range: &RangeJoin| is_by_outer(range, position, own);
+                        last = last.max(decided(pattern, &rows, counts));
                     }
                 }
+                Part::Exists(_) | Part::Nested(_) => {}
             }
         }
-        decided
+        last
     }
+}
+
+/// Whether time decides absences among these parts.
+fn are_decided(parts: &[Part], depth: usize) -> bool {
+    let mut width = 0;
+    parts.iter().any(|part| {
+        let position = width;
+        width += super::matching::width(part);
+        match part {
+            Part::Not(pattern) => {
+                pattern.conditions.ranges.iter().any(|range| range.width.is_some())
+            }
+            Part::Nested(nested) => {
+                depth == 0 && is_bounded(nested, position) || are_decided(&nested.parts, depth + 1)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// The patterns of which member tuples hold facts, with their positions.
+fn held(nested: &Nested, width: usize) -> impl Iterator<Item = (usize, &Pattern)> {
+    let held = nested.parts.iter().filter_map(|part| match part {
+        Part::Each(pattern) => Some(pattern),
+        _ => None,
+    });
+    (width..).zip(held)
+}
+
+/// Whether a bound in time is given by the tuple before the nested part.
+fn is_by_outer(range: &RangeJoin, width: usize, own: usize) -> bool {
+    let mut reads = range.test.reads.iter();
+    range.width.is_some() && reads.all(|(position, _)| *position < width || *position == own)
+}
+
+/// Whether time ends a `not` over several patterns: each of them is bounded by the tuple before it.
+fn is_bounded(nested: &Nested, width: usize) -> bool {
+    let bounded = |(own, pattern): (usize, &Pattern)| {
+        pattern.conditions.ranges.iter().any(|range| is_by_outer(range, width, own))
+    };
+    !nested.exists && held(nested, width).count() > 0 && held(nested, width).all(bounded)
 }

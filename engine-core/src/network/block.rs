@@ -15,6 +15,7 @@ use crate::network::join::{Buffers, Context};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::Tokens;
+use crate::network::undecided::Undecided;
 use crate::rows::{BEFORE, Rows};
 use crate::store::Store;
 use crate::trail::{Column, Scope, trailed};
@@ -51,6 +52,8 @@ pub(crate) struct Block {
     pub(crate) right: RightMemory,
     free: Index,
     hangs: Column<Hang>,
+    /// Of an absence that lets tuples pass only when it is decided.
+    pub(crate) undecided: Option<Box<Undecided>>,
     exact: bool,
     /// Scratch of the current flush.
     turns: Vec<Turn>,
@@ -61,7 +64,7 @@ pub(crate) struct Block {
 /// Up to so many turns are looked through one by one.
 const FEW_TURNS: usize = 8;
 
-trailed!(Block { right, free, hangs });
+trailed!(Block { right, free, hangs, undecided });
 
 impl Block {
     /// Whether it is a `not`.
@@ -69,7 +72,8 @@ impl Block {
         !self.exists
     }
 
-    pub(crate) fn new(plan: Arc<Plan>, exists: bool) -> Self {
+    /// `waits` says whether tuples pass only when the absence is decided.
+    pub(crate) fn new(plan: Arc<Plan>, exists: bool, waits: bool) -> Self {
         let ordered = plan.is_ordered();
         let right = RightMemory::new(Index::new(ordered), plan.window);
         Self {
@@ -78,6 +82,7 @@ impl Block {
             right,
             free: Index::new(ordered),
             hangs: Column::default(),
+            undecided: waits.then(Box::default),
             exact: true,
             turns: Vec::new(),
             by_code: None,
@@ -108,6 +113,7 @@ impl Block {
         self.insert_left(cx, left, left.inserted());
         touched.extend_from_slice(left.inserted());
         touched.extend_from_slice(&lefts);
+        touched.extend(delta.decided.iter().copied().filter(|&token| left.is_live(token)));
         for &entry in delta.updated.iter().chain(&delta.inserted) {
             self.recruit(cx, left, entry, &mut touched);
         }
@@ -123,6 +129,9 @@ impl Block {
     }
 
     fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
+        if let Some(undecided) = &mut self.undecided {
+            undecided.forget(scope, token);
+        }
         if self.hangs.get(token).witness == NONE {
             self.free.unlink(scope, token);
         } else {
@@ -220,6 +229,7 @@ impl Block {
         if tokens.is_empty() {
             return;
         }
+        self.bound(cx, left, tokens);
         let plan = &*self.plan;
         let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
@@ -244,6 +254,7 @@ impl Block {
         if tokens.is_empty() {
             return;
         }
+        self.bound(cx, left, tokens);
         let plan = &*self.plan;
         let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
@@ -257,6 +268,21 @@ impl Block {
             self.hangs.set(cx.scope, token, FREE);
         }
         tokens.iter().for_each(|&token| self.seek_witness(cx, left, token));
+    }
+
+    /// Notes when the absence of left tokens is decided.
+    fn bound(&mut self, cx: &Context<'_>, left: &Tokens, tokens: &[u32]) {
+        let Some(undecided) = &mut self.undecided else { return };
+        for &token in tokens {
+            let rows = Rows::new(cx.left_sources, left.row(token));
+            let decided = self.plan.conditions.decided(&rows).expect("it is bounded in time");
+            undecided.set(cx.scope, token, decided, cx.moment);
+        }
+    }
+
+    /// Whether a left token that was taken from the queue passes now that it is decided.
+    pub(crate) fn is_free(&self, token: u32) -> bool {
+        self.hangs.get(token).witness == NONE
     }
 
     /// Frees everything that hangs at an entry.
@@ -358,7 +384,8 @@ impl Block {
     /// Makes or kills a left token's child as its witness demands.
     fn settle(&mut self, scope: Scope, left: &Tokens, token: u32, out: &mut Tokens) {
         let Hang { witness, child, .. } = *self.hangs.get(token);
-        let passes = (witness != NONE) == self.exists;
+        let waits = self.undecided.as_ref().is_some_and(|it| !it.is_decided(token));
+        let passes = (witness != NONE) == self.exists && !waits;
         if passes && child == NONE {
             let child = out.add(scope, token, NONE, left.row(token), None);
             self.hangs.change(scope, token, |hang| hang.child = child);

@@ -13,7 +13,7 @@ use crate::network::subnet::{Subnet, SubnetPlan};
 
 /// Builds the network of a rule; `kind_of` gives the kind of a pattern's facts.
 pub(crate) fn compile(rule: &RuleDef, kind_of: impl Fn(&Pattern) -> u32) -> Net {
-    let mut compiler = Compiler { levels: Vec::new(), positions: Vec::new(), kind_of };
+    let mut compiler = Compiler { levels: Vec::new(), positions: Vec::new(), depth: 0, kind_of };
     compiler.parts(&rule.parts);
     Net::new(compiler.levels)
 }
@@ -22,6 +22,8 @@ struct Compiler<K> {
     levels: Vec<Level>,
     /// Sources of the positions so far.
     positions: Vec<Source>,
+    /// Inside of how many `not` or `exists` over several patterns.
+    depth: u32,
     kind_of: K,
 }
 
@@ -92,7 +94,9 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
 
     fn block(&mut self, pattern: &Pattern, from: &[Part], exists: bool) {
         let plan = self.plan(pattern, from);
-        self.push(Node::Block(Block::new(plan, exists)), self.positions.clone());
+        // The match itself waits for what bounds an absence in time; a tuple inside comes about then.
+        let waits = self.depth > 0 && !exists && plan.is_bounded();
+        self.push(Node::Block(Block::new(plan, exists, waits)), self.positions.clone());
     }
 
     /// A subnetwork: the inner parts hang from the outer tuples, and its last level asks of each outer
@@ -100,7 +104,9 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
     fn nested(&mut self, nested: &Nested) {
         let outer_level = self.levels.len().checked_sub(1);
         let outer = self.positions.clone();
+        self.depth += 1;
         self.parts(&nested.parts);
+        self.depth -= 1;
         let plan = SubnetPlan { outer_level, outer_width: outer.len(), exists: nested.exists };
         self.push(Node::Subnet(Subnet::new(plan)), outer.clone());
         // What hangs behind it sees the outer tuple, not the inner one.

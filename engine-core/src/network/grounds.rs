@@ -99,6 +99,7 @@ impl Net {
         }
         let mut cx = Context {
             scope: flush.scope,
+            moment: flush.moment,
             store: flush.store,
             ops: flush.ops,
             round_start: flush.round_start,

@@ -83,6 +83,8 @@ impl Buffers {
 /// What a node sees of the world while it works.
 pub(crate) struct Context<'a> {
     pub(crate) scope: Scope,
+    /// The moment that is evaluated.
+    pub(crate) moment: i64,
     pub(crate) store: &'a Store,
     /// The operations of this flush, and where those of this round begin.
     pub(crate) ops: Ops<'a>,

@@ -23,6 +23,7 @@ mod subnet;
 pub(crate) mod switch;
 mod tokens;
 mod trigger;
+mod undecided;
 mod windows;
 
 pub(crate) use compile::compile;
@@ -32,3 +33,4 @@ pub(crate) use net::{Flush, Net, Node};
 pub(crate) use plan::Source;
 pub(crate) use recent::Facts;
 pub(crate) use straight::Straight;
+pub(crate) use undecided::Undecided;

@@ -14,6 +14,7 @@ use crate::network::plan::{Plan, Source, Sources};
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
+use crate::network::undecided::Undecided;
 use crate::store::{Ops, Store};
 use crate::trail::{Scope, Trailed, trailed};
 
@@ -138,6 +139,8 @@ trailed!(Net { root, levels });
 #[derive(Clone, Copy)]
 pub(crate) struct Flush<'a> {
     pub(crate) scope: Scope,
+    /// The moment that is evaluated.
+    pub(crate) moment: i64,
     pub(crate) store: &'a Store,
     pub(crate) ops: Ops<'a>,
     pub(crate) round_start: u32,
@@ -207,6 +210,24 @@ impl Net {
         }
     }
 
+    /// The tuples of a level that pass only when an absence is decided.
+    pub(crate) fn undecided(&self, level: u32) -> &Undecided {
+        match &self.levels[level as usize].node {
+            Node::Block(block) => block.undecided.as_deref().expect("it waits for decisions"),
+            Node::Join(_) | Node::Group(_) | Node::Subnet(_) => unreachable!("they pass at once"),
+        }
+    }
+
+    /// Lets tuples of such a level pass that are decided by a moment; says whether there are any.
+    pub(crate) fn decide(&mut self, scope: Scope, level: u32, moment: i64) -> bool {
+        let level = &mut self.levels[level as usize];
+        let Node::Block(block) = &mut level.node else { unreachable!("only absences wait") };
+        let undecided = block.undecided.as_mut().expect("it waits for decisions");
+        let decided = undecided.take_until(scope, moment);
+        level.delta.decided.extend(decided.into_iter().filter(|&token| block.is_free(token)));
+        !level.delta.decided.is_empty()
+    }
+
     /// Notes that the right memory of a level has changes in this round.
     #[inline]
     pub(crate) fn wake(&mut self, level: u32) {
@@ -247,6 +268,7 @@ impl Net {
             }
             let mut cx = Context {
                 scope: flush.scope,
+                moment: flush.moment,
                 store: flush.store,
                 ops: flush.ops,
                 round_start: flush.round_start,

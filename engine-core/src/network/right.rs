@@ -33,17 +33,23 @@ pub(crate) struct RightDelta {
     pub(crate) updated: Vec<u32>,
     /// Entries of facts that left, still in the index.
     pub(crate) deleted: Vec<u32>,
+    /// Left tokens of which an absence was decided by time alone.
+    pub(crate) decided: Vec<u32>,
 }
 
 impl RightDelta {
     pub(crate) fn is_empty(&self) -> bool {
-        self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+        self.inserted.is_empty()
+            && self.updated.is_empty()
+            && self.deleted.is_empty()
+            && self.decided.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {
         clear(&mut self.inserted);
         clear(&mut self.updated);
         clear(&mut self.deleted);
+        clear(&mut self.decided);
     }
 }
 

@@ -113,6 +113,7 @@ impl Walk<'_> {
         }
         let mut cx = Context {
             scope: flush.scope,
+            moment: flush.moment,
             store: flush.store,
             ops: flush.ops,
             round_start: flush.round_start,

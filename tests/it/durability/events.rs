@@ -184,6 +184,106 @@ fn scenario_55_an_absence_is_decided_when_its_time_has_passed() {
     );
 }
 
+/// Some job of a sensor's had no report in time: of those inside time decides one by one.
+#[rule]
+fn somebody_failed(
+    s: &Sensor,
+    #[exists(j: Job, j.id == s.id; not(r: Report, r.id == j.id && after(r, j, 0..=5s)))] _e: Exists<
+        (Job, Report),
+    >,
+) {
+    say(format!("a job of {} has no report", s.id));
+}
+
+/// Every job had one.
+#[rule]
+fn all_reported(
+    s: &Sensor,
+    #[forall(j: Job, j.id == s.id; r: Report, r.id == j.id && after(r, j, 0..=5s))] _all: Forall<(
+        Job,
+        Report,
+    )>,
+) {
+    say(format!("no job of {} is without report", s.id));
+}
+
+ruleset!(inside = 1: somebody_failed, all_reported);
+
+#[test]
+fn scenario_55_an_absence_inside_of_others_is_decided_when_its_time_has_passed() {
+    survives(
+        inside,
+        &[
+            step("a sensor", |w| w.insert("s", Sensor { id: 1 }), []),
+            step("no job at all", World::fire, ["no job of 1 is without report"]),
+            step("a job", |w| w.insert("a", Job { id: 1, took: 2_000 }), []),
+            step("which may still be reported", World::fire, []),
+            step("3 s", |w| at(w, 3_000), []),
+            step("a second one", |w| w.insert("b", Job { id: 1, took: 0 }), []),
+            step("a report", |w| w.insert("r", Report { id: 1 }), []),
+            step("of both", World::fire, []),
+            step("the last moment of the first", |w| at(w, 7_001), []),
+            step("it is reported", World::fire, []),
+            step("the report was none", |w| w.delete::<Report>("r"), []),
+            step("the first is without one", World::fire, ["a job of 1 has no report"]),
+            step("and is taken back", |w| w.delete::<Job>("a"), []),
+            step("so that all is well", World::fire, ["no job of 1 is without report"]),
+            step("for the second it is decided later", |w| at(w, 8_000), []),
+            step("not yet", World::fire, []),
+            step("past its time", |w| at(w, 8_001), []),
+            step("it is pending", |w| assert_eq!(w.session.pending().len(), 1), []),
+            step("fire", World::fire, ["a job of 1 has no report"]),
+        ],
+    );
+}
+
+#[test]
+fn why_not_says_when_an_absence_inside_is_decided() {
+    let mut session = memory(inside());
+    let sensor = session.insert(Sensor { id: 1 }).unwrap();
+    session.insert(Job { id: 1, took: 2_000 }).unwrap();
+    session.flush().unwrap();
+    let why = session.why_not::<somebody_failed>(&[sensor.fact()]).unwrap().to_string();
+    assert!(why.contains("is not blocked, which is decided at 7001 ms"), "{why}");
+    session.advance_clock(7_001).unwrap();
+    assert!(session.why_not::<somebody_failed>(&[sensor.fact()]).unwrap().matches);
+}
+
+/// No report of the job in five seconds that a further job followed in eight.
+#[rule]
+fn without_sequel(
+    j: &Job,
+    #[not(r: Report, r.id == j.id && after(r, j, 0..=5s); k: Job, k.id == r.id + 10 && after(k, j, 0..=8s))]
+    _n: Absent<(Report, Job)>,
+) {
+    say(format!("{} has no sequel", j.id));
+}
+
+ruleset!(sequels = 1: without_sequel);
+
+#[test]
+fn scenario_55_a_not_over_several_patterns_waits_if_each_is_bounded_by_the_match() {
+    survives(
+        sequels,
+        &[
+            step("a job", |w| w.insert("a", Job { id: 1, took: 0 }), []),
+            step("another", |w| w.insert("b", Job { id: 2, took: 0 }), []),
+            step("both wait", World::fire, []),
+            step("4 s", |w| at(w, 4_000), []),
+            step("a report", |w| w.insert("r", Report { id: 2 }), []),
+            step("5 s", |w| at(w, 5_001), []),
+            step("no further report counts, but a sequel may", World::fire, []),
+            step("a sequel", |w| w.insert("k", Job { id: 12, took: 0 }), []),
+            step("the last moment", |w| at(w, 8_000), []),
+            step("fire", World::fire, []),
+            step("past it", |w| at(w, 8_001), []),
+            step("one is without", World::fire, ["1 has no sequel"]),
+            step("past that of the sequel", |w| at(w, 20_000), []),
+            step("that as well", World::fire, ["12 has no sequel"]),
+        ],
+    );
+}
+
 #[test]
 fn temporal_conditions_say_the_same_from_both_sides() {
     #[rule]
