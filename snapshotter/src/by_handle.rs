@@ -278,7 +278,9 @@ mod tests {
                 }
             }
             let mut copy = ByHandle::default();
-            model.iter().rev().for_each(|(handle, value)| drop(copy.insert(*handle, *value)));
+            for (handle, value) in model.iter().rev() {
+                copy.insert(*handle, *value);
+            }
             assert_eq!(copy, values, "however it was filled");
         }
     }

@@ -20,6 +20,7 @@ mod process;
 mod records;
 mod reference;
 mod row;
+mod typed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +102,9 @@ fn run(plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
     }
     if plan.wants("process") || plan.wants("scan") || plan.wants("bytes") {
         process::run(plan, &mut print)?;
+    }
+    if plan.wants("process-typed") {
+        typed::run(plan, &mut print)?;
     }
     // Only on request: it explains the row above on a loaded machine.
     if plan.works.iter().any(|work| work == "process-cpu") {

@@ -13,15 +13,15 @@ use crate::reference::Group;
 use crate::row::{Row, median};
 
 /// Records of the short runs.
-const RECORDS: u64 = 1_000_000;
+pub(crate) const RECORDS: u64 = 1_000_000;
 /// The reference has one file, made ahead of the measurement; so has the journal in this row. The
 /// sustained row has segments of the default size, made while it runs.
-const FILE_BYTES: u64 = 256 << 20;
+pub(crate) const FILE_BYTES: u64 = 256 << 20;
 /// Records that are made at once, outside the measured time.
 const CHUNK: u64 = 10_000;
 
 /// Nanoseconds that this thread has spent on a processor: what a loaded machine does not distort.
-fn cpu_ns() -> u64 {
+pub(crate) fn cpu_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().next().and_then(|field| field.parse().ok()).unwrap_or_default()
 }
