@@ -3,39 +3,12 @@
 //! Mounting one needs rights that tests seldom have; without them the test says so and is empty. What
 //! it checks, `faults.rs` checks on the simulated disk at every write.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use steadfast_journal::{AppendError, From, Journal, Level, Options, WriteMode};
 
 use crate::common::{batch, read_all};
-
-/// A mounted file system in memory; unmounted when dropped.
-struct Mounted {
-    dir: tempfile::TempDir,
-}
-
-impl Mounted {
-    fn new(bytes: u64) -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let size = format!("size={bytes},mode=0700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path());
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        mounted.then_some(Self { dir })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.dir.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "nothing uses it any more");
-    }
-}
+use crate::mounted::{Mounted, skipped};
 
 fn fill_up(journal: &Journal, payload: &[u8]) -> u64 {
     for appended in 0.. {
@@ -83,8 +56,8 @@ fn run(mode: WriteMode, disk: &Mounted) {
 
 #[test]
 fn a_disk_that_is_really_full_refuses_whole_groups_and_goes_on_with_room() {
-    let Some(disk) = Mounted::new(4 << 20) else {
-        println!("skipped: mounting a file system needs rights that this user lacks");
+    let Some(disk) = Mounted::in_memory(4 << 20) else {
+        skipped("a file system in memory");
         return;
     };
     for mode in [WriteMode::Map, WriteMode::Pwrite] {

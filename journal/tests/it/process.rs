@@ -98,12 +98,17 @@ fn read_ids(journal: &Journal) -> Vec<u64> {
 }
 
 fn kill_repeatedly(level: &str, mode: &str, rounds: u64) {
-    let write_mode = if mode == "map" { WriteMode::Map } else { WriteMode::Pwrite };
     let dir = tempfile::tempdir().expect("a temporary directory");
+    kill_repeatedly_in(dir.path(), level, mode, rounds);
+}
+
+/// The same in a directory of the caller's.
+pub(crate) fn kill_repeatedly_in(dir: &Path, level: &str, mode: &str, rounds: u64) {
+    let write_mode = if mode == "map" { WriteMode::Map } else { WriteMode::Pwrite };
     let mut acknowledged = 0;
     let mut random = Seeded::new(rounds);
     for round in 0..rounds {
-        let (mut child, mut out) = spawn(dir.path(), level, mode, acknowledged + 1);
+        let (mut child, mut out) = spawn(dir, level, mode, acknowledged + 1);
         let mut left = random.choose(60);
         let mut note = |line: &str| {
             if let Some(id) = line.strip_prefix("ack ") {
@@ -120,7 +125,7 @@ fn kill_repeatedly(level: &str, mode: &str, rounds: u64) {
             false
         });
         child.wait().expect("the child is dead");
-        let journal = Journal::open(dir.path(), options(write_mode));
+        let journal = Journal::open(dir, options(write_mode));
         let (journal, _) = journal.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
         let ids = read_ids(&journal);
         assert!(

@@ -247,11 +247,12 @@ impl Segments<'_> {
         let known = known.filter(|entry| entry.salt == before.header.salt && entry.compacted);
         let known =
             known.filter(|entry| entry.end_crc == next.prev_crc).find_map(|entry| entry.seal);
-        // Frames without records may follow the last group: they take a header each, as numbers do
-        // that a cut has left out.
+        // A seal follows the last group, and takes a header, as numbers do that a cut has left out. A
+        // cut right behind what was normalized leaves out the seal's bytes, and not its number.
         let left_out = next.first_lsn - 1 - scanned.end.lsn;
         let least = before.position(scanned.end.offset);
-        let end_position = next.first_position.checked_sub(Candidate::room_of(left_out));
+        let headers = if left_out > 1 { left_out - 1 } else { left_out };
+        let end_position = next.first_position.checked_sub(Candidate::room_of(headers));
         let seal = known.unwrap_or(SealEntry {
             bytes: scanned.end.offset,
             last_lsn: next.first_lsn - 1,

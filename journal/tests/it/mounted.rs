@@ -1,0 +1,96 @@
+//! File systems of the tests' own: in memory, or in a file on a loop device.
+//!
+//! Mounting needs rights that tests seldom have, and tools that not every machine has; without them
+//! there is none.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A file system that can be made in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    mkfs: &'static [&'static str],
+    /// Nothing is written before it is asked for.
+    options: &'static str,
+    bytes: u64,
+}
+
+/// As large as each must be.
+pub(crate) const KINDS: [Kind; 3] = [
+    Kind {
+        name: "ext4",
+        mkfs: &["mkfs.ext4", "-q", "-F"],
+        options: "loop,commit=3600",
+        bytes: 32 << 20,
+    },
+    // Copies of one file system have one name.
+    Kind { name: "xfs", mkfs: &["mkfs.xfs", "-q"], options: "loop,nouuid", bytes: 300 << 20 },
+    Kind {
+        name: "btrfs",
+        mkfs: &["mkfs.btrfs", "-q", "-M"],
+        options: "loop,commit=3600",
+        bytes: 64 << 20,
+    },
+];
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// A mounted file system; unmounted when dropped.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    dir: TempDir,
+}
+
+impl Mounted {
+    fn mount(kind: &str, options: &str, device: &Path) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", kind, "-o", options]).arg(device).arg(dir.path());
+        succeeds(&mut mount).then_some(Self { dir })
+    }
+
+    /// One in memory.
+    pub(crate) fn in_memory(bytes: u64) -> Option<Self> {
+        Self::mount("tmpfs", &format!("size={bytes},mode=0700"), Path::new("tmpfs"))
+    }
+
+    /// A new one in the file `image`.
+    pub(crate) fn made(kind: Kind, image: &Path) -> Option<Self> {
+        let file = std::fs::File::create(image).expect("room");
+        file.set_len(kind.bytes).expect("room");
+        let made = succeeds(Command::new(kind.mkfs[0]).args(&kind.mkfs[1..]).arg(image));
+        if made { Self::image(kind, image) } else { None }
+    }
+
+    /// The one in the file `image`.
+    pub(crate) fn image(kind: Kind, image: &Path) -> Option<Self> {
+        Self::mount(kind.name, kind.options, image)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.dir.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "nothing uses it any more");
+    }
+}
+
+/// Copies a file without its holes.
+pub(crate) fn copy_image(from: &Path, to: &Path) {
+    assert!(succeeds(Command::new("cp").arg("--sparse=always").arg(from).arg(to)), "room");
+}
+
+/// Says why a test is empty.
+#[expect(clippy::print_stdout, reason = "an empty test says so")]
+pub(crate) fn skipped(what: &str) {
+    println!("skipped: {what} cannot be made and mounted here");
+}

@@ -1,0 +1,185 @@
+//! Real file systems on loop devices: the power goes, processes are killed, the disk is full.
+//!
+//! The file behind a loop device holds what the file system has handed to its device, and nothing of
+//! its page cache. So a copy of the file is what a power cut would leave, of the real file system,
+//! its own journal and its allocation included.
+
+use std::path::Path;
+
+use steadfast_journal::{End, From, Journal, Level, Options, WriteMode};
+
+use crate::common::batch;
+use crate::keyed::Verbatim;
+use crate::mounted::{KINDS, Kind, Mounted, copy_image, skipped};
+use crate::process;
+
+fn options() -> Options {
+    Options::new().segment_bytes(64 << 10)
+}
+
+fn payload(id: u64) -> Vec<u8> {
+    let len = usize::try_from(8 + id * 211 % 3000).expect("short");
+    id.to_le_bytes().into_iter().chain([7]).cycle().take(len.max(8)).collect()
+}
+
+fn ids(journal: &Journal) -> Vec<u64> {
+    let mut ids = Vec::new();
+    let mut reader = journal.read(From::Start).expect("readable");
+    while let Some(group) = reader.next_group().expect("sound") {
+        ids.extend(group.records().map(|record| {
+            let id = record.payload()[..8].try_into().map(u64::from_le_bytes).expect("8 bytes");
+            assert_eq!(record.payload(), payload(id));
+            id
+        }));
+    }
+    ids
+}
+
+/// Appends, rolls, cuts and normalizes, and cuts the power now and then; everything acknowledged must
+/// be there, and nothing that was cut off.
+fn power_cuts(kind: Kind, mode: WriteMode, cuts: u64) -> bool {
+    let images = tempfile::tempdir().expect("a temporary directory");
+    let image = images.path().join("disk");
+    let Some(disk) = Mounted::made(kind, &image) else { return false };
+    let dir = disk.path("journal");
+    let journal = Journal::open(&dir, options().write_mode(mode)).expect("room").0;
+    let (mut id, mut taken) = (0, Vec::new());
+    for cut in 0..cuts {
+        let mut acknowledged = 0;
+        for number in 0..20 {
+            id += 1;
+            let bytes = payload(id);
+            let record = batch([&bytes[..]]);
+            if number % 3 == 2 {
+                journal.append(&record, End::SafePoint).expect("room");
+            } else {
+                journal.commit(&record, Level::Batch).expect("acknowledged");
+                acknowledged = id;
+            }
+            // Nothing waits for the last ones.
+            if number == 16 {
+                match cut % 3 {
+                    0 => journal.roll().expect("room"),
+                    1 => normalize(&journal),
+                    _ => {}
+                }
+            }
+        }
+        let copy = images.path().join(format!("cut-{cut}"));
+        copy_image(&image, &copy);
+        taken.push((copy, acknowledged, id));
+    }
+    drop(journal);
+    // A copy goes by the name of the original: not both at once.
+    drop(disk);
+    for (copy, acknowledged, appended) in taken {
+        let disk = Mounted::image(kind, &copy).expect("as the original");
+        let options = options().write_mode(mode).after_power_loss(true);
+        let opened = Journal::open(disk.path("journal"), options);
+        let (journal, _) = opened.unwrap_or_else(|error| panic!("{}: {error:?}", kind.name));
+        let found = ids(&journal);
+        assert!(found.iter().copied().eq(1..=found.len() as u64), "{}: {found:?}", kind.name);
+        let count = found.len() as u64;
+        assert!((acknowledged..=appended).contains(&count), "{}: {count}", kind.name);
+        journal.commit(&batch([&payload(count + 1)[..]]), Level::Batch).expect("it goes on");
+    }
+    true
+}
+
+fn normalize(journal: &Journal) {
+    let maintenance = journal.maintenance();
+    let segments = maintenance.segments().expect("open");
+    let ready = segments.iter().take_while(|segment| segment.kept.is_none()).count();
+    if ready > 0 {
+        let range = segments[0].begin..segments[ready].begin;
+        maintenance.normalize(range, &mut Verbatim::default(), None).expect("it works");
+    }
+}
+
+/// In how far the sweeps go beyond what runs each time.
+fn times(few: u64) -> u64 {
+    if std::env::var_os("STEADFAST_SOAK").is_some() { few * 10 } else { few }
+}
+
+#[test]
+fn a_power_cut_on_a_real_file_system_leaves_what_was_acknowledged() {
+    for kind in KINDS {
+        for mode in [WriteMode::Map, WriteMode::Pwrite] {
+            // Where blocks are not overwritten in place, nothing is stored through maps.
+            let fits = mode == WriteMode::Pwrite || kind.name != "btrfs";
+            if fits && !power_cuts(kind, mode, times(4)) {
+                skipped(kind.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn processes_killed_on_a_real_file_system_lose_nothing() {
+    for kind in KINDS {
+        let images = tempfile::tempdir().expect("a temporary directory");
+        let Some(disk) = Mounted::made(kind, &images.path().join("disk")) else {
+            skipped(kind.name);
+            continue;
+        };
+        process::kill_repeatedly_in(&disk.path("batch"), "batch", "pwrite", times(4));
+        if kind.name != "btrfs" {
+            process::kill_repeatedly_in(&disk.path("process"), "process", "map", times(4));
+        }
+    }
+}
+
+/// A full disk stops nothing that was acknowledged; where frames overwrite blocks, the journal goes on
+/// once there is room, and else when it was opened again.
+fn fills(kind: Kind, disk: &Mounted) {
+    // All but a few megabytes are taken; four of them can be given back.
+    let taken = std::fs::File::create(disk.path("taken")).expect("room");
+    let free = rustix::fs::fstatvfs(&taken).map(|stat| stat.f_bavail * stat.f_frsize);
+    let most = free.expect("mounted").saturating_sub(16 << 20);
+    rustix::fs::fallocate(&taken, rustix::fs::FallocateFlags::empty(), 0, most).expect("room");
+    let ballast = disk.path("ballast");
+    std::fs::write(&ballast, vec![1; 4 << 20]).expect("room");
+    let dir: &Path = &disk.path("journal");
+    let options = || Options::new().segment_bytes(256 << 10);
+    let mut journal = Journal::open(dir, options()).expect("room").0;
+    let mut id = 0;
+    let fill = |journal: &Journal, id: &mut u64| {
+        let before = *id;
+        loop {
+            let level = if id.is_multiple_of(50) { Level::Batch } else { Level::Process };
+            match journal.commit(&batch([&payload(*id + 1)[..]]), level) {
+                Ok(_) => *id += 1,
+                Err(_) => return *id - before,
+            }
+        }
+    };
+    assert!(fill(&journal, &mut id) > 100, "{}: something fits", kind.name);
+    std::fs::remove_file(&ballast).expect("there");
+    if kind.name == "btrfs" {
+        // What is freed comes back with a commit of the file system.
+        rustix::fs::syncfs(std::fs::File::open(disk.path("")).expect("there")).expect("it syncs");
+    }
+    if fill(&journal, &mut id) == 0 {
+        assert_eq!(kind.name, "btrfs", "it goes on without being opened again");
+        drop(journal);
+        journal = Journal::open(dir, options()).expect("sound").0;
+        assert!(fill(&journal, &mut id) > 100, "it goes on");
+    }
+    drop(journal);
+    // Opening writes a manifest, for which not every file system keeps room.
+    taken.set_len(0).expect("it was taken");
+    let found = ids(&Journal::open(dir, options()).expect("sound").0);
+    assert!(found.iter().copied().eq(1..=found.len() as u64), "{}", kind.name);
+    assert!(found.len() as u64 >= id, "{}: {id} acknowledged, {} found", kind.name, found.len());
+}
+
+#[test]
+fn a_real_file_system_that_is_full_loses_nothing() {
+    for kind in KINDS {
+        let images = tempfile::tempdir().expect("a temporary directory");
+        match Mounted::made(kind, &images.path().join("disk")) {
+            Some(disk) => fills(kind, &disk),
+            None => skipped(kind.name),
+        }
+    }
+}
