@@ -7,6 +7,7 @@
 
 mod agenda;
 mod founded;
+mod heard;
 mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;

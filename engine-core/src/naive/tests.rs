@@ -133,7 +133,7 @@ fn run_with(
 }
 
 /// Panics of consequences are part of the game; their messages are not.
-fn quiet() {
+pub(super) fn quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let default = std::panic::take_hook();
@@ -147,7 +147,7 @@ fn quiet() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long to test is not what the engine does")]
-fn cases(default: u32) -> ProptestConfig {
+pub(super) fn cases(default: u32) -> ProptestConfig {
     let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig { cases: cases.unwrap_or(default), ..ProptestConfig::default() }
 }

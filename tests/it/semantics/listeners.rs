@@ -324,3 +324,45 @@ fn s100_subscribers_read_apart_and_leave_no_trace() {
     assert!(changes(&mut fork, &first).is_empty(), "a fork has no subscriptions");
     assert_eq!(fork.digest(), session.digest());
 }
+
+#[query]
+fn lately(
+    #[window(time = "10s")]
+    #[group_by(o.open)]
+    #[aggregate(count())]
+    g: Group<Order, bool, (u64,)>,
+) -> u64 {
+    g.0
+}
+
+ruleset!(recent = 1: ; queries: lately);
+
+#[test]
+fn s100_what_leaves_a_window_with_time_is_told_and_what_a_query_sees_counts_no_operation() {
+    let mut session = memory(recent());
+    let live = session.live::<lately>().unwrap();
+    let told = |session: &mut Session| {
+        let changes = session.changes(&live).unwrap();
+        let rows = |rows: &[(steadfast::RowId, u64)]| rows.iter().map(|it| it.1).collect();
+        let told = |it: &steadfast::RowChanges<u64>| -> (Vec<u64>, Vec<u64>, usize) {
+            (rows(&it.added), rows(&it.updated), it.removed.len())
+        };
+        changes.iter().map(told).collect::<Vec<_>>()
+    };
+    session.insert(Order { id: 1, open: true }).unwrap();
+    assert_eq!(told(&mut session), [(vec![1], vec![], 0)]);
+    session.advance_clock(4_000).unwrap();
+    session.insert(Order { id: 2, open: true }).unwrap();
+    assert_eq!(told(&mut session), [(vec![], vec![2], 0)]);
+    // Both moments in one step are two evaluations.
+    session.advance_clock(20_000).unwrap();
+    assert_eq!(told(&mut session), [(vec![], vec![1], 0), (vec![], vec![], 1)]);
+    let mut other = memory(Ruleset::new("recent", 1).fact::<Order>());
+    for (clock, id) in [(0, 1), (4_000, 2)] {
+        other.advance_clock(clock).unwrap();
+        other.insert(Order { id, open: true }).unwrap();
+        other.flush().unwrap();
+    }
+    other.advance_clock(20_000).unwrap();
+    assert_eq!(session.digest(), other.digest());
+}
