@@ -4,7 +4,7 @@
 //! lookup only: neither the order of the table nor that of a chain is ever observable (INV-40).
 
 use crate::key::spread;
-use crate::trail::{Cell, Column, KEPT, Scope, trailed};
+use crate::trail::{Cell, Column, KEPT, Scope, Sparse, trailed};
 
 /// No number.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -15,32 +15,44 @@ const SLOTS_MIN: usize = 16;
 ///
 /// The table holds heads alone: a probe verifies the code at the head, which whoever finds it reads next
 /// anyway. So it stays small, and a lookup touches two places of memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chains {
     /// Heads of chains; `NONE` marks a free slot.
     heads: Column<u32>,
     occupied: Cell<u32>,
     /// How many members a bulk load still brings; a hint, not state.
     coming: u32,
-    members: Column<Member>,
+    /// By member: its code, and its neighbors. Where most members have a code of their own, few have any.
+    codes: Column<u64>,
+    mates: Sparse<Mates>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    code: u64,
-    next: u32,
-    prev: u32,
+/// The neighbors of an element of a doubly linked list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mates {
+    pub(crate) next: u32,
+    pub(crate) prev: u32,
 }
 
-const UNLINKED: Member = Member { code: 0, next: NONE, prev: NONE };
+impl Mates {
+    pub(crate) const NONE: Self = Self { next: NONE, prev: NONE };
+}
 
-trailed!(Chains { heads, occupied, members });
+trailed!(Chains { heads, occupied, codes, mates });
+
+impl Default for Chains {
+    fn default() -> Self {
+        let (heads, codes) = (Column::default(), Column::default());
+        let (occupied, mates) = (Cell::new(0), Sparse::new(Mates::NONE));
+        Self { heads, occupied, coming: 0, codes, mates }
+    }
+}
 
 impl Chains {
     /// The code under which a member was linked.
     #[inline]
     pub(crate) fn code(&self, member: u32) -> u64 {
-        self.members.get(member).code
+        *self.codes.get(member)
     }
 
     /// The first member with this code, or `NONE`.
@@ -52,7 +64,7 @@ impl Chains {
     /// The member after this one, or `NONE`.
     #[inline]
     pub(crate) fn after(&self, member: u32) -> u32 {
-        self.members.get(member).next
+        self.mates.get(member).next
     }
 
     /// All members with this code.
@@ -71,17 +83,17 @@ impl Chains {
         let slot = self.slot_for_insert(scope, code);
         self.coming = self.coming.saturating_sub(1);
         let next = *self.heads.get(slot);
-        let linked = Member { code, next, prev: NONE };
-        if member == self.members.len() {
-            self.members.push(scope, linked);
+        if member == self.codes.len() {
+            self.codes.push(scope, code);
         } else {
-            self.members.reach(scope, member, &UNLINKED);
-            self.members.set(scope, member, linked);
+            self.codes.reach(scope, member, &0);
+            self.codes.set(scope, member, code);
         }
+        self.mates.set(scope, member, Mates { next, prev: NONE });
         if next == NONE {
             self.occupied.set(scope, *self.occupied.get() + 1);
         } else {
-            self.members.change(scope, next, |next| next.prev = member);
+            self.mates.change(scope, next, |next| next.prev = member);
         }
         self.heads.set(scope, slot, member);
     }
@@ -89,15 +101,15 @@ impl Chains {
     /// Unlinks a linked member.
     #[inline]
     pub(crate) fn unlink(&mut self, scope: Scope, member: u32) {
-        let Member { code, next, prev } = *self.members.get(member);
+        let Mates { next, prev } = *self.mates.get(member);
         if next != NONE {
-            self.members.change(scope, next, |next| next.prev = prev);
+            self.mates.change(scope, next, |next| next.prev = prev);
         }
         if prev != NONE {
-            self.members.change(scope, prev, |prev| prev.next = next);
+            self.mates.change(scope, prev, |prev| prev.next = next);
             return;
         }
-        let slot = self.slot(code).expect("a linked member's chain is in the table");
+        let slot = self.slot(self.code(member)).expect("a linked member's chain is in the table");
         if next == NONE {
             self.free_slot(scope, slot);
         } else {
@@ -107,7 +119,7 @@ impl Chains {
 
     /// Unlinks all members, outside of scopes; keeps the memory, unless that is much.
     pub(crate) fn reset(&mut self) {
-        if self.members.is_empty() {
+        if self.codes.is_empty() {
             return;
         }
         if self.heads.len() as usize > KEPT {
@@ -115,14 +127,15 @@ impl Chains {
             return;
         }
         self.heads.fill(NONE);
-        self.members.clear(Scope::NONE);
-        self.occupied = Cell::default();
+        self.codes.clear(Scope::NONE);
+        self.mates.clear();
+        self.occupied = Cell::new(0);
         self.coming = 0;
     }
 
     /// Makes room for so many members more; the table grows with the codes that they turn out to have.
     pub(crate) fn reserve(&mut self, more: u32) {
-        self.members.reserve(more);
+        self.codes.reserve(more);
         self.coming = more;
     }
 
@@ -178,7 +191,7 @@ impl Chains {
         let mut slots = (self.heads.len() as usize * 2).max(SLOTS_MIN);
         // If most members so far have a code of their own, those to come will too.
         let occupied = *self.occupied.get() as usize;
-        if occupied * 2 > self.members.len() as usize {
+        if occupied * 2 > self.codes.len() as usize {
             let all = occupied + self.coming as usize;
             slots = slots.max((all * 2).next_power_of_two());
         }

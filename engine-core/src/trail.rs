@@ -268,6 +268,20 @@ impl<T: Clone + PartialEq> Sparse<T> {
     }
 }
 
+impl<T: Clone + PartialEq> Sparse<T> {
+    /// Changes a cell in place; inside a scope its old value is cloned first.
+    #[inline]
+    pub(crate) fn change(&mut self, scope: Scope, at: u32, change: impl FnOnce(&mut T)) {
+        self.column.reach(scope, at, &self.default);
+        self.column.change(scope, at, change);
+    }
+
+    /// Sets all cells to the default, outside of scopes.
+    pub(crate) fn clear(&mut self) {
+        self.column.clear(Scope::NONE);
+    }
+}
+
 impl<T> Trailed for Sparse<T> {
     fn undo(&mut self, scope: Scope) {
         self.column.undo(scope);

@@ -6,7 +6,7 @@ use crate::chains::NONE;
 use crate::fact::FieldMask;
 use crate::network::plan::Plan;
 use crate::network::switch::Arrangement;
-use crate::trail::{Column, Scope, trailed};
+use crate::trail::{Column, Scope, Sparse, trailed};
 
 /// A right memory: a rule and a level in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,14 +27,15 @@ pub(crate) struct Input {
 /// One fact in one right memory.
 #[derive(Clone, Copy, Debug)]
 struct Membership {
-    /// Place of the memory in its kind's list of inputs.
+    /// Place of the memory in its kind's list of inputs; `NONE` of a fact that is in no memory.
     input: u32,
     entry: u32,
-    next: u32,
 }
 
+const NOWHERE: Membership = Membership { input: NONE, entry: NONE };
+
 /// The right memories that facts of one kind go to, and which facts are in which.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Alpha {
     pub(crate) inputs: Vec<Input>,
     /// The patterns of the inputs.
@@ -48,14 +49,33 @@ pub(crate) struct Alpha {
     /// Whether some input has a window over the last facts, and whether one has a window over time.
     pub(crate) slides: bool,
     pub(crate) elapses: bool,
-    /// By fact the first of its memories, side by side with nothing to follow: most facts are in one.
+    /// By fact the first of its memories, and the first of its other ones: most facts are in one.
     first: Column<Membership>,
-    /// The others.
-    more: Column<Membership>,
+    next: Sparse<u32>,
+    /// The others, each with the next one.
+    more: Column<(Membership, u32)>,
     free: Column<u32>,
 }
 
-trailed!(Alpha { first, more, free });
+trailed!(Alpha { first, next, more, free });
+
+impl Default for Alpha {
+    fn default() -> Self {
+        Self {
+            inputs: Vec::new(),
+            plans: Vec::new(),
+            arrangement: None,
+            reads: FieldMask::NONE,
+            keeps_before: false,
+            slides: false,
+            elapses: false,
+            first: Column::default(),
+            next: Sparse::new(NONE),
+            more: Column::default(),
+            free: Column::default(),
+        }
+    }
+}
 
 impl Alpha {
     pub(crate) fn add_input(&mut self, input: Input, plan: Arc<Plan>) {
@@ -117,25 +137,25 @@ impl Alpha {
     /// Notes that a fact is in the memory of an input.
     #[inline]
     pub(crate) fn join(&mut self, scope: Scope, slot: u32, input: u32, entry: u32) {
+        let membership = Membership { input, entry };
         if slot == self.first.len() {
-            self.first.push(scope, Membership { input, entry, next: NONE });
+            self.first.push(scope, membership);
             return;
         }
         self.first.reach(scope, slot, &NOWHERE);
-        let first = *self.first.get(slot);
-        if first.input == NONE {
-            self.first.set(scope, slot, Membership { input, entry, next: NONE });
+        if self.first.get(slot).input == NONE {
+            self.first.set(scope, slot, membership);
             return;
         }
-        let membership = Membership { input, entry, next: first.next };
+        let linked = (membership, *self.next.get(slot));
         let at = if let Some(at) = self.free.pop(scope) {
-            self.more.set(scope, at, membership);
+            self.more.set(scope, at, linked);
             at
         } else {
-            self.more.push(scope, membership);
+            self.more.push(scope, linked);
             self.more.len() - 1
         };
-        self.first.change(scope, slot, |first| first.next = at);
+        self.next.set(scope, slot, at);
     }
 
     /// The first membership of a fact, if it has one.
@@ -148,14 +168,7 @@ impl Alpha {
     /// The entry of a fact in the memory of an input.
     #[inline]
     pub(crate) fn entry(&self, slot: u32, input: u32) -> Option<u32> {
-        let mut at = self.first(slot)?;
-        while at.input != input {
-            if at.next == NONE {
-                return None;
-            }
-            at = *self.more.get(at.next);
-        }
-        Some(at.entry)
+        self.memberships(slot).find(|(of, _)| *of == input).map(|(_, entry)| entry)
     }
 
     /// The entries of a fact in the memories of all inputs; `NONE` where it is in none.
@@ -168,34 +181,35 @@ impl Alpha {
     }
 
     /// All memories that a fact is in, as pairs of input and entry.
+    #[inline]
     pub(crate) fn memberships(&self, slot: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
-        std::iter::successors(self.first(slot), |at| {
-            (at.next != NONE).then(|| *self.more.get(at.next))
-        })
-        .map(|Membership { input, entry, .. }| (input, entry))
+        let first = self.first(slot).map(|first| (first, *self.next.get(slot)));
+        let next = |&(_, next): &(Membership, u32)| (next != NONE).then(|| *self.more.get(next));
+        std::iter::successors(first, next).map(|(Membership { input, entry }, _)| (input, entry))
     }
 
     /// Notes that a fact has left the memory of an input.
     pub(crate) fn part(&mut self, scope: Scope, slot: u32, input: u32) {
-        let first = *self.first.get(slot);
-        if first.input == input {
-            if first.next == NONE {
+        let mut at = *self.next.get(slot);
+        if self.first.get(slot).input == input {
+            if at == NONE {
                 self.first.set(scope, slot, NOWHERE);
             } else {
-                self.first.set(scope, slot, *self.more.get(first.next));
-                self.free.push(scope, first.next);
+                let (first, next) = *self.more.get(at);
+                self.first.set(scope, slot, first);
+                self.next.set(scope, slot, next);
+                self.free.push(scope, at);
             }
             return;
         }
         let mut previous = NONE;
-        let mut at = first.next;
         while at != NONE {
-            let Membership { input: of, next, .. } = *self.more.get(at);
-            if of == input {
+            let (membership, next) = *self.more.get(at);
+            if membership.input == input {
                 if previous == NONE {
-                    self.first.change(scope, slot, |first| first.next = next);
+                    self.next.set(scope, slot, next);
                 } else {
-                    self.more.change(scope, previous, |membership| membership.next = next);
+                    self.more.change(scope, previous, |previous| previous.1 = next);
                 }
                 self.free.push(scope, at);
                 return;
@@ -206,15 +220,15 @@ impl Alpha {
 
     /// Notes that a fact has left all memories.
     pub(crate) fn part_all(&mut self, scope: Scope, slot: u32) {
-        let Some(first) = self.first(slot) else { return };
-        let mut at = first.next;
+        if self.first(slot).is_none() {
+            return;
+        }
+        let mut at = *self.next.get(slot);
         while at != NONE {
             self.free.push(scope, at);
-            at = self.more.get(at).next;
+            at = self.more.get(at).1;
         }
         self.first.set(scope, slot, NOWHERE);
+        self.next.set(scope, slot, NONE);
     }
 }
-
-/// Of a fact that is in no memory.
-const NOWHERE: Membership = Membership { input: NONE, entry: NONE, next: NONE };

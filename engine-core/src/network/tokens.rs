@@ -1,19 +1,15 @@
 //! Tokens: the partial matches after one level of a rule.
 
-use crate::chains::NONE;
-use crate::trail::{Column, Scope, clear, trailed};
+use crate::chains::{Mates, NONE};
+use crate::trail::{Column, KEPT, Scope, Sparse, clear, trailed};
 
 /// How a token hangs in the network.
 #[derive(Clone, Copy, Debug)]
 struct Links {
     /// The token of the level before; with [`DEAD`] for a dead token.
     parent: u32,
-    next_sibling: u32,
-    prev_sibling: u32,
     /// The right entry, or the group's context, that this token adds to its parent.
     entry: u32,
-    next_of_entry: u32,
-    prev_of_entry: u32,
 }
 
 /// Marks the parent of a dead token; until the flush ends it still says who that was.
@@ -26,30 +22,48 @@ const IN_INSERTED: u8 = 2;
 const IN_UPDATED: u8 = 4;
 
 /// Tokens of one level, as rows of slots.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Tokens {
     width: u32,
     rows: Column<u32>,
     links: Column<Links>,
+    /// Neighbors among the children of one parent, and among the tokens of one entry; few have any where
+    /// keys are unique.
+    siblings: Sparse<Mates>,
+    mates: Sparse<Mates>,
     free: Column<u32>,
     /// Scratch of the flush: new tokens, those of this round from `round` on, and dead ones.
     new: Vec<u32>,
     round: usize,
     dead: Vec<u32>,
+    /// By token, as far as any has been marked; after a flush none is.
     marks: Vec<u8>,
     /// Scratch of the round.
     pub(crate) updated: Vec<u32>,
     pub(crate) deleted: Vec<u32>,
 }
 
-trailed!(Tokens { rows, links, free });
+trailed!(Tokens { rows, links, siblings, mates, free });
 
 /// Heads of token lists, by left token or by right entry.
 pub(crate) type Heads = Column<u32>;
 
 impl Tokens {
     pub(crate) fn new(width: usize) -> Self {
-        Self { width: u32::try_from(width).expect("few positions"), ..Self::default() }
+        Self {
+            width: u32::try_from(width).expect("few positions"),
+            rows: Column::default(),
+            links: Column::default(),
+            siblings: Sparse::new(Mates::NONE),
+            mates: Sparse::new(Mates::NONE),
+            free: Column::default(),
+            new: Vec::new(),
+            round: 0,
+            dead: Vec::new(),
+            marks: Vec::new(),
+            updated: Vec::new(),
+            deleted: Vec::new(),
+        }
     }
 
     /// Makes room for so many tokens more.
@@ -58,7 +72,8 @@ impl Tokens {
             let more = u32::try_from(more).expect("tokens are addressed by u32");
             self.rows.reserve(more * self.width);
             self.links.reserve(more);
-            self.marks.reserve(more as usize);
+            let tokens = (self.links.len() + more) as usize;
+            self.marks.reserve(tokens.saturating_sub(self.marks.len()));
             self.new.reserve(more as usize);
         }
     }
@@ -91,7 +106,7 @@ impl Tokens {
 
     /// Whether the token came into being in this flush.
     pub(crate) fn is_new(&self, token: u32) -> bool {
-        self.marks[token as usize] & NEW != 0
+        self.marks.get(token as usize).is_some_and(|mark| mark & NEW != 0)
     }
 
     /// All live tokens.
@@ -100,11 +115,11 @@ impl Tokens {
     }
 
     pub(crate) fn next_of_entry(&self, token: u32) -> u32 {
-        self.links.get(token).next_of_entry
+        self.mates.get(token).next
     }
 
     pub(crate) fn next_sibling(&self, token: u32) -> u32 {
-        self.links.get(token).next_sibling
+        self.siblings.get(token).next
     }
 
     /// Adds a token of one position outside of rounds: nobody is told.
@@ -132,16 +147,11 @@ impl Tokens {
         slot: Option<u32>,
     ) -> u32 {
         debug_assert_eq!(base.len() + usize::from(slot.is_some()), self.width as usize);
-        let links = Links {
-            parent,
-            next_sibling: NONE,
-            prev_sibling: NONE,
-            entry,
-            next_of_entry: NONE,
-            prev_of_entry: NONE,
-        };
+        let links = Links { parent, entry };
         let token = if let Some(token) = self.free.pop(scope) {
             self.links.set(scope, token, links);
+            self.siblings.set(scope, token, Mates::NONE);
+            self.mates.set(scope, token, Mates::NONE);
             let start = token * self.width;
             for (at, cell) in (start..).zip(base.iter().copied().chain(slot)) {
                 self.rows.set(scope, at, cell);
@@ -151,12 +161,20 @@ impl Tokens {
             self.links.push(scope, links);
             self.rows.extend(scope, base.iter().copied());
             self.rows.extend(scope, slot);
-            self.marks.push(0);
             self.links.len() - 1
         };
-        self.marks[token as usize] = NEW | IN_INSERTED;
+        *self.mark(token) = NEW | IN_INSERTED;
         self.new.push(token);
         token
+    }
+
+    #[inline]
+    fn mark(&mut self, token: u32) -> &mut u8 {
+        let token = token as usize;
+        if token >= self.marks.len() {
+            self.marks.resize(token + 1, 0);
+        }
+        &mut self.marks[token]
     }
 
     /// Links a token into its parent's list of children.
@@ -164,8 +182,8 @@ impl Tokens {
     pub(crate) fn link_sibling(&mut self, scope: Scope, token: u32, heads: &mut Heads, left: u32) {
         let head = *heads.get(left);
         if head != NONE {
-            self.links.change(scope, head, |links| links.prev_sibling = token);
-            self.links.change(scope, token, |links| links.next_sibling = head);
+            self.siblings.change(scope, head, |head| head.prev = token);
+            self.siblings.change(scope, token, |token| token.next = head);
         }
         heads.set(scope, left, token);
     }
@@ -175,33 +193,33 @@ impl Tokens {
     pub(crate) fn link_entry(&mut self, scope: Scope, token: u32, heads: &mut Heads, entry: u32) {
         let head = *heads.get(entry);
         if head != NONE {
-            self.links.change(scope, head, |links| links.prev_of_entry = token);
-            self.links.change(scope, token, |links| links.next_of_entry = head);
+            self.mates.change(scope, head, |head| head.prev = token);
+            self.mates.change(scope, token, |token| token.next = head);
         }
         heads.set(scope, entry, token);
     }
 
     pub(crate) fn unlink_sibling(&mut self, scope: Scope, token: u32, heads: &mut Heads) {
-        let Links { parent, next_sibling: next, prev_sibling: prev, .. } = *self.links.get(token);
+        let Mates { next, prev } = *self.siblings.get(token);
         if next != NONE {
-            self.links.change(scope, next, |links| links.prev_sibling = prev);
+            self.siblings.change(scope, next, |next| next.prev = prev);
         }
         if prev == NONE {
-            heads.set(scope, parent, next);
+            heads.set(scope, self.parent(token), next);
         } else {
-            self.links.change(scope, prev, |links| links.next_sibling = next);
+            self.siblings.change(scope, prev, |prev| prev.next = next);
         }
     }
 
     pub(crate) fn unlink_entry(&mut self, scope: Scope, token: u32, heads: &mut Heads) {
-        let Links { entry, next_of_entry: next, prev_of_entry: prev, .. } = *self.links.get(token);
+        let Mates { next, prev } = *self.mates.get(token);
         if next != NONE {
-            self.links.change(scope, next, |links| links.prev_of_entry = prev);
+            self.mates.change(scope, next, |next| next.prev = prev);
         }
         if prev == NONE {
-            heads.set(scope, entry, next);
+            heads.set(scope, self.entry(token), next);
         } else {
-            self.links.change(scope, prev, |links| links.next_of_entry = next);
+            self.mates.change(scope, prev, |prev| prev.next = next);
         }
     }
 
@@ -216,7 +234,7 @@ impl Tokens {
     /// Notes that something a live token depends on has changed.
     #[inline]
     pub(crate) fn mark_updated(&mut self, token: u32) {
-        let mark = &mut self.marks[token as usize];
+        let mark = self.mark(token);
         if *mark & (IN_INSERTED | IN_UPDATED) == 0 {
             *mark |= IN_UPDATED;
             self.updated.push(token);
@@ -256,6 +274,9 @@ impl Tokens {
     pub(crate) fn end_flush(&mut self, scope: Scope) {
         for &token in &self.new {
             self.marks[token as usize] = 0;
+        }
+        if self.new.len() > KEPT {
+            self.marks = Vec::new();
         }
         clear(&mut self.new);
         self.round = 0;

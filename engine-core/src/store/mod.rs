@@ -135,9 +135,10 @@ pub(crate) struct Kind {
     /// Its number in the journal's dictionary.
     pub(crate) tag: TypeTag,
     pub(crate) table: Box<dyn AnyTable>,
-    /// By slot. Recency stands alone: a bulk load asks for it once per member of every match.
-    about: Column<About>,
+    /// By slot: the handle, or 0 for a free slot. A deleted fact keeps its slot until the flush ends.
+    handles: Column<u64>,
     recency: Column<u64>,
+    standings: Column<Standing>,
     /// By slot: the inserting or last updating rule's tag plus one; 0 for the outside.
     issuers: Sparse<u32>,
     clocks: Sparse<i64>,
@@ -155,8 +156,9 @@ pub(crate) struct Kind {
 
 trailed!(Kind {
     table,
-    about,
+    handles,
     recency,
+    standings,
     issuers,
     clocks,
     free,
@@ -184,8 +186,9 @@ impl Clone for Kind {
             entry: self.entry,
             tag: self.tag,
             table: self.table.clone_box(),
-            about: self.about.clone(),
+            handles: self.handles.clone(),
             recency: self.recency.clone(),
+            standings: self.standings.clone(),
             issuers: self.issuers.clone(),
             clocks: self.clocks.clone(),
             free: self.free.clone(),
@@ -199,20 +202,26 @@ impl Clone for Kind {
     }
 }
 
-/// What is known about a fact beside its value and asked for with nearly every change of it: side by side,
-/// so that it comes with one access of memory.
+/// Whether somebody inserted a fact, not rules alone, in the lowest bit; above it the last staged operation
+/// on the fact plus one.
 #[derive(Clone, Copy, Debug)]
-struct About {
-    /// 0 for a free slot. A deleted fact keeps its slot until the flush ends.
-    handle: u64,
-    /// The last staged operation on it plus one.
-    last_op: u32,
-    stated: bool,
-}
+struct Standing(u32);
 
-impl About {
-    fn of(handle: u64, stated: bool) -> Self {
-        Self { handle, last_op: 0, stated }
+impl Standing {
+    fn new(stated: bool, last_op: Option<u32>) -> Self {
+        let last_op = last_op.map_or(0, |op| op + 1);
+        debug_assert!(last_op < 1 << 31, "a flush has fewer than 2³¹ operations");
+        Self(last_op << 1 | u32::from(stated))
+    }
+
+    #[inline]
+    fn stated(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    #[inline]
+    fn last_op(self) -> Option<u32> {
+        (self.0 >> 1).checked_sub(1)
     }
 }
 
@@ -233,8 +242,9 @@ impl Kind {
             entry,
             tag,
             table: (fact.create)(),
-            about: Column::default(),
+            handles: Column::default(),
             recency: Column::default(),
+            standings: Column::default(),
             issuers: Sparse::new(0),
             clocks: Sparse::new(0),
             free: Column::default(),
@@ -249,7 +259,7 @@ impl Kind {
 
     #[inline]
     pub(crate) fn handle(&self, slot: u32) -> FactHandle {
-        FactHandle::new(self.about.get(slot).handle)
+        FactHandle::new(*self.handles.get(slot))
     }
 
     #[inline]
@@ -271,7 +281,7 @@ impl Kind {
     }
 
     pub(crate) fn slot_count(&self) -> u32 {
-        self.about.len()
+        self.handles.len()
     }
 
     pub(crate) fn touch(&mut self, scope: Scope, slot: u32, seq: Seq, issuer: Option<RuleTag>) {
@@ -280,18 +290,20 @@ impl Kind {
     }
 
     pub(crate) fn next_slot(&mut self, scope: Scope) -> u32 {
-        self.free.pop(scope).unwrap_or(self.about.len())
+        self.free.pop(scope).unwrap_or(self.handles.len())
     }
 
     /// Fills the columns of a slot whose value is already in the table.
     pub(crate) fn bear(&mut self, scope: Scope, slot: u32, birth: Birth) {
-        let about = About::of(birth.handle.get(), birth.stated);
-        if slot == self.about.len() {
-            self.about.push(scope, about);
+        let standing = Standing::new(birth.stated, None);
+        if slot == self.handles.len() {
+            self.handles.push(scope, birth.handle.get());
             self.recency.push(scope, birth.seq.get());
+            self.standings.push(scope, standing);
         } else {
-            self.about.set(scope, slot, about);
+            self.handles.set(scope, slot, birth.handle.get());
             self.recency.set(scope, slot, birth.seq.get());
+            self.standings.set(scope, slot, standing);
         }
         self.issuers.set(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
         self.clocks.set(scope, slot, birth.clock);
@@ -312,11 +324,12 @@ impl Kind {
     /// that of the first, and `op` the place of its operation.
     pub(crate) fn bear_run(&mut self, scope: Scope, birth: Birth, count: u32, op: u32) {
         let Birth { handle, seq, issuer, stated, clock } = birth;
-        let slot = self.about.len();
-        let about = (handle.get()..).zip(op + 1..op + 1 + count);
-        let about = about.map(|(handle, last_op)| About { last_op, ..About::of(handle, stated) });
-        self.about.extend(scope, about);
-        self.recency.extend(scope, seq.get()..seq.get() + u64::from(count));
+        let slot = self.handles.len();
+        let numbers = |first: u64| first..first + u64::from(count);
+        self.handles.extend(scope, numbers(handle.get()));
+        self.recency.extend(scope, numbers(seq.get()));
+        let ops = op..op + count;
+        self.standings.extend(scope, ops.map(|op| Standing::new(stated, Some(op))));
         let issuer = issuer.map_or(0, |tag| tag.get() + 1);
         if issuer != 0 || clock != 0 {
             for slot in slot..slot + count {
@@ -353,15 +366,16 @@ impl Kind {
 
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: u32) {
-        self.about.reserve(more);
+        self.handles.reserve(more);
         self.recency.reserve(more);
+        self.standings.reserve(more);
         self.table.reserve(more);
     }
 
     /// Gives a dead fact's slot back.
     pub(crate) fn free_slot(&mut self, scope: Scope, slot: u32) {
         self.table.clear_slot(scope, slot);
-        self.about.change(scope, slot, |about| about.handle = 0);
+        self.handles.set(scope, slot, 0);
         self.free.push(scope, slot);
     }
 
@@ -372,22 +386,22 @@ impl Kind {
 
     /// Operations that were done on a fact in this flush are reachable from here.
     pub(crate) fn last_op(&self, slot: u32) -> Option<u32> {
-        self.about.get(slot).last_op.checked_sub(1)
+        self.standings.get(slot).last_op()
     }
 
     #[inline]
     pub(crate) fn set_last_op(&mut self, scope: Scope, slot: u32, op: Option<u32>) {
-        self.about.change(scope, slot, |about| about.last_op = op.map_or(0, |op| op + 1));
+        self.standings.set(scope, slot, Standing::new(self.is_stated(slot), op));
     }
 
     /// Whether somebody inserted the fact, not rules alone.
     #[inline]
     pub(crate) fn is_stated(&self, slot: u32) -> bool {
-        self.about.get(slot).stated
+        self.standings.get(slot).stated()
     }
 
     pub(crate) fn set_stated(&mut self, scope: Scope, slot: u32, stated: bool) {
-        self.about.change(scope, slot, |about| about.stated = stated);
+        self.standings.set(scope, slot, Standing::new(stated, self.last_op(slot)));
     }
 }
 

@@ -37,10 +37,10 @@ fn bytes(size: usize) -> f64 {
     f64::from(u32::try_from(size).unwrap_or(u32::MAX))
 }
 
-/// Resident bytes of this process.
+/// Resident bytes of this process that are no pages of files: the program itself does not count.
 fn resident() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
     let kib: u32 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(f64::from(kib) * 1024.0)
 }
