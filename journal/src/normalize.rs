@@ -311,13 +311,15 @@ impl Maintenance {
             normalize.verdict().map_err(NormalizeError::Refused)?;
             output.adopt(&input)
         });
-        match written {
+        let done = match written {
             Ok(entries) => Ok(input.replaced_by(&range, &entries)),
             Err(error) => {
                 output.remove();
                 Err(error)
             }
-        }
+        };
+        shared.spares.refill();
+        done
     }
 
     /// The segments of the range, if each may be normalized.

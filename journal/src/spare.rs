@@ -1,8 +1,9 @@
 //! Segments made ahead: zero-filled, durable, with room for the manifest that will list them.
 //!
 //! A background thread fills them, so that appending never waits for it in the common case. When
-//! the disk is full, appending goes on to the end of what exists; the reserve lets an open root
-//! reach its safe point.
+//! the disk is full, appending goes on to the end of what exists; one reserve lets an open root
+//! reach its safe point, another is given up for what normalization writes, so that a full disk can
+//! be made emptier.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -10,11 +11,16 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::bytes::round_up;
 use crate::error::IoError;
 use crate::files::Dir;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::{Condvar, Mutex, MutexGuard};
+use crate::segment::SEGMENT_HEADER;
 use crate::storage::StorageFile;
+
+/// Normalization's reserve is this part of a segment, but no less than the other reserve.
+const UPKEEP_SHARE: u64 = 8;
 
 /// What a spare must have room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +50,12 @@ impl Spare {
 #[derive(Debug, Default)]
 struct Pool {
     ready: VecDeque<Spare>,
+    /// For an open root.
     reserve: Option<Spare>,
+    /// For normalization: only its room counts.
+    upkeep: Option<Spare>,
+    /// What the reserve for normalization was when it was given up.
+    given_up: Option<Need>,
     /// Requests that the filler has not answered.
     pending: usize,
     /// How many requests were answered with an error, and the last of these errors.
@@ -123,16 +134,82 @@ impl Spares {
                 pool.error = Some(error);
             }
         }
-        let wants_reserve = succeeded && pool.reserve.is_none();
         drop(pool);
         self.answered.notify_all();
-        if wants_reserve && !self.stop.load(Ordering::Relaxed) {
+        if succeeded {
+            self.fill_reserves(need);
+        }
+    }
+
+    /// Fills the reserves that there are not. One that does not fit on the disk any more is missed
+    /// later, not now.
+    fn fill_reserves(&self, need: Need) {
+        let (of_roots, of_upkeep) = {
+            let pool = self.pool();
+            (pool.reserve.is_none(), pool.upkeep.is_none())
+        };
+        if of_roots && !self.stop.load(Ordering::Relaxed) {
             let need = Need { segment_bytes: self.reserve_bytes, ..need };
-            // A reserve that does not fit on the disk any more is missed later, not now.
             if let Ok(reserve) = self.fill(need) {
                 self.pool().reserve = Some(reserve);
             }
         }
+        if of_upkeep && !self.stop.load(Ordering::Relaxed) {
+            let share = round_up(need.segment_bytes / UPKEEP_SHARE, SEGMENT_HEADER);
+            self.fill_upkeep(Need { segment_bytes: share.max(self.reserve_bytes), ..need });
+        }
+    }
+
+    fn fill_upkeep(&self, need: Need) {
+        match self.fill(need) {
+            Ok(spare) => {
+                let before = self.pool().upkeep.replace(spare);
+                if let Some(before) = before {
+                    self.remove(before); // Somebody else has filled it meanwhile.
+                }
+            }
+            Err(_) => self.pool().given_up = Some(need),
+        }
+    }
+
+    /// Does for normalization what may find the disk full; if it does, once more with the room of the
+    /// reserve.
+    pub(crate) fn with_reserve<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, IoError>,
+    ) -> Result<T, IoError> {
+        match attempt() {
+            Err(error) if error.is_out_of_space() && self.give_up() => attempt(),
+            result => result,
+        }
+    }
+
+    /// Gives the room of normalization's reserve up; `false` if there is none.
+    fn give_up(&self) -> bool {
+        let mut pool = self.pool();
+        let Some(spare) = pool.upkeep.take() else { return false };
+        let (segment_bytes, manifest_bytes) = (spare.bytes, spare.manifest_bytes);
+        pool.given_up = Some(Need { segment_bytes, manifest_bytes });
+        drop(pool);
+        self.remove(spare);
+        true
+    }
+
+    /// Fills normalization's reserve again if it was given up and there is room.
+    pub(crate) fn refill(&self) {
+        let given_up = self.pool().given_up.take();
+        if let Some(need) = given_up {
+            self.fill_upkeep(need);
+        }
+    }
+
+    /// Removes a spare's files; the next open removes what stays.
+    fn remove(&self, spare: Spare) {
+        let Spare { name, file, manifest_name, .. } = spare;
+        // Their room is free when nobody has them open.
+        drop(file);
+        drop(self.dir.remove(&name));
+        drop(self.dir.remove(&manifest_name));
     }
 
     /// Makes the two files of a spare; leaves nothing behind if the disk is full.
@@ -247,12 +324,11 @@ impl Spares {
     /// Removes the files of all spares.
     pub(crate) fn remove_all(&self) {
         let mut pool = self.pool();
-        let reserve = pool.reserve.take();
-        for spare in pool.ready.drain(..).chain(reserve) {
-            // The next open removes what stays.
-            drop(self.dir.remove(&spare.name));
-            drop(self.dir.remove(&spare.manifest_name));
-        }
+        let reserves = [pool.reserve.take(), pool.upkeep.take()];
+        let spares: Vec<Spare> =
+            pool.ready.drain(..).chain(reserves.into_iter().flatten()).collect();
+        drop(pool);
+        spares.into_iter().for_each(|spare| self.remove(spare));
     }
 }
 

@@ -227,9 +227,9 @@ impl<'a> Output<'a> {
         let part = self.parts.last().expect("a part is open");
         let path = self.shared.dir.file(&part.tmp);
         let needed = open.offset();
-        open.file
-            .write_at(&open.buffer, open.at)
-            .at("write", &path)
+        self.shared
+            .spares
+            .with_reserve(|| open.file.write_at(&open.buffer, open.at).at("write", &path))
             .map_err(|error| NormalizeError::of(error, needed))?;
         open.digest.update(&open.buffer);
         open.at = needed;
@@ -280,7 +280,7 @@ impl<'a> Output<'a> {
             crate::bytes::put(&mut buffer, size(offset), &header.encode());
         }
         let tmp = format!("norm-{}.tmp", self.parts.len());
-        let created = dir.open(&tmp, Access::Create);
+        let created = self.shared.spares.with_reserve(|| dir.open(&tmp, Access::Create));
         self.parts.push(Part { tmp, entry });
         let file = created.map_err(|error| NormalizeError::of(error, SEGMENT_HEADER))?;
         let salt = Salt::new(if self.shared.bugs.drop_salt { 0 } else { salt });

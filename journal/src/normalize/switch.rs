@@ -47,7 +47,8 @@ impl Output<'_> {
             let next = replaced(&current, input.entries(), entries)?;
             let path = dir.file(MANIFEST_TMP);
             let full = |error| NormalizeError::of(error, next.file_bytes(0));
-            let file = dir.fill(MANIFEST_TMP, next.file_bytes(0)).map_err(full)?;
+            let fill = || dir.fill(MANIFEST_TMP, next.file_bytes(0));
+            let file = shared.spares.with_reserve(fill).map_err(full)?;
             file.write_at(&next.encode(), 0).at("write", &path).map_err(full)?;
             file.sync().at("sync", &path).map_err(full)?;
             let mut writer = shared.lock();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use steadfast_journal::testing::{Exhaustive, Fault, Fixed, Planted, Seeded, SimDisk};
 use steadfast_journal::{
-    CorruptReason, End, Found, From, Journal, Kept, Level, NormalizeError, OpenError, Options,
-    Position, Repair, WriteMode,
+    AppendError, CorruptReason, End, Found, From, Journal, Kept, Level, Normalize, NormalizeError,
+    OpenError, Options, Position, Repair, WriteMode,
 };
 
 use crate::common::{batch, open, read_all, small};
@@ -40,11 +40,11 @@ fn values(journal: &Journal) -> Values {
 }
 
 /// Normalizes everything that is sealed.
-fn normalize(journal: &Journal, keyed: &mut Keyed) -> Result<(u64, u64), NormalizeError> {
+fn normalize(journal: &Journal, meaning: &mut dyn Normalize) -> Result<(u64, u64), NormalizeError> {
     let maintenance = journal.maintenance();
     let segments = maintenance.segments()?;
     let (first, active) = (&segments[0], &segments[segments.len() - 1]);
-    let done = maintenance.normalize(first.begin..active.begin, keyed, None)?;
+    let done = maintenance.normalize(first.begin..active.begin, meaning, None)?;
     Ok((done.bytes_before, done.bytes_after))
 }
 
@@ -247,17 +247,18 @@ fn what_a_crash_leaves_is_removed_not_quarantined() {
     panic!("a normalization has an end");
 }
 
-/// Testing list 17: a full disk refuses, and both appending and normalizing go on afterwards.
+/// Testing list 17: what remains is longer than the reserve and what is free, so a full disk refuses;
+/// both appending and normalizing go on afterwards.
 #[test]
 fn a_full_disk_refuses_and_what_was_written_is_removed() {
     let mut refused = 0;
-    for free in (0..40_960).step_by(1024) {
+    for free in (0..122_880).step_by(4096) {
         let disk = SimDisk::new(3);
         let journal = Setup::new(WriteMode::Pwrite).open(&disk).expect("it opens");
-        fill(&journal, 20);
+        fill(&journal, 120);
         let expected = values(&journal);
         disk.limit_free_bytes(free);
-        match normalize(&journal, &mut Keyed::default()) {
+        match normalize(&journal, &mut Verbatim::default()) {
             Ok(_) => {}
             Err(NormalizeError::Full { .. }) => refused += 1,
             Err(other) => panic!("{free} bytes free: {other:?}"),
@@ -267,10 +268,42 @@ fn a_full_disk_refuses_and_what_was_written_is_removed() {
             .commit(&batch([b"\x00more".as_slice()]), Level::Batch)
             .expect("the journal goes on");
         disk.heal();
-        normalize(&journal, &mut Keyed::default()).expect("there is room again");
+        normalize(&journal, &mut Verbatim::default()).expect("there is room again");
         assert!(values(&journal).iter().skip(1).eq(expected.iter().skip(1)));
     }
-    assert!((4..40).contains(&refused), "{refused}");
+    assert!((4..28).contains(&refused), "{refused}");
+}
+
+/// A disk that is full to its last byte is made emptier, and again after it has filled up again:
+/// normalization has room of its own, and takes it back.
+#[test]
+fn a_full_disk_is_normalized_in_the_room_of_the_reserve() {
+    for mode in MODES {
+        let disk = SimDisk::new(3);
+        let setup = Setup::new(mode);
+        let journal = setup.open(&disk).expect("it opens");
+        fill(&journal, 100);
+        for _ in 0..3 {
+            disk.limit_free_bytes(0);
+            let before = values(&journal);
+            let (bytes, left) = normalize(&journal, &mut Keyed::default()).expect("in the reserve");
+            assert!(left < bytes, "{left} of {bytes}");
+            assert_eq!(values(&journal), before);
+            // What became free is filled up.
+            let full = (0..=u8::MAX).cycle().find_map(|round| {
+                let value = [&[round % 8][..], &[round; 900]].concat();
+                journal.append(&batch([value.as_slice()]), End::SafePoint).err()
+            });
+            assert!(matches!(full, Some(AppendError::Full { .. })), "{full:?}");
+        }
+        let expected = values(&journal);
+        journal.wait(journal.positions().appended, Level::Batch).expect("it syncs");
+        let left_over = disk.names(DIR).into_iter().filter(|name| name.starts_with("norm"));
+        assert_eq!(left_over.count(), 0);
+        drop(journal);
+        let journal = setup.open(&disk.power_cut(&mut Fixed::Nothing)).expect("it opens");
+        assert_eq!(values(&journal), expected);
+    }
 }
 
 /// A call that fails stops the journal only if it leaves open which manifest counts.
