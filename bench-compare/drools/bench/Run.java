@@ -13,6 +13,14 @@ import static org.drools.model.PatternDSL.rule;
 import bench.Facts.A;
 import bench.Facts.B;
 import bench.Facts.C;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import org.drools.model.Index.ConstraintType;
 import org.drools.model.PatternDSL.PatternDef;
 import org.drools.model.Rule;
@@ -63,7 +71,33 @@ public final class Run {
             betaIndexedBy(int.class, ConstraintType.EQUAL, 1, C::getJ, B::getJ, int.class), reactOn("j"));
     }
 
-    private static Rule rules(String work) {
+    private static List<Rule> rules(String work) {
+        return switch (work) {
+            case "alpha10" -> List.of(below(100));
+            case "alpha100" -> List.of(below(1000));
+            case "alphahash" -> IntStream.range(0, 100).mapToObj(Run::equalTo).toList();
+            case "manners" -> Manners.rules();
+            case "waltz" -> Waltz.rules();
+            case "groupby", "groupbyB" -> Groups.rules();
+            default -> List.of(ruleOf(work));
+        };
+    }
+
+    private static Rule below(int limit) {
+        return rule("below").build(
+            pattern(a).expr("below", x -> x.getV() < limit,
+                alphaIndexedBy(int.class, ConstraintType.LESS_THAN, 0, A::getV, limit), reactOn("v")),
+            on(a).execute(x -> fire(x.getId())));
+    }
+
+    private static Rule equalTo(int value) {
+        return rule("equal to " + value).build(
+            pattern(a).expr("equal to " + value, x -> x.getV() == value,
+                alphaIndexedBy(int.class, ConstraintType.EQUAL, 0, A::getV, value), reactOn("v")),
+            on(a).execute(x -> fire(x.getId() + value)));
+    }
+
+    private static Rule ruleOf(String work) {
         switch (work) {
             case "join2":
                 return rule(work).build(pattern(a), withA(),
@@ -86,8 +120,38 @@ public final class Run {
         }
     }
 
-    /** What was timed, and how many operations it was. */
-    private record Timed(long nanos, long operations) {}
+    /** What was timed, how many operations it was, and what proves that it was done. */
+    record Timed(long nanos, long operations, String checksum) {
+        Timed(long nanos, long operations) {
+            this(nanos, operations, fired + ":" + sum);
+        }
+    }
+
+    private static final Pattern SLOT = Pattern.compile("\\((\\w+) ([^ ()]+)\\)");
+    private static final List<Map<String, String>> FACTS = new ArrayList<>();
+
+    /** The facts on the standard input, by their slots: {@code (guest (name 1) (sex m) (hobby 2))}, one a line. */
+    static List<Map<String, String>> facts() {
+        if (FACTS.isEmpty()) {
+            new BufferedReader(new InputStreamReader(System.in)).lines().forEach(line -> {
+                Map<String, String> slots = new HashMap<>();
+                SLOT.matcher(line).results().forEach(slot -> slots.put(slot.group(1), slot.group(2)));
+                FACTS.add(slots);
+            });
+        }
+        return FACTS;
+    }
+
+    private static Timed alpha(KieSession session, int n) {
+        long start = System.nanoTime();
+        for (int id = 0; id < n; id++) {
+            A fact = new A(id, 0);
+            fact.setV(key(id, 7919, 0, 1000));
+            session.insert(fact);
+        }
+        session.fireAllRules();
+        return new Timed(System.nanoTime() - start, n);
+    }
 
     private static Timed joins(KieSession session, int n, boolean three) {
         long start = System.nanoTime();
@@ -138,6 +202,10 @@ public final class Run {
 
     private static Timed run(String work, KieSession session, int n) {
         switch (work) {
+            case "alpha10":
+            case "alpha100":
+            case "alphahash":
+                return alpha(session, n);
             case "join2":
             case "join3":
                 return joins(session, n, work.equals("join3"));
@@ -146,6 +214,14 @@ public final class Run {
                 return updates(session, n, work.equals("updjoin"), 1);
             case "updjoinB":
                 return updates(session, n, true, 1000);
+            case "groupby":
+                return Groups.run(session, n, 1);
+            case "groupbyB":
+                return Groups.run(session, n, 1000);
+            case "manners":
+                return Manners.run(session, n);
+            case "waltz":
+                return Waltz.run(session);
             default:
                 return presence(session, n, work.equals("not") ? 1 : 2);
         }
@@ -156,15 +232,15 @@ public final class Run {
         int size = Integer.parseInt(args[1]);
         int repeats = Integer.parseInt(args[2]);
         ModelImpl model = new ModelImpl();
-        model.addRule(rules(work));
+        rules(work).forEach(model::addRule);
         KieBase rules = KieBaseBuilder.createKieBaseFromModel(model);
         for (int repeat = 0; repeat < repeats; repeat++) {
             fired = 0;
             sum = 0;
             KieSession session = rules.newKieSession();
             Timed timed = run(work, session, size);
-            System.out.printf(java.util.Locale.ROOT, "R %s %d %d %.6f %d %d:%d%n",
-                work, size, repeat, timed.nanos() / 1e9, timed.operations(), fired, sum);
+            System.out.printf(java.util.Locale.ROOT, "R %s %d %d %.6f %d %s%n",
+                work, size, repeat, timed.nanos() / 1e9, timed.operations(), timed.checksum());
             session.dispose();
             System.gc();
         }
