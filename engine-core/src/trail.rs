@@ -259,12 +259,14 @@ impl<T: Clone + PartialEq> Sparse<T> {
 
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
-        if at < self.column.len() {
-            self.column.set(scope, at, value);
-        } else if value != self.default {
-            self.column.reach(scope, at, &self.default);
-            self.column.set(scope, at, value);
+        if at < self.column.len() || value != self.default {
+            self.set_cell(scope, at, value);
         }
+    }
+
+    fn set_cell(&mut self, scope: Scope, at: u32, value: T) {
+        self.column.reach(scope, at, &self.default);
+        self.column.set(scope, at, value);
     }
 }
 
