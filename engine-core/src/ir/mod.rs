@@ -216,7 +216,7 @@ pub struct Nested {
     /// Whether there must be at least one such tuple, or none.
     pub exists: bool,
     /// Its patterns, in the order in which they join. Among them may be a `not`, an `exists`, and
-    /// further nested parts, but no group.
+    /// further nested parts, and groups, of which a tuple has one result each.
     pub parts: Vec<Part>,
 }
 

@@ -47,7 +47,7 @@ pub enum RulesetError {
         /// The rule.
         path: String,
     },
-    /// A `not` or `exists` over several patterns has none, or a group among them.
+    /// A `not` or `exists` over several patterns has none.
     #[error("rule `{path}` has a `not` or `exists` {problem}")]
     Nested {
         /// The rule.
@@ -235,9 +235,6 @@ fn problem_of_nested(part: &Part) -> Option<&'static str> {
     let Part::Nested(nested) = part else { return None };
     if nested.parts.is_empty() {
         return Some("without a pattern: add one inside");
-    }
-    if nested.parts.iter().any(|part| matches!(part, Part::Group(_))) {
-        return Some("with a group inside: let a rule of its own derive a fact from the group");
     }
     nested.parts.iter().find_map(problem_of_nested)
 }

@@ -77,7 +77,8 @@ impl Asking<'_> {
                 }
                 Part::Group(group) => {
                     let Member::Key(key) = &tuple.members[at] else { unreachable!() };
-                    let key = (self.rule, place, members.to_vec(), key.to_vec());
+                    let path = [path, &[place]].concat();
+                    let key = (self.rule, path, members.to_vec(), key.to_vec());
                     let all = |facts: &Vec<FactHandle>| {
                         facts.iter().all(|handle| self.founded.contains(handle))
                     };

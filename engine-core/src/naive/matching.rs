@@ -16,10 +16,10 @@ use crate::network::{Node, compile};
 use crate::rows::Rows;
 use crate::store::{Place, Store};
 
-/// By rule, place of the group in it, members of the outer tuple and key: the value's bytes and the
+/// By rule, path to the group in it, members of the outer tuple and key: the value's bytes and the
 /// member tuples.
 pub(super) type Groups =
-    BTreeMap<(usize, usize, Vec<Member>, Vec<u8>), (Vec<u8>, Vec<Vec<FactHandle>>)>;
+    BTreeMap<(usize, Vec<usize>, Vec<Member>, Vec<u8>), (Vec<u8>, Vec<Vec<FactHandle>>)>;
 
 /// What a position holds.
 #[derive(Clone)]
@@ -295,9 +295,9 @@ impl Chain<'_> {
                     });
                 }
                 Part::Group(group) => {
-                    let at = (self.rule, place);
+                    let at = (self.rule, [path, &[place]].concat());
                     let groups = &mut self.found.groups;
-                    partials = group_by(at, group, &partials, sources, (store, now), groups);
+                    partials = group_by(&at, group, &partials, sources, (store, now), groups);
                 }
                 Part::Nested(nested) => {
                     let path = [path, &[place]].concat();
@@ -358,7 +358,7 @@ fn with(members: &[Member], member: Member) -> Vec<Member> {
 }
 
 fn group_by(
-    at: (usize, usize),
+    at: &(usize, Vec<usize>),
     group: &GroupPattern,
     partials: &[Partial],
     sources: &mut Sources,
@@ -415,7 +415,8 @@ fn group_by(
         let (mut key, mut value) = (Vec::new(), Vec::new());
         grouping.key_bytes(context, &mut key);
         grouping.result_bytes(context, &mut value);
-        groups.insert((at.0, at.1, partial.members.clone(), key.clone()), (value, members));
+        let at = (at.0, at.1.clone(), partial.members.clone(), key.clone());
+        groups.insert(at, (value, members));
         let row: Vec<u32> = partial.row.iter().copied().chain([context]).collect();
         let mut resolved = outer_sources.resolve(store);
         resolved.push(grouping.results());

@@ -106,6 +106,7 @@ fn inner_part() -> impl Strategy<Value = PartSpec> {
         5 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Each(kind, when)),
         2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Not(kind, when)),
         1 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Exists(kind, when)),
+        1 => group_part(),
     ];
     flat.prop_recursive(1, 8, 3, |inner| {
         (prop::bool::weighted(0.3), prop::collection::vec(inner, 1..3))
@@ -114,16 +115,20 @@ fn inner_part() -> impl Strategy<Value = PartSpec> {
 }
 
 fn part() -> impl Strategy<Value = PartSpec> {
-    let elements = prop::collection::vec((kind(), conditions()), 1..3);
     prop_oneof![
         5 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Each(kind, when)),
         2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Not(kind, when)),
         2 => (kind(), conditions()).prop_map(|(kind, when)| PartSpec::Exists(kind, when)),
         3 => (prop::bool::weighted(0.3), prop::collection::vec(inner_part(), 1..4))
             .prop_map(|(exists, parts)| PartSpec::Nested(exists, parts)),
-        2 => (elements, 0..11_u8, any::<bool>(), any::<bool>())
-            .prop_map(|(of, function, keyed, having)| PartSpec::Group(of, function, keyed, having)),
+        2 => group_part(),
     ]
+}
+
+fn group_part() -> impl Strategy<Value = PartSpec> {
+    let elements = prop::collection::vec((kind(), conditions()), 1..3);
+    (elements, 0..11_u8, any::<bool>(), any::<bool>())
+        .prop_map(|(of, function, keyed, having)| PartSpec::Group(of, function, keyed, having))
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -139,12 +144,38 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// One to three rules of one to three parts.
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
-    let parts = || prop::collection::vec(part(), 1..4);
+    let some = prop::collection::vec(rule_of(some_parts), 1..4);
+    prop_oneof![8 => some, 1 => rules_with_groups_inside()]
+}
+
+/// One or two rules, each with a group inside of a `not` or `exists`.
+pub(super) fn rules_with_groups_inside() -> impl Strategy<Value = Vec<RuleSpec>> {
+    prop::collection::vec(rule_of(group_inside), 1..3)
+}
+
+fn some_parts() -> impl Strategy<Value = Vec<PartSpec>> {
+    prop::collection::vec(part(), 1..4)
+}
+
+fn group_inside() -> impl Strategy<Value = Vec<PartSpec>> {
+    let others = || prop::collection::vec(inner_part(), 0..2);
+    let inside = (others(), group_part(), others())
+        .prop_map(|(before, group, behind)| [before, vec![group], behind].concat());
+    let before = prop::collection::vec(part(), 0..2);
+    (before, prop::bool::weighted(0.3), inside).prop_map(|(mut parts, exists, inside)| {
+        parts.push(PartSpec::Nested(exists, inside));
+        parts
+    })
+}
+
+fn rule_of<S: Strategy<Value = Vec<PartSpec>>>(
+    parts: fn() -> S,
+) -> impl Strategy<Value = RuleSpec> {
     let none = Just(Vec::new());
     let or = prop_oneof![3 => none, 1 => prop::collection::vec(parts(), 1..3)];
     let salience = prop::option::weighted(0.7, -1..3_i32);
     let timer = prop::option::weighted(0.3, (0..4_u8, prop::bool::weighted(0.3)));
-    let rule = (salience, any::<bool>(), timer, turn(), parts(), or, action()).prop_map(
+    (salience, any::<bool>(), timer, turn(), parts(), or, action()).prop_map(
         |(salience, skip, timer, turn, parts, or, action)| RuleSpec {
             salience,
             skip,
@@ -154,8 +185,7 @@ pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
             or,
             action,
         },
-    );
-    prop::collection::vec(rule, 1..4)
+    )
 }
 
 /// The ruleset that specs stand for.

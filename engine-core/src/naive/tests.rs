@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
 use super::random::agenda::verdict;
-use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
+use super::random::{RuleSpec, Step, fire, rules, rules_with_groups_inside, ruleset, stage, steps};
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, Missed, Verdict};
 use crate::fact::Effect;
@@ -211,6 +211,14 @@ proptest! {
     ) {
         quiet();
         run_with_changes(&specs, &steps, changes)?;
+    }
+
+    #[test]
+    fn groups_inside_of_others_match_as_for_the_oracle(
+        specs in rules_with_groups_inside(), steps in steps(),
+    ) {
+        quiet();
+        run(&specs, &steps)?;
     }
 
     #[test]

@@ -241,5 +241,7 @@ fn is_bounded(nested: &Nested, width: usize) -> bool {
     let bounded = |(own, pattern): (usize, &Pattern)| {
         pattern.conditions.ranges.iter().any(|range| is_by_outer(range, width, own))
     };
-    !nested.exists && held(nested, width).count() > 0 && held(nested, width).all(bounded)
+    let has_group = nested.parts.iter().any(|part| matches!(part, Part::Group(_)));
+    let held = || held(nested, width);
+    !nested.exists && !has_group && held().count() > 0 && held().all(bounded)
 }

@@ -53,7 +53,7 @@ impl Turns<'_> {
                     turn.any = turn.any.max(self.last_turn(pattern, &before, begins));
                 }
                 Part::Group(_) => {
-                    let key = (self.rule, place, tuple.members[..at].to_vec(), key(tuple, at));
+                    let key = self.group_key(path, place, at, tuple);
                     turn.rearm = turn.rearm.max(self.of_group(&key, part));
                 }
                 Part::Nested(nested) => {
@@ -88,6 +88,9 @@ impl Turns<'_> {
                     let begins = matches!(part, Part::Not(_));
                     self.last_turn(pattern, &before, begins)
                 }
+                Part::Group(_) if all_live => {
+                    self.of_group(&self.group_key(path, place, at, tuple), part)
+                }
                 Part::Nested(nested) if all_live => {
                     let path = [path, &[place]].concat();
                     self.of_nested(nested, &path, at, &before, !nested.exists)
@@ -112,6 +115,11 @@ impl Turns<'_> {
             goes_now == begins && went != begins
         });
         turned.filter_map(|handle| self.touched(handle, reads)).max()
+    }
+
+    fn group_key(&self, path: &[usize], place: usize, at: usize, tuple: &Matched) -> GroupKey {
+        let path = [path, &[place]].concat();
+        (self.rule, path, tuple.members[..at].to_vec(), key(tuple, at))
     }
 
     fn of_group(&self, key: &GroupKey, part: &Part) -> Option<u64> {
@@ -162,7 +170,7 @@ impl Turns<'_> {
     }
 }
 
-type GroupKey = (usize, usize, Vec<Member>, Vec<u8>);
+type GroupKey = (usize, Vec<usize>, Vec<Member>, Vec<u8>);
 
 fn fact(member: &Member) -> FactHandle {
     let Member::Fact(handle) = member else { unreachable!("patterns hold facts") };

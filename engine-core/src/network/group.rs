@@ -428,6 +428,41 @@ impl Group {
         touched.or_else(slid)
     }
 
+    /// Highest sequence number of this flush's operations that touched a member of a group, before or
+    /// after, whose value at the flush's end is another one than at its start.
+    ///
+    /// `context` stands for the group in a tuple that is gone, and `whose` is the outer tuple.
+    pub(crate) fn closing_trigger(
+        &mut self,
+        cx: &TriggerContext<'_>,
+        context: u32,
+        whose: Vec<Member>,
+    ) -> Option<Seq> {
+        let lives = |context: &u32| cx.outer.is_live(self.grouping.outer(*context));
+        let (start, end) = if cx.cascaded {
+            // Several contexts may have stood for it in turn.
+            let mut key = Vec::new();
+            self.grouping.key_bytes(context, &mut key);
+            let group = (whose, key);
+            let mut all = self.grouping.changed();
+            all.retain(|&context| self.identity(cx, context) == group);
+            let was = |context: &u32| !cx.outer.is_new(self.grouping.outer(*context));
+            let start = all.iter().copied().find(was).unwrap_or(context);
+            (start, all.into_iter().chain([context]).find(lives))
+        } else {
+            (context, Some(context).filter(lives))
+        };
+        if end.is_some_and(|end| !self.grouping.differs(start, end)) {
+            return None;
+        }
+        if !self.triggers.computed {
+            self.compute_triggers(cx.store, cx.ops, cx.members);
+        }
+        let touched = end.and_then(|end| self.triggers.get(end)).max(self.triggers.get(start));
+        let slid = || cx.ops.last_seq().filter(|_| self.plan.slides);
+        touched.or_else(slid)
+    }
+
     /// The context that stood for the same group when the flush began: another one if a cascade took
     /// its outer tuple away and a later round brought it back.
     fn context_at_start(&mut self, cx: &TriggerContext<'_>, context: u32) -> u32 {

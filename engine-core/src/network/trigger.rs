@@ -214,8 +214,26 @@ impl Walk<'_> {
                         None
                     }
                 }
+                Node::Group(group) => {
+                    at = group.plan.outer_level;
+                    if all_live(flush.store, &level.own, row) {
+                        let outer = tokens_of(self.root, before, at);
+                        let identity = |row: &[u32]| members(flush.store, before, &level.left, row);
+                        let cx = TriggerContext {
+                            store: flush.store,
+                            ops: flush.ops,
+                            members: tokens_of(self.root, before, level_at.checked_sub(1)),
+                            outer,
+                            cascaded: flush.cascaded,
+                            identity: &|token| identity(outer.row(token)),
+                        };
+                        let whose = identity(&row[..level.left.len()]);
+                        group.closing_trigger(&cx, level.tokens.entry(token), whose)
+                    } else {
+                        None
+                    }
+                }
                 Node::Block(_) => None,
-                Node::Group(_) => unreachable!("subnetworks have no groups"),
             };
             trigger = trigger.max(seq);
             token = parent;

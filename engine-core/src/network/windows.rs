@@ -48,8 +48,11 @@ impl Net {
             && let Some(level_at) = inner
         {
             let level = &self.levels[level_at];
-            if let Node::Join(join) = &level.node {
-                plans.push((level.left.len(), &*join.plan));
+            match &level.node {
+                Node::Join(join) => plans.push((level.left.len(), &*join.plan)),
+                // A group may have another value at any time.
+                Node::Group(_) => return Vec::new(),
+                Node::Block(_) | Node::Subnet(_) => {}
             }
             inner = level.node.left_level(level_at);
         }

@@ -1,6 +1,7 @@
 //! Absences, branches and entry points over restarts.
 
 use steadfast::Ruleset;
+use steadfast::aggregate::Count;
 use steadfast::ir::{RuleBuilder, RuleDef};
 use steadfast::prelude::*;
 
@@ -216,10 +217,10 @@ fn derived_facts_under_absences_presences_counts_and_branches_come_and_go_over_r
             step("an order", |w| w.insert("order", Order { id: 1 }), []),
             step("fire", World::fire, []),
             step("by absence", |w| assert_eq!(kinds(w), ["absence"]), []),
-            step("a part", |w| w.insert("a", part(1, true)), []),
+            step("a part", |w| w.insert("a", Part { order: 1, done: true }), []),
             step("fire", World::fire, []),
             step("more", |w| assert_eq!(kinds(w), ["absence", "presence", "either"]), []),
-            step("a part that differs", |w| w.insert("b", part(1, false)), []),
+            step("a part that differs", |w| w.insert("b", Part { order: 1, done: false }), []),
             step("absence ended", |w| assert_eq!(kinds(w), ["presence", "either"]), []),
             step("fire", World::fire, []),
             step("a count", |w| assert_eq!(kinds(w), ["presence", "either", "count"]), []),
@@ -286,4 +287,60 @@ fn a_branch_that_is_taken_away_takes_what_waits_and_what_it_supports_with_it() {
         drop(session);
         assert_eq!(open(RulesPolicy::Reject).unwrap().digest(), digest, "{policy:?}");
     }
+}
+
+/// There is an order of which the parts that are done weigh more than the limit.
+fn heavy() -> Ruleset {
+    let mut rule = RuleBuilder::new("test::heavy");
+    rule.exists_of(|rule| {
+        let o = rule.each::<Order>("o");
+        let p = rule.element::<Part>("p");
+        rule.exact_key("p.order == o.id", (p, "order"), |p| p.order, (o, "id"), |o| o.id);
+        rule.when(p, "p.done", &["done"], |p| p.done);
+        let count = rule.accumulate::<(), _, _>(p, &[], Count, |_| ());
+        rule.having(count, "count > 1", |count| **count > 1);
+    });
+    let rule = rule.then(|_, _| {
+        say("an order is heavy");
+        Ok(())
+    });
+    Ruleset::new("heavy", 1).rule(rule)
+}
+
+#[test]
+fn a_group_inside_of_an_exists_goes_on_after_a_restart() {
+    survives(
+        heavy,
+        &[
+            step(
+                "two orders",
+                |w| {
+                    w.insert("one", Order { id: 1 });
+                    w.insert("two", Order { id: 2 });
+                },
+                [],
+            ),
+            step(
+                "a part of each",
+                |w| {
+                    w.insert("a", Part { order: 1, done: true });
+                    w.insert("b", Part { order: 2, done: true });
+                },
+                [],
+            ),
+            step("fire", World::fire, []),
+            step("another", |w| w.insert("c", Part { order: 1, done: false }), []),
+            step("which is not done", World::fire, []),
+            step("now it is", |w| w.update("c", |p: &mut Part| p.done = true), []),
+            step("fire", World::fire, ["an order is heavy"]),
+            step("the other order, too", |w| w.insert("d", Part { order: 2, done: true }), []),
+            step("is no news", World::fire, []),
+            step("the first is not any more", |w| w.delete::<Part>("a"), []),
+            step("the other is", World::fire, []),
+            step("now it is not", |w| w.delete::<Part>("b"), []),
+            step("neither", World::fire, []),
+            step("and again", |w| w.insert("e", Part { order: 2, done: true }), []),
+            step("fire", World::fire, ["an order is heavy"]),
+        ],
+    );
 }
