@@ -20,8 +20,8 @@ pub const GROUP_BYTES_MAX: usize = 1 << 30;
 /// The queue is written by the appending thread when it is longer than this.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 
-/// Fewer bytes than this are not worth a sync ahead of the roll.
-const SYNC_EARLY_BYTES: u64 = 4 << 20;
+/// Fewer bytes than this are not worth a sync that nobody waits for.
+pub(crate) const SYNC_EARLY_BYTES: u64 = 4 << 20;
 
 /// Segments grow by this factor up to `segment_bytes`.
 const GROWTH: u64 = 8;
@@ -249,17 +249,30 @@ impl Shared {
             self.spares.request_ahead(need);
         }
         if writer.active.offset >= writer.active.sync_early_at {
-            // Level `Process` streams: what is synced now need not be synced by the next roll, while
-            // everybody waits. Half of what is left each time, so that little is left for the roll.
-            let active = &mut writer.active;
-            let step = ((active.bytes - active.offset) / 2).max(SYNC_EARLY_BYTES);
-            active.sync_early_at = active.offset + step;
-            if writer.end.position - writer.durable >= SYNC_EARLY_BYTES {
-                self.wake_watcher(Wake::Sync);
-            }
+            self.sync_early(writer);
         }
         if !writer.watched {
             writer.watched = self.wake_watcher(Wake::Watch);
+        }
+    }
+
+    /// Has the background thread sync what nobody waits for yet.
+    ///
+    /// Where syncs acknowledge, whoever waits in the end for many pipelined commits then waits for the
+    /// last few MiB. Else only the next roll syncs, while everybody waits: half of what is left each
+    /// time, from the middle on, leaves little for that.
+    fn sync_early(&self, writer: &mut Writer) {
+        let active = &mut writer.active;
+        let syncs_acknowledge = matches!(self.level, Level::Batch | Level::Paranoid);
+        let middle = active.bytes / 2;
+        if !syncs_acknowledge && active.offset < middle {
+            active.sync_early_at = middle;
+            return;
+        }
+        let left = if syncs_acknowledge { 0 } else { (active.bytes - active.offset) / 2 };
+        active.sync_early_at = active.offset + left.max(SYNC_EARLY_BYTES);
+        if writer.end.position - writer.durable >= SYNC_EARLY_BYTES {
+            self.wake_watcher(Wake::Sync);
         }
     }
 }

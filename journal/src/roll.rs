@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::append::SYNC_EARLY_BYTES;
 use crate::batch::Part;
 use crate::error::{At as _, IoError, Poisoned};
 use crate::files::Dir;
@@ -98,7 +99,7 @@ impl SegmentMaker<'_> {
             offset,
             bytes,
             sync_announced: offset,
-            sync_early_at: offset.max(bytes / 2),
+            sync_early_at: offset + SYNC_EARLY_BYTES,
             next_requested: false,
         })
     }

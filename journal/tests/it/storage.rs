@@ -92,6 +92,27 @@ fn idleness_and_intervals_make_durable_without_anybody_waiting() {
     }
 }
 
+/// Pipelined commits become durable on the way: whoever waits for the last waits for little.
+#[test]
+fn a_stream_that_nobody_waits_for_is_synced_on_the_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = open(dir.path(), Options::new().level(Level::Batch));
+    append(&journal, b"first");
+    journal.reserve(40 << 20).expect("room");
+    let start = journal.positions().appended.get();
+    let reached = || journal.positions().durable.get() - start;
+    let payload = vec![7; 64 << 10];
+    while journal.positions().appended.get() - start < 6 << 20 {
+        append(&journal, &payload);
+    }
+    // Never idle, and not yet at the middle of the segment.
+    while reached() < 4 << 20 {
+        append(&journal, b"more");
+        assert!(journal.positions().appended.get() - start < 30 << 20, "nothing was synced");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn reserved_segments_are_there_before_they_are_needed() {
     let setup = Setup::new(WriteMode::Map);
