@@ -116,6 +116,7 @@ impl DurableSlots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::{Access, Storage as _};
 
     #[test]
     fn a_slot_survives_encoding_and_no_flipped_bit_does() {
@@ -128,6 +129,25 @@ mod tests {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Slot::decode(&flipped, journal), None, "bit {bit}");
+        }
+    }
+
+    /// Whichever of the two places it has: also when the older one is read behind it.
+    #[test]
+    fn the_newest_of_two_valid_slots_counts() {
+        let disk = crate::testing::SimDisk::new(1);
+        let dir = std::path::Path::new("/slots");
+        disk.create_dir(dir).expect("room");
+        let file = disk.open(&dir.join(NAME), Access::Create).expect("room");
+        file.write_at(&[0; 8192], 0).expect("room");
+        let journal = Uuid::from_bytes([9; 16]);
+        let mut slots = DurableSlots::new(Arc::clone(&file), journal, Slot::default());
+        assert_eq!(read(&*file, journal).expect("readable"), Claims::Newest(Slot::default()));
+        for generation in 1..6 {
+            slots.write(generation * 64, generation * 2).expect("room");
+            let newest = Slot { generation, position: generation * 64, lsn: generation * 2 };
+            assert_eq!(slots.newest(), newest);
+            assert_eq!(read(&*file, journal).expect("readable"), Claims::Newest(newest));
         }
     }
 }
