@@ -41,22 +41,25 @@ pub(crate) struct MatchState {
     place: u32,
     /// Its salience, as of its trigger.
     salience: i32,
-    /// The trigger that the journal holds for it as pending, or 0.
-    journaled: u64,
     /// Head of the list of facts that it supports.
     pub(crate) first_support: u32,
-    /// Whether it is in the list of those that may differ from what the journal holds.
-    dirty: bool,
+    /// Its place in the list of those that may differ from what the journal holds, or `NONE`: then the
+    /// journal holds its trigger.
+    changed: u32,
 }
 
-const DORMANT: MatchState = MatchState {
-    trigger: 0,
-    place: NONE,
-    salience: 0,
-    journaled: 0,
-    first_support: NONE,
-    dirty: false,
-};
+/// A match of which the pending state may differ from what the journal holds.
+#[derive(Clone, Copy, Debug)]
+struct Changed {
+    token: u32,
+    /// The trigger that the journal holds for it as pending, or 0.
+    journaled: u64,
+}
+
+const _: () = assert!(size_of::<MatchState>() == 24, "there is one for each match");
+
+const DORMANT: MatchState =
+    MatchState { trigger: 0, place: NONE, salience: 0, first_support: NONE, changed: NONE };
 
 /// The complete matches of one rule.
 #[derive(Clone, Default)]
@@ -67,8 +70,8 @@ pub(crate) struct Terminal {
     by_age: ByAge,
     by_salience: BySalience,
     pending: Cell<u32>,
-    /// Tokens whose pending state may differ from what the journal holds.
-    dirty: Column<u32>,
+    /// An entry counts if its match says that it is there: others are of matches that died since.
+    changed: Column<Changed>,
     /// Dead matches that the journal still holds as pending.
     withdrawn: Column<MatchId>,
     /// Matches that wait for their time.
@@ -78,7 +81,7 @@ pub(crate) struct Terminal {
     turns: Option<Vec<(u32, bool)>>,
 }
 
-trailed!(Terminal { states, by_age, by_salience, pending, dirty, withdrawn, due });
+trailed!(Terminal { states, by_age, by_salience, pending, changed, withdrawn, due });
 
 impl Terminal {
     /// No match yet, of a rule whose matches have one salience, or one each.
@@ -143,13 +146,28 @@ impl Terminal {
         } else {
             self.by_age.push(scope, token, trigger)
         };
-        let state = MatchState { trigger, place, salience, dirty: true, ..old };
+        let changed = self.note_change(scope, token, &old);
+        let state = MatchState { trigger, place, salience, changed, ..old };
         self.states.set(scope, token, state);
         if self.own_salience && old.place != NONE && old.salience != salience {
             self.by_salience.trim(scope, &mut self.states, old.salience);
         }
-        if !old.dirty {
-            self.dirty.push(scope, token);
+    }
+
+    /// Lists a match whose pending state is about to change; gives its place in the list.
+    fn note_change(&mut self, scope: Scope, token: u32, old: &MatchState) -> u32 {
+        if old.changed != NONE {
+            return old.changed;
+        }
+        self.changed.push(scope, Changed { token, journaled: old.trigger });
+        self.changed.len() - 1
+    }
+
+    /// The trigger that the journal holds for a match as pending, or 0.
+    fn journaled(&self, state: &MatchState) -> u64 {
+        match state.changed {
+            NONE => state.trigger,
+            at => self.changed.get(at).journaled,
         }
     }
 
@@ -164,12 +182,10 @@ impl Terminal {
         if old.trigger == 0 {
             return;
         }
-        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, dirty: true, ..old });
+        let changed = self.note_change(scope, token, &old);
+        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, changed, ..old });
         self.pending.set(scope, *self.pending.get() - 1);
         self.note_turn(token, false);
-        if !old.dirty {
-            self.dirty.push(scope, token);
-        }
         if self.own_salience {
             self.by_salience.trim(scope, &mut self.states, old.salience);
         } else {
@@ -179,7 +195,11 @@ impl Terminal {
 
     /// Puts a new token in the place of a dead one with the same identity.
     pub(crate) fn inherit(&mut self, scope: Scope, dead: u32, heir: u32) {
-        let state = MatchState { first_support: NONE, dirty: true, ..self.state(dead) };
+        let old = self.state(dead);
+        let journaled = self.journaled(&old);
+        self.changed.push(scope, Changed { token: heir, journaled });
+        let changed = self.changed.len() - 1;
+        let state = MatchState { first_support: NONE, changed, ..old };
         self.states.reach(scope, heir, &DORMANT);
         self.states.set(scope, heir, state);
         self.states.set(scope, dead, DORMANT);
@@ -190,7 +210,6 @@ impl Terminal {
                 self.by_age.replace(scope, &state, heir);
             }
         }
-        self.dirty.push(scope, heir);
         if self.due.is_used() {
             self.due.inherit(scope, dead, heir);
         }
@@ -202,7 +221,7 @@ impl Terminal {
         if self.due.is_used() {
             self.due.bury(scope, token, &identity);
         }
-        if self.state(token).journaled != 0 {
+        if self.journaled(&self.state(token)) != 0 {
             self.withdrawn.push(scope, identity());
         }
         if token < self.states.len() {
@@ -233,22 +252,21 @@ impl Terminal {
 
     /// Whether there may be a net change.
     pub(crate) fn may_have_changed(&self) -> bool {
-        !self.dirty.is_empty() || !self.withdrawn.is_empty()
+        !self.changed.is_empty() || !self.withdrawn.is_empty()
     }
 
     /// What changed in the pending set since this was last called: matches that left, and those that
     /// entered or have a new trigger.
     pub(crate) fn net_change(&mut self, scope: Scope) -> NetChange {
         let mut change = NetChange::default();
-        for at in 0..self.dirty.len() {
-            let token = *self.dirty.get(at);
+        for at in 0..self.changed.len() {
+            let Changed { token, journaled } = *self.changed.get(at);
             let state = *self.states.get(token);
-            // The list may name a token twice, or one that was used again since.
-            self.states.change(scope, token, |state| {
-                state.journaled = state.trigger;
-                state.dirty = false;
-            });
-            if state.trigger == state.journaled {
+            if state.changed != at {
+                continue;
+            }
+            self.states.change(scope, token, |state| state.changed = NONE);
+            if state.trigger == journaled {
                 continue;
             }
             if state.trigger == 0 {
@@ -258,37 +276,22 @@ impl Terminal {
                 change.entered.push(Queued { token, salience, trigger: Seq::new(trigger) });
             }
         }
-        self.dirty.clear(scope);
+        self.changed.clear(scope);
         change.dead = self.withdrawn.as_slice().to_vec();
         self.withdrawn.clear(scope);
         change
     }
 
-    /// As [`Terminal::net_change`], where nobody wants to know.
-    pub(crate) fn forget_changes(&mut self, scope: Scope) {
-        for at in 0..self.dirty.len() {
-            let token = *self.dirty.get(at);
-            self.states.change(scope, token, |state| {
-                state.journaled = state.trigger;
-                state.dirty = false;
-            });
+    /// Declares that the journal holds exactly what is pending now, or that nobody wants to know.
+    pub(crate) fn mark_journaled(&mut self, scope: Scope) {
+        for at in 0..self.changed.len() {
+            let token = self.changed.get(at).token;
+            self.states.change(scope, token, |state| state.changed = NONE);
         }
-        self.dirty.clear(scope);
+        self.changed.clear(scope);
         if !self.withdrawn.is_empty() {
             self.withdrawn.clear(scope);
         }
-    }
-
-    /// Declares that the journal holds exactly what is pending now.
-    pub(crate) fn mark_journaled(&mut self, scope: Scope) {
-        for at in 0..self.states.len() {
-            self.states.change(scope, at, |state| {
-                state.journaled = state.trigger;
-                state.dirty = false;
-            });
-        }
-        self.dirty.clear(scope);
-        self.withdrawn.clear(scope);
     }
 }
 

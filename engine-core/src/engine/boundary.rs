@@ -27,7 +27,7 @@ impl Engine {
                 continue;
             }
             if !sink.wants_records() {
-                terminal.forget_changes(self.scope);
+                terminal.mark_journaled(self.scope);
                 continue;
             }
             let change = terminal.net_change(self.scope);
