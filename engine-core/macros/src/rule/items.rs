@@ -5,6 +5,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, LitStr, Result, Token, Type, parenthesized, token};
 
+use super::param::last_segment;
 use super::window::{Window, window};
 
 /// `f: Flight, f.cancelled`; with an entry point and a window `f: Flight from "east" window(length = 3),
@@ -156,6 +157,11 @@ impl Parse for Element {
         let name: Ident = input.parse()?;
         input.parse::<Token![:]>()?;
         let ty: Type = input.parse()?;
+        if last_segment(&ty).is_some_and(|last| last.ident == "Group") {
+            let message = "a group cannot be named inside of an attribute: let a rule of its own derive a \
+                           fact from it, or build the rule with `RuleBuilder`";
+            return Err(Error::new(ty.span(), message));
+        }
         let entry = entry(input)?;
         let window = window(input)?;
         let mut conditions = Vec::new();
