@@ -66,10 +66,10 @@ impl Engine {
                 let input = alpha.inputs[input as usize];
                 let rule = input.net as usize;
                 let net = &mut self.rules[rule].net;
-                if net.is_deaf(input.level) {
-                    net.right_mut(input.level).0.dismiss(self.scope, entry);
-                } else {
-                    net.right_mut(input.level).1.deleted.push(entry);
+                let is_deaf = net.is_deaf(input.level);
+                let (right, delta) = net.right_mut(input.level);
+                leave(self.scope, right, delta, is_deaf, entry);
+                if !is_deaf {
                     net.wake(input.level);
                     self.scratch.dirty.insert(rule);
                 }
@@ -385,11 +385,7 @@ impl Engine {
                 let entry = alpha.entry(slot, place).filter(|_| !sliding.holds(handle));
                 if let Some(entry) = entry {
                     alpha.part(self.scope, slot, place);
-                    if is_deaf {
-                        right.dismiss(self.scope, entry);
-                    } else {
-                        delta.deleted.push(entry);
-                    }
+                    leave(self.scope, right, delta, is_deaf, entry);
                 }
             }
             // Those that this round slides in are new, not updated.
@@ -415,7 +411,13 @@ impl Engine {
 }
 
 /// A fact leaves a memory: its network is told, unless nothing that happens there concerns it.
-fn leave(scope: Scope, right: &mut RightMemory, delta: &mut RightDelta, is_deaf: bool, entry: u32) {
+pub(super) fn leave(
+    scope: Scope,
+    right: &mut RightMemory,
+    delta: &mut RightDelta,
+    is_deaf: bool,
+    entry: u32,
+) {
     if is_deaf {
         right.dismiss(scope, entry);
     } else {

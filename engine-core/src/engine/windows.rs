@@ -1,6 +1,7 @@
 //! What passes with time inside of patterns: facts leave windows, and absences inside of others are decided.
 
 use super::Engine;
+use super::distribute::leave;
 use crate::error::EvaluateError;
 use crate::network::Undecided;
 use crate::sink::ActionSink;
@@ -83,11 +84,7 @@ impl Engine {
                 any = any.max(Some(!self.infos[rule].is_query));
                 for entry in over {
                     alpha.part(self.scope, right.slot(entry), place);
-                    if is_deaf {
-                        right.dismiss(self.scope, entry);
-                    } else {
-                        delta.deleted.push(entry);
-                    }
+                    leave(self.scope, right, delta, is_deaf, entry);
                 }
                 if !delta.is_empty() {
                     net.wake(input.level);

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
 use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
-use super::tests::{cases, quiet};
+use super::tests::{cases, quiet, without_last};
 use crate::engine::{AgendaEvent, Engine};
-use crate::ir::{MAIN, Ruleset};
+use crate::ir::MAIN;
 use crate::sink::{ActionSink, Discard};
 
 /// The agenda as somebody knows it who has heard everything.
@@ -81,10 +81,7 @@ fn listen(
     (comes, goes): (usize, usize),
 ) -> Result<(), TestCaseError> {
     let all = ruleset(specs);
-    let (last, others) = all.rules().split_last().expect("there is a rule");
-    let empty = Ruleset::new(all.name(), all.version());
-    let rules = others.iter().cloned().fold(empty, Ruleset::rule);
-    let rules = all.fact_types().into_iter().fold(rules, Ruleset::fact_type);
+    let (last, rules) = without_last(&all);
     let session = SessionId::from_bytes([3; 16]);
     let mut engine = Engine::new(&rules, session, &mut Discard).unwrap();
     let mut alone = engine.clone();

@@ -12,7 +12,7 @@ use super::random::{RuleSpec, Step, fire, rules, rules_with_groups_inside, rules
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, Missed, Verdict};
 use crate::fact::Effect;
-use crate::ir::Ruleset;
+use crate::ir::{RuleDef, Ruleset};
 use crate::sink::{ActionSink, Discard};
 
 /// Remembers what fired, and what was missed.
@@ -57,6 +57,15 @@ fn run(specs: &[RuleSpec], steps: &[Step]) -> Result<(), TestCaseError> {
     run_with(&ruleset(specs), steps, |_, _, _| {})
 }
 
+/// The last rule of a ruleset, and the ruleset without it.
+pub(super) fn without_last(all: &Ruleset) -> (&RuleDef, Ruleset) {
+    let (last, others) = all.rules().split_last().expect("there is a rule");
+    let empty = Ruleset::new(all.name(), all.version());
+    let rules = others.iter().cloned().fold(empty, Ruleset::rule);
+    let rules = all.fact_types().into_iter().fold(rules, Ruleset::fact_type);
+    (last, rules)
+}
+
 /// Rules come and go: the last one is there from one step on, the first one up to another.
 fn run_with_changes(
     specs: &[RuleSpec],
@@ -64,10 +73,7 @@ fn run_with_changes(
     (comes, goes): (usize, usize),
 ) -> Result<(), TestCaseError> {
     let all = ruleset(specs);
-    let (last, others) = all.rules().split_last().expect("there is a rule");
-    let empty = Ruleset::new(all.name(), all.version());
-    let rules = others.iter().cloned().fold(empty, Ruleset::rule);
-    let rules = all.fact_types().into_iter().fold(rules, Ruleset::fact_type);
+    let (last, rules) = without_last(&all);
     let first = all.rules()[0].path.clone();
     run_with(&rules, steps, |at, engine, naive| {
         if at == comes {
