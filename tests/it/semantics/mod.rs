@@ -8,6 +8,7 @@ mod firing;
 mod focus;
 mod founded;
 mod groups;
+mod groups_inside;
 mod listeners;
 mod loops;
 mod order;

@@ -102,20 +102,8 @@ fn check_contexts(params: &[Param], errors: &mut Errors) {
 
 /// Names that conditions use, so that the function need not use them.
 fn used_names(params: &[Param]) -> Vec<String> {
-    let mut names = Vec::new();
-    for param in params {
-        let attributes = &param.attributes;
-        let by = attributes.group_by.iter().flatten();
-        let functions = attributes.aggregate.iter().flat_map(|(functions, _)| functions);
-        let inputs = functions.flat_map(|function| &function.inputs);
-        let of_elements = attributes.each.iter().flat_map(|element| &element.conditions);
-        let lists = attributes.items.iter().chain(attributes.or.iter().map(|(items, _)| items));
-        let of_items = lists.flatten().flat_map(Item::conditions);
-        let own = attributes.conditions.iter();
-        let all = own.chain(by).chain(inputs).chain(of_elements).chain(of_items);
-        all.for_each(|expr| names.extend(Usage::of(expr).names.into_keys()));
-    }
-    names
+    let expressions = params.iter().flat_map(|param| param.attributes.expressions());
+    expressions.flat_map(|expr| Usage::of(expr).names.into_keys()).collect()
 }
 
 #[derive(Clone)]
@@ -207,6 +195,12 @@ impl Walk {
                     let pattern = element_pattern(&mut self.scope, element, may_be_unindexed)?;
                     self.parts.push(Part::Each(pattern));
                 }
+                Item::Group(group) => {
+                    check_name(&self.scope, &group.name)?;
+                    names.push(group.name.clone());
+                    let pattern = group.analyze(&mut self.scope, cross)?;
+                    self.parts.push(Part::Group(Box::new(pattern)));
+                }
                 Item::Nested { exists, items } => {
                     self.parts.push(nested(&self.scope, exists, items, cross)?);
                 }
@@ -240,8 +234,8 @@ impl Walk {
             return Ok(());
         };
         refuse_on_items(&param)?;
-        let named: Vec<syn::Type> =
-            items.iter().flat_map(Item::elements).map(|element| element.ty.clone()).collect();
+        let variables = items.iter().flat_map(Item::variables);
+        let named: Vec<syn::Type> = variables.map(|(_, ty)| ty.clone()).collect();
         self.declared.extend(declared(ty, &named, word)?);
         let part = nested(&self.scope, exists, items, param.attributes.cross.is_some())?;
         self.parts.push(part);
@@ -262,7 +256,6 @@ impl Walk {
         let own = Element { name, ty: own.clone(), entry, window: None, conditions: Vec::new() };
         let cross = param.attributes.cross.is_some();
         let (part, named) = forall(&self.scope, own, items, cross)?;
-        let named: Vec<syn::Type> = named.into_iter().map(|element| element.ty).collect();
         self.declared.extend(declared(ty, &named, "Forall")?);
         self.parts.push(part);
         Ok(())
@@ -302,11 +295,7 @@ impl Walk {
 
     /// Whether more than one tuple may stand before the next pattern.
     fn joins_many(&self) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Each(_) => true,
-            Part::Group(group) => !group.by.is_empty(),
-            Part::Not(_) | Part::Exists(_) | Part::Nested(_) => false,
-        })
+        self.parts.iter().any(Part::joins_many)
     }
 
     /// Gives each conjunct to the last group that it names.

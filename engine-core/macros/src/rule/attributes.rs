@@ -78,7 +78,8 @@ impl Attributes {
         Ok(found)
     }
 
-    fn add(&mut self, name: &str, attribute: &Attribute) -> Result<()> {
+    /// What one attribute says.
+    pub(crate) fn add(&mut self, name: &str, attribute: &Attribute) -> Result<()> {
         match name {
             "not" | "exists" if matches!(attribute.meta, Meta::Path(_)) => {}
             "when" | "having" => self.conditions.push(condition(attribute)?),
@@ -132,6 +133,18 @@ impl Attributes {
 }
 
 impl Attributes {
+    /// All expressions in them.
+    pub(crate) fn expressions(&self) -> Vec<&Expr> {
+        let by = self.group_by.iter().flatten();
+        let functions = self.aggregate.iter().flat_map(|(functions, _)| functions);
+        let inputs = functions.flat_map(|function| &function.inputs);
+        let of_elements = self.each.iter().flat_map(|element| &element.conditions);
+        let lists = self.items.iter().chain(self.or.iter().map(|(items, _)| items));
+        let of_items = lists.flatten().flat_map(Item::conditions);
+        let own = self.conditions.iter();
+        own.chain(by).chain(inputs).chain(of_elements).chain(of_items).collect()
+    }
+
     /// A `not` or `exists`: one condition on the parameter's own variable, or named patterns.
     fn absence(&mut self, attribute: &Attribute) -> Result<()> {
         let Items(items) = attribute.parse_args()?;
@@ -139,7 +152,7 @@ impl Attributes {
         match (items.next(), items.next()) {
             (Some(Item::Condition(condition)), None) => self.conditions.push(condition),
             (Some(Item::Condition(_)), Some(second)) => {
-                let span = second.elements().first().map(|element| element.name.span());
+                let span = second.variables().first().map(|(name, _)| name.span());
                 let message = "patterns come first, each with its name: `a: Fact, …; b: Other, …`";
                 let span = span.unwrap_or_else(|| attribute.path().span());
                 return Err(Error::new(span, message));

@@ -5,6 +5,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, LitStr, Result, Token, Type, parenthesized, token};
 
+use super::inner_group::InnerGroup;
 use super::param::last_segment;
 use super::window::{Window, window};
 
@@ -24,6 +25,8 @@ pub(crate) struct Element {
 pub(crate) enum Item {
     /// A pattern.
     Each(Element),
+    /// A group.
+    Group(Box<InnerGroup>),
     /// `not(…)` or `exists(…)` inside.
     Nested { exists: bool, items: Vec<Self> },
     /// A condition on the patterns before it.
@@ -35,19 +38,22 @@ pub(crate) enum Item {
 pub(crate) struct Items(pub(crate) Vec<Item>);
 
 impl Item {
-    /// All patterns in it, in the order in which they are written.
-    pub(crate) fn elements(&self) -> Vec<&Element> {
+    /// The variables of all patterns and groups in it with their types, in the order in which they are
+    /// written.
+    pub(crate) fn variables(&self) -> Vec<(&Ident, &Type)> {
         match self {
-            Self::Each(element) => vec![element],
-            Self::Nested { items, .. } => items.iter().flat_map(Self::elements).collect(),
+            Self::Each(element) => vec![(&element.name, &element.ty)],
+            Self::Group(group) => vec![(&group.name, &group.ty.whole)],
+            Self::Nested { items, .. } => items.iter().flat_map(Self::variables).collect(),
             Self::Condition(_) => Vec::new(),
         }
     }
 
-    /// All conditions in it.
+    /// All conditions in it, and what keys and functions of groups are of.
     pub(crate) fn conditions(&self) -> Vec<&Expr> {
         match self {
             Self::Each(element) => element.conditions.iter().collect(),
+            Self::Group(group) => group.expressions(),
             Self::Nested { items, .. } => items.iter().flat_map(Self::conditions).collect(),
             Self::Condition(condition) => vec![condition],
         }
@@ -81,7 +87,7 @@ impl Parse for Items {
 impl Parse for Item {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if input.peek(Ident::peek_any) && input.peek2(Token![:]) && !input.peek2(Token![::]) {
-            return Ok(Self::Each(input.parse()?));
+            return Self::named(input);
         }
         if is_word(input, "not") || is_word(input, "exists") {
             return Self::nested(input);
@@ -129,6 +135,15 @@ impl Branches {
 }
 
 impl Item {
+    /// A pattern, or a group if its type is one.
+    fn named(input: ParseStream<'_>) -> Result<Self> {
+        let (name, ty) = name_and_type(input)?;
+        if is_group(&ty) {
+            return Ok(Self::Group(Box::new(InnerGroup::parse(name, &ty, input)?)));
+        }
+        Ok(Self::Each(Element::behind(name, ty, input)?))
+    }
+
     /// A word with items in parentheses.
     fn nested(input: ParseStream<'_>) -> Result<Self> {
         let word: Ident = input.parse()?;
@@ -154,25 +169,46 @@ impl Item {
 
 impl Parse for Element {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let name: Ident = input.parse()?;
-        input.parse::<Token![:]>()?;
-        let ty: Type = input.parse()?;
-        if last_segment(&ty).is_some_and(|last| last.ident == "Group") {
-            let message = "a group cannot be named inside of an attribute: let a rule of its own derive a \
-                           fact from it, or build the rule with `RuleBuilder`";
+        let (name, ty) = name_and_type(input)?;
+        if is_group(&ty) {
+            let message =
+                "a group cannot be named here: let a rule of its own derive a fact from it";
             return Err(Error::new(ty.span(), message));
         }
+        Self::behind(name, ty, input)
+    }
+}
+
+impl Element {
+    /// What stands behind its type.
+    fn behind(name: Ident, ty: Type, input: ParseStream<'_>) -> Result<Self> {
         let entry = entry(input)?;
         let window = window(input)?;
-        let mut conditions = Vec::new();
-        while !input.is_empty() && !input.peek(Token![;]) {
-            input.parse::<Token![,]>()?;
-            if !input.is_empty() && !input.peek(Token![;]) {
-                conditions.push(input.parse()?);
-            }
-        }
+        let conditions = conditions(input)?;
         Ok(Self { name, ty, entry, window, conditions })
     }
+}
+
+fn name_and_type(input: ParseStream<'_>) -> Result<(Ident, Type)> {
+    let name: Ident = input.parse()?;
+    input.parse::<Token![:]>()?;
+    Ok((name, input.parse()?))
+}
+
+fn is_group(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|last| last.ident == "Group")
+}
+
+/// The conditions of a pattern or a group, each behind a `,`.
+pub(crate) fn conditions(input: ParseStream<'_>) -> Result<Vec<Expr>> {
+    let mut conditions = Vec::new();
+    while !input.is_empty() && !input.peek(Token![;]) {
+        input.parse::<Token![,]>()?;
+        if !input.is_empty() && !input.peek(Token![;]) {
+            conditions.push(input.parse()?);
+        }
+    }
+    Ok(conditions)
 }
 
 /// `from "east"`, if it stands here.

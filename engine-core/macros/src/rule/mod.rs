@@ -12,6 +12,7 @@ mod digest;
 mod emit;
 mod function;
 mod group;
+mod inner_group;
 mod item;
 mod items;
 mod model;

@@ -115,6 +115,15 @@ impl Part {
             Self::Nested(nested) => nested.parts.iter().flat_map(Self::patterns).collect(),
         }
     }
+
+    /// Whether more than one tuple may stand behind it for one before it.
+    pub(crate) fn joins_many(&self) -> bool {
+        match self {
+            Self::Each(_) => true,
+            Self::Group(group) => !group.by.is_empty(),
+            Self::Not(_) | Self::Exists(_) | Self::Nested(_) => false,
+        }
+    }
 }
 
 /// What the function is called with.

@@ -19,14 +19,15 @@ pub(crate) fn attach(items: Vec<Item>) -> Result<Vec<Item>> {
             continue;
         };
         let last = attached.iter_mut().rev().find_map(|item| match item {
-            Item::Each(element) => Some(element),
+            Item::Each(element) => Some(&mut element.conditions),
+            Item::Group(group) => Some(&mut group.having),
             _ => None,
         });
         let Some(last) = last else {
             let message = "expected a pattern before this condition: `a: Fact, …`";
             return Err(Error::new(condition.span(), message));
         };
-        last.conditions.push(condition);
+        last.push(condition);
     }
     Ok(attached)
 }
@@ -48,8 +49,12 @@ pub(crate) fn nested(scope: &Scope, exists: bool, items: Vec<Item>, cross: bool)
         match item {
             Item::Each(element) => {
                 check_name(&inner, &element.name)?;
-                let first = !parts.iter().any(|part| matches!(part, Part::Each(_)));
+                let first = !parts.iter().any(Part::joins_many);
                 parts.push(Part::Each(element_pattern(&mut inner, element, first || cross)?));
+            }
+            Item::Group(group) => {
+                check_name(&inner, &group.name)?;
+                parts.push(Part::Group(Box::new(group.analyze(&mut inner, cross)?)));
             }
             Item::Nested { exists, items } => parts.push(nested(&inner, exists, items, cross)?),
             Item::Condition(condition) => {
@@ -79,11 +84,11 @@ pub(crate) fn forall(
     own: Element,
     items: Vec<Item>,
     cross: bool,
-) -> Result<(Part, Vec<Element>)> {
+) -> Result<(Part, Vec<Type>)> {
     let name = own.name.clone();
-    let (each, rest) = base(own, items);
-    let mut named = vec![each.clone()];
-    named.extend(rest.iter().flat_map(Item::elements).cloned());
+    let (each, rest) = base(own, items)?;
+    let mut named = vec![each.ty.clone()];
+    named.extend(rest.iter().flat_map(Item::variables).map(|(_, ty)| ty.clone()));
     if rest.is_empty() {
         let message = "expected what holds for each of them, behind a `;`: \
                        `#[forall(p: Part, p.order == o.id; p.done)]`";
@@ -112,6 +117,8 @@ pub(crate) fn forall(
     let leading = leading.iter().flat_map(Item::conditions);
     if let Some(Item::Each(element)) = rest.first_mut() {
         element.conditions.splice(0..0, leading.cloned());
+    } else if let Some(Item::Group(group)) = rest.first_mut() {
+        group.having.splice(0..0, leading.cloned());
     } else if let Some(condition) = leading.into_iter().next() {
         let message = "with a `not` or `exists` behind it this belongs into a `#[forall(…)]` of its \
                        own";
@@ -123,12 +130,17 @@ pub(crate) fn forall(
 }
 
 /// The first pattern of a `forall`, and what must hold for each of its facts.
-fn base(mut own: Element, mut items: Vec<Item>) -> (Element, Vec<Item>) {
+fn base(mut own: Element, mut items: Vec<Item>) -> Result<(Element, Vec<Item>)> {
     if items.is_empty() {
-        return (own, items);
+        return Ok((own, items));
     }
-    match items.remove(0) {
+    Ok(match items.remove(0) {
         Item::Each(element) => (element, items),
+        Item::Group(group) => {
+            let message = "a `forall` is of facts: of groups write `#[not(…)]` over those that lack what \
+                           holds, as in `#[not(g: Group<…> …, g.0 < 3)]`";
+            return Err(Error::new(group.name.span(), message));
+        }
         Item::Condition(condition) if !items.is_empty() => {
             own.conditions.push(condition);
             (own, items)
@@ -137,7 +149,7 @@ fn base(mut own: Element, mut items: Vec<Item>) -> (Element, Vec<Item>) {
             items.insert(0, first);
             (own, items)
         }
-    }
+    })
 }
 
 /// An expression that is true where not all of these are, and how that reads.

@@ -84,7 +84,7 @@ impl Param {
 }
 
 impl Kind {
-    fn of(ty: &Type) -> Result<Self> {
+    pub(crate) fn of(ty: &Type) -> Result<Self> {
         match ty {
             Type::Group(group) => Self::of(&group.elem),
             Type::Paren(paren) => Self::of(&paren.elem),

@@ -3,7 +3,7 @@
 use syn::{Error, Expr, Ident, Result};
 
 use super::classify::{Class, classify, conjuncts};
-use super::items::{Element, Item};
+use super::items::Item;
 use super::model::{Condition, Used, Value, Variable};
 use super::param::{Kind, Param};
 use super::temporal::Temporal;
@@ -47,6 +47,7 @@ impl Scope {
     /// Makes a variable invisible again; its position stays taken.
     pub(crate) fn hide(&mut self, name: &str, reason: String) {
         self.visible.retain(|variable| variable.name != name);
+        self.hidden.retain(|(hidden, _)| hidden != name);
         self.hidden.push((name.to_owned(), reason));
     }
 
@@ -123,10 +124,10 @@ fn hidden_inside(param: &Param) -> Vec<(String, String)> {
         _ => "not",
     };
     let lists = branches.chain(param.attributes.items.iter().map(|items| (word, items)));
-    let elements = lists.flat_map(|(word, items)| {
-        items.iter().flat_map(Item::elements).map(move |element| (word, element))
+    let names = lists.flat_map(|(word, items)| {
+        items.iter().flat_map(Item::variables).map(move |(name, _)| (word, name))
     });
-    elements.map(|(word, Element { name, .. })| (name.to_string(), inside(word, name))).collect()
+    names.map(|(word, name)| (name.to_string(), inside(word, name))).collect()
 }
 
 /// Why a variable that an attribute names is not visible outside of it.

@@ -60,9 +60,6 @@ fn variable_of_another_branch(
 }
 
 #[rule]
-fn group_inside(#[not(a: Order; g: Group<Line, u64, (u64,)>)] _n: Absent<(Order, Line)>) {}
-
-#[rule]
 fn name_taken(o: &Order, #[not(o: Line, o.done)] _n: Absent<Line>) {}
 
 #[rule]

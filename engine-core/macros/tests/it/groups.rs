@@ -1,7 +1,7 @@
 //! What groups become.
 
 use steadfast::Group;
-use steadfast::ir::{Having, Rule, RuleDef};
+use steadfast::ir::{Absent, Either, Exists, Forall, Having, Rule, RuleDef};
 use steadfast_macros::rule;
 
 use crate::describe::parts;
@@ -64,6 +64,51 @@ fn two_groups(
 ) {
 }
 
+#[rule]
+fn inside_of_others(
+    c: &Customer,
+    #[not(
+        o: Order, o.customer == c.id;
+        g: Group<Line, String, (i64, u64)>
+            when(l.order == o.id)
+            group_by(l.article)
+            aggregate(sum(l.quantity), count())
+            window(length = 9),
+            g.0 > o.amount && g.1 > 1;
+        c.gold;
+        other: Order, other.amount > g.0
+    )]
+    _n: Absent<(Order, Group<Line, String, (i64, u64)>, Order)>,
+    #[exists(
+        g: Group<(Order, Line), (), (u64,)>
+            each(p: Order, p.customer == c.id)
+            each(l: Line, l.order == p.id)
+            aggregate(count()),
+        g.0 > 3
+    )]
+    _e: Exists<Group<(Order, Line), (), (u64,)>>,
+) {
+}
+
+#[rule]
+fn of_every_one(
+    #[forall(o: Order; o.amount > 0; g: Group<Line, (), (u64,)> aggregate(count()) when(l.order == o.id), g.0 > 3)]
+    _f: Forall<(Order, Group<Line, (), (u64,)>)>,
+) {
+}
+
+#[rule]
+fn of_a_branch(
+    c: &Customer,
+    #[or(o: Order, o.customer == c.id)]
+    #[or(
+        g: Group<Order, u64, (i64,)> group_by(y.customer) aggregate(max(y.amount)), g.0 > 100;
+        x: Customer, x.id == g.key
+    )]
+    _e: Either,
+) {
+}
+
 /// A rule, and its parts as `describe` prints them.
 fn table() -> Vec<(RuleDef, &'static [&'static str])> {
     vec![
@@ -119,9 +164,58 @@ fn table() -> Vec<(RuleDef, &'static [&'static str])> {
     ]
 }
 
+/// The same, of groups inside of others.
+fn inner() -> Vec<(RuleDef, &'static [&'static str])> {
+    vec![
+        (
+            inside_of_others::definition(),
+            &[
+                "each c: Customer",
+                "not (",
+                "each o: Order; key o.customer == c.id [c.id o.customer]",
+                "group g: sum(l.quantity), count(); by l.article; \
+                 of l: Line; key l.order == o.id [o.id l.order]; reads [l.article l.quantity]",
+                "having g.0 > o.amount [o.amount g.*]",
+                "having g.1 > 1 [g.*]",
+                "having c.gold [c.gold]",
+                "each other: Order; at least other.amount > g.0 [g.* other.amount]",
+                ")",
+                "exists (",
+                "group g: count(); of p: Order; key p.customer == c.id [c.id p.customer]; \
+                 of l: Line; key l.order == p.id [p.id l.order]; reads []",
+                "having g.0 > 3 [g.*]",
+                ")",
+            ],
+        ),
+        (
+            of_every_one::definition(),
+            &[
+                "not (",
+                "each o: Order",
+                "not (",
+                "group g: count(); of l: Line; key l.order == o.id [o.id l.order]; reads []",
+                "having o.amount > 0 [o.amount]",
+                "having g.0 > 3 [g.*]",
+                ")",
+                ")",
+            ],
+        ),
+        (
+            of_a_branch::definition().branches[0].clone(),
+            &[
+                "each c: Customer",
+                "group g: max(y.amount); by y.customer; of y: Order; \
+                 reads [y.customer y.amount]",
+                "having g.0 > 100 [g.*]",
+                "each x: Customer; key x.id == g.key [g.* x.id]",
+            ],
+        ),
+    ]
+}
+
 #[test]
 fn groups_know_elements_keys_and_functions() {
-    for (rule, expected) in table() {
+    for (rule, expected) in table().into_iter().chain(inner()) {
         assert_eq!(parts(&rule), expected, "{}", rule.path);
     }
 }
