@@ -47,7 +47,7 @@ struct Role {
 
 impl Shared {
     pub(crate) fn append(&self, batch: &Batch, end: End) -> Result<Appended, AppendError> {
-        let (writer, appended) = self.append_locked(batch, end)?;
+        let (writer, appended) = self.append_locked(batch, end, self.level)?;
         if let Sink::Queue { bytes, .. } = &writer.active.sink
             && bytes.len() > QUEUE_BYTES_MAX
         {
@@ -59,15 +59,21 @@ impl Shared {
     /// Appends and waits, without letting go of the lock in between.
     pub(crate) fn commit(&self, batch: &Batch, level: Level) -> Result<Appended, CommitError> {
         self.use_level(level);
-        let (writer, appended) = self.append_locked(batch, End::SafePoint)?;
+        let (writer, appended) = self.append_locked(batch, End::SafePoint, level)?;
         self.wait_locked(writer, appended.position, level.into())?;
         Ok(appended)
     }
 
-    fn append_locked(&self, batch: &Batch, end: End) -> Result<(Guard<'_>, Appended), AppendError> {
+    /// Appends a group that will be acknowledged at `level`.
+    fn append_locked(
+        &self,
+        batch: &Batch,
+        end: End,
+        level: Level,
+    ) -> Result<(Guard<'_>, Appended), AppendError> {
         if batch.fits_one_frame(self.payload_bytes_max) {
             let part = Part::new(batch.payload(), batch.record_count());
-            return self.append_parts(&[part], end);
+            return self.append_parts(&[part], end, level);
         }
         if batch.byte_len() > GROUP_BYTES_MAX {
             let bytes = batch.byte_len();
@@ -75,13 +81,14 @@ impl Shared {
         }
         let max = self.payload_bytes_max;
         let parts = batch.parts(max).map_err(|bytes| AppendError::RecordTooLong { bytes, max })?;
-        self.append_parts(&parts, end)
+        self.append_parts(&parts, end, level)
     }
 
     fn append_parts(
         &self,
         parts: &[Part<'_>],
         end: End,
+        level: Level,
     ) -> Result<(Guard<'_>, Appended), AppendError> {
         let mut writer = self.lock();
         Self::writable(&writer)?;
@@ -109,7 +116,7 @@ impl Shared {
         for unused in room {
             self.spares.give_back(unused);
         }
-        self.after_append(&mut writer);
+        self.after_append(&mut writer, level);
         let appended = appended(&writer);
         Ok((writer, appended))
     }
@@ -155,6 +162,7 @@ impl Shared {
                 let least = Need {
                     segment_bytes: segment_bytes_for(part.payload.len()),
                     manifest_bytes: writer.manifest.file_bytes(1),
+                    ..need
                 };
                 match self.spares.take(need, least, may_use_reserve) {
                     Ok(spare) => room.push(spare),
@@ -237,11 +245,12 @@ impl Shared {
             segment_bytes: grown.max(segment_bytes_for(payload_len)),
             // A page more than needed now: the spare may be used after many others.
             manifest_bytes: manifest.file_bytes(40),
+            has_sealed: manifest.segments.len() > 1,
         }
     }
 
     /// What follows an append and needs no hurry.
-    fn after_append(&self, writer: &mut Writer) {
+    fn after_append(&self, writer: &mut Writer, level: Level) {
         let active = &mut writer.active;
         if !active.next_requested && active.offset > active.bytes / 4 {
             active.next_requested = true;
@@ -249,7 +258,7 @@ impl Shared {
             self.spares.request_ahead(need);
         }
         if writer.active.offset >= writer.active.sync_early_at {
-            self.sync_early(writer);
+            self.sync_early(writer, level);
         }
         if !writer.watched {
             writer.watched = self.wake_watcher(Wake::Watch);
@@ -258,19 +267,21 @@ impl Shared {
 
     /// Has the background thread sync what nobody waits for yet.
     ///
-    /// Where syncs acknowledge, whoever waits in the end for many pipelined commits then waits for the
-    /// last few MiB. Else only the next roll syncs, while everybody waits: half of what is left each
-    /// time, from the middle on, leaves little for that.
-    fn sync_early(&self, writer: &mut Writer) {
+    /// Where a sync acknowledges the group, whoever waits in the end for many pipelined ones then waits
+    /// for the last few MiB. Else only the next roll syncs, while everybody waits: half of what is left
+    /// each time, from the middle on, leaves little for that.
+    fn sync_early(&self, writer: &mut Writer, level: Level) {
         let active = &mut writer.active;
-        let syncs_acknowledge = matches!(self.level, Level::Batch | Level::Paranoid);
-        let middle = active.bytes / 2;
-        if !syncs_acknowledge && active.offset < middle {
-            active.sync_early_at = middle;
-            return;
+        let mut step = SYNC_EARLY_BYTES;
+        if !level.acknowledges_by_sync() {
+            if active.offset < active.bytes / 2 {
+                // Looked at again soon, since groups that a sync acknowledges may come in between.
+                active.sync_early_at = active.offset + SYNC_EARLY_BYTES;
+                return;
+            }
+            step = step.max((active.bytes - active.offset) / 2);
         }
-        let left = if syncs_acknowledge { 0 } else { (active.bytes - active.offset) / 2 };
-        active.sync_early_at = active.offset + left.max(SYNC_EARLY_BYTES);
+        active.sync_early_at = active.offset + step;
         if writer.end.position - writer.durable >= SYNC_EARLY_BYTES {
             self.wake_watcher(Wake::Sync);
         }

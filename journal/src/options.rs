@@ -36,6 +36,16 @@ pub enum Level {
     Paranoid,
 }
 
+impl Level {
+    /// Whether a group counts as acknowledged only after a sync.
+    pub(crate) const fn acknowledges_by_sync(self) -> bool {
+        match self {
+            Self::Process | Self::Interval(_) => false,
+            Self::Batch | Self::Paranoid => true,
+        }
+    }
+}
+
 /// How frames reach the page cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteMode {

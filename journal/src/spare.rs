@@ -19,7 +19,9 @@ use crate::primitives::{Condvar, Mutex, MutexGuard};
 use crate::segment::SEGMENT_HEADER;
 use crate::storage::StorageFile;
 
-/// Normalization's reserve is this part of a segment, but no less than the other reserve.
+/// Normalization's reserve is this part of a segment, but no less than the other reserve. It is there
+/// before the first spare that follows a sealed segment: with nothing sealed, nothing could be
+/// normalized. While it cannot be made, no spare is.
 const UPKEEP_SHARE: u64 = 8;
 
 /// What a spare must have room for.
@@ -29,6 +31,8 @@ pub(crate) struct Need {
     pub(crate) segment_bytes: u64,
     /// Bytes of the manifest that will list it.
     pub(crate) manifest_bytes: u64,
+    /// Whether segments are sealed: what normalization may write anew.
+    pub(crate) has_sealed: bool,
 }
 
 /// A zero-filled file that can become a segment.
@@ -118,9 +122,9 @@ impl Spares {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills one spare, and the reserve if there is none.
+    /// Fills one spare, normalization's reserve before it, and that of roots after it.
     fn answer(&self, need: Need) {
-        let filled = self.fill(need);
+        let filled = self.keep_upkeep(need).and_then(|()| self.fill(need));
         let mut pool = self.pool();
         pool.pending = pool.pending.saturating_sub(1);
         let succeeded = filled.is_ok();
@@ -134,41 +138,40 @@ impl Spares {
                 pool.error = Some(error);
             }
         }
+        let of_roots = succeeded && pool.reserve.is_none();
         drop(pool);
         self.answered.notify_all();
-        if succeeded {
-            self.fill_reserves(need);
-        }
-    }
-
-    /// Fills the reserves that there are not. One that does not fit on the disk any more is missed
-    /// later, not now.
-    fn fill_reserves(&self, need: Need) {
-        let (of_roots, of_upkeep) = {
-            let pool = self.pool();
-            (pool.reserve.is_none(), pool.upkeep.is_none())
-        };
         if of_roots && !self.stop.load(Ordering::Relaxed) {
             let need = Need { segment_bytes: self.reserve_bytes, ..need };
+            // One that does not fit on the disk any more is missed later, not now.
             if let Ok(reserve) = self.fill(need) {
                 self.pool().reserve = Some(reserve);
             }
         }
-        if of_upkeep && !self.stop.load(Ordering::Relaxed) {
-            let share = round_up(need.segment_bytes / UPKEEP_SHARE, SEGMENT_HEADER);
-            self.fill_upkeep(Need { segment_bytes: share.max(self.reserve_bytes), ..need });
-        }
     }
 
-    fn fill_upkeep(&self, need: Need) {
+    /// INV-38: makes sure of normalization's reserve where there is something to normalize.
+    fn keep_upkeep(&self, need: Need) -> Result<(), IoError> {
+        if !need.has_sealed || self.pool().upkeep.is_some() {
+            return Ok(());
+        }
+        let share = round_up(need.segment_bytes / UPKEEP_SHARE, SEGMENT_HEADER);
+        self.fill_upkeep(Need { segment_bytes: share.max(self.reserve_bytes), ..need })
+    }
+
+    fn fill_upkeep(&self, need: Need) -> Result<(), IoError> {
         match self.fill(need) {
             Ok(spare) => {
                 let before = self.pool().upkeep.replace(spare);
                 if let Some(before) = before {
                     self.remove(before); // Somebody else has filled it meanwhile.
                 }
+                Ok(())
             }
-            Err(_) => self.pool().given_up = Some(need),
+            Err(error) => {
+                self.pool().given_up = Some(need);
+                Err(error)
+            }
         }
     }
 
@@ -189,7 +192,7 @@ impl Spares {
         let mut pool = self.pool();
         let Some(spare) = pool.upkeep.take() else { return false };
         let (segment_bytes, manifest_bytes) = (spare.bytes, spare.manifest_bytes);
-        pool.given_up = Some(Need { segment_bytes, manifest_bytes });
+        pool.given_up = Some(Need { segment_bytes, manifest_bytes, has_sealed: true });
         drop(pool);
         self.remove(spare);
         true
@@ -199,7 +202,8 @@ impl Spares {
     pub(crate) fn refill(&self) {
         let given_up = self.pool().given_up.take();
         if let Some(need) = given_up {
-            self.fill_upkeep(need);
+            // If there is none, the next spare tries again before it is made.
+            drop(self.fill_upkeep(need));
         }
     }
 

@@ -306,6 +306,45 @@ fn a_full_disk_is_normalized_in_the_room_of_the_reserve() {
     }
 }
 
+/// INV-38: with nothing sealed there is no reserve for normalization; then it comes first, and without
+/// it appending ends with the segment that is there.
+#[test]
+fn the_reserve_of_normalization_comes_before_the_spare_behind_a_sealed_segment() {
+    let spares =
+        |disk: &SimDisk| disk.names(DIR).iter().filter(|name| name.starts_with("spare")).count();
+    let value = [&[7][..], &[7; 9000]].concat();
+    let append = |journal: &Journal| journal.append(&batch([value.as_slice()]), End::SafePoint);
+    // Bytes that are free when the second segment asks for a third, and whether there is one then.
+    for (free, goes_on) in [(None, true), (Some(68 << 10), false), (Some(8 << 10), false)] {
+        let disk = SimDisk::new(5);
+        let journal = Setup::new(WriteMode::Map).open(&disk).expect("it opens");
+        for _ in 0..4 {
+            append(&journal).expect("there is room");
+        }
+        assert_eq!(spares(&disk), 2, "the next segment, and the reserve of roots");
+        journal.roll().expect("there is a spare");
+        assert_eq!(spares(&disk), 1, "nothing was made for a segment that has just begun");
+        if let Some(free) = free {
+            disk.limit_free_bytes(free);
+        }
+        let ended = (0..20).find_map(|_| append(&journal).err());
+        match ended {
+            None => assert!(goes_on, "{free:?}: further segments were made without the reserve"),
+            Some(AppendError::Full { .. }) => assert!(!goes_on, "{free:?}"),
+            Some(error) => panic!("{error:?}"),
+        }
+        if goes_on {
+            assert_eq!(spares(&disk), 3, "the reserve of normalization has come");
+            disk.limit_free_bytes(0);
+        }
+        let before = values(&journal);
+        let segments = journal.maintenance().segments().expect("readable");
+        let done = normalize(&journal, &mut Keyed::default());
+        assert!(done.is_ok() || free == Some(8 << 10), "{free:?}: {done:?} of {segments:?}");
+        assert_eq!(values(&journal), before);
+    }
+}
+
 /// A call that fails stops the journal only if it leaves open which manifest counts.
 #[test]
 fn a_failed_call_changes_nothing_or_stops_the_journal() {
