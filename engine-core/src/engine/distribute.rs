@@ -8,30 +8,12 @@ use crate::network::alpha::Alpha;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::switch::{Arrangement, Case, Switch};
 use crate::rows::Rows;
-use crate::store::{Change, KindSet, Op};
 use crate::trail::{Scope, clear};
 
 /// A fact that is in so few memories is looked for in each.
-const FEW_INPUTS: usize = 4;
+pub(super) const FEW_INPUTS: usize = 4;
 
 impl Engine {
-    /// The same as `distribute`, of the only operation of a flush.
-    pub(super) fn distribute_op(&mut self, op: &Op) {
-        let Op { kind, slot, mask, what, .. } = *op;
-        self.scratch.kinds = KindSet::default();
-        self.scratch.kinds.insert(kind);
-        let slides = self.alphas[kind as usize].slides;
-        self.scratch.only_inserts = what == Change::Insert && !slides;
-        match what {
-            Change::Insert => self.distribute_from(kind, &[slot], 0),
-            Change::Update => self.distribute_updated(kind, &[(slot, mask)]),
-            Change::Delete => self.distribute_deleted(kind, &[slot]),
-        }
-        if slides {
-            self.slide(kind);
-        }
-    }
-
     /// Takes the net changes through the alpha side into the right memories' deltas.
     pub(super) fn distribute(&mut self) {
         for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
@@ -56,7 +38,7 @@ impl Engine {
         }
     }
 
-    fn distribute_deleted(&mut self, kind: u32, slots: &[u32]) {
+    pub(super) fn distribute_deleted(&mut self, kind: u32, slots: &[u32]) {
         if self.alphas[kind as usize].elapses {
             self.leave_recent(kind, slots);
         }
@@ -122,7 +104,7 @@ impl Engine {
 
     /// Takes those of new facts that pass the conditions of an input into its memory, if its network is
     /// not before `first`.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         kind: u32,
         place: u32,
@@ -294,7 +276,7 @@ impl Engine {
 
     /// Asks an input again about updated facts of which it reads something; if it is one, its entries are
     /// known.
-    fn revise(
+    pub(super) fn revise(
         &mut self,
         kind: u32,
         place: u32,
@@ -366,7 +348,7 @@ impl Engine {
     }
 
     /// Slides the windows over facts of a kind, and tells the memories behind them what that did.
-    fn slide(&mut self, kind: u32) {
+    pub(super) fn slide(&mut self, kind: u32) {
         let alpha = &mut self.alphas[kind as usize];
         if !alpha.slides {
             return;

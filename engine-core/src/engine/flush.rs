@@ -203,9 +203,6 @@ impl Engine {
             }
             let mut dirty = std::mem::take(&mut self.scratch.dirty);
             dirty.sort();
-            if let Some(op) = &only_op {
-                dirty.retain(|rule| !self.match_straight(rule, op));
-            }
             for &rule in &dirty.rules {
                 self.scratch.flushed.insert(rule);
                 self.propagate(rule, round_start)?;

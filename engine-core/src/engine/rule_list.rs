@@ -37,15 +37,6 @@ impl RuleList {
         }
     }
 
-    /// Takes those rules off the list for which `stays` says no.
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(usize) -> bool) {
-        let listed = &mut self.listed;
-        self.rules.retain(|&rule| {
-            listed[rule] = stays(rule);
-            listed[rule]
-        });
-    }
-
     pub(super) fn clear(&mut self) {
         for &rule in &self.rules {
             self.listed[rule] = false;

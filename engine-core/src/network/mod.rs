@@ -32,5 +32,4 @@ pub(crate) use join::Buffers;
 pub(crate) use net::{Flush, Net, Node};
 pub(crate) use plan::Source;
 pub(crate) use recent::Facts;
-pub(crate) use straight::Straight;
 pub(crate) use undecided::Undecided;

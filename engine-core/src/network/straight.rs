@@ -16,45 +16,22 @@ impl Net {
         }
     }
 
-    /// What this round's only change did to a straight net's memory: the entry that came, stays or goes.
-    pub(crate) fn take_straight(&mut self) -> Option<Straight> {
-        let delta = &mut self.levels[0].delta;
-        let moves = [
-            delta.inserted.pop().map(Straight::Came),
-            delta.updated.pop().map(Straight::Stays),
-            delta.deleted.pop().map(Straight::Goes),
-        ];
-        debug_assert!(delta.is_empty(), "one fact is one entry");
-        self.waiting.take();
-        moves.into_iter().flatten().next()
-    }
-
-    /// Puts a change back, to be taken through the net as others are.
-    pub(crate) fn put_back(&mut self, change: Straight) {
-        let delta = &mut self.levels[0].delta;
-        match change {
-            Straight::Came(entry) => delta.inserted.push(entry),
-            Straight::Stays(entry) => delta.updated.push(entry),
-            Straight::Goes(entry) => delta.deleted.push(entry),
-        }
-        self.wake(0);
-    }
-
     /// The token of an entry of a straight net.
     pub(crate) fn straight_token(&self, entry: u32) -> u32 {
         let Node::Join(join) = &self.levels[0].node else { unreachable!("it is a join") };
         *join.right.heads.get(entry)
     }
 
-    /// Adds the token of an entry.
-    pub(crate) fn straight_enter(&mut self, scope: Scope, entry: u32) -> u32 {
+    /// Takes a fact in; gives its entry and its token.
+    pub(crate) fn straight_enter(&mut self, scope: Scope, slot: u32) -> (u32, u32) {
         let Level { node, tokens, given, .. } = &mut self.levels[0];
         let Node::Join(join) = node else { unreachable!("it is a join") };
         let unit = join.unit().expect("the unit tuple comes before all facts");
         *given += 1;
-        let token = tokens.add_settled(scope, unit, entry, join.right.slot(entry));
+        let entry = join.right.admit(scope, slot);
+        let token = tokens.add_settled(scope, unit, entry, slot);
         join.right.heads.set(scope, entry, token);
-        token
+        (entry, token)
     }
 
     /// Takes an entry out, with its token, which must be forgotten by then.
@@ -64,12 +41,4 @@ impl Net {
         tokens.kill_settled(scope, token);
         join.right.dismiss(scope, entry);
     }
-}
-
-/// What a change of one fact did to the memory of a straight net.
-#[derive(Clone, Copy)]
-pub(crate) enum Straight {
-    Came(u32),
-    Stays(u32),
-    Goes(u32),
 }

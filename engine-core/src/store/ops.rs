@@ -40,6 +40,14 @@ pub(crate) struct KindSet(u64);
 impl KindSet {
     pub(crate) const ALL: Self = Self(u64::MAX);
 
+    /// The set of one kind.
+    #[inline]
+    pub(crate) fn of(kind: u32) -> Self {
+        let mut set = Self::default();
+        set.insert(kind);
+        set
+    }
+
     #[inline]
     pub(crate) fn insert(&mut self, kind: u32) {
         self.0 |= 1 << kind.min(63);
