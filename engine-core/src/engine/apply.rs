@@ -131,32 +131,31 @@ impl Engine {
         let mut applied = Applied::default();
         let mut supported = Vec::new();
         self.make_room(drafts);
-        let list = std::mem::take(&mut drafts.list);
-        let mut done = 0;
-        for (at, draft) in list.iter().enumerate() {
-            if at < done {
-                continue;
-            }
+        let Drafts { list, arenas, .. } = drafts;
+        let mut next = 0;
+        while let Some(draft) = list.get(next) {
+            let at = next;
             let run = self.run_of_inserts(&list[at..]);
             if let (1.., Draft::Insert { kind, .. }) = (run, draft) {
-                done = at + run;
-                let arena = drafts.arenas[*kind as usize].as_mut().expect("drafts have arenas");
-                let values = (bytes, ranges.get(at..done).unwrap_or(&[]));
-                self.insert_run(&list[at..done], arena.as_mut(), issuer, values, sink);
+                next += run;
+                let arena = arenas[*kind as usize].as_mut().expect("drafts have arenas");
+                let values = (bytes, ranges.get(at..next).unwrap_or(&[]));
+                self.insert_run(&list[at..next], arena.as_mut(), issuer, values, sink);
                 continue;
             }
+            next += 1;
             // Without somebody who wants records nothing is serialized.
             let value = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
                 Draft::Insert { kind, handle, at, stated } => {
-                    let arena = drafts.arenas[kind as usize].as_mut().expect("drafts have arenas");
+                    let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
                     let slot = self.store.kind_mut(kind).next_slot(self.scope);
                     let table = &mut self.store.kind_mut(kind).table;
                     table.put_from(self.scope, slot, arena.as_mut(), at);
                     self.insert_placed(Place { kind, slot }, handle, issuer, stated, value, sink);
                 }
                 Draft::Update { kind, handle, at, mask } => {
-                    let arena = drafts.arenas[kind as usize].as_mut().expect("drafts have arenas");
+                    let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
                     let place = self.store.locate(handle).expect("staging checked that it lives");
                     self.before_update(place);
                     let table = &mut self.store.kind_mut(kind).table;
@@ -183,7 +182,6 @@ impl Engine {
                 Draft::Halt => applied.halt = true,
             }
         }
-        drafts.list = list;
         let mut counters = *self.counters.get();
         counters.next_handle = drafts.next_handle;
         counters.random = drafts.random;

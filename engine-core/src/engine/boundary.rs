@@ -15,35 +15,14 @@ impl Engine {
     /// A match that became pending and fired in between leaves no trace here, so that a run to
     /// quiescence costs its operations and little else.
     pub fn commit(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
-        let mut unreported = std::mem::take(&mut self.scratch.unreported);
-        unreported.sort();
-        for &rule in &unreported.rules {
-            if self.infos[rule].is_query {
-                continue;
-            }
-            self.commit_due(rule, sink);
-            let terminal = &mut self.rules[rule].terminal;
-            if !terminal.may_have_changed() {
-                continue;
-            }
-            if !sink.wants_records() {
-                terminal.mark_journaled(self.scope);
-                continue;
-            }
-            let change = terminal.net_change(self.scope);
-            for by in change.dead {
-                sink.record(&Record::Withdrawn { by });
-            }
-            for token in change.left {
-                sink.record(&Record::Withdrawn { by: self.match_id(rule, token) });
-            }
-            for Queued { token, salience, trigger } in change.entered {
-                let by = self.match_id(rule, token);
-                sink.record(&Record::Pending { by, salience, trigger });
+        self.scratch.unreported.sort();
+        for at in 0..self.scratch.unreported.rules.len() {
+            let rule = self.scratch.unreported.rules[at];
+            if !self.infos[rule].is_query {
+                self.commit_rule(rule, sink);
             }
         }
-        unreported.clear();
-        self.scratch.unreported = unreported;
+        self.scratch.unreported.clear();
         let may_have_changed = |(rule, info): (&RuleState, &RuleInfo)| {
             !info.is_query && (rule.terminal.may_have_changed() || rule.terminal.due.has_changed())
         };
@@ -55,6 +34,30 @@ impl Engine {
         self.effects.set(self.scope, 0);
         if sink.wants_records() {
             sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+        }
+    }
+
+    /// Reports which matches of a rule are pending now and were not, and the other way round.
+    fn commit_rule(&mut self, rule: usize, sink: &mut dyn ActionSink) {
+        self.commit_due(rule, sink);
+        let terminal = &mut self.rules[rule].terminal;
+        if !terminal.may_have_changed() {
+            return;
+        }
+        if !sink.wants_records() {
+            terminal.mark_journaled(self.scope);
+            return;
+        }
+        let change = terminal.net_change(self.scope);
+        for by in change.dead {
+            sink.record(&Record::Withdrawn { by });
+        }
+        for token in change.left {
+            sink.record(&Record::Withdrawn { by: self.match_id(rule, token) });
+        }
+        for Queued { token, salience, trigger } in change.entered {
+            let by = self.match_id(rule, token);
+            sink.record(&Record::Pending { by, salience, trigger });
         }
     }
 

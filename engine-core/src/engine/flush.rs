@@ -38,8 +38,11 @@ pub(crate) struct FlushScratch {
     pub(super) buckets: Buckets,
     /// By input of one kind, the entry of one fact.
     pub(super) entries: Vec<u32>,
+    /// Whether the alpha side of the first round is done.
+    pub(super) distributed: bool,
     /// By rule, what happened to its matches.
     matches: Vec<MatchLog>,
+    /// Rules of which networks have changes in this round.
     pub(super) dirty: RuleList,
     /// Rules that were dirty in any round.
     flushed: RuleList,
@@ -148,7 +151,7 @@ impl Engine {
         }
         let mut expired = false;
         self.guarded(|engine| {
-            if staged {
+            if staged && !engine.match_op() {
                 engine.match_rounds(issuer, sink)?;
             }
             if engine.has_expiring() {
@@ -193,10 +196,7 @@ impl Engine {
         self.scratch.rounds = 0;
         loop {
             self.scratch.rounds += 1;
-            let only_op = self.only_op().filter(|_| self.scratch.rounds == 1);
-            if let Some(op) = &only_op {
-                self.distribute_op(op);
-            } else {
+            if !std::mem::take(&mut self.scratch.distributed) {
                 self.net_changes(round_start);
                 self.distribute();
                 self.plant();
@@ -397,6 +397,17 @@ impl Engine {
         }
         flushed.clear();
         self.scratch.flushed = flushed;
+        self.forget_ops();
+        self.buffers.shrink();
+        self.live.end_flush();
+        self.scratch.first_flush = false;
+        if !self.scratch.bereft.is_empty() {
+            self.scratch.bereft.clear();
+        }
+    }
+
+    /// Everybody knows what the operations of the flush did.
+    pub(super) fn forget_ops(&mut self) {
         let scope = self.scope;
         for (at, op) in (0..).zip(self.ops.as_slice()) {
             let kind = self.store.kind_mut(op.kind);
@@ -415,12 +426,6 @@ impl Engine {
             }
         }
         self.ops.clear(scope);
-        self.buffers.shrink();
-        self.live.end_flush();
-        self.scratch.first_flush = false;
-        if !self.scratch.bereft.is_empty() {
-            self.scratch.bereft.clear();
-        }
     }
 
     /// Forgets which rules have changes: they were matched outside a flush.

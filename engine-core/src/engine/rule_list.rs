@@ -37,6 +37,12 @@ impl RuleList {
         }
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    #[inline]
     pub(super) fn clear(&mut self) {
         for &rule in &self.rules {
             self.listed[rule] = false;

@@ -14,15 +14,32 @@ impl Engine {
     /// The only operation of a flush in which nothing else happens, and nobody listens to the order of
     /// what it does to several rules.
     #[inline]
-    pub(super) fn only_op(&self) -> Option<Op> {
+    fn only_op(&self) -> Option<Op> {
         let [op] = *self.ops.as_slice() else { return None };
         let alone = *self.evaluated.get() && self.scratch.passing.is_none() && !self.is_heard();
         alone.then_some(op)
     }
 
+    /// Matches a flush of one operation; says whether that was all. Otherwise its first round has begun, and
+    /// networks have changes.
+    ///
+    /// What happens on the agenda is the same as by way of the networks, with less to remember.
+    pub(super) fn match_op(&mut self) -> bool {
+        let Some(op) = self.only_op() else { return false };
+        self.distribute_op(&op);
+        if !self.scratch.dirty.is_empty() || !self.suspects.is_empty() {
+            self.scratch.distributed = true;
+            return false;
+        }
+        self.focus_automatically();
+        self.forget_ops();
+        self.live.end_flush();
+        true
+    }
+
     /// The same as `distribute`, of the only operation of a flush. Rules of one pattern are done with
-    /// behind it; the same came about as by way of their networks, with less to remember.
-    pub(super) fn distribute_op(&mut self, op: &Op) {
+    /// behind it.
+    fn distribute_op(&mut self, op: &Op) {
         let Op { kind, slot, what, .. } = *op;
         let alpha = &mut self.alphas[kind as usize];
         let (slides, elapses) = (alpha.slides, alpha.elapses);
