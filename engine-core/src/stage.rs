@@ -10,7 +10,7 @@ use crate::agenda::GroupNames;
 use crate::chains::NONE;
 use crate::error::{ChangeError, RuleResult};
 use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
-use crate::store::{DEFAULT_ENTRY, Entry, Store};
+use crate::store::{DEFAULT_ENTRY, Entry, Place, Store};
 use crate::then::Ref;
 
 pub(crate) use drafts::{Draft, Drafts, Mark, Named, Staged};
@@ -145,7 +145,8 @@ impl<'a> Stage<'a> {
         change: impl FnOnce(&mut T),
     ) -> Result<(), ChangeError> {
         let handle = handle.into();
-        let (old, kind) = self.live(handle)?;
+        let (old, place) = self.live(handle)?;
+        let Place { kind, slot } = place;
         let mut new = old.clone();
         change(&mut new);
         let mask = old.diff(&new);
@@ -153,7 +154,9 @@ impl<'a> Stage<'a> {
         if mask.is_empty() {
             return Ok(());
         }
-        self.refuse_justified::<T>(handle)?;
+        if !self.stated_at(handle.fact(), place) {
+            return Err(ChangeError::JustifiedModify { handle: handle.fact(), kind: T::NAME });
+        }
         if T::UNIQUE
             && key_moved
             && let Some(existing) = self.find_key(kind, &new)
@@ -161,7 +164,7 @@ impl<'a> Stage<'a> {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
         self.drafts.open::<T>(kind);
-        self.drafts.update(kind, handle.fact(), new, mask);
+        self.drafts.update(kind, handle.fact(), new, mask, slot);
         Ok(())
     }
 
@@ -185,10 +188,10 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::StaleHandle`], [`ChangeError::WrongSession`] or [`ChangeError::WrongEntryPoint`].
     pub fn touch<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<(), ChangeError> {
         let handle = handle.into();
-        let (value, kind) = self.live(handle)?;
+        let (value, Place { kind, slot }) = self.live(handle)?;
         let value = value.clone();
         self.drafts.open::<T>(kind);
-        self.drafts.update(kind, handle.fact(), value, FieldMask::ALL);
+        self.drafts.update(kind, handle.fact(), value, FieldMask::ALL, slot);
         Ok(())
     }
 
@@ -370,29 +373,29 @@ impl<'a> Stage<'a> {
         Handle::new(handle, self.session)
     }
 
-    /// The value of a fact, and its kind.
-    fn live<T: Fact>(&self, handle: Handle<T>) -> Result<(&T, u32), ChangeError> {
+    /// The value of a fact, and its place; without a slot if the value is only staged.
+    fn live<T: Fact>(&self, handle: Handle<T>) -> Result<(&T, Place), ChangeError> {
         let (fact, kind) = (handle.fact(), T::NAME);
         if handle.session() != self.session {
             let (found, own) = (handle.session(), self.session);
             return Err(ChangeError::WrongSession { handle: fact, kind, found, own });
         }
-        let (value, of) = match self.drafts.value::<T>(fact) {
-            Staged::Value(value, of) => (value, of),
+        let (value, place) = match self.drafts.value::<T>(fact) {
+            Staged::Value(value, kind) => (value, Place { kind, slot: NONE }),
             Staged::Gone => return Err(ChangeError::StaleHandle { handle: fact, kind }),
             Staged::Nothing => {
                 let place = self.store.locate(fact);
                 let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
                 let value = self.store.value(place);
-                (value.ok_or(ChangeError::WrongType { handle: fact, kind })?, place.kind)
+                (value.ok_or(ChangeError::WrongType { handle: fact, kind })?, place)
             }
         };
-        let found = self.store.kind(of);
+        let found = self.store.kind(place.kind);
         if found.entry != self.entry && !self.anywhere {
             let (found, own) = (found.fact.entry(), self.entry_name.to_owned());
             return Err(ChangeError::WrongEntryPoint { handle: fact, kind, found, own });
         }
-        Ok((value, of))
+        Ok((value, place))
     }
 
     fn stated(&self, fact: FactHandle) -> bool {
@@ -402,20 +405,21 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// The same, of a fact whose place is known: without a slot if its value is only staged.
+    #[inline]
+    fn stated_at(&self, fact: FactHandle, place: Place) -> bool {
+        if place.slot == NONE || self.drafts.concern_belief() {
+            return self.stated(fact);
+        }
+        self.store.kind(place.kind).is_stated(place.slot)
+    }
+
     /// Whether some match supports the fact.
     fn derived(&self, fact: FactHandle) -> bool {
         self.drafts.supports(fact)
             || self.store.locate(fact).is_some_and(|place| {
                 *self.store.kind(place.kind).first_support.get(place.slot) != NONE
             })
-    }
-
-    fn refuse_justified<T: Fact>(&self, handle: Handle<T>) -> Result<(), ChangeError> {
-        let fact = handle.fact();
-        if self.stated(fact) {
-            return Ok(());
-        }
-        Err(ChangeError::JustifiedModify { handle: fact, kind: T::NAME })
     }
 
     fn find_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {

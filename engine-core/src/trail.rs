@@ -121,8 +121,16 @@ impl<T> Default for Column<T> {
 
 impl<T> Column<T> {
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "whoever adds cells checks that they fit")]
     pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.cells.len()).expect("columns are addressed by u32")
+        self.cells.len() as u32
+    }
+
+    /// Columns are addressed by `u32`, and the last number means none.
+    #[inline]
+    fn check_room(&self, more: usize) {
+        let room = u32::MAX as usize - self.cells.len();
+        assert!(more <= room, "a column has fewer than 2³² cells");
     }
 
     #[inline]
@@ -149,6 +157,7 @@ impl<T> Column<T> {
 
     #[inline]
     pub(crate) fn push(&mut self, scope: Scope, value: T) {
+        self.check_room(1);
         self.cells.push(value);
         if scope.is_open() {
             self.log.push((scope, Undo::Pushed));
@@ -160,6 +169,7 @@ impl<T> Column<T> {
     pub(crate) fn extend(&mut self, scope: Scope, values: impl IntoIterator<Item = T>) {
         let before = self.cells.len();
         self.cells.extend(values);
+        self.check_room(0);
         if scope.is_open() {
             let pushed = self.cells.len() - before;
             self.log.extend((0..pushed).map(|_| (scope, Undo::Pushed)));
@@ -204,6 +214,7 @@ impl<T> Column<T> {
     /// Swaps in a whole new vector, for growth and compaction; the old one moves into the log.
     pub(crate) fn replace(&mut self, scope: Scope, cells: Vec<T>) {
         let old = std::mem::replace(&mut self.cells, cells);
+        self.check_room(0);
         if scope.is_open() {
             self.log.push((scope, Undo::Replaced(old)));
         }
@@ -333,6 +344,15 @@ impl<T: Clone> Cell<T> {
         if scope.is_open() {
             self.log.push((scope, old));
         }
+    }
+
+    /// Changes the value in place; inside a scope the old one is cloned first.
+    #[inline]
+    pub(crate) fn change<R>(&mut self, scope: Scope, change: impl FnOnce(&mut T) -> R) -> R {
+        if scope.is_open() {
+            self.log.push((scope, self.value.clone()));
+        }
+        change(&mut self.value)
     }
 }
 

@@ -71,10 +71,8 @@ impl Engine {
         firing: Option<&Firing>,
         sink: &mut dyn ActionSink,
     ) -> Applied {
-        let mut counters = *self.counters.get();
-        if counters.random != drafts.random {
-            counters.random = drafts.random;
-            self.counters.set(self.scope, counters);
+        if self.counters.get().random != drafts.random {
+            self.counters.change(self.scope, |counters| counters.random = drafts.random);
         }
         if let Some(firing) = firing
             && self.rules[firing.rule].terminal.state(firing.token).first_support != NONE
@@ -154,9 +152,11 @@ impl Engine {
                     table.put_from(self.scope, slot, arena.as_mut(), at);
                     self.insert_placed(Place { kind, slot }, handle, issuer, stated, value, sink);
                 }
-                Draft::Update { kind, handle, at, mask } => {
+                Draft::Update { kind, handle, at, mask, slot } => {
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
-                    let place = self.store.locate(handle).expect("staging checked that it lives");
+                    let known = (slot != NONE).then_some(Place { kind, slot });
+                    let place = known.or_else(|| self.store.locate(handle));
+                    let place = place.expect("staging checked that it lives");
                     self.before_update(place);
                     let table = &mut self.store.kind_mut(kind).table;
                     table.replace_from(self.scope, place.slot, arena.as_mut(), at);
@@ -182,10 +182,9 @@ impl Engine {
                 Draft::Halt => applied.halt = true,
             }
         }
-        let mut counters = *self.counters.get();
-        counters.next_handle = drafts.next_handle;
-        counters.random = drafts.random;
-        self.counters.set(self.scope, counters);
+        self.counters.change(self.scope, |counters| {
+            (counters.next_handle, counters.random) = (drafts.next_handle, drafts.random);
+        });
         if let Some(firing) = firing {
             self.withdraw_not_reissued(firing, by, &supported, sink);
         }

@@ -277,9 +277,7 @@ impl Engine {
     ) -> Result<(), EvaluateError> {
         let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
         let issuer = Some(self.infos[firing.rule].tag);
-        let mut counters = *self.counters.get();
-        counters.firings += 1;
-        self.counters.set(self.scope, counters);
+        self.counters.change(self.scope, |counters| counters.firings += 1);
         self.match_staged(issuer, sink)?;
         self.settle_focus();
         self.tell(sink);

@@ -42,10 +42,10 @@ impl Engine {
         };
         let count = u32::try_from(run.len()).expect("fewer than 2³² drafts");
         let scope = self.scope;
-        let mut counters = *self.counters.get();
-        let seq = Seq::new(counters.next_seq);
-        counters.next_seq += u64::from(count);
-        self.counters.set(scope, counters);
+        let seq = self.counters.change(scope, |counters| {
+            counters.next_seq += u64::from(count);
+            Seq::new(counters.next_seq - u64::from(count))
+        });
         let clock = *self.clock.get();
         let op = self.ops.len();
         let columns = self.store.kind_mut(kind);

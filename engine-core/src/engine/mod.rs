@@ -516,12 +516,12 @@ impl Engine {
     }
 
     /// INV-41: every operation has a number of its own, above all before it.
+    #[inline]
     pub(crate) fn next_seq(&mut self) -> Seq {
-        let mut counters = *self.counters.get();
-        let seq = Seq::new(counters.next_seq);
-        counters.next_seq += 1;
-        self.counters.set(self.scope, counters);
-        seq
+        self.counters.change(self.scope, |counters| {
+            counters.next_seq += 1;
+            Seq::new(counters.next_seq - 1)
+        })
     }
 
     /// The members of a match, live or dying in this flush.

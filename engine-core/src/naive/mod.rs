@@ -176,7 +176,7 @@ impl Naive {
                     believe(SCOPE, &mut self.store, place, &mut Vec::new());
                     self.push_op(Change::Insert, seq, handle, FieldMask::ALL);
                 }
-                Draft::Update { kind, handle, at, mask } => {
+                Draft::Update { kind, handle, at, mask, .. } => {
                     let place = self.store.locate(handle).unwrap();
                     let arena = drafts.arenas[kind as usize].as_mut().unwrap();
                     disbelieve(SCOPE, &mut self.store, place);

@@ -6,12 +6,12 @@ use serde::Serialize;
 use steadfast_wm::FactHandle;
 use steadfast_wm::codec::v1::append_postcard;
 
-use crate::chains::{Chains, NONE};
+use crate::chains::Chains;
 use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask};
-use crate::key::{code_of, combine};
+use crate::key::{code_of, combine, spread};
 use crate::store::{AnyArena, Arena, FactType, Place, Store};
-use crate::trail::{Scope, clear};
+use crate::trail::{KEPT, Scope, clear};
 
 /// One drafted operation.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) enum Draft {
         handle: FactHandle,
         at: u32,
         mask: FieldMask,
+        /// Its slot, unless the fact itself is only drafted.
+        slot: u32,
     },
     Delete {
         handle: FactHandle,
@@ -89,31 +91,86 @@ pub(crate) struct Mark {
 /// From this many drafts on, the latest draft of a fact is found through a map.
 const SCAN_MAX: usize = 16;
 
-/// An index of the first `indexed` drafts: by fact the latest of them first.
+/// An index of the first `indexed` drafts: by fact the latest of them.
+///
+/// Open addressing, at most half full. What earlier buffers left behind has another stamp, so that
+/// forgetting costs nothing.
 #[derive(Default)]
 struct Latest {
-    by_fact: Chains,
+    /// Stamp and place of a draft.
+    slots: Vec<(u32, u32)>,
+    stamp: u32,
+    occupied: usize,
     indexed: usize,
 }
 
 impl Latest {
+    #[inline]
     fn clear(&mut self) {
         if self.indexed > 0 {
-            self.by_fact.reset();
-            self.indexed = 0;
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        (self.occupied, self.indexed) = (0, 0);
+        // A stamp that was used before must not come back.
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.stamp == 0 || self.slots.len() > KEPT {
+            (self.slots, self.stamp) = (Vec::new(), 0);
         }
     }
 
     fn find(&mut self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
-        for (at, draft) in drafts.iter().enumerate().skip(self.indexed) {
-            if let Some(handle) = subject(draft) {
-                let at = u32::try_from(at).expect("fewer than 2³² drafts");
-                self.by_fact.link(Scope::NONE, at, handle.get());
+        for at in self.indexed..drafts.len() {
+            if let Some(handle) = subject(&drafts[at]) {
+                self.put(drafts, handle, u32::try_from(at).expect("fewer than 2³² drafts"));
             }
         }
         self.indexed = drafts.len();
-        let latest = self.by_fact.first(handle.get());
-        (latest != NONE).then_some(latest)
+        if self.slots.is_empty() {
+            return None;
+        }
+        let (stamp, at) = self.slots[self.slot(drafts, handle)];
+        (stamp == self.stamp).then_some(at)
+    }
+
+    fn put(&mut self, drafts: &[Draft], handle: FactHandle, at: u32) {
+        if (self.occupied + 1) * 2 > self.slots.len() {
+            self.grow(drafts);
+        }
+        let slot = self.slot(drafts, handle);
+        self.occupied += usize::from(self.slots[slot].0 != self.stamp);
+        self.slots[slot] = (self.stamp, at);
+    }
+
+    /// The slot of a fact's latest draft, or the free one where that belongs.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
+    fn slot(&self, drafts: &[Draft], handle: FactHandle) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = spread(handle.get()) as usize & mask;
+        loop {
+            let (stamp, at) = self.slots[slot];
+            if stamp != self.stamp || subject(&drafts[at as usize]) == Some(handle) {
+                return slot;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, drafts: &[Draft]) {
+        // The stamp of a slot that was never used is 0.
+        let stamp = self.stamp.max(1);
+        let slots = vec![(0, 0); (self.slots.len() * 2).max(4 * SCAN_MAX)];
+        let old = std::mem::replace(&mut self.slots, slots);
+        let old_stamp = std::mem::replace(&mut self.stamp, stamp);
+        for (_, at) in old.into_iter().filter(|(of, _)| *of == old_stamp) {
+            let handle = subject(&drafts[at as usize]).expect("only such drafts are indexed");
+            let slot = self.slot(drafts, handle);
+            self.slots[slot] = (stamp, at);
+        }
     }
 }
 
@@ -272,10 +329,11 @@ impl Drafts {
         handle: FactHandle,
         value: T,
         mask: FieldMask,
+        slot: u32,
     ) {
         self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
-        self.push(Draft::Update { kind, handle, at, mask });
+        self.push(Draft::Update { kind, handle, at, mask, slot });
     }
 
     fn note_key<T: Fact>(&mut self, kind: u32, handle: FactHandle, value: &T) {
@@ -284,7 +342,11 @@ impl Drafts {
         }
     }
 
+    #[inline]
     fn latest(&self, handle: FactHandle) -> Option<&Draft> {
+        if self.list.is_empty() {
+            return None;
+        }
         if self.list.len() > SCAN_MAX {
             let at = self.latest.borrow_mut().find(&self.list, handle);
             return at.map(|at| &self.list[at as usize]);
@@ -301,6 +363,12 @@ impl Drafts {
             }
             Some(_) => Staged::Gone,
         }
+    }
+
+    /// Whether any draft decides what facts stand on.
+    #[inline]
+    pub(crate) fn concern_belief(&self) -> bool {
+        self.beliefs > 0
     }
 
     /// Whether a fact will be stated, if the drafts decide it.
