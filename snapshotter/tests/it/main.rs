@@ -1,3 +1,4 @@
 //! Tests of snapshotter through its public interface.
 
 mod growth;
+mod watched;
