@@ -44,7 +44,9 @@ impl Normalization {
         self
     }
 
-    /// Bytes that are read and written per second at most; `None` for as fast as it goes.
+    /// Bytes that the background reads and writes per second at most; `None` for as fast as it goes.
+    /// A bounded journal comes first: when it holds more than twice what it should, there is no limit
+    /// until it is small again.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: Option<u64>) -> Self {
         self.policy.bytes_per_second = bytes;

@@ -22,7 +22,9 @@ pub struct Policy {
     /// How much of a range must be dead, in percent from 1 to 99: 33 unless told otherwise. Lower
     /// shares keep less on disk and write more.
     pub dead_percent: u8,
-    /// Bytes that are read and written per second at most; 64 MiB unless told otherwise.
+    /// Bytes that a [step](Upkeep::step) reads and writes per second at most; 64 MiB unless told
+    /// otherwise. Not kept to while the journal holds more than twice what makes normalizing worth
+    /// while and a second's worth of bytes: whoever appends faster would fill the disk.
     pub bytes_per_second: Option<u64>,
 }
 
@@ -37,6 +39,12 @@ impl Policy {
     fn due_bytes(self, live_bytes: u64) -> u64 {
         let dead = u64::from(self.dead_percent.clamp(1, 99));
         live_bytes.saturating_mul(100) / (100 - dead)
+    }
+
+    /// The rate to keep to when so many bytes may be normalized, of which so many are known to live.
+    fn rate(self, live_bytes: u64, bytes: u64) -> Option<u64> {
+        let due = self.due_bytes(live_bytes);
+        self.bytes_per_second.filter(|rate| bytes <= due.saturating_mul(2).saturating_add(*rate))
     }
 }
 
@@ -148,19 +156,21 @@ impl Upkeep {
         }
         let base_live =
             self.base.map_or(tiers.bytes(0..tiers.base), |(_, survey)| survey.live_bytes);
-        if tiers.bytes(whole.clone()) >= self.policy.due_bytes(base_live) {
-            return self.merge(&tiers, self.policy.dead_percent);
+        let young_live = self.young.map_or(0, |(_, survey)| survey.live_bytes);
+        let bytes = tiers.bytes(whole);
+        let rate = self.policy.rate(base_live + young_live, bytes);
+        if bytes >= self.policy.due_bytes(base_live) {
+            return self.merge(&tiers, self.policy.dead_percent, rate);
         }
         if tiers.base == 0 {
             return Ok(None); // What was looked at is too live, and there is nothing before it.
         }
-        let young_live = self.young.map_or(0, |(_, survey)| survey.live_bytes);
         if tiers.bytes(young.clone()) < self.policy.due_bytes(young_live) {
             return Ok(None);
         }
         let mut normalizer = Normalizer::new(false, self.policy.dead_percent);
         let range = tiers.positions(young.clone());
-        let done = self.run(range.clone(), &mut normalizer)?;
+        let done = self.run(range.clone(), &mut normalizer, rate)?;
         let survey = normalizer.survey().unwrap_or_default();
         self.young = Some((range.end, survey));
         // Many facts of the base may be gone although few bytes say so.
@@ -168,20 +178,23 @@ impl Upkeep {
         let dead = u64::from(self.policy.dead_percent);
         if self.base_facts.is_some_and(|facts| facts > 0 && gone / facts >= dead) {
             let tiers = self.tiers()?;
-            return Ok(self.merge(&tiers, self.policy.dead_percent)?.or(done));
+            return Ok(self.merge(&tiers, self.policy.dead_percent, rate)?.or(done));
         }
         Ok(done)
     }
 
-    /// Normalizes everything that may be, whatever its dead share.
+    /// Normalizes everything that may be, whatever its dead share, as fast as it goes.
     ///
     /// # Errors
     ///
     /// As [`Maintenance::normalize`]; the journal is as it was.
     pub fn normalize_all(&mut self) -> Result<Option<Normalized>, NormalizeError> {
         let tiers = self.tiers();
-        let merged =
-            tiers.and_then(|tiers| if tiers.ready > 0 { self.merge(&tiers, 1) } else { Ok(None) });
+        let merged = tiers.and_then(|tiers| match tiers.ready {
+            0 => Ok(None),
+            // Somebody waits for it: at no rate.
+            _ => self.merge(&tiers, 1, None),
+        });
         self.note(&merged);
         merged
     }
@@ -191,10 +204,11 @@ impl Upkeep {
         &mut self,
         tiers: &Tiers,
         dead_percent: u8,
+        rate: Option<u64>,
     ) -> Result<Option<Normalized>, NormalizeError> {
         let mut normalizer = Normalizer::new(true, dead_percent);
         let range = tiers.positions(0..tiers.ready);
-        let done = self.run(range.clone(), &mut normalizer)?;
+        let done = self.run(range.clone(), &mut normalizer, rate)?;
         let survey = normalizer.survey().unwrap_or_default();
         self.base = Some((range.end, survey));
         if done.is_some() {
@@ -209,8 +223,8 @@ impl Upkeep {
         &self,
         range: Range<Position>,
         normalizer: &mut Normalizer,
+        rate: Option<u64>,
     ) -> Result<Option<Normalized>, NormalizeError> {
-        let rate = self.policy.bytes_per_second;
         let done = self.maintenance.normalize(range, normalizer, rate)?;
         Ok((done.bytes_after < done.bytes_before).then_some(done))
     }
@@ -300,5 +314,31 @@ fn describe(error: &dyn std::error::Error) -> String {
 impl fmt::Display for SegmentKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({} bytes): {}", self.file.display(), self.bytes, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_kept_to_until_the_journal_grows_because_of_it() {
+        let policy = Policy { dead_percent: 50, bytes_per_second: Some(1000) };
+        // Worth while from 200 bytes on; behind beyond 400 and a second's 1000.
+        assert_eq!(policy.rate(100, 0), Some(1000));
+        assert_eq!(policy.rate(100, 1400), Some(1000));
+        assert_eq!(policy.rate(100, 1401), None);
+        assert_eq!(policy.rate(0, 1001), None, "nothing is known to live");
+        let unlimited = Policy { bytes_per_second: None, ..policy };
+        assert_eq!(unlimited.rate(100, 0), None);
+        let largest = Policy { bytes_per_second: Some(u64::MAX), ..policy };
+        assert_eq!(largest.rate(u64::MAX, u64::MAX), Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_due_follows_from_the_share_that_must_be_dead() {
+        let due = |dead_percent, live| Policy { dead_percent, ..Policy::default() }.due_bytes(live);
+        assert_eq!([due(33, 670), due(50, 670), due(99, 670)], [1000, 1340, 67_000]);
+        assert_eq!([due(0, 990), due(200, 990)], [1000, 99_000], "1 to 99");
     }
 }
