@@ -302,10 +302,19 @@ impl Writer {
     pub(crate) fn normalize(&self) -> Result<Option<Normalized>> {
         let appended = self.journal.positions().appended;
         self.journal.wait(appended, Level::Batch).map_err(Error::Wait)?;
-        self.journal.roll().map_err(|error| match error {
-            AppendError::Full { needed } => Error::Full { needed },
-            error => Error::Append(error),
-        })?;
+        match self.journal.roll() {
+            Ok(()) => {}
+            // No room to go on in a new segment: what is sealed may make some.
+            Err(AppendError::Full { needed }) => {
+                return self.normalize_sealed()?.map(Some).ok_or(Error::Full { needed });
+            }
+            Err(error) => return Err(Error::Append(error)),
+        }
+        self.normalize_sealed()
+    }
+
+    /// Normalizes everything before the segment that takes commits.
+    pub(crate) fn normalize_sealed(&self) -> Result<Option<Normalized>> {
         self.housekeeping.normalize_all()
     }
 

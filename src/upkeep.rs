@@ -108,13 +108,13 @@ fn error_of(error: NormalizeError) -> Error {
     }
 }
 
-/// Normalizes whenever a segment was sealed, until the journal is closed.
+/// Normalizes what there is, and then whenever a segment was sealed, until the journal is closed.
 fn run(maintenance: &Maintenance, upkeep: &Mutex<Upkeep>) {
-    let mut seen = 0;
-    while let Some(sealed) = maintenance.wait_sealed(seen) {
-        seen = sealed;
+    let mut sealed = Some(0);
+    while let Some(seen) = sealed {
         let step = || upkeep.lock().unwrap_or_else(PoisonError::into_inner).step();
         // An error is in the status; the next sealed segment is the next attempt.
         while let Ok(Some(_)) = step() {}
+        sealed = maintenance.wait_sealed(seen);
     }
 }

@@ -19,6 +19,10 @@ pub(crate) const PINS: &str = "pins";
 /// large folios, and then a store of one kilobyte through a map flushes a whole folio.
 const FILL_BYTES: usize = 4096;
 
+/// The manifest before the present one has room for so many segments more than it lists: a roll and
+/// a cut may have come since.
+const PREVIOUS_MORE_SEGMENTS: u64 = 2;
+
 /// A journal's directory on its storage.
 #[derive(Clone, Debug)]
 pub(crate) struct Dir {
@@ -94,6 +98,8 @@ impl Dir {
     /// Makes `next` the journal's manifest. After an error the old one counts, or the new one.
     ///
     /// `prepared` is the name of a file with room for it, so that a full disk cannot interfere.
+    /// Without one, and where the disk is full, it takes the room of the manifest before the present
+    /// one.
     pub(crate) fn switch_manifest(
         &self,
         current: Option<&Manifest>,
@@ -101,23 +107,52 @@ impl Dir {
         prepared: Option<&str>,
     ) -> Result<(), IoError> {
         let bytes = next.encode();
-        let (name, file) = match prepared {
-            Some(name) => (name, self.open(name, Access::Write)?),
-            None => (manifest::TMP_NAME, self.open(manifest::TMP_NAME, Access::Create)?),
+        let (name, access) = match prepared {
+            Some(name) => (name, Access::Write),
+            None => (manifest::TMP_NAME, Access::Create),
         };
-        let path = self.file(name);
-        file.write_at(&bytes, 0).at("write", &path)?;
-        file.sync().at("sync", &path)?;
-        match current {
-            Some(current) => self.rename_manifest(current, name)?,
-            None => self.rename(name, manifest::NAME)?,
+        match (self.write_whole(name, access, &bytes), current) {
+            (Ok(()), Some(current)) => self.rename_manifest(current, name)?,
+            (Ok(()), None) => self.rename(name, manifest::NAME)?,
+            (Err(full), Some(current)) if full.is_out_of_space() => {
+                self.write_over_previous(&bytes, full)?;
+                self.rename(manifest::PREVIOUS_NAME, manifest::NAME)?;
+                self.sync()?;
+                // What was renamed over has left its room, for the next time that it is needed.
+                drop(self.keep_previous(current));
+                return Ok(());
+            }
+            (Err(error), _) => return Err(error),
         }
         self.sync()
     }
 
+    fn write_whole(&self, name: &str, access: Access, bytes: &[u8]) -> Result<(), IoError> {
+        let (path, file) = (self.file(name), self.open(name, access)?);
+        file.write_at(bytes, 0).at("write", &path)?;
+        file.sync().at("sync", &path)
+    }
+
+    /// Writes a manifest into the room of the one before the present one, which nobody needs to open
+    /// the journal. Overwriting takes no space. `full` is the error if there is no such room.
+    fn write_over_previous(&self, bytes: &[u8], full: IoError) -> Result<(), IoError> {
+        let Ok(file) = self.open(manifest::PREVIOUS_NAME, Access::Write) else { return Err(full) };
+        let path = self.file(manifest::PREVIOUS_NAME);
+        let room = file.len().at("examine", &path)?;
+        if room < bytes.len() as u64 {
+            return Err(full);
+        }
+        // The unfinished file would keep what room it got.
+        drop(self.remove(manifest::TMP_NAME));
+        let mut bytes = bytes.to_vec();
+        bytes.resize(size(room), 0);
+        file.write_at(&bytes, 0).at("write", &path)?;
+        file.sync().at("sync", &path)
+    }
+
     /// Makes a complete file the manifest instead of `current`; durable after [`sync`](Self::sync).
     pub(crate) fn rename_manifest(&self, current: &Manifest, name: &str) -> Result<(), IoError> {
-        // For a human, never read: neither synced nor worth an error.
+        // For a human, and for its room: neither synced nor worth an error.
         drop(self.keep_previous(current));
         self.rename(name, manifest::NAME)
     }
@@ -134,7 +169,9 @@ impl Dir {
     fn keep_previous(&self, current: &Manifest) -> Result<(), IoError> {
         let file = self.open(manifest::PREVIOUS_TMP_NAME, Access::Create)?;
         let path = self.file(manifest::PREVIOUS_TMP_NAME);
-        file.write_at(&current.encode(), 0).at("write", &path)?;
+        let mut bytes = current.encode();
+        bytes.resize(size(current.file_bytes(PREVIOUS_MORE_SEGMENTS)), 0);
+        file.write_at(&bytes, 0).at("write", &path)?;
         self.rename(manifest::PREVIOUS_TMP_NAME, manifest::PREVIOUS_NAME)
     }
 

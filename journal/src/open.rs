@@ -278,7 +278,11 @@ fn tidy(dir: &Dir, manifest: &Manifest) -> Result<Vec<PathBuf>, OpenError> {
                 removed = true;
             }
             FileKind::Segment | FileKind::Unknown => {
-                moved.push(dir.quarantine_file(entry.name.as_ref())?);
+                match dir.quarantine_file(entry.name.as_ref()) {
+                    // It is in nobody's way, and moved when there is room.
+                    Err(error) if error.is_out_of_space() => {}
+                    moved_to => moved.push(moved_to?),
+                }
             }
             FileKind::Temporary => {
                 dir.remove(&name)?;

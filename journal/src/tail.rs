@@ -181,7 +181,8 @@ impl Tail {
 /// Whether a pin cannot be made because the directory may only be read.
 fn is_refused(error: &IoError) -> bool {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.source.kind(), PermissionDenied | ReadOnlyFilesystem)
+    let is_denied = matches!(error.source.kind(), PermissionDenied | ReadOnlyFilesystem);
+    is_denied || error.is_out_of_space()
 }
 
 /// Sleeps a little longer each time.

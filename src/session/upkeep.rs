@@ -1,7 +1,7 @@
 //! What the session's journal holds on disk, and making it smaller.
 
 use crate::durable::Writer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::upkeep::{JournalStatus, Normalized};
 
 use super::Session;
@@ -17,14 +17,28 @@ impl Session {
     /// the journal and writing what lives does; a session that is opened without
     /// [`Normalization::off`](crate::Normalization::off) does the same in the background by itself.
     ///
+    /// On a full disk there is room in reserve for it. A commit that waits for space is not part of it,
+    /// and is journaled as soon as this has freed enough.
+    ///
     /// # Errors
     ///
     /// [`Error::Full`](crate::Error::Full) if the disk has no room for the normal form beside the
     /// journal, [`Error::Normalize`](crate::Error::Normalize) else; nothing was changed and the
     /// session goes on. The journal's errors as in [`Session::transact`].
     pub fn normalize(&mut self) -> Result<Option<Normalized>> {
-        self.ready()?;
-        self.writer.as_ref().map_or(Ok(None), Writer::normalize)
+        match self.ready() {
+            Ok(()) => self.writer.as_ref().map_or(Ok(None), Writer::normalize),
+            Err(full @ Error::Full { .. }) => {
+                let done = self.writer.as_ref().map_or(Ok(None), Writer::normalize_sealed)?;
+                let done = done.ok_or(full)?;
+                match self.ready() {
+                    // The next call tells that it was not enough.
+                    Ok(()) | Err(Error::Full { .. }) => Ok(Some(done)),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What the journal holds on disk, and why what is kept is kept; `None` for a session in memory.

@@ -93,10 +93,19 @@ impl Opening {
 
     /// Makes `next` the manifest of this start of the system; returns the one before.
     pub(super) fn switch(&mut self, mut next: Manifest) -> Result<Manifest, IoError> {
-        next.generation += 1;
         next.incarnation = self.incarnation;
         next.closed = false;
-        self.dir.switch_manifest(Some(&self.manifest), &next, None)?;
+        // A full disk keeps nobody from opening a journal of which nothing has changed; that its end
+        // is durable, the first frame says.
+        let says_nothing_new = Manifest { durable: self.manifest.durable, ..next.clone() };
+        let is_needless = says_nothing_new == self.manifest;
+        next.generation += 1;
+        match self.dir.switch_manifest(Some(&self.manifest), &next, None) {
+            Err(error) if is_needless && error.is_out_of_space() => {
+                next.clone_from(&self.manifest);
+            }
+            switched => switched?,
+        }
         Ok(std::mem::replace(&mut self.manifest, next))
     }
 

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::io::ReadWriteFlags;
 
 use super::{Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile};
+use crate::error::is_out_of_space;
 use crate::mmap::{FileReadMap, FileWriteMap, MapPermit, ReadMap, WriteMap};
 
 /// Where Linux names the current start of the system.
@@ -119,12 +120,17 @@ impl Storage for FileStorage {
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
-        // The note serves only the message of a process that finds the file locked.
-        let note = file
+        // The note serves only the message of a process that finds the file locked: a disk that has no
+        // room for it is no reason not to give the lock.
+        let note = format!("{holder}\n");
+        let written = file
             .set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(format!("{holder}\n").as_bytes()));
-        note.map_err(LockError::Io)?;
+            .and_then(|()| file.write_all(note.as_bytes()));
+        match written {
+            Err(error) if !is_out_of_space(&error) => return Err(LockError::Io(error)),
+            _ => {}
+        }
         Ok(Box::new(FileLock { file }))
     }
 

@@ -23,6 +23,7 @@ mod overtaken;
 mod process;
 mod real_disks;
 mod recovery;
+mod reopened_full;
 mod repair;
 mod storage;
 mod tail;

@@ -191,6 +191,8 @@ fn closing_tells_what_went_wrong() {
     let disk = SimDisk::new(2);
     let journal = setup.open(&disk).expect("a new journal");
     append(&journal, b"kept");
+    // Nor is there the manifest before this one, in whose room the next one would go.
+    disk.displace(Path::new(DIR).join("MANIFEST.prev"), None);
     disk.fail_call(1, Fault::Full);
     let failed = journal.close();
     assert!(matches!(&failed, Err(CloseError::Io(error)) if error.is_out_of_space()), "{failed:?}");

@@ -108,7 +108,8 @@ fn the_journal_stays_within_twice_what_lives() {
     let dir = dir.expect("a temporary directory");
     let watched = Watched::new(dir.path());
     let options = || {
-        let options = Options::new().segment_bytes(SEGMENT).level(steadfast_journal::Level::Process);
+        let options =
+            Options::new().segment_bytes(SEGMENT).level(steadfast_journal::Level::Process);
         options.storage(Arc::new(watched.clone()))
     };
     let (journal, _) = Journal::open(dir.path(), options()).expect("it opens");

@@ -1,6 +1,7 @@
 //! SF0009 and SF0010: disks that are full, and journals that cannot write.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -113,6 +114,84 @@ fn on_the_small_disk(dir: &Path) {
     session.close().unwrap();
     let session = durable(&session_dir).open(pages()).unwrap();
     assert_eq!((session.fact_count(), session.digest()), (number + 1, digest));
+    tell("everything is there");
+}
+
+/// Pages that are written over and over: most of the journal is dead.
+fn rewrite(session: &mut Session) -> Error {
+    let page = session.query::<Page>().unwrap()[0].handle();
+    for number in 0.. {
+        let text = format!("{number:0>1000}");
+        // Evaluated, so that it is not staged any more when the next one comes.
+        let updated = session.update(page, |page| page.text = text);
+        if let Err(error) = updated.and_then(|()| session.flush()) {
+            return error;
+        }
+    }
+    unreachable!("it is refused some day")
+}
+
+/// Takes what room there is.
+fn fill_to_the_last_byte(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    for bytes in [64 << 10, 4096] {
+        while file.write_all(&vec![1; bytes]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_full_disk_is_made_emptier_by_normalizing_and_a_session_on_it_opens() {
+    const NAME: &str =
+        "errors::limits::a_full_disk_is_made_emptier_by_normalizing_and_a_session_on_it_opens";
+    if let Some((dir, _)) = task() {
+        return emptier(&dir);
+    }
+    let disk = Disk::new();
+    let dir = disk.path();
+    fs::create_dir(&dir).unwrap();
+    let Some(command) = on_a_small_disk(&dir) else {
+        println!("skipped: this system does not let a user mount a disk of his own");
+        return;
+    };
+    let mut child = Child::run(command, NAME, &dir, "");
+    assert_eq!(child.hear().as_deref(), Some("everything is there"));
+    assert!(child.end().success());
+}
+
+fn emptier(dir: &Path) {
+    let session_dir = dir.join("session");
+    let open = || durable(&session_dir).open(pages());
+    let mut session = open().unwrap();
+    session.insert(Page { number: 1, text: String::new() }).unwrap();
+    assert_eq!(rewrite(&mut session).code(), "SF0009");
+    let digest = session.digest();
+    let done = session.normalize().unwrap().expect("most of it is dead");
+    assert!(done.bytes_after * 4 < done.bytes_before, "{done:?}");
+    assert_eq!(session.digest(), digest);
+    // The commit that waited is journaled, and there is room for more.
+    let copied = Disk::new();
+    copy_files(&session_dir, &copied.path());
+    assert_eq!(copied.open(pages()).digest(), digest);
+    session.insert(Page { number: 2, text: String::new() }).unwrap();
+
+    // Full again, and now somebody else takes the rest: it opens all the same.
+    assert_eq!(rewrite(&mut session).code(), "SF0009");
+    drop(session);
+    let rest = dir.join("rest");
+    for _ in 0..3 {
+        fill_to_the_last_byte(&rest.with_extension("more"));
+        let mut session = open().unwrap();
+        assert_eq!(session.query::<Page>().unwrap().len(), 2);
+        drop(rewrite(&mut session));
+        fs::rename(rest.with_extension("more"), &rest).unwrap();
+    }
+    fs::remove_file(rest).unwrap();
+    let mut session = open().unwrap();
+    session.insert(Page { number: 3, text: String::new() }).unwrap();
+    let (digest, facts) = (session.digest(), session.fact_count());
+    session.close().unwrap();
+    let session = open().unwrap();
+    assert_eq!((session.digest(), session.fact_count(), facts), (digest, 3, 3));
     tell("everything is there");
 }
 
