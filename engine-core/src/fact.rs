@@ -32,6 +32,8 @@ pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
 
     /// Whether values are events (`#[fact(event)]`): they have a time, and may expire.
     const EVENT: bool = false;
+    /// Whether an event lasts: [`Fact::duration`] may be other than 0.
+    const LASTS: bool = false;
     /// How many milliseconds after its end an event leaves; without, it stays until it is deleted.
     const EXPIRES: Option<i64> = None;
     /// The fields that [`Fact::timestamp`] and [`Fact::duration`] read.
@@ -42,7 +44,7 @@ pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
         None
     }
 
-    /// How long an event lasted, in milliseconds.
+    /// How long an event lasted, in milliseconds; 0 unless [`Fact::LASTS`].
     fn duration(&self) -> i64 {
         0
     }

@@ -57,8 +57,8 @@ pub mod __macro {
     pub use crate::error::{RuleError, RuleResult};
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
-        Absent, AgendaAttributes, Comparison, Conditions, Constant, Either, Enabled, Exists,
-        Forall, GroupPattern, Having, KeyJoin, Late, Nested, OnError, Part, Pattern, Query,
+        Absent, AgendaAttributes, Apart, Comparison, Conditions, Constant, Either, Enabled, Exists,
+        Forall, GroupPattern, Having, KeyJoin, Late, Moment, Nested, OnError, Part, Pattern, Query,
         RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window, Writes,
     };
     pub use crate::key::{

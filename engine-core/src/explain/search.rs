@@ -13,6 +13,7 @@ use super::why_not::{Judgement, Outcome};
 use crate::aggregate::{Grouping, Member as GroupMember};
 use crate::engine::Engine;
 use crate::ir::{GroupPattern, Nested, Part, Pattern, Test, Window};
+use crate::network::Horizon;
 use crate::rows::Rows;
 use crate::store::{Place, Store};
 use crate::trail::Scope;
@@ -170,7 +171,12 @@ impl<'a> Search<'a> {
                 Err(_) => free.push(row.clone()),
             }
         }
-        let until = self.keep_decided(pattern, &tuples.sources, &mut free);
+        let until = (self.depth > 0)
+            .then(|| {
+                let decided = |rows: &Rows<'_>| pattern.conditions.decided(rows);
+                self.keep_decided(decided, &tuples.sources, &mut free)
+            })
+            .flatten();
         match (blocker, until) {
             (Some(blocker), None) if free.is_empty() => {
                 Outcome::Blocked(vec![self.engine.named(blocker)])
@@ -186,18 +192,15 @@ impl<'a> Search<'a> {
     /// Of tuples that nothing blocks keeps those of which that is decided; gives when the next one is.
     fn keep_decided(
         &self,
-        pattern: &Pattern,
+        decided: impl Fn(&Rows<'_>) -> Option<i64>,
         sources: &[Source],
         free: &mut Vec<Vec<u32>>,
     ) -> Option<i64> {
-        if self.depth == 0 {
-            return None;
-        }
         let resolved = resolve(&self.engine.store, sources);
         let mut next: Option<i64> = None;
         free.retain(|row| {
             let known = !row.contains(&HOLE);
-            let decided = known.then(|| pattern.conditions.decided(&Rows::new(&resolved, row)));
+            let decided = known.then(|| decided(&Rows::new(&resolved, row)));
             let later = decided.flatten().filter(|&decided| decided > self.engine.now());
             next = next.into_iter().chain(later).min();
             later.is_none()
@@ -227,6 +230,7 @@ impl<'a> Search<'a> {
 
     fn nested(&mut self, nested: &Nested, tuples: &mut Tuples) -> Outcome {
         let width = tuples.sources.len();
+        let horizon = (self.depth > 0).then(|| Horizon::of(nested, width).ok()).flatten();
         let given = std::mem::take(&mut self.given);
         self.depth += 1;
         let mut kept = Vec::new();
@@ -252,8 +256,13 @@ impl<'a> Search<'a> {
         }
         self.given = given;
         self.depth -= 1;
-        match against {
-            Some(against) if kept.is_empty() => against,
+        let until = horizon.and_then(|horizon| {
+            let decided = |rows: &Rows<'_>| Some(horizon.decided(rows));
+            self.keep_decided(decided, &tuples.sources, &mut kept)
+        });
+        match (against, until) {
+            (_, Some(until)) if kept.is_empty() => Outcome::Undecided { until },
+            (Some(against), None) if kept.is_empty() => against,
             _ => {
                 tuples.rows = kept;
                 Outcome::Holds(None)

@@ -4,6 +4,7 @@
 //! which of their fields. Closures may capture data, which the macros' cannot.
 
 mod groups;
+mod temporal;
 
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -413,6 +414,7 @@ impl RuleBuilder {
         let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
         let join = RangeJoin {
             width: None,
+            apart: None,
             comparison,
             inner: order_fn::<T, K>(0, inner_key),
             outer: order_fn::<U, K>(o, outer_key),
@@ -461,51 +463,6 @@ impl RuleBuilder {
             writes: self.writes,
             consequence,
         }
-    }
-
-    /// Adds a temporal join: the event of the last part began at least `from` and at most `to`
-    /// milliseconds after that of an earlier part ended; see [`RangeJoin::width`].
-    ///
-    /// # Panics
-    ///
-    /// If `to` is less than `from`, one of the types is no event, or no pattern precedes it.
-    pub fn after<T: Fact, U: Fact>(
-        &mut self,
-        text: &str,
-        inner: Var<T>,
-        outer: Var<U>,
-        (from, to): (i64, i64),
-    ) {
-        assert!(T::EVENT && U::EVENT, "temporal joins are of events");
-        let width = to.checked_sub(from).and_then(|width| u64::try_from(width).ok());
-        let width = width.expect("a stretch of time does not end before it begins");
-        let (at, before) = (inner.position, outer.position);
-        let reads = vec![(at, T::TIME_FIELDS), (before, U::TIME_FIELDS)];
-        let join = RangeJoin {
-            width: Some(width),
-            comparison: Comparison::AtLeast,
-            inner: Arc::new(|rows, orders| {
-                let facts = rows.facts::<T>(0);
-                orders.extend((0..rows.len()).map(|row| facts.start(row).order()));
-            }),
-            outer: Arc::new(move |rows, orders| {
-                let facts = rows.facts::<U>(before);
-                let time = |row| facts.end(row).saturating_add(from);
-                orders.extend((0..rows.len()).map(|row| time(row).order()));
-            }),
-            test: Test {
-                text: text.to_owned(),
-                reads,
-                evaluate: Arc::new(move |rows, passed| {
-                    let (inner, outer) = (rows.facts::<T>(at), rows.facts::<U>(before));
-                    passed.extend((0..rows.len()).map(|row| {
-                        let after = inner.start(row).saturating_sub(outer.end(row));
-                        (from..=to).contains(&after)
-                    }));
-                }),
-            },
-        };
-        self.last_pattern().conditions.ranges.push(join);
     }
 
     fn last_pattern(&mut self) -> &mut Pattern {

@@ -17,6 +17,7 @@ mod cron;
 mod impact;
 mod markers;
 mod ruleset;
+mod temporal;
 mod timing;
 mod warnings;
 mod writes;
@@ -39,6 +40,7 @@ pub use builder::{GroupVar, RuleBuilder, Var};
 pub use impact::{Access, Impact, Link};
 pub use markers::{Absent, Either, Exists, Forall, Having};
 pub use ruleset::{Ruleset, RulesetError};
+pub use temporal::{Apart, Moment};
 pub use timing::{Late, Schedule, Timer, Timing};
 pub use warnings::Warning;
 pub use writes::Writes;
@@ -100,6 +102,8 @@ pub struct RangeJoin {
     /// Of a temporal join: the inner fact's side is a time of at least the tuple's and at most so many
     /// milliseconds more. A `not` with one is decided when that time has passed.
     pub width: Option<u64>,
+    /// Of a temporal join: what it says of the two events.
+    pub apart: Option<Apart>,
     /// The comparison itself, over rows of the tuple and the inner fact.
     pub test: Test,
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use crate::ir::impact::{Access, Link, links_of};
-use crate::ir::{RuleDef, Ruleset};
+use crate::ir::{Part, RuleDef, Ruleset};
+use crate::network::{Horizon, Unbounded};
 
 /// Something in a ruleset that is allowed and probably not meant; see [`Ruleset::warnings`].
 ///
@@ -40,6 +41,14 @@ pub enum Warning {
         /// Paths of the rules that derive it, in their order.
         derived_by: Vec<String>,
     },
+    /// A `not` over several patterns has temporal conditions that bound some of them and not all: it is
+    /// decided at once, not when the time has passed.
+    DecidedAtOnce {
+        /// Path of the rule.
+        rule: String,
+        /// Variable of the first pattern or group in it that may come at any time.
+        variable: String,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -64,6 +73,12 @@ impl fmt::Display for Warning {
                  until it is stated; let the deriving rule derive another value, or match stated \
                  facts only, of a type of their own",
                 derived_by.join("`, `")
+            ),
+            Self::DecidedAtOnce { rule, variable } => write!(
+                f,
+                "rule `{rule}` has a `not` over several patterns that no time bounds as a whole, so that it \
+                 is decided at once: `{variable}` may come at any time; bound it as well, by an event of \
+                 the match or another one inside, and by its beginning (`within`) if that may last"
             ),
         }
     }
@@ -99,8 +114,26 @@ impl Ruleset {
         for (at, rule) in self.rules().iter().enumerate() {
             cancelling(&links, at, rule, &mut warnings);
             updating_derived(&links, at, &mut warnings);
+            for branch in std::iter::once(rule).chain(&rule.branches) {
+                deciding_at_once(&rule.path, (&branch.parts, 0), &mut warnings);
+            }
         }
         warnings
+    }
+}
+
+/// Whether time bounds some patterns of an absence in vain.
+fn deciding_at_once(rule: &str, (parts, mut width): (&[Part], usize), warnings: &mut Vec<Warning>) {
+    for part in parts {
+        if let Part::Nested(nested) = part {
+            let unbounded = Horizon::of(nested, width).err().filter(|unbounded| unbounded.in_vain);
+            warnings.extend(unbounded.map(|Unbounded { variable, .. }| Warning::DecidedAtOnce {
+                rule: rule.to_owned(),
+                variable,
+            }));
+            deciding_at_once(rule, (&nested.parts, width), warnings);
+        }
+        width += usize::from(part.variable().is_some());
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use steadfast_wm::{FactHandle, Member};
 
+use super::horizon::horizon;
 use super::{Id, SCOPE};
 use crate::aggregate::{Grouping, Member as GroupMember};
 use crate::fact::FieldMask;
@@ -176,21 +177,19 @@ fn is_in_window(pattern: &Pattern, kind: u32, slot: u32, store: &Store, now: i64
     passing.iter().rev().take(length).any(|handle| *handle == store.kind(kind).handle(slot))
 }
 
-/// When no event any more can go with a tuple for the sake of its time, by those bounds that count.
-pub(super) fn decided(
-    pattern: &Pattern,
-    rows: &Rows<'_>,
-    counts: impl Fn(&RangeJoin) -> bool,
-) -> Option<i64> {
-    let mut decided = None;
-    for range in pattern.conditions.ranges.iter().filter(|range| counts(range)) {
-        let Some(width) = range.width else { continue };
-        let mut orders = Vec::new();
-        (range.outer)(rows, &mut orders);
-        let last = i128::from(orders[0]) + i128::from(width) - (1_i128 << 63);
-        decided = decided.max(Some(i64::try_from(last).unwrap_or(i64::MAX - 1) + 1));
-    }
-    decided
+/// When no event any more can go with a tuple for the sake of its time.
+pub(super) fn decided(pattern: &Pattern, rows: &Rows<'_>) -> Option<i64> {
+    let bounds = pattern.conditions.ranges.iter().filter_map(|range| last(range, rows));
+    bounds.min().map(|last| last.min(i64::MAX - 1) + 1)
+}
+
+/// The last moment at which an event goes with a tuple, for the sake of its time.
+pub(super) fn last(range: &RangeJoin, rows: &Rows<'_>) -> Option<i64> {
+    let width = range.width?;
+    let mut orders = Vec::new();
+    (range.outer)(rows, &mut orders);
+    let last = i128::from(orders[0]) + i128::from(width) - (1_i128 << 63);
+    Some(i64::try_from(last).unwrap_or(i64::MAX))
 }
 
 /// When a fact that passes the conditions on it alone leaves the pattern's window over time.
@@ -288,7 +287,7 @@ impl Chain<'_> {
                             == exists;
                         let resolved = sources.resolve(store);
                         let rows = Rows::new(&resolved, &partial.row);
-                        let decided = decided(pattern, &rows, |_| true);
+                        let decided = decided(pattern, &rows);
                         let later = decided.filter(|decided| passes && waits && *decided > now);
                         undecided.extend(later);
                         passes && later.is_none()
@@ -300,10 +299,17 @@ impl Chain<'_> {
                     partials = group_by(&at, group, &partials, sources, (store, now), groups);
                 }
                 Part::Nested(nested) => {
+                    let waits = !nested.exists && !path.is_empty();
                     let path = [path, &[place]].concat();
                     partials.retain(|partial| {
-                        let tuples = self.member_tuples(nested, &path, partial, sources);
-                        tuples != nested.exists
+                        let none = self.member_tuples(nested, &path, partial, sources);
+                        let passes = none != nested.exists;
+                        let resolved = sources.resolve(store);
+                        let rows = Rows::new(&resolved, &partial.row);
+                        let decided = horizon(nested, &rows, partial.row.len());
+                        let later = decided.filter(|decided| passes && waits && *decided > now);
+                        self.found.undecided.extend(later);
+                        passes && later.is_none()
                     });
                 }
             }

@@ -8,6 +8,7 @@
 mod agenda;
 mod founded;
 mod heard;
+mod horizon;
 mod matching;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;

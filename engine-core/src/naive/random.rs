@@ -10,6 +10,8 @@ pub(super) mod agenda;
 mod groups;
 #[path = "random_steps.rs"]
 mod steps;
+#[path = "random_time.rs"]
+mod time;
 
 use proptest::prelude::*;
 
@@ -23,6 +25,7 @@ use agenda::{TurnSpec, take_turn, turn, turn_to};
 use groups::close;
 use steps::{A, B, EAST, L, Row3, kind};
 pub use steps::{Kind, Step, stage, steps};
+pub(super) use time::rules_in_time;
 
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
@@ -31,12 +34,19 @@ pub(super) struct Conditions {
     /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
     key: u8,
     range: Option<bool>,
-    /// So many milliseconds after the one before, from and to.
-    after: Option<(i64, i64)>,
+    /// So many milliseconds after the one before, from and to; before it, or as far from it.
+    apart: Option<(Order, (i64, i64))>,
     residual: bool,
     distinct: bool,
     /// Which of the last facts count: of so many, or of so many milliseconds.
     window: Option<Window>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    After,
+    Before,
+    Within,
 }
 
 #[derive(Clone, Debug)]
@@ -89,13 +99,15 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let alpha = prop::option::weighted(0.5, (any::<bool>(), 0..3_i64));
     let range = prop::option::weighted(0.2, any::<bool>());
     let rare = || prop::bool::weighted(0.15);
-    let after = prop::option::weighted(0.3, (-2..2_i64, 0..4_i64));
+    let order =
+        prop_oneof![4 => Just(Order::After), 1 => Just(Order::Before), 1 => Just(Order::Within)];
+    let apart = prop::option::weighted(0.3, (order, (-2..2_i64, 0..4_i64)));
     let window = prop_oneof![(1..4_u32).prop_map(Window::last), (1..6_i64).prop_map(Window::Time)];
     let window = prop::option::weighted(0.25, window);
-    (alpha, 0..3_u8, range, after, rare(), rare(), window).prop_map(
-        |(alpha, key, range, after, residual, distinct, window)| {
-            let after = after.map(|(from, width)| (from, from + width));
-            Conditions { alpha, key, range, after, residual, distinct, window }
+    (alpha, 0..3_u8, range, apart, rare(), rare(), window).prop_map(
+        |(alpha, key, range, apart, residual, distinct, window)| {
+            let apart = apart.map(|(order, (from, width))| (order, (from, from + width)));
+            Conditions { alpha, key, range, apart, residual, distinct, window }
         },
     )
 }
@@ -145,7 +157,7 @@ fn action() -> impl Strategy<Value = Action> {
 /// One to three rules of one to three parts.
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let some = prop::collection::vec(rule_of(some_parts), 1..4);
-    prop_oneof![8 => some, 1 => rules_with_groups_inside()]
+    prop_oneof![8 => some, 1 => rules_with_groups_inside(), 1 => rules_in_time()]
 }
 
 /// One or two rules, each with a group inside of a `not` or `exists`.
@@ -260,8 +272,11 @@ fn join<T: Row3, U: Row3>(
         ),
         _ => {}
     }
-    if let Some(times) = when.after.filter(|_| T::EVENT && U::EVENT) {
-        builder.after("after", var, outer, times);
+    match when.apart.filter(|_| T::EVENT && U::EVENT) {
+        Some((Order::After, times)) => builder.after("after", var, outer, times),
+        Some((Order::Before, times)) => builder.before("before", var, outer, times),
+        Some((Order::Within, (from, to))) => builder.within("within", var, outer, to - from),
+        None => {}
     }
     if let Some(less) = when.range {
         let comparison = if less { Comparison::AtMost } else { Comparison::AtLeast };

@@ -43,6 +43,7 @@ facts! {
     L { k 0, v 1, w 2 } {
         const EVENT: bool = true;
         const EXPIRES: Option<i64> = Some(4);
+        const LASTS: bool = true;
         const TIME_FIELDS: FieldMask = FieldMask::field(2);
         fn timestamp(&self) -> Option<i64> {
             Some(self.w)

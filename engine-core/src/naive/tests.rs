@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
 use super::random::agenda::verdict;
-use super::random::{RuleSpec, Step, fire, rules, rules_with_groups_inside, ruleset, stage, steps};
+use super::random::{
+    RuleSpec, Step, fire, rules, rules_in_time, rules_with_groups_inside, ruleset, stage, steps,
+};
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, Missed, Verdict};
 use crate::fact::Effect;
@@ -222,6 +224,14 @@ proptest! {
     #[test]
     fn groups_inside_of_others_match_as_for_the_oracle(
         specs in rules_with_groups_inside(), steps in steps(),
+    ) {
+        quiet();
+        run(&specs, &steps)?;
+    }
+
+    #[test]
+    fn absences_in_time_are_decided_as_for_the_oracle(
+        specs in rules_in_time(), steps in steps(),
     ) {
         quiet();
         run(&specs, &steps)?;

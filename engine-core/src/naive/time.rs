@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use steadfast_wm::{FactHandle, Member};
 
+use super::horizon::{horizon, is_bounded};
 use super::matching::{Matched, decided, window_ends};
 use super::{Id, Naive};
 use crate::fact::FieldMask;
-use crate::ir::{Late, Nested, Part, Pattern, RangeJoin, RuleDef, Window};
+use crate::ir::{Late, Part, RuleDef, Window};
 use crate::rows::Rows;
 use crate::store::Change;
 
@@ -189,12 +190,9 @@ impl Naive {
             let rows = Rows::new(&sources[..position], &matched.row[..position]);
             match part {
                 Part::Each(_) | Part::Group(_) => position += 1,
-                Part::Not(pattern) => last = last.max(decided(pattern, &rows, |_| true)),
-                Part::Nested(nested) if is_bounded(nested, position) => {
-                    for (own, pattern) in held(nested, position) {
-                        let counts = |range: &RangeJoin| is_by_outer(range, position, own);
-                        last = last.max(decided(pattern, &rows, counts));
-                    }
+                Part::Not(pattern) => last = last.max(decided(pattern, &rows)),
+                Part::Nested(nested) if !nested.exists => {
+                    last = last.max(horizon(nested, &rows, position));
                 }
                 Part::Exists(_) | Part::Nested(_) => {}
             }
@@ -203,45 +201,19 @@ impl Naive {
     }
 }
 
-/// Whether time decides absences among these parts.
-fn are_decided(parts: &[Part], depth: usize) -> bool {
-    let mut width = 0;
+/// Whether time decides absences among these parts, inside of others or not.
+fn are_decided(parts: &[Part], mut position: usize) -> bool {
     parts.iter().any(|part| {
-        let position = width;
-        width += super::matching::width(part);
+        let before = position;
+        position += super::matching::width(part);
         match part {
             Part::Not(pattern) => {
                 pattern.conditions.ranges.iter().any(|range| range.width.is_some())
             }
             Part::Nested(nested) => {
-                depth == 0 && is_bounded(nested, position) || are_decided(&nested.parts, depth + 1)
+                !nested.exists && is_bounded(nested, before) || are_decided(&nested.parts, before)
             }
             _ => false,
         }
     })
-}
-
-/// The patterns of which member tuples hold facts, with their positions.
-fn held(nested: &Nested, width: usize) -> impl Iterator<Item = (usize, &Pattern)> {
-    let held = nested.parts.iter().filter_map(|part| match part {
-        Part::Each(pattern) => Some(pattern),
-        _ => None,
-    });
-    (width..).zip(held)
-}
-
-/// Whether a bound in time is given by the tuple before the nested part.
-fn is_by_outer(range: &RangeJoin, width: usize, own: usize) -> bool {
-    let mut reads = range.test.reads.iter();
-    range.width.is_some() && reads.all(|(position, _)| *position < width || *position == own)
-}
-
-/// Whether time ends a `not` over several patterns: each of them is bounded by the tuple before it.
-fn is_bounded(nested: &Nested, width: usize) -> bool {
-    let bounded = |(own, pattern): (usize, &Pattern)| {
-        pattern.conditions.ranges.iter().any(|range| is_by_outer(range, width, own))
-    };
-    let has_group = nested.parts.iter().any(|part| matches!(part, Part::Group(_)));
-    let held = || held(nested, width);
-    !nested.exists && !has_group && held().count() > 0 && held().all(bounded)
 }

@@ -6,6 +6,7 @@ use crate::fact::FieldMask;
 use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test, Window};
 use crate::network::block::Block;
 use crate::network::group::{Group, GroupPlan};
+use crate::network::horizon::Horizon;
 use crate::network::join::Join;
 use crate::network::net::{Level, Net, Node};
 use crate::network::plan::{Plan, Source};
@@ -95,7 +96,7 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
     fn block(&mut self, pattern: &Pattern, from: &[Part], exists: bool) {
         let plan = self.plan(pattern, from);
         // The match itself waits for what bounds an absence in time; a tuple inside comes about then.
-        let waits = self.depth > 0 && !exists && plan.is_bounded();
+        let waits = self.depth > 0 && !exists && plan.conditions.is_bounded();
         self.push(Node::Block(Block::new(plan, exists, waits)), self.positions.clone());
     }
 
@@ -107,7 +108,13 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
         self.depth += 1;
         self.parts(&nested.parts);
         self.depth -= 1;
-        let plan = SubnetPlan { outer_level, outer_width: outer.len(), exists: nested.exists };
+        let plan = SubnetPlan {
+            outer_level,
+            outer_width: outer.len(),
+            exists: nested.exists,
+            horizon: Horizon::of(nested, outer.len()).ok(),
+            inside: self.depth > 0,
+        };
         self.push(Node::Subnet(Subnet::new(plan)), outer.clone());
         // What hangs behind it sees the outer tuple, not the inner one.
         self.levels.last_mut().expect("just pushed").left = outer;

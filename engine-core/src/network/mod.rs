@@ -10,6 +10,7 @@ mod block;
 mod compile;
 mod grounds;
 mod group;
+mod horizon;
 mod index;
 mod join;
 mod levels;
@@ -28,6 +29,7 @@ mod windows;
 
 pub(crate) use compile::compile;
 pub(crate) use grounds::{Gathered, Grounds, Survey};
+pub(crate) use horizon::{Horizon, Unbounded};
 pub(crate) use join::Buffers;
 pub(crate) use net::{Flush, Net, Node};
 pub(crate) use plan::Source;

@@ -38,6 +38,15 @@ impl Node {
         }
     }
 
+    /// The tuples that pass only when an absence is decided, of a node that makes them wait.
+    pub(crate) fn undecided(&self) -> Option<&Undecided> {
+        match self {
+            Self::Block(block) => block.undecided.as_deref(),
+            Self::Subnet(subnet) => subnet.undecided.as_deref(),
+            Self::Join(_) | Self::Group(_) => None,
+        }
+    }
+
     /// The plan of a node that has a right memory.
     pub(crate) fn plan(&self) -> Option<&Arc<Plan>> {
         match self {
@@ -212,19 +221,25 @@ impl Net {
 
     /// The tuples of a level that pass only when an absence is decided.
     pub(crate) fn undecided(&self, level: u32) -> &Undecided {
-        match &self.levels[level as usize].node {
-            Node::Block(block) => block.undecided.as_deref().expect("it waits for decisions"),
-            Node::Join(_) | Node::Group(_) | Node::Subnet(_) => unreachable!("they pass at once"),
-        }
+        self.levels[level as usize].node.undecided().expect("it waits for decisions")
     }
 
     /// Lets tuples of such a level pass that are decided by a moment; says whether there are any.
     pub(crate) fn decide(&mut self, scope: Scope, level: u32, moment: i64) -> bool {
         let level = &mut self.levels[level as usize];
-        let Node::Block(block) = &mut level.node else { unreachable!("only absences wait") };
-        let undecided = block.undecided.as_mut().expect("it waits for decisions");
-        let decided = undecided.take_until(scope, moment);
-        level.delta.decided.extend(decided.into_iter().filter(|&token| block.is_free(token)));
+        match &mut level.node {
+            Node::Block(block) => {
+                let undecided = block.undecided.as_mut().expect("it waits for decisions");
+                let decided = undecided.take_until(scope, moment).into_iter();
+                level.delta.decided.extend(decided.filter(|&token| block.is_free(token)));
+            }
+            Node::Subnet(subnet) => {
+                let undecided = subnet.undecided.as_mut().expect("it waits for decisions");
+                let decided = undecided.take_until(scope, moment).into_iter();
+                level.delta.decided.extend(decided.filter(|&token| subnet.is_free(token)));
+            }
+            Node::Join(_) | Node::Group(_) => unreachable!("only absences wait"),
+        }
         !level.delta.decided.is_empty()
     }
 
@@ -292,6 +307,9 @@ impl Net {
                         members: input,
                         outer,
                         outer_of: &|member| ascend(before, until, member),
+                        decided: &level.delta.decided,
+                        sources: cx.left_sources,
+                        moment: cx.moment,
                     };
                     subnet.process(flush.scope, &inputs, &mut level.tokens);
                 }

@@ -76,11 +76,6 @@ impl Plan {
         !self.conditions.ranges.is_empty()
     }
 
-    /// Whether it is bounded in time by the tuple.
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.conditions.ranges.iter().any(|range| range.width.is_some())
-    }
-
     /// Whether a candidate from the index still has to pass a test.
     pub(crate) fn verifies(&self, exact: bool) -> bool {
         let conditions = &self.conditions;

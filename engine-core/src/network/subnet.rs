@@ -5,13 +5,17 @@
 //! counts for each outer token the member tuples that extend it. Every member that comes or goes is
 //! one addition, and nothing is looked for.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadfast_wm::{Member, Seq};
 
 use crate::chains::NONE;
+use crate::network::horizon::Horizon;
 use crate::network::tokens::Tokens;
+use crate::network::undecided::Undecided;
+use crate::rows::Rows;
 use crate::trail::{Column, Scope, trailed};
 
 /// What a subnetwork's end needs to know of its rule.
@@ -22,6 +26,10 @@ pub(crate) struct SubnetPlan {
     pub(crate) outer_width: usize,
     /// Whether outer tokens with a member pass (`exists`) or those without (`not`).
     pub(crate) exists: bool,
+    /// When it is known that an outer token gets no member any more, if time says so.
+    pub(crate) horizon: Option<Horizon>,
+    /// Whether it stands inside of another one.
+    pub(crate) inside: bool,
 }
 
 /// What is known of an outer token.
@@ -50,6 +58,8 @@ pub(crate) type Identity = Vec<Member>;
 #[derive(Clone)]
 pub(crate) struct Subnet {
     pub(crate) plan: Arc<SubnetPlan>,
+    /// Of an absence that lets tuples pass only when it is decided.
+    pub(crate) undecided: Option<Box<Undecided>>,
     outers: Column<Outer>,
     /// By member: the outer token that it extends.
     outer_of: Column<u32>,
@@ -64,7 +74,7 @@ pub(crate) struct Subnet {
     pub(crate) triggers: BTreeMap<u32, Option<Seq>>,
 }
 
-trailed!(Subnet { outers, outer_of });
+trailed!(Subnet { undecided, outers, outer_of });
 
 /// The levels that it reads.
 pub(crate) struct Inputs<'a> {
@@ -72,12 +82,21 @@ pub(crate) struct Inputs<'a> {
     pub(crate) outer: &'a Tokens,
     /// Gives the outer token of a live member.
     pub(crate) outer_of: &'a dyn Fn(u32) -> u32,
+    /// Outer tokens that were decided by time alone.
+    pub(crate) decided: &'a [u32],
+    /// What the outer tokens' rows are of.
+    pub(crate) sources: &'a [&'a dyn Any],
+    /// The moment that is evaluated.
+    pub(crate) moment: i64,
 }
 
 impl Subnet {
     pub(crate) fn new(plan: SubnetPlan) -> Self {
+        // The match itself waits for what bounds an absence in time; a tuple inside comes about then.
+        let waits = plan.inside && plan.horizon.is_some();
         Self {
             plan: Arc::new(plan),
+            undecided: waits.then(Box::default),
             outers: Column::default(),
             outer_of: Column::default(),
             touched: Vec::new(),
@@ -93,7 +112,7 @@ impl Subnet {
     /// All members that go and come are counted before any outer token is judged, so that one that
     /// replaces another in a flush leaves no trace.
     pub(crate) fn process(&mut self, scope: Scope, inputs: &Inputs<'_>, out: &mut Tokens) {
-        let Inputs { members, outer, outer_of } = inputs;
+        let Inputs { members, outer, outer_of, .. } = inputs;
         let mut touched = std::mem::take(&mut self.touched);
         for &member in &members.deleted {
             let of = *self.outer_of.get(member);
@@ -107,6 +126,9 @@ impl Subnet {
                 out.kill(scope, child);
             }
             self.outers.set(scope, token, ALONE);
+            if let Some(undecided) = &mut self.undecided {
+                undecided.forget(scope, token);
+            }
         }
         for &token in outer.inserted() {
             self.outers.reach(scope, token, &ALONE);
@@ -121,6 +143,7 @@ impl Subnet {
             self.moves.push(Move { outer: of, member, came: true });
             touched.push(of);
         }
+        self.bound(scope, inputs, &mut touched);
         for token in touched.drain(..) {
             if outer.is_live(token) {
                 self.settle(scope, outer, token, out);
@@ -134,10 +157,31 @@ impl Subnet {
         }
     }
 
+    /// Notes when the absence of outer tokens is decided.
+    fn bound(&mut self, scope: Scope, inputs: &Inputs<'_>, touched: &mut Vec<u32>) {
+        let Some(undecided) = &mut self.undecided else { return };
+        let horizon = self.plan.horizon.as_ref().expect("it waits for decisions");
+        let outer = inputs.outer;
+        touched.extend_from_slice(inputs.decided);
+        touched.extend_from_slice(&outer.updated);
+        for &token in outer.inserted().iter().chain(&outer.updated) {
+            if outer.is_live(token) {
+                let rows = Rows::new(inputs.sources, outer.row(token));
+                undecided.set(scope, token, horizon.decided(&rows), inputs.moment);
+            }
+        }
+    }
+
+    /// Whether an outer token that was taken from the queue passes now that it is decided.
+    pub(crate) fn is_free(&self, token: u32) -> bool {
+        self.outers.get(token).members == 0
+    }
+
     /// Makes or kills an outer token's child as its members demand.
     fn settle(&mut self, scope: Scope, outer: &Tokens, token: u32, out: &mut Tokens) {
         let Outer { members, child } = *self.outers.get(token);
-        let passes = (members > 0) == self.plan.exists;
+        let waits = self.undecided.as_ref().is_some_and(|it| !it.is_decided(token));
+        let passes = (members > 0) == self.plan.exists && !waits;
         if passes && child == NONE {
             let child = out.add(scope, token, NONE, outer.row(token), None);
             self.outers.change(scope, token, |outer| outer.child = child);

@@ -35,6 +35,7 @@ pub struct FactType {
     fields: &'static [&'static str],
     keyed: bool,
     event: bool,
+    lasts: bool,
     time_fields: FieldMask,
     expires: Option<i64>,
     create: fn() -> Box<dyn AnyTable>,
@@ -52,6 +53,7 @@ impl FactType {
             fields: T::FIELDS,
             keyed: T::KEYED,
             event: T::EVENT,
+            lasts: T::LASTS,
             time_fields: T::TIME_FIELDS,
             expires: T::EXPIRES,
             create: || Box::new(Table::<T>::default()),
@@ -96,6 +98,11 @@ impl FactType {
     /// Whether its facts are events.
     pub fn is_event(&self) -> bool {
         self.event
+    }
+
+    /// Whether an event of the type may last, so that it ends later than it begins.
+    pub fn lasts(&self) -> bool {
+        self.lasts
     }
 
     /// How many milliseconds after its end an event of the type leaves, if it does.

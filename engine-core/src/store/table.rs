@@ -45,7 +45,8 @@ impl<T: Fact> Table<T> {
     /// When an event ended.
     #[inline]
     pub(crate) fn end(&self, slot: u32) -> i64 {
-        self.start(slot).saturating_add(self.value(slot).duration())
+        let lasted = if T::LASTS { self.value(slot).duration() } else { 0 };
+        self.start(slot).saturating_add(lasted)
     }
 
     pub(crate) fn put(&mut self, scope: Scope, slot: u32, value: T) {

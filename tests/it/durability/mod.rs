@@ -3,6 +3,7 @@
 //! A scenario is a list of steps, each with what the consequences say in it. [`survives`] lives
 //! through it without interruption, then crashes after every single step, and compares.
 
+mod absences;
 mod accumulates;
 mod agenda;
 mod corners;

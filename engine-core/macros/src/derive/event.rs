@@ -87,6 +87,7 @@ impl Event {
         let duration = self.duration.map(|at| {
             let millis = millis(at);
             quote! {
+                const LASTS: bool = true;
                 fn duration(&self) -> i64 {
                     #millis
                 }

@@ -126,6 +126,7 @@ fn range_join(condition: &Condition, at_most: bool, inner: &Expr, outer: &Expr) 
     quote_spanned! {site()=>
         ::steadfast::__macro::RangeJoin {
             width: ::core::option::Option::None,
+            apart: ::core::option::Option::None,
             comparison: ::steadfast::__macro::Comparison::#comparison,
             inner: #inner,
             outer: #outer,

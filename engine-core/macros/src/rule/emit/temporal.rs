@@ -63,10 +63,26 @@ pub(crate) fn join(condition: &Condition, temporal: &Temporal) -> TokenStream {
     } else {
         quote!(::core::option::Option::None)
     };
+    let moment = |side: &Side| {
+        let (position, end) = (side.variable.position, side.end);
+        quote!(::steadfast::__macro::Moment { position: #position, end: #end })
+    };
+    let (later, earlier) = (moment(later), moment(earlier));
+    let most = if let Some(to) = to {
+        quote!(::core::option::Option::Some(#to))
+    } else {
+        quote!(::core::option::Option::None)
+    };
     let (inner, outer) = (order(inner, 0, 0), order(outer, outer.variable.position, shift));
     quote_spanned! {site()=>
         ::steadfast::__macro::RangeJoin {
             width: #width,
+            apart: ::core::option::Option::Some(::steadfast::__macro::Apart {
+                later: #later,
+                earlier: #earlier,
+                least: #from,
+                most: #most,
+            }),
             comparison: ::steadfast::__macro::Comparison::#comparison,
             inner: #inner,
             outer: #outer,
