@@ -11,6 +11,12 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 const SLOTS_MIN: usize = 16;
 
+/// A smaller table is near anyway.
+const FAR_FROM: u32 = 1 << 14;
+
+/// How many members of a batch are looked up side by side.
+pub(crate) const ABREAST: usize = 32;
+
 /// Chains of members, by code.
 ///
 /// The table holds heads alone: a probe verifies the code at the head, which whoever finds it reads next
@@ -75,6 +81,23 @@ impl Chains {
             let next = self.after(member);
             (next != NONE).then_some(next)
         })
+    }
+
+    /// Has what lookups and links of these codes, [a few](ABREAST), will touch [near](Column::warm).
+    #[inline]
+    pub(crate) fn warm(&self, codes: &[u64]) {
+        if self.heads.len() >= FAR_FROM {
+            self.warm_far(codes);
+        }
+    }
+
+    fn warm_far(&self, codes: &[u64]) {
+        let mut heads = [NONE; ABREAST];
+        for (head, &code) in heads.iter_mut().zip(codes) {
+            *head = *self.heads.get(self.home(code));
+        }
+        // A number behind all members is none.
+        heads.iter().for_each(|&head| self.codes.warm(head));
     }
 
     /// Links a member that is not linked.

@@ -8,6 +8,7 @@
 //! builds and drops again is not state and is not trailed.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::ops::{Bound, RangeBounds};
 
 /// The innermost open transaction scope, if there is one.
@@ -145,6 +146,16 @@ impl<T> Column<T> {
 
     pub(crate) fn as_slice(&self) -> &[T] {
         &self.cells
+    }
+
+    /// Reads a cell for nothing but to have it near when it is needed. Of many cells in many places memory
+    /// brings several at a time; who reads each where it is needed waits for one after the other.
+    #[inline]
+    pub(crate) fn warm(&self, at: u32)
+    where
+        T: Copy,
+    {
+        black_box(self.cells.get(at as usize).copied());
     }
 
     #[inline]

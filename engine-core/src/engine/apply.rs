@@ -10,7 +10,7 @@ use crate::error::ChangeError;
 use crate::fact::FieldMask;
 use crate::sink::ActionSink;
 use crate::stage::{Draft, Drafts, Named};
-use crate::store::{Birth, Change, Op, Place};
+use crate::store::{AnyArena, Birth, Change, Op, Place};
 use crate::tms::{believe, disbelieve, start_believing};
 
 /// The match whose consequence asks for changes.
@@ -23,6 +23,8 @@ pub(crate) struct Firing {
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     pub(crate) halt: bool,
+    /// Facts that the match which fires supports.
+    supported: Vec<Place>,
 }
 
 impl Engine {
@@ -127,68 +129,112 @@ impl Engine {
     ) -> Applied {
         let issuer = firing.map(|firing| self.infos[firing.rule].tag);
         let mut applied = Applied::default();
-        let mut supported = Vec::new();
         self.make_room(drafts);
         let Drafts { list, arenas, .. } = drafts;
         let mut next = 0;
         while let Some(draft) = list.get(next) {
             let at = next;
-            let run = self.run_of_inserts(&list[at..]);
-            if let (1.., Draft::Insert { kind, .. }) = (run, draft) {
-                next += run;
-                let arena = arenas[*kind as usize].as_mut().expect("drafts have arenas");
-                let values = (bytes, ranges.get(at..next).unwrap_or(&[]));
-                self.insert_run(&list[at..next], arena.as_mut(), issuer, values, sink);
-                continue;
-            }
             next += 1;
             // Without somebody who wants records nothing is serialized.
-            let value = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
+            let value = || ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
-                Draft::Insert { kind, handle, at, stated } => {
+                Draft::Insert { kind, .. } => {
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
-                    let slot = self.store.kind_mut(kind).next_slot(self.scope);
-                    let table = &mut self.store.kind_mut(kind).table;
-                    table.put_from(self.scope, slot, arena.as_mut(), at);
-                    self.insert_placed(Place { kind, slot }, handle, issuer, stated, value, sink);
+                    let run = self.run_of_inserts(&list[at..]);
+                    if run > 0 {
+                        next = at + run;
+                        let values = (bytes, ranges.get(at..next).unwrap_or(&[]));
+                        self.insert_run(&list[at..next], arena.as_mut(), issuer, values, sink);
+                    } else {
+                        self.insert(draft, arena.as_mut(), issuer, value(), sink);
+                    }
                 }
-                Draft::Update { kind, handle, at, mask, slot } => {
+                Draft::Update { kind, .. } => {
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
-                    let known = (slot != NONE).then_some(Place { kind, slot });
-                    let place = known.or_else(|| self.store.locate(handle));
-                    let place = place.expect("staging checked that it lives");
-                    self.before_update(place);
-                    let table = &mut self.store.kind_mut(kind).table;
-                    table.replace_from(self.scope, place.slot, arena.as_mut(), at);
-                    self.update_placed(place, handle, issuer, mask, value, sink);
+                    self.update(draft, arena.as_mut(), issuer, value(), sink);
                 }
                 Draft::Delete { handle } => self.delete(handle, issuer, false, sink),
-                Draft::State { handle } => self.set_stated(handle, true, sink),
-                Draft::Unstate { handle } => self.set_stated(handle, false, sink),
-                Draft::Support { handle } => {
-                    let firing = firing.expect("only consequences insert logically");
-                    self.justify(firing, by, handle, &mut supported, sink);
-                }
-                Draft::Emit(ref effect) => self.emit(effect, sink),
-                Draft::SetGlobal(ref global) => self.set_global(global, sink),
-                Draft::Focus { group } => {
-                    self.push_focus(group);
-                    self.tell(sink);
-                }
-                Draft::ClearGroup { group } => {
-                    self.clear_group(group);
-                    self.tell(sink);
-                }
-                Draft::Halt => applied.halt = true,
+                _ => self.apply_other(draft, firing, by, &mut applied, sink),
             }
         }
         self.counters.change(self.scope, |counters| {
             (counters.next_handle, counters.random) = (drafts.next_handle, drafts.random);
         });
         if let Some(firing) = firing {
-            self.withdraw_not_reissued(firing, by, &supported, sink);
+            self.withdraw_not_reissued(firing, by, &applied.supported, sink);
         }
         applied
+    }
+
+    /// Applies what is neither the insertion, the update nor the deletion of a fact. It stands apart because
+    /// the others are many.
+    #[inline(never)]
+    fn apply_other(
+        &mut self,
+        draft: &Draft,
+        firing: Option<&Firing>,
+        by: Option<&MatchId>,
+        applied: &mut Applied,
+        sink: &mut dyn ActionSink,
+    ) {
+        match *draft {
+            Draft::State { handle } => self.set_stated(handle, true, sink),
+            Draft::Unstate { handle } => self.set_stated(handle, false, sink),
+            Draft::Support { handle } => {
+                let firing = firing.expect("only consequences insert logically");
+                self.justify(firing, by, handle, &mut applied.supported, sink);
+            }
+            Draft::Emit(ref effect) => self.emit(effect, sink),
+            Draft::SetGlobal(ref global) => self.set_global(global, sink),
+            Draft::Focus { group } => {
+                self.push_focus(group);
+                self.tell(sink);
+            }
+            Draft::ClearGroup { group } => {
+                self.clear_group(group);
+                self.tell(sink);
+            }
+            Draft::Halt => applied.halt = true,
+            Draft::Insert { .. } | Draft::Update { .. } | Draft::Delete { .. } => {
+                unreachable!("these are facts")
+            }
+        }
+    }
+
+    fn insert(
+        &mut self,
+        draft: &Draft,
+        arena: &mut dyn AnyArena,
+        issuer: Option<RuleTag>,
+        value: &[u8],
+        sink: &mut dyn ActionSink,
+    ) {
+        let Draft::Insert { kind, handle, at, stated } = *draft else {
+            unreachable!("it is an insertion")
+        };
+        let columns = self.store.kind_mut(kind);
+        let slot = columns.next_slot(self.scope);
+        columns.table.put_from(self.scope, slot, arena, at);
+        self.insert_placed(Place { kind, slot }, handle, issuer, stated, value, sink);
+    }
+
+    fn update(
+        &mut self,
+        draft: &Draft,
+        arena: &mut dyn AnyArena,
+        issuer: Option<RuleTag>,
+        value: &[u8],
+        sink: &mut dyn ActionSink,
+    ) {
+        let Draft::Update { kind, handle, at, mask, slot } = *draft else {
+            unreachable!("it is an update")
+        };
+        let known = (slot != NONE).then_some(Place { kind, slot });
+        let place = known.or_else(|| self.store.locate(handle));
+        let place = place.expect("staging checked that it lives");
+        self.before_update(place);
+        self.store.kind_mut(kind).table.replace_from(self.scope, place.slot, arena, at);
+        self.update_placed(place, handle, issuer, mask, value, sink);
     }
 
     /// A bulk load grows every column once, not by doubling.

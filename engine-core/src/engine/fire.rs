@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cmp::{Ordering, Reverse};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::Record;
+use steadfast_wm::{Record, Seq};
 
 use super::Engine;
 use super::agenda_events::AgendaEvent;
@@ -161,36 +161,13 @@ impl Engine {
         let number = u32::try_from(rule).expect("few rules");
         let trigger = self.rules[rule].terminal.queued(token).trigger;
         if self.infos[rule].turn.enabled.is_some() || run.filter.is_some() {
-            match self.verdict(rule, token, run.filter.as_mut()) {
-                Ok(Verdict::Fire) => {}
-                Ok(Verdict::Keep) => {
-                    let kept = run.kept.get_or_insert_default();
-                    kept.insert((number, token, trigger.get()));
-                    return Ok(Outcome::Kept);
-                }
-                Ok(Verdict::Consume) => {
-                    self.note_cancelled(rule, token);
-                    self.use_up(rule, token);
-                    self.focus.set_changed(self.scope);
-                    self.settle_focus();
-                    self.tell(sink);
-                    return Ok(Outcome::Consumed);
-                }
-                Err(message) => {
-                    return Ok(Outcome::Failed(Box::new(FireError::Undecided {
-                        rule: self.infos[rule].path.clone(),
-                        members: format!("{:?}", self.members(rule, token)),
-                        message,
-                        fired: run.fired,
-                    })));
-                }
+            let otherwise = self.otherwise(run, (rule, token), trigger, sink);
+            if let Some(outcome) = otherwise {
+                return Ok(outcome);
             }
         }
         if run.guard.counts(number, trigger) {
-            let path = |rule| self.infos[rule as usize].path.clone();
-            let cycle = run.guard.cycle().into_iter().map(path).collect();
-            let error = FireError::SuspectedLoop { cycle, fired: run.fired };
-            return Ok(Outcome::Failed(Box::new(error)));
+            return Ok(Outcome::Failed(Box::new(self.suspected_loop(run))));
         }
         let outcome = self.fire_match(&Firing { rule, token }, run.fired, sink)?;
         match outcome {
@@ -199,6 +176,47 @@ impl Engine {
             _ => {}
         }
         Ok(outcome)
+    }
+
+    /// What becomes of a match that does not fire because its rule or the filter says otherwise.
+    #[inline(never)]
+    fn otherwise(
+        &mut self,
+        run: &mut FireRun<'_>,
+        (rule, token): (usize, u32),
+        trigger: Seq,
+        sink: &mut dyn ActionSink,
+    ) -> Option<Outcome> {
+        match self.verdict(rule, token, run.filter.as_mut()) {
+            Ok(Verdict::Fire) => None,
+            Ok(Verdict::Keep) => {
+                let number = u32::try_from(rule).expect("few rules");
+                let kept = run.kept.get_or_insert_default();
+                kept.insert((number, token, trigger.get()));
+                Some(Outcome::Kept)
+            }
+            Ok(Verdict::Consume) => {
+                self.note_cancelled(rule, token);
+                self.use_up(rule, token);
+                self.focus.set_changed(self.scope);
+                self.settle_focus();
+                self.tell(sink);
+                Some(Outcome::Consumed)
+            }
+            Err(message) => Some(Outcome::Failed(Box::new(FireError::Undecided {
+                rule: self.infos[rule].path.clone(),
+                members: format!("{:?}", self.members(rule, token)),
+                message,
+                fired: run.fired,
+            }))),
+        }
+    }
+
+    #[cold]
+    fn suspected_loop(&self, run: &FireRun<'_>) -> FireError {
+        let path = |rule| self.infos[rule as usize].path.clone();
+        let cycle = run.guard.cycle().into_iter().map(path).collect();
+        FireError::SuspectedLoop { cycle, fired: run.fired }
     }
 
     fn fire_match(
@@ -238,12 +256,20 @@ impl Engine {
                 self.close_firing(firing, sink)?;
                 Ok(Outcome::Skipped)
             }
-            Err(failure) => Ok(Outcome::Failed(Box::new(FireError::Consequence {
-                rule: self.infos[rule].path.clone(),
-                members: format!("{:?}", self.members(rule, token)),
-                failure,
-                fired,
-            }))),
+            Err(failure) => {
+                Ok(Outcome::Failed(Box::new(self.failed_consequence(firing, failure, fired))))
+            }
+        }
+    }
+
+    #[cold]
+    fn failed_consequence(&self, firing: &Firing, failure: Failure, fired: u64) -> FireError {
+        let &Firing { rule, token } = firing;
+        FireError::Consequence {
+            rule: self.infos[rule].path.clone(),
+            members: format!("{:?}", self.members(rule, token)),
+            failure,
+            fired,
         }
     }
 

@@ -52,6 +52,14 @@ impl Index {
         if ordered { Self::Ordered(Ordered::default()) } else { Self::Hash(Chains::default()) }
     }
 
+    /// Has what lookups and links of these key codes will touch near.
+    #[inline]
+    pub(crate) fn warm(&self, codes: &[u64]) {
+        if let Self::Hash(chains) = self {
+            chains.warm(codes);
+        }
+    }
+
     #[inline]
     pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64, order: u64) {
         match self {

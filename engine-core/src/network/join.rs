@@ -1,9 +1,10 @@
 //! Joins: every left token with every right fact that passes the conditions.
 
 use std::any::Any;
+use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::chains::NONE;
+use crate::chains::{ABREAST, NONE};
 use crate::network::index::Index;
 use crate::network::plan::{Answers, CodeScratch, Plan, Sources, alone};
 use crate::network::right::{RightDelta, RightMemory};
@@ -422,17 +423,21 @@ impl Join {
         self.exact &= exact;
         let Buffers { codes, orders, pairs, .. } = cx.buffers;
         pairs.clear();
-        for (at, &entry) in entries.iter().enumerate() {
-            let (code, order) = (codes.codes.as_slice()[at], orders[at]);
-            self.left.index.visit(code, plan.outer_bounds(order), |token| {
-                pairs.push((token, entry));
-                true
-            });
-        }
         self.right.index.reserve(entries.len());
-        for (at, &entry) in entries.iter().enumerate() {
-            let (code, order) = (codes.codes.as_slice()[at], orders[at]);
-            self.right.index.link(cx.scope, entry, code, order);
+        let codes = codes.codes.as_slice().chunks(ABREAST);
+        let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
+        for ((entries, orders), codes) in entries.zip(codes) {
+            self.left.index.warm(codes);
+            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
+                self.left.index.visit(code, plan.outer_bounds(order), |token| {
+                    pairs.push((token, entry));
+                    true
+                });
+            }
+            self.right.index.warm(codes);
+            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
+                self.right.index.link(cx.scope, entry, code, order);
+            }
         }
         self.add_pairs(cx, left, out);
     }
@@ -456,15 +461,22 @@ impl Join {
         self.left.index.reserve(tokens.len());
         let Buffers { codes, orders, pairs, .. } = cx.buffers;
         pairs.clear();
-        for (at, &token) in tokens.iter().enumerate() {
-            let (code, order) = (codes.codes.as_slice()[at], orders[at]);
-            self.right.index.visit(code, plan.inner_bounds(order), |entry| {
-                pairs.push((token, entry));
-                true
-            });
-            self.left.children.reach(cx.scope, token, &NONE);
-            self.left.children.set(cx.scope, token, NONE);
-            self.left.index.link(cx.scope, token, code, order);
+        let codes = codes.codes.as_slice().chunks(ABREAST);
+        let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
+        for ((tokens, orders), codes) in tokens.zip(codes) {
+            self.right.index.warm(codes);
+            for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
+                self.right.index.visit(code, plan.inner_bounds(order), |entry| {
+                    pairs.push((token, entry));
+                    true
+                });
+            }
+            self.left.index.warm(codes);
+            for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
+                self.left.children.reach(cx.scope, token, &NONE);
+                self.left.children.set(cx.scope, token, NONE);
+                self.left.index.link(cx.scope, token, code, order);
+            }
         }
         self.add_pairs(cx, left, out);
     }
@@ -485,9 +497,13 @@ impl Join {
         self.exact &= exact;
         let Buffers { codes, orders, .. } = &*cx.buffers;
         self.right.index.reserve(entries.len());
-        for (at, &entry) in entries.iter().enumerate() {
-            let (code, order) = (codes.codes.as_slice()[at], orders[at]);
-            self.right.index.link(cx.scope, entry, code, order);
+        let codes = codes.codes.as_slice().chunks(ABREAST);
+        let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
+        for ((entries, orders), codes) in entries.zip(codes) {
+            self.right.index.warm(codes);
+            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
+                self.right.index.link(cx.scope, entry, code, order);
+            }
         }
     }
 
@@ -495,9 +511,13 @@ impl Join {
     fn add_pairs(&mut self, cx: &mut Context<'_>, left: &Tokens, out: &mut Tokens) {
         cx.verify_pairs(&self.plan, self.exact, left, &self.right);
         out.reserve(cx.buffers.pairs.len());
-        for at in 0..cx.buffers.pairs.len() {
-            let pair = cx.buffers.pairs[at];
-            self.add(cx.scope, left, pair, out);
+        for pairs in cx.buffers.pairs.chunks(ABREAST) {
+            for &(token, entry) in pairs {
+                self.right.warm(entry);
+                self.left.children.warm(token);
+                black_box(left.row(token).first().copied());
+            }
+            pairs.iter().for_each(|&pair| self.add(cx.scope, left, pair, out));
         }
     }
 

@@ -69,6 +69,13 @@ impl RightMemory {
         *self.slots.get(entry)
     }
 
+    /// Has an entry near.
+    #[inline]
+    pub(crate) fn warm(&self, entry: u32) {
+        self.slots.warm(entry);
+        self.heads.warm(entry);
+    }
+
     /// Gives a fact an entry; it is not in the index yet.
     #[inline]
     pub(crate) fn admit(&mut self, scope: Scope, slot: u32) -> u32 {
