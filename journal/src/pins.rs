@@ -7,17 +7,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::bytes::{put, u32_at, u64_at};
-use crate::error::{At as _, IoError};
+use crate::error::{At as _, IoError, is_out_of_space};
 use crate::files::{Dir, PINS};
 use crate::ids::Position;
+use crate::primitives::thread;
 use crate::storage::{Access, Lock, LockError, StorageFile};
 
 /// Where a pin's position stands in its file: behind the holder's note.
 const POSITION_AT: u64 = 64;
 const POSITION_BYTES: usize = 16;
 const MAGIC: &[u8; 4] = b"STFN";
+/// The lock between switching and pinning: held by the writer from its look at the pins until the
+/// manifest is switched, and for a moment by a reader that has just pinned its place.
+const SWITCH: &str = "switch.lock";
+/// How long a reader sleeps while the writer switches.
+const SWITCH_PAUSE: Duration = Duration::from_micros(200);
 /// So many names are tried before a directory full of pins is an error.
 const NAMES_MAX: u32 = 10_000;
 
@@ -59,6 +66,26 @@ impl Pins {
         pins.sort_by_key(|pin| pin.position);
         Ok(pins)
     }
+}
+
+/// INV-39: while this is held, no reader of another process is between its pin and its list of
+/// segments. So whoever lists the pins now and switches before this is dropped takes nothing away
+/// from anybody: a pin that is made later is that of a reader that sees the new list.
+///
+/// `None` where the directory takes no files, hence no pins either.
+pub(crate) fn hold_still(dir: &Dir) -> Result<Option<Box<dyn Lock>>, LockError> {
+    let made = dir.storage.create_dir(&dir.file(PINS));
+    let locked = made.map_err(LockError::Io).and_then(|()| lock_switch(dir));
+    match locked {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Io(error)) if is_out_of_space(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn lock_switch(dir: &Dir) -> Result<Box<dyn Lock>, LockError> {
+    let path = dir.file(PINS).join(SWITCH);
+    dir.storage.lock(&path, &format!("pid {}", std::process::id()))
 }
 
 /// One reader's pin. It may only move forward.
@@ -115,10 +142,24 @@ impl FilePin {
             };
             let mut pin = Self { dir: dir.clone(), path, file, position: 0, _lock: lock };
             pin.write(position)?;
+            pin.wait_for_switch()?;
             return Ok(pin);
         }
         let full = io::Error::new(io::ErrorKind::QuotaExceeded, "too many pins");
         Err(IoError::new("pin a place in", &pins, full))
+    }
+
+    /// Waits until no switch is on its way that may have overlooked this pin.
+    fn wait_for_switch(&self) -> Result<(), IoError> {
+        loop {
+            match lock_switch(&self.dir) {
+                Ok(_passed) => return Ok(()),
+                Err(LockError::Held { .. }) => thread::sleep(SWITCH_PAUSE),
+                Err(LockError::Io(source)) => {
+                    return Err(IoError::new("lock", &self.dir.file(PINS).join(SWITCH), source));
+                }
+            }
+        }
     }
 
     fn advance(&mut self, position: u64) -> Result<(), IoError> {
@@ -168,7 +209,7 @@ fn in_directory(dir: &Dir) -> Result<Vec<Pinned>, IoError> {
         Err(error) => return Err(IoError::new("list", &pins, error)),
     };
     let mut found = Vec::new();
-    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+    for entry in entries.iter().filter(|entry| !entry.is_dir && entry.name != SWITCH) {
         let path = pins.join(&entry.name);
         match dir.storage.lock(&path, "nobody") {
             // Removed under its lock, so that nobody can take it over meanwhile.

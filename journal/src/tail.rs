@@ -63,8 +63,8 @@ impl Tail {
     /// Of the options, `storage`, `allow_network_fs` and `write_mode` count: with
     /// [`Pwrite`](crate::WriteMode::Pwrite) it reads without maps. Nothing is checked but what is
     /// read. It writes one small file into `pins/`; where it may not, its place can be normalized
-    /// meanwhile and then be [gone](ReadError::Gone), see [`is_pinned`](Self::is_pinned). The same can
-    /// happen, once, to a tail that is opened in the very moment in which a normalization ends.
+    /// meanwhile and then be [gone](ReadError::Gone), see [`is_pinned`](Self::is_pinned). If a
+    /// normalization is about to switch the list of segments, opening waits until it has.
     ///
     /// # Errors
     ///

@@ -6,8 +6,12 @@ use std::sync::atomic::Ordering;
 use super::input::Input;
 use super::output::Output;
 use super::{Kept, Maintenance, NormalizeError};
-use crate::error::At as _;
+use crate::error::{At as _, IoError};
+use crate::files::{Dir, PINS};
+use crate::ids::Position;
 use crate::manifest::{Manifest, SegmentEntry};
+use crate::pins;
+use crate::storage::{Lock, LockError};
 
 /// The room for the manifest that will list the new segments.
 const MANIFEST_TMP: &str = "manifest-norm.tmp";
@@ -51,13 +55,15 @@ impl Output<'_> {
             let file = shared.spares.with_reserve(fill).map_err(full)?;
             file.write_at(&next.encode(), 0).at("write", &path).map_err(full)?;
             file.sync().at("sync", &path).map_err(full)?;
+            // Before the writer's lock: a reader that pins meanwhile must not keep it from appending.
+            let _pins_hold_still = hold_still(dir)?;
             let mut writer = shared.lock();
             crate::shared::Shared::writable(&writer)?;
             if writer.manifest.generation != current.generation {
                 continue; // A roll came between.
             }
-            // Under the lock: whoever pins in this process from now on sees the new list, and in
-            // others whoever does before the rename is seen but for a moment.
+            // Under both locks: whoever pins from now on, in this process or another one, sees the new
+            // list.
             if let Some((position, holder)) = Maintenance::new(shared)
                 .slowest_pin()?
                 .filter(|(position, _)| input.end().end_position > position.get())
@@ -83,6 +89,17 @@ impl Output<'_> {
             self.shared.dir.discard(&entry.name());
         }
     }
+}
+
+/// Keeps readers of other processes from pinning unseen; one that is at it right now has a pin.
+fn hold_still(dir: &Dir) -> Result<Option<Box<dyn Lock>>, NormalizeError> {
+    pins::hold_still(dir).map_err(|error| match error {
+        LockError::Held { holder } => {
+            let holder = holder.or_else(|| Some("an unknown process".to_owned()));
+            NormalizeError::Kept(Kept::Pin { position: Position::new(0), holder })
+        }
+        LockError::Io(error) => NormalizeError::Io(IoError::new("lock", &dir.file(PINS), error)),
+    })
 }
 
 /// The manifest with `new` instead of `old`.

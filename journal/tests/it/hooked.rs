@@ -1,4 +1,4 @@
-//! A storage that calls back in the middle of a write or a sync.
+//! A storage that calls back in the middle of a write, a sync or a switch.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,10 @@ pub(crate) enum Moment {
     BeforeWrite,
     BeforeSync,
     AfterSync,
+    /// A new manifest is complete and about to be the journal's.
+    BeforeSwitch,
+    /// Somebody who wants to be sure that nobody switches finds that somebody does.
+    SwitchHeld,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -81,6 +85,9 @@ impl Storage for Hooked {
         Ok(Arc::new(HookedFile { file, armed: self.armed.clone() }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.file_name().is_some_and(|name| name == "MANIFEST") {
+            reach(&self.armed, Moment::BeforeSwitch);
+        }
         self.storage.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -94,7 +101,12 @@ impl Storage for Hooked {
         if self.refuses_pins && is_pin() {
             return Err(LockError::Io(io::ErrorKind::PermissionDenied.into()));
         }
-        self.storage.lock(path, holder)
+        let locked = self.storage.lock(path, holder);
+        let is_switch = || path.file_name().is_some_and(|name| name == "switch.lock");
+        if matches!(locked, Err(LockError::Held { .. })) && is_switch() {
+            reach(&self.armed, Moment::SwitchHeld);
+        }
+        locked
     }
     fn medium(&self, dir: &Path) -> io::Result<Medium> {
         self.storage.medium(dir)

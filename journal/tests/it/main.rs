@@ -20,6 +20,7 @@ mod model;
 mod mounted;
 mod normalize;
 mod overtaken;
+mod pinned;
 mod process;
 mod real_disks;
 mod recovery;
