@@ -108,6 +108,7 @@ mod mmap;
 mod normalize;
 mod open;
 mod options;
+mod pager;
 mod pins;
 mod primitives;
 mod reader;

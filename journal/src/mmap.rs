@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 
 use crate::bytes::size;
+use crate::pager::{self, Pager};
 
 /// The right to map a segment, which only the journal can hand out.
 ///
@@ -179,6 +180,10 @@ const PAGE_BYTES: usize = 4096;
 const STREAM_BYTES: usize = 64 << 10;
 /// So many bytes ahead: one call instead of a page fault for each page.
 const AHEAD_BYTES: usize = 256 << 10;
+/// After so many bytes without a sync, another thread does that, farther ahead.
+const PAGER_BYTES: usize = 1 << 20;
+/// So far ahead: what a sync in the middle of a stream writes in vain.
+const PAGER_AHEAD_BYTES: usize = 512 << 10;
 
 /// Fewer bytes than this are not taken out of the page table before a sync.
 const RELEASE_BYTES: usize = 2 * PAGE_BYTES;
@@ -190,7 +195,9 @@ const RELEASE_BYTES: usize = 2 * PAGE_BYTES;
 /// `pwrite`, into the same page cache, and only who appends much without a sync stores into the map.
 #[derive(Debug)]
 pub(crate) struct FileWriteMap {
-    map: MmapRaw,
+    /// Once somebody streams.
+    pager: Option<Pager>,
+    map: Arc<MmapRaw>,
     file: File,
     /// Whether something was stored through the map since the last sync.
     stored: bool,
@@ -198,6 +205,8 @@ pub(crate) struct FileWriteMap {
     synced: Option<usize>,
     /// Pages before this were made writable ahead.
     ready: usize,
+    /// Pages before this the pager was asked for.
+    asked: usize,
 }
 
 impl FileWriteMap {
@@ -207,7 +216,15 @@ impl FileWriteMap {
         // A child of fork(2) has no part in the journal: its stores must not reach the file.
         #[cfg(target_os = "linux")]
         map.advise(memmap2::Advice::DontFork)?;
-        Ok(Self { map, file: file.try_clone()?, stored: false, synced: None, ready: 0 })
+        Ok(Self {
+            pager: None,
+            map: Arc::new(map),
+            file: file.try_clone()?,
+            stored: false,
+            synced: None,
+            ready: 0,
+            asked: 0,
+        })
     }
 
     /// Whether so much was appended since the last sync that the map pays.
@@ -221,16 +238,38 @@ impl FileWriteMap {
     /// the sync takes the pages away again, and writes them.
     fn look_ahead(&mut self, offset: usize, len: usize) {
         let end = offset + len;
+        if end + PAGER_AHEAD_BYTES / 2 > self.asked
+            && self.synced.is_some_and(|synced| end >= synced + PAGER_BYTES)
+        {
+            self.ask_pager(end);
+        }
         if end <= self.ready {
+            return;
+        }
+        if let Some(pager) = self.pager.as_ref().filter(|_| end <= self.asked) {
+            self.ready = self.ready.max(pager.ready().min(self.asked));
+            if end > self.ready {
+                // Both at the same pages would be in each other's way.
+                pager.help(offset - offset % PAGE_BYTES);
+            }
             return;
         }
         let to = (end + AHEAD_BYTES).min(self.map.len());
         let from = self.ready.max(offset - offset % PAGE_BYTES);
         self.ready = to;
-        #[cfg(target_os = "linux")]
-        if from < to {
-            // A hint: where it is not known, each page faults by itself.
-            drop(self.map.advise_range(memmap2::Advice::PopulateWrite, from, to - from));
+        pager::populate(&self.map, from..to);
+    }
+
+    /// Asks the pager for what follows `end`, and for a pager if there is none yet.
+    fn ask_pager(&mut self, end: usize) {
+        let to = (end + PAGER_AHEAD_BYTES).min(self.map.len());
+        let from = self.ready.max(end - end % PAGE_BYTES);
+        self.asked = to;
+        if self.pager.is_none() {
+            self.pager = Pager::start(&self.map);
+        }
+        if let Some(pager) = self.pager.as_ref().filter(|_| from < to) {
+            pager.ask(from, to);
         }
     }
 
@@ -267,7 +306,7 @@ impl WriteMap for FileWriteMap {
         if from >= to {
             return;
         }
-        (self.synced, self.ready) = (Some(to), 0);
+        (self.synced, self.ready, self.asked) = (Some(to), 0, 0);
         let stored = std::mem::replace(&mut self.stored, false);
         if !stored || to - from < RELEASE_BYTES {
             return; // A call for a page or two costs more than it saves.
