@@ -149,8 +149,13 @@ impl Terminal {
         let changed = self.note_change(scope, token, &old);
         let state = MatchState { trigger, place, salience, changed, ..old };
         self.states.set(scope, token, state);
-        if self.own_salience && old.place != NONE && old.salience != salience {
+        if old.place == NONE {
+            return;
+        }
+        if self.own_salience {
             self.by_salience.trim(scope, &mut self.states, old.salience);
+        } else {
+            self.by_age.trim(scope, &mut self.states, None);
         }
     }
 
@@ -230,12 +235,8 @@ impl Terminal {
     }
 
     /// The match that fires next.
-    pub(crate) fn first(&mut self, scope: Scope) -> Option<u32> {
-        if self.own_salience {
-            self.by_salience.first(scope, &mut self.states)
-        } else {
-            self.by_age.first(scope, &mut self.states, None)
-        }
+    pub(crate) fn first(&self) -> Option<u32> {
+        if self.own_salience { self.by_salience.first() } else { self.by_age.first() }
     }
 
     /// All pending matches in firing order.
@@ -328,9 +329,9 @@ mod tests {
         terminal.enqueue(NONE, 1, 6, 1);
         terminal.enqueue(NONE, 0, 7, 1);
         assert_eq!(terminal.pending_count(), 2);
-        assert_eq!(terminal.first(NONE), Some(1));
+        assert_eq!(terminal.first(), Some(1));
         terminal.dequeue(NONE, 1);
-        assert_eq!(terminal.first(NONE), Some(0));
+        assert_eq!(terminal.first(), Some(0));
         assert_eq!(terminal.in_order().collect::<Vec<_>>(), [queued(0, 1, 7)]);
     }
 
@@ -350,7 +351,7 @@ mod tests {
         terminal.dequeue(NONE, 0);
         assert_eq!((order(&terminal), terminal.best_salience()), (vec![7, 2, 1], Some(2)));
         terminal.bury(NONE, 7, || unreachable!("not journaled"));
-        assert_eq!((terminal.first(NONE), terminal.best_salience()), (Some(2), Some(1)));
+        assert_eq!((terminal.first(), terminal.best_salience()), (Some(2), Some(1)));
     }
 
     #[test]

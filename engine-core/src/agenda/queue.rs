@@ -46,15 +46,11 @@ impl ByAge {
         self.places.change(scope, state.place, |place| place.token = heir);
     }
 
-    pub(super) fn first(
-        &mut self,
-        scope: Scope,
-        states: &mut Column<MatchState>,
-        salience: Option<i32>,
-    ) -> Option<u32> {
-        self.trim(scope, states, salience);
-        let head = *self.head.get();
-        (head < self.places.len()).then(|| self.places.get(head).token)
+    /// The match that fires next: whoever leaves a place [trims](ByAge::trim), so that the first one is never
+    /// left.
+    pub(super) fn first(&self) -> Option<u32> {
+        let first = self.places.as_slice().get(*self.head.get() as usize);
+        first.map(|first| first.token)
     }
 
     /// Whether nothing is in it; asked when it is trimmed.
@@ -187,9 +183,9 @@ impl BySalience {
         self.queues[number as usize].replace(scope, state, heir);
     }
 
-    pub(super) fn first(&mut self, scope: Scope, states: &mut Column<MatchState>) -> Option<u32> {
-        let (&Reverse(salience), &number) = self.numbers.first()?;
-        self.queues[number as usize].first(scope, states, Some(salience))
+    pub(super) fn first(&self) -> Option<u32> {
+        let (_, &number) = self.numbers.first()?;
+        self.queues[number as usize].first()
     }
 
     pub(super) fn first_salience(&self) -> Option<i32> {

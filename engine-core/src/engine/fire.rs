@@ -137,7 +137,7 @@ impl Engine {
         let mut best: Option<(_, _, usize)> = None;
         for at in self.branches_of(rule) {
             let terminal = &mut self.rules[at].terminal;
-            let Some(token) = terminal.first(self.scope) else { continue };
+            let Some(token) = terminal.first() else { continue };
             let key = (Reverse(terminal.best_salience()), terminal.state(token).trigger);
             let goes_first = best.is_none_or(|(best_key, best_token, best_at)| {
                 key.cmp(&best_key)

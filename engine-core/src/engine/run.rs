@@ -203,7 +203,7 @@ impl Engine {
         }
         let rule = self.ranks.best(group)? as usize;
         let rule = self.best_branch(rule);
-        let token = self.rules[rule].terminal.first(self.scope);
+        let token = self.rules[rule].terminal.first();
         Some((rule, token.expect("the rule's queue is active")))
     }
 

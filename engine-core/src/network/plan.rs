@@ -2,6 +2,8 @@
 
 use std::any::Any;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::fact::FieldMask;
 use crate::ir::{Comparison, Conditions, Test, Window};
 use crate::key::{Codes, combine};
@@ -19,37 +21,8 @@ pub(crate) enum Source {
     Groups(usize),
 }
 
-/// Up to this many positions need no allocation when rows are evaluated.
-const INLINE: usize = 8;
-
-/// The sources of a row's positions.
-pub(crate) struct Sources<'a> {
-    inline: [&'a dyn Any; INLINE],
-    spilled: Vec<&'a dyn Any>,
-    len: usize,
-}
-
-impl<'a> Sources<'a> {
-    pub(crate) fn new() -> Self {
-        Self { inline: [&(); INLINE], spilled: Vec::new(), len: 0 }
-    }
-
-    pub(crate) fn push(&mut self, source: &'a dyn Any) {
-        if self.len < INLINE {
-            self.inline[self.len] = source;
-        } else {
-            if self.len == INLINE {
-                self.spilled.extend_from_slice(&self.inline);
-            }
-            self.spilled.push(source);
-        }
-        self.len += 1;
-    }
-
-    pub(crate) fn as_slice(&self) -> &[&'a dyn Any] {
-        if self.len <= INLINE { &self.inline[..self.len] } else { &self.spilled }
-    }
-}
+/// The sources of a row's positions. Up to eight need no allocation.
+pub(crate) type Sources<'a> = SmallVec<[&'a dyn Any; 8]>;
 
 /// A pattern with its conditions, ready to be evaluated.
 pub(crate) struct Plan {
@@ -264,7 +237,5 @@ impl Answers {
 
 /// The sources of the facts of one pattern alone.
 pub(crate) fn alone(store: &Store, kind: u32) -> Sources<'_> {
-    let mut sources = Sources::new();
-    sources.push(store.source(kind));
-    sources
+    smallvec![store.source(kind)]
 }
