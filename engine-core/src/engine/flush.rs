@@ -195,22 +195,7 @@ impl Engine {
         let mut round_start = 0;
         self.scratch.rounds = 0;
         loop {
-            self.scratch.rounds += 1;
-            if !std::mem::take(&mut self.scratch.distributed) {
-                self.net_changes(round_start);
-                self.distribute();
-                self.plant();
-            }
-            let mut dirty = std::mem::take(&mut self.scratch.dirty);
-            dirty.sort();
-            for &rule in &dirty.rules {
-                self.scratch.flushed.insert(rule);
-                self.propagate(rule, round_start)?;
-                self.shake(rule);
-            }
-            self.after_round(&dirty.rules);
-            dirty.clear();
-            self.scratch.dirty = dirty;
+            self.match_round(round_start)?;
             round_start = self.ops.len();
             if !self.scratch.lost.is_empty() {
                 self.cascade(issuer, sink);
@@ -224,7 +209,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes what happened since the last round through the networks.
+    fn match_round(&mut self, round_start: u32) -> Result<(), EvaluateError> {
+        self.scratch.rounds += 1;
+        if !std::mem::take(&mut self.scratch.distributed) {
+            self.net_changes(round_start);
+            self.distribute();
+            self.plant();
+        }
+        let mut dirty = std::mem::take(&mut self.scratch.dirty);
+        dirty.sort();
+        for &rule in &dirty.rules {
+            self.scratch.flushed.insert(rule);
+            self.propagate(rule, round_start)?;
+            self.shake(rule);
+        }
+        self.after_round(&dirty.rules);
+        dirty.clear();
+        self.scratch.dirty = dirty;
+        Ok(())
+    }
+
     /// Folds the round's operations to net changes by kind.
+    #[inline(never)]
     fn net_changes(&mut self, round_start: u32) {
         if self.scratch.deltas.len() < self.store.kinds.len() {
             self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
@@ -354,6 +361,7 @@ impl Engine {
     }
 
     /// Withdraws the supports of matches that are gone, in order; facts go with their last one.
+    #[inline(never)]
     fn cascade(&mut self, issuer: Option<RuleTag>, sink: &mut dyn ActionSink) {
         let mut lost = std::mem::take(&mut self.scratch.lost);
         for Lost { rule, handle, token, support } in lost.drain(..) {
@@ -434,6 +442,7 @@ impl Engine {
         self.scratch.first_flush = false;
     }
 
+    #[inline(never)]
     fn bury_gone(&mut self, at: usize) {
         let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
         let RuleInfo { tag, branch, .. } = self.infos[at];
@@ -452,6 +461,7 @@ impl Engine {
 
     /// Queues the matches of one rule that this flush created or re-armed; `lost_any` if some of its matches
     /// are gone.
+    #[inline(never)]
     fn queue_matches(&mut self, at: usize, lost_any: bool) {
         let mut touched = std::mem::take(&mut self.scratch.matches[at].touched);
         let moment = self.moment();

@@ -458,6 +458,8 @@ pub(super) fn resolve<'a>(
     }
 }
 
+/// Apart, as joins and absences are many.
+#[inline(never)]
 fn group_process(
     group: &mut Group,
     cx: &mut Context<'_>,
