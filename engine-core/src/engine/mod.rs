@@ -10,6 +10,7 @@ mod flush;
 mod focus;
 mod founded;
 mod heirs;
+mod install;
 mod live;
 mod load;
 mod manifest;
@@ -45,12 +46,10 @@ use crate::agenda::{Focus, GroupNames, Ranks, Terminal};
 use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
-use crate::ir::{
-    ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience, Timing, Window,
-};
+use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience, Timing};
 use crate::lineage::Lineage;
-use crate::network::alpha::{Alpha, Input};
-use crate::network::{Buffers, Net, Node, compile};
+use crate::network::alpha::Alpha;
+use crate::network::{Buffers, Net};
 use crate::sink::ActionSink;
 use crate::stage::{Drafts, Stage};
 use crate::store::{DEFAULT_ENTRY, Op, Store};
@@ -265,106 +264,6 @@ impl Engine {
         }
         engine.rank();
         engine
-    }
-
-    fn register(&mut self, fact: crate::store::FactType, sink: &mut dyn ActionSink) -> u32 {
-        let (kind, grew) = self.store.register(fact);
-        if grew {
-            let name = fact.stored_name();
-            sink.record(&Record::Type { tag: self.store.kind(kind).tag, name: &name });
-        }
-        if self.alphas.len() <= kind as usize {
-            self.alphas.resize_with(kind as usize + 1, Alpha::default);
-            if fact.expires().is_some() {
-                self.expiring.push(kind);
-            }
-        }
-        kind
-    }
-
-    /// Puts a rule, which is about to be added, into an activation group; gives the group's number.
-    fn join_activation_group(&mut self, name: &str, branches: u32) -> u32 {
-        let groups = &mut self.activation_groups;
-        let group = groups.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            groups.push((name.to_owned(), Vec::new()));
-            groups.len() - 1
-        });
-        let first = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
-        groups[group].1.extend(first..first + branches);
-        u32::try_from(group).expect("fewer groups than rules")
-    }
-
-    /// Adds a rule or query: one network for each of its branches.
-    fn install(&mut self, rule: &RuleDef, tag: RuleTag, is_query: bool) {
-        let last = self.infos.last();
-        let place = last.map_or(0, |last| last.place + 1);
-        let branches = u16::try_from(1 + rule.branches.len()).expect("checked with the ruleset");
-        let group = self.focus.names().find(&rule.agenda.group).unwrap_or_default();
-        let activation_group = rule.agenda.activation_group.as_deref().filter(|_| !is_query);
-        let activation_group =
-            activation_group.map(|name| self.join_activation_group(name, u32::from(branches)));
-        let turn = Turn::new(&rule.agenda, group, activation_group);
-        for (number, branch) in (0..).zip(rule.all_branches()) {
-            let expiring = self.add_net(branch, is_query);
-            let net = &self.rules[self.infos.len()].net;
-            let (absences, deciding) = (net.bounded_absences(), net.deciding());
-            if !deciding.is_empty() {
-                self.deciding.push(self.infos.len());
-            }
-            if (rule.timing.timer.is_some() || !absences.is_empty()) && !is_query {
-                self.timed.push(self.infos.len());
-            }
-            let waits = rule.timing.timer.is_some() || turn.no_loop || turn.lock_on_active;
-            let straight = self.rules[self.infos.len()].net.is_straight()
-                && !(is_query || waits || !expiring.is_empty());
-            self.infos.push(RuleInfo {
-                path: rule.path.clone(),
-                tag,
-                place,
-                branch: number,
-                branches,
-                salience: branch.salience.clone(),
-                turn: Turn { enabled: branch.agenda.enabled.clone(), ..turn.clone() },
-                on_error: rule.on_error,
-                timing: rule.timing.clone(),
-                expiring,
-                absences,
-                deciding,
-                consequence: branch.consequence.clone(),
-                is_query,
-                straight,
-                def: Arc::new(branch.clone()),
-            });
-        }
-    }
-
-    /// Gives the positions of its matches that hold events which expire.
-    fn add_net(&mut self, rule: &RuleDef, is_query: bool) -> Vec<(usize, u32)> {
-        let store = &mut self.store;
-        let net = compile(rule, |pattern| {
-            let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
-            u32::try_from(kind.expect("types of rules are registered")).expect("few types")
-        });
-        let place = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
-        for (level, node) in (0..).zip(&net.levels) {
-            if let Some(plan) = node.node.plan() {
-                let blocks = matches!(node.node, Node::Block(_));
-                let slides = matches!(plan.window, Some(Window::Length(_)));
-                let elapses = matches!(plan.window, Some(Window::Time(_)));
-                let (reads, tests) = (plan.concerns, plan.tests());
-                let input = Input { net: place, level, reads, tests, blocks, slides, elapses };
-                self.alphas[plan.kind as usize].add_input(input, Arc::clone(plan));
-            }
-        }
-        self.lineage.add_rule(&net);
-        let expiring = self.expiring_positions(&net);
-        let mut terminal = Terminal::new(matches!(rule.salience, Salience::Of { .. }));
-        if !expiring.is_empty() && !is_query {
-            terminal.note_turns();
-            self.holding.push(self.rules.len());
-        }
-        self.rules.push(RuleState { net, terminal, planted: Cell::new(false) });
-        expiring
     }
 
     /// The session's identity.
