@@ -15,6 +15,8 @@ pub use outbox::Delivery;
 pub use session::{EntryPoint, Fired, Halter, Live, Session};
 pub use upkeep::{JournalStatus, Kept, Normalization, Normalized, SegmentKept};
 
+#[cfg(feature = "decimal")]
+pub use steadfast_engine_core::Decimal;
 pub use steadfast_engine_core::aggregate;
 pub use steadfast_engine_core::ir;
 pub use steadfast_engine_core::ir::{

@@ -3,6 +3,8 @@
 mod agenda;
 pub mod aggregate;
 mod chains;
+#[cfg(feature = "decimal")]
+mod decimal;
 mod draw;
 mod engine;
 mod error;
@@ -25,6 +27,8 @@ mod trail;
 
 pub use agenda::Pending;
 pub use aggregate::{Aggregate, AggregateError, Group};
+#[cfg(feature = "decimal")]
+pub use decimal::Decimal;
 pub use engine::{
     Activation, AgendaEvent, Engine, FactImage, FireOptions, FireRun, Fired, Missed, Network,
     NetworkLevel, RestoreOptions, RestoreProgress, Restoring, Restraint, RowChanges, RowId,

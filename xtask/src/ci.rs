@@ -29,6 +29,7 @@ const JOBS: &[Job] = &[
     job("tidy", "layers, sizes, invariants, manifests, wording", tidy::run),
     job("xtask", "the checks find what is planted for them", xtask),
     job("clippy", "no warning in any target under any feature", clippy),
+    job("features", "the tests of what is off by default", features),
     job("doc", "the documentation builds without a warning", doc),
     job("examples", "every example builds, the quick ones run", examples::run),
     job("shuttle", "group commit under a scheduler that tries interleavings", |workspace| {
@@ -105,6 +106,15 @@ fn xtask(workspace: &Workspace) -> Result<()> {
 fn clippy(workspace: &Workspace) -> Result<()> {
     let args = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features"];
     run_command(workspace.cargo().args(args).args(["--", "-D", "warnings"]))
+}
+
+/// The tests that a plain `cargo test` leaves out.
+fn features(workspace: &Workspace) -> Result<()> {
+    let engine =
+        ["test", "--locked", "--package", "steadfast-engine-core", "--all-features", "--lib"];
+    run_command(workspace.cargo().args(engine).args(["--", "decimal", "cron"]))?;
+    let facade = ["test", "--locked", "--package", "steadfast", "--all-features", "--test", "it"];
+    run_command(workspace.cargo().args(facade).args(["--", "decimals::", "cron::"]))
 }
 
 fn doc(workspace: &Workspace) -> Result<()> {

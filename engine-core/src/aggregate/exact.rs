@@ -42,6 +42,24 @@ impl<const UNIT: i32> Exact<UNIT> {
         }
     }
 
+    /// Adds `±one · other`.
+    #[cfg(feature = "decimal")]
+    #[inline]
+    pub(super) fn add_product(&mut self, negative: bool, one: u128, other: u128) {
+        if let Some(magnitude) = one.checked_mul(other) {
+            self.add(negative, magnitude, 0);
+        } else {
+            self.limbs().combine(negative, &product(&split(one), &split(other)), 0);
+        }
+    }
+
+    /// Adds the square of `one · other`, or takes it away.
+    #[cfg(feature = "decimal")]
+    pub(super) fn add_square_of_product(&mut self, negative: bool, one: u128, other: u128) {
+        let words = product(&split(one), &split(other));
+        self.limbs().combine(negative, &product(&words, &words), 0);
+    }
+
     #[cold]
     fn add_far(&mut self, negative: bool, magnitude: u128, exponent: i32) {
         self.limbs().combine(negative, &split(magnitude), exponent);
@@ -296,11 +314,39 @@ impl Value {
             || self.words.get(whole).is_some_and(|&word| word & ((1 << part) - 1) != 0)
     }
 
+    /// The integer that is nearest to the number divided by all divisors, ties to the even one, if a word
+    /// holds its magnitude; the number is an integer. Says whether it is that quotient exactly.
+    #[cfg(feature = "decimal")]
+    pub(super) fn quotient(&self, divisors: &[u64]) -> Option<(Quotient, bool)> {
+        // Twice as much, so that the lowest bit is the half.
+        let mut words = product(&self.integer(), &[2]);
+        let mut rest = false;
+        for &divisor in divisors {
+            rest |= divide(&mut words, divisor) != 0;
+        }
+        let last = words.iter().rposition(|&word| word != 0);
+        let half = words[0] & 1 == 1;
+        let word = |at: usize| words.get(at).copied().unwrap_or_default();
+        if last.is_some_and(|last| last > 2) || word(2) > 1 {
+            return None;
+        }
+        let low = u128::from(word(0)) | u128::from(word(1)) << 64;
+        let magnitude = low >> 1 | u128::from(word(2)) << 127;
+        let up = half && (rest || magnitude & 1 == 1);
+        let magnitude = magnitude.checked_add(u128::from(up))?;
+        Some((Quotient { negative: self.negative, magnitude }, !half && !rest))
+    }
+
+    /// The magnitude of a number that is an integer.
+    fn integer(&self) -> Vec<u64> {
+        let zeros = usize::try_from(self.exponent / 64).expect("an integer");
+        repeat_n(0, zeros).chain(self.words.iter().copied()).collect()
+    }
+
     /// The number in decimal digits, which it is an integer for.
     pub(super) fn to_decimal(&self) -> String {
         const CHUNK: u64 = 10_u64.pow(19);
-        let zeros = usize::try_from(self.exponent / 64).expect("an integer");
-        let mut words: Vec<u64> = repeat_n(0, zeros).chain(self.words.iter().copied()).collect();
+        let mut words = self.integer();
         let mut chunks = Vec::new();
         while words.iter().any(|&word| word != 0) {
             chunks.push(divide(&mut words, CHUNK));
@@ -312,6 +358,13 @@ impl Value {
         }
         text
     }
+}
+
+/// An integer of 128 bits with its sign.
+#[cfg(feature = "decimal")]
+pub(super) struct Quotient {
+    pub(super) negative: bool,
+    pub(super) magnitude: u128,
 }
 
 /// Mantissa times `2^exponent`, exactly, or infinity.

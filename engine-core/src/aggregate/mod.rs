@@ -1,6 +1,8 @@
 //! Accumulates and groups: values computed over many tuples, kept by reversible steps.
 
 mod contexts;
+#[cfg(feature = "decimal")]
+mod decimals;
 mod exact;
 mod grouping;
 mod listed;
@@ -16,6 +18,8 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
+#[cfg(feature = "decimal")]
+pub use decimals::Decimals;
 pub use grouping::{GroupSpec, GroupTable};
 pub(crate) use grouping::{Grouping, Member};
 pub use listed::{Collect, Count, First, Last, Listed, Rescan, Rescanned};
@@ -26,8 +30,8 @@ pub use ordered::{
 #[doc(hidden)]
 pub use ordered::{TakeFloat, TakeOrdered};
 pub use sums::{
-    Average, Floats, Integers, Mean, SampleStdDev, SampleVariance, Spread, StdDev, Sum, Summable,
-    Total, Variance,
+    Average, Floats, Integers, Mean, MeanOf, SampleStdDev, SampleVariance, Spread, StdDev, Sum,
+    Summable, Total, Variance,
 };
 
 /// A function over the members of a group, kept by entering and leaving members.
@@ -40,7 +44,7 @@ pub use sums::{
 ///
 /// Values that are equal – keys of groups, and inputs of functions that order or count them – serialize
 /// to the same bytes: which one of two equal values is kept depends on what came first. A decimal that
-/// keeps its trailing zeros is to be normalized before it is a key.
+/// keeps its trailing zeros is to be normalized before it is a key; `Decimal` (feature `decimal`) is.
 pub trait Aggregate: Clone + Send + Sync + 'static {
     /// What one member contributes.
     type Input: Clone + Send + 'static;

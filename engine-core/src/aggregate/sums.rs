@@ -34,7 +34,7 @@ use super::{Aggregate, AggregateError};
 /// }
 /// ```
 pub trait Summable: Clone + Send + 'static {
-    /// What is kept of many: [`Integers`] or [`Floats`].
+    /// What is kept of many: [`Integers`] or [`Floats`], or `Decimals` with the feature `decimal`.
     type Total: Total;
     /// How many units make 1. An average or a variance, which is a `f64`, is of numbers, not of
     /// units. Not 0; 1 for floats.
@@ -48,7 +48,7 @@ pub trait Summable: Clone + Send + 'static {
     fn of_total(total: &Self::Total) -> Option<Self>;
 }
 
-mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {}
 }
 
@@ -93,8 +93,18 @@ pub struct Moments {
 impl Moments {
     /// `(n · Σx² - (Σx)²) / (n · divisor)`, in numbers.
     fn of<const A: i32, const B: i32>(self, sum: &Exact<A>, squares: &Exact<B>) -> f64 {
+        self.in_units(sum, squares, &[self.units_per_one])
+    }
+
+    /// The same where as many units make 1 as the product of these.
+    pub(super) fn in_units<const A: i32, const B: i32>(
+        self,
+        sum: &Exact<A>,
+        squares: &Exact<B>,
+        units_per_one: &[u64],
+    ) -> f64 {
         let deviations = squares.value().times(self.count).minus(&sum.value().squared());
-        let divisors = [self.count, self.divisor, self.units_per_one, self.units_per_one];
+        let divisors = [&[self.count, self.divisor], units_per_one, units_per_one].concat();
         if self.root { deviations.root_of_ratio(&divisors) } else { deviations.ratio(&divisors) }
     }
 }
@@ -388,7 +398,19 @@ impl Mean for Option<f64> {
     }
 }
 
-impl<I: Summable, O: Mean> Aggregate for Average<I, O> {
+/// What an average of numbers with such totals may be declared as: a [`Mean`], or of decimals a decimal.
+pub trait MeanOf<T: Total>: Clone + PartialEq + Serialize + Send + 'static {
+    /// The total divided by the number of members and by how many units make 1, rounded once; `None` does
+    /// not propagate.
+    fn mean_of(total: &T, count: u64, units_per_one: u64) -> Option<Self>;
+}
+impl<T: Total, M: Mean> MeanOf<T> for M {
+    fn mean_of(total: &T, count: u64, units_per_one: u64) -> Option<Self> {
+        M::from_mean((count > 0).then(|| total.ratio(&[count, units_per_one])))
+    }
+}
+
+impl<I: Summable, O: MeanOf<I::Total>> Aggregate for Average<I, O> {
     type Input = I;
     type State = (I::Total, u64);
     type Output = O;
@@ -405,8 +427,7 @@ impl<I: Summable, O: Mean> Aggregate for Average<I, O> {
         *count -= 1;
     }
     fn output(&self, (sum, count): &Self::State) -> Result<Option<O>, AggregateError> {
-        let mean = (*count > 0).then(|| sum.ratio(&[*count, I::UNITS_PER_ONE]));
-        Ok(O::from_mean(mean))
+        Ok(O::mean_of(sum, *count, I::UNITS_PER_ONE))
     }
 }
 

@@ -7,6 +7,8 @@ mod absences;
 mod accumulates;
 mod agenda;
 mod corners;
+#[cfg(feature = "decimal")]
+mod decimals;
 mod derived;
 mod events;
 mod facts;
