@@ -61,6 +61,11 @@ impl Chains {
         *self.codes.get(member)
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        *self.occupied.get() == 0
+    }
+
     /// The first member with this code, or `NONE`.
     #[inline]
     pub(crate) fn first(&self, code: u64) -> u32 {

@@ -62,8 +62,9 @@ pub mod __macro {
     pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
         Absent, AgendaAttributes, Apart, Comparison, Conditions, Constant, Either, Enabled, Exists,
-        Forall, GroupPattern, Having, KeyJoin, Late, Moment, Nested, OnError, Part, Pattern, Query,
-        RangeJoin, Rule, RuleDef, Ruleset, Salience, Test, Timer, Timing, Window, Writes,
+        Forall, GroupPattern, Having, KeyJoin, KnowNothing, KnowValue, KnownBy, Late, Meaning,
+        Moment, Nested, OnError, Part, Pattern, Query, RangeJoin, Rule, RuleDef, Ruleset, Salience,
+        Test, Timer, Timing, Window, Writes,
     };
     pub use crate::key::{
         Codes, ExactConstant, HashedConstant, OpaqueConstant, Probe, PushExact, PushExactConstant,

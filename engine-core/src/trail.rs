@@ -300,6 +300,20 @@ impl<T: Clone + PartialEq> Sparse<T> {
         self.column.change(scope, at, change);
     }
 
+    /// As [`Column::warm`].
+    #[inline]
+    pub(crate) fn warm(&self, at: u32)
+    where
+        T: Copy,
+    {
+        self.column.warm(at);
+    }
+
+    /// Makes room for so many cells more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.column.cells.reserve(more);
+    }
+
     /// Sets all cells to the default, outside of scopes.
     pub(crate) fn clear(&mut self) {
         self.column.clear(Scope::NONE);

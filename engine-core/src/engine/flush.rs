@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use steadfast_wm::{FactHandle, MatchId, RuleTag, Seq};
 
 use super::agenda_events::{AgendaEvent, AgendaNotes};
+use super::distribute::{BusyMemories, DistributeScratch};
 use super::heirs::adopt;
 use super::rule_list::RuleList;
 use super::{Engine, RuleInfo};
@@ -16,7 +17,6 @@ use crate::error::EvaluateError;
 use crate::fact::FieldMask;
 use crate::ir::Salience;
 use crate::network::Flush;
-use crate::network::switch::Buckets;
 use crate::sink::ActionSink;
 use crate::store::{Change, KindSet, Ops, Place};
 use crate::trail::clear;
@@ -29,15 +29,9 @@ pub(crate) struct FlushScratch {
     pub(crate) belief: Vec<u8>,
     /// By kind, the net changes of a round.
     pub(super) deltas: Vec<KindDelta>,
-    /// Facts that a memory's conditions must be asked for, and those that stay where they are.
-    pub(super) slots: Vec<u32>,
-    pub(super) settled: Vec<u32>,
-    /// Updated facts of which a switch reads something, and memories that one leaves, with its entries.
-    pub(super) read: Vec<(u32, FieldMask)>,
-    pub(super) left: Vec<(u32, u32)>,
-    pub(super) buckets: Buckets,
-    /// By input of one kind, the entry of one fact.
-    pub(super) entries: Vec<u32>,
+    /// Of the alpha side.
+    pub(super) distribute: DistributeScratch,
+    pub(super) busy: BusyMemories,
     /// Whether the alpha side of the first round is done.
     pub(super) distributed: bool,
     /// By rule, what happened to its matches.
@@ -55,7 +49,7 @@ pub(crate) struct FlushScratch {
     /// Auto-focus rules of which a match became pending.
     pub(super) focusing: Vec<usize>,
     /// How many rounds this flush has had, and whether it is the session's first.
-    rounds: u32,
+    pub(super) rounds: u32,
     first_flush: bool,
     pub(super) only_inserts: bool,
     /// Kinds that its operations concern.
@@ -214,7 +208,7 @@ impl Engine {
         self.scratch.rounds += 1;
         if !std::mem::take(&mut self.scratch.distributed) {
             self.net_changes(round_start);
-            self.distribute();
+            self.distribute(round_start);
             self.plant();
         }
         let mut dirty = std::mem::take(&mut self.scratch.dirty);
@@ -301,7 +295,7 @@ impl Engine {
             cascaded: self.scratch.rounds > 1,
         };
         let net = &mut self.rules[rule].net;
-        net.propagate(&flush, &mut self.buffers).map_err(|source| {
+        net.propagate(&flush, &mut self.alphas, &mut self.buffers).map_err(|source| {
             let rule = self.infos[rule].path.clone();
             EvaluateError::Aggregate { rule, source }
         })
@@ -340,6 +334,7 @@ impl Engine {
             log.touched.extend_from_slice(&terminal.updated);
             rule.net.end_round();
         }
+        self.end_round_of_memories();
         if lost.len() > 1 {
             self.sort_lost(&mut lost);
         }
@@ -403,6 +398,7 @@ impl Engine {
         for &at in &flushed.rules {
             self.rules[at].net.end_flush(self.scope);
         }
+        self.end_flush_of_memories();
         flushed.clear();
         self.scratch.flushed = flushed;
         self.forget_ops();
@@ -439,6 +435,7 @@ impl Engine {
     /// Forgets which rules have changes: they were matched outside a flush.
     pub(super) fn forget_dirty(&mut self) {
         self.scratch.dirty.clear();
+        self.end_flush_of_memories();
         self.scratch.first_flush = false;
     }
 
@@ -487,7 +484,7 @@ impl Engine {
         let mut queued = std::mem::take(&mut self.scratch.queued);
         queued.reserve(touched.len());
         for &token in &touched {
-            let touch = rule.net.touch(&flush, &mut self.buffers, token);
+            let touch = rule.net.touch(&flush, &self.alphas, &mut self.buffers, token);
             let bereft = self.scratch.bereft.contains(&(at, token));
             let created = bereft || rule.net.terminal().is_new(token) && !heirs.contains(&token);
             if bereft && rule.terminal.due.is_used() {

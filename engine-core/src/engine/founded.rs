@@ -156,7 +156,7 @@ impl Engine {
                 return;
             };
             let gathered = gathered.entry(support.rule).or_default();
-            let mut survey = Survey { flush, buffers, gathered };
+            let mut survey = Survey { flush, alphas: &self.alphas, buffers, gathered };
             let grounds = rule.net.grounds(&mut survey, support.token);
             search.add(Whose::Fact(fact), grounds, &|place| !self.is_stated(place));
             if search.founded[fact] {

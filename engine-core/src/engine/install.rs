@@ -7,9 +7,9 @@ use steadfast_wm::{Record, RuleTag};
 use super::focus::Turn;
 use super::{Engine, RuleInfo, RuleState};
 use crate::agenda::Terminal;
-use crate::ir::{RuleDef, Salience, Window};
-use crate::network::alpha::{Alpha, Input};
-use crate::network::{Node, compile};
+use crate::ir::{RuleDef, Salience};
+use crate::network::alpha::Alpha;
+use crate::network::compile;
 use crate::sink::ActionSink;
 use crate::store::FactType;
 use crate::trail::Cell;
@@ -89,21 +89,11 @@ impl Engine {
     /// Gives the positions of its matches that hold events which expire.
     fn add_net(&mut self, rule: &RuleDef, is_query: bool) -> Vec<(usize, u32)> {
         let store = &mut self.store;
-        let net = compile(rule, |pattern| {
+        let mut net = compile(rule, |pattern| {
             let kind = store.kinds.iter().position(|kind| kind.fact.id() == pattern.fact.id());
             u32::try_from(kind.expect("types of rules are registered")).expect("few types")
         });
-        let place = u32::try_from(self.rules.len()).expect("fewer than 2³² rules");
-        for (level, node) in (0..).zip(&net.levels) {
-            if let Some(plan) = node.node.plan() {
-                let blocks = matches!(node.node, Node::Block(_));
-                let slides = matches!(plan.window, Some(Window::Length(_)));
-                let elapses = matches!(plan.window, Some(Window::Time(_)));
-                let (reads, tests) = (plan.concerns, plan.tests());
-                let input = Input { net: place, level, reads, tests, blocks, slides, elapses };
-                self.alphas[plan.kind as usize].add_input(input, Arc::clone(plan));
-            }
-        }
+        self.listen(&mut net);
         self.lineage.add_rule(&net);
         let expiring = self.expiring_positions(&net);
         let mut terminal = Terminal::new(matches!(rule.salience, Salience::Of { .. }));

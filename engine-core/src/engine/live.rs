@@ -175,7 +175,7 @@ impl Engine {
                 continue;
             }
             let added = net.terminal().is_new(token) && !self.scratch.is_heir(at, token);
-            if added || net.touch(&flush, &mut self.buffers, token).rearm.is_some() {
+            if added || net.touch(&flush, &self.alphas, &mut self.buffers, token).rearm.is_some() {
                 changed.push((token, Some(added)));
             }
         }

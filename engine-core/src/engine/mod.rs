@@ -11,6 +11,7 @@ mod focus;
 mod founded;
 mod heirs;
 mod install;
+mod listen;
 mod live;
 mod load;
 mod manifest;

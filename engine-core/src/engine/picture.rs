@@ -4,6 +4,7 @@ use super::Engine;
 use crate::draw::{Graph, Shape};
 use crate::ir::{Conditions, GroupPattern, Part, Pattern};
 use crate::network::Net;
+use crate::network::alpha::Alpha;
 use crate::network::net::Level;
 
 /// The networks of all rules and queries; see [`Engine::network`].
@@ -45,6 +46,9 @@ pub struct NetworkLevel {
     pub inner: Option<usize>,
     /// Facts that pass the conditions on them alone, of a level that has a memory of them.
     pub facts: Option<u64>,
+    /// How many levels, of all rules and queries, take their facts from the same memory, this one included:
+    /// those whose patterns ask the same of their facts.
+    pub listeners: Option<u64>,
     /// Tuples that stand there now.
     pub tuples: u64,
     /// Tuples that have come to it since the session was opened: those of the inner level, if it has
@@ -64,7 +68,7 @@ impl Engine {
             rule: info.path.clone(),
             branch: info.branch,
             is_query: info.is_query,
-            levels: levels(&rule.net, &info.def.parts),
+            levels: levels(&self.alphas, &rule.net, &info.def.parts),
             pending: u64::from(rule.terminal.pending_count()),
             waiting: rule.terminal.due.iter().map(|_| 1).sum(),
         });
@@ -118,23 +122,27 @@ impl Network {
 
 impl NetworkLevel {
     fn label(&self) -> String {
-        let facts = self.facts.map_or_else(String::new, |facts| format!("{facts} facts, "));
+        let shared = self.listeners.filter(|&listeners| listeners > 1);
+        let shared = shared.map_or_else(String::new, |by| format!(" shared by {by}"));
+        let facts = self.facts.map_or_else(String::new, |facts| format!("{facts} facts{shared}, "));
         let Self { text, tuples, taken, given, .. } = self;
         format!("{text}\n{facts}{tuples} tuples; {taken} in, {given} out")
     }
 }
 
-fn levels(net: &Net, parts: &[Part]) -> Vec<NetworkLevel> {
+fn levels(alphas: &[Alpha], net: &Net, parts: &[Part]) -> Vec<NetworkLevel> {
     let mut texts = Vec::new();
     parts.iter().for_each(|part| describe(part, &mut texts));
     debug_assert_eq!(texts.len(), net.levels.len(), "one text for each level");
     let describe = |(at, (text, level)): (usize, (String, &Level))| {
         let left = level.node.left_level(at);
+        let memory = level.node.memory(alphas);
         NetworkLevel {
             text,
             left,
             inner: level.node.plan().is_none().then(|| at - 1),
-            facts: level.node.fact_count(),
+            facts: memory.map(|memory| memory.right.fact_count()),
+            listeners: memory.map(|memory| memory.listeners.len() as u64),
             tuples: level.tokens.live().map(|_| 1).sum(),
             taken: level.taken,
             given: level.given,

@@ -11,7 +11,7 @@ use super::Engine;
 use crate::agenda::Ranks;
 use crate::error::{EvaluateError, RulesError};
 use crate::ir::{RuleDef, Ruleset, RulesetError, Salience};
-use crate::network::alpha::Input;
+use crate::network::alpha::Listener;
 use crate::sink::ActionSink;
 
 impl Engine {
@@ -173,13 +173,17 @@ impl Engine {
         let moved =
             |rule: usize| if rule < start { rule } else { rule.saturating_sub(end - start) };
         let number = |rule: usize| u32::try_from(rule).expect("fewer than 2³² rules");
-        let nets = |input: Input| {
-            let net = number(moved(input.net as usize));
-            (!gone(input.net as usize)).then_some(Input { net, ..input })
+        let kept = |listener: Listener| {
+            let net = number(moved(listener.net as usize));
+            (!gone(listener.net as usize)).then_some(Listener { net, ..listener })
         };
-        self.alphas.iter_mut().for_each(|alpha| alpha.retain_inputs(nets));
+        let places: Vec<Vec<Option<u32>>> =
+            self.alphas.iter_mut().map(|alpha| alpha.retain(kept)).collect();
         self.supports.rules_moved(self.scope, |rule| number(moved(rule as usize)));
         self.rules.drain(branches.clone());
+        for rule in &mut self.rules {
+            rule.net.memories_moved(&places);
+        }
         self.infos.drain(branches.clone());
         self.lineage.remove_rules(branches);
         self.live.nets_moved(moved);
@@ -208,8 +212,9 @@ impl Engine {
         unmarked
     }
 
-    /// Ranks the rules anew.
+    /// Ranks the rules anew, now that there are others.
     pub(super) fn rank(&mut self) {
+        self.note_straight();
         let rules = self.infos.iter().map(|info| match info.salience {
             Salience::Fixed(salience) if !info.is_query => (info.turn.group, Some(salience)),
             Salience::Fixed(_) | Salience::Of { .. } => (info.turn.group, None),

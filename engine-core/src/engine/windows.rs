@@ -1,7 +1,6 @@
 //! What passes with time inside of patterns: facts leave windows, and absences inside of others are decided.
 
 use super::Engine;
-use super::distribute::leave;
 use crate::error::EvaluateError;
 use crate::network::Undecided;
 use crate::sink::ActionSink;
@@ -15,26 +14,10 @@ impl Engine {
     /// The next moment at which a fact leaves a window.
     pub(super) fn next_window_end(&self) -> Option<i64> {
         let alphas = self.alphas.iter().filter(|alpha| alpha.elapses);
-        let inputs = alphas.flat_map(|alpha| &alpha.inputs).filter(|input| input.elapses);
-        let ends = inputs.filter_map(|input| {
-            let right = self.rules[input.net as usize].net.right(input.level);
-            right.recent.as_ref().and_then(|recent| recent.next_end())
-        });
+        let memories = alphas.flat_map(|alpha| &alpha.memories);
+        let recent = memories.filter_map(|memory| memory.right.recent.as_ref());
+        let ends = recent.filter_map(|recent| recent.next_end());
         ends.min()
-    }
-
-    /// Facts that are about to be deleted leave their windows.
-    pub(super) fn leave_recent(&mut self, kind: u32, slots: &[u32]) {
-        let alpha = &self.alphas[kind as usize];
-        for &slot in slots {
-            for (input, entry) in alpha.memberships(slot) {
-                let input = alpha.inputs[input as usize];
-                let right = self.rules[input.net as usize].net.right_mut(input.level).0;
-                if let Some(recent) = &mut right.recent {
-                    recent.leave(self.scope, entry);
-                }
-            }
-        }
     }
 
     /// The next moment at which an absence inside of others is decided.
@@ -68,31 +51,11 @@ impl Engine {
 
     /// Says whether anything left a window, and if so, whether one of a rule, not of a query.
     fn leave_windows(&mut self, moment: i64) -> Option<bool> {
-        let mut any = None;
-        for alpha in self.alphas.iter_mut().filter(|alpha| alpha.elapses) {
-            for place in 0..alpha.input_count() {
-                let input = alpha.inputs[place as usize];
-                let rule = input.net as usize;
-                let net = &mut self.rules[rule].net;
-                let is_deaf = net.is_deaf(input.level);
-                let (right, delta) = net.right_mut(input.level);
-                let Some(recent) = &mut right.recent else { continue };
-                let over = recent.take_until(self.scope, moment);
-                if over.is_empty() {
-                    continue;
-                }
-                any = any.max(Some(!self.infos[rule].is_query));
-                for entry in over {
-                    alpha.part(self.scope, right.slot(entry), place);
-                    leave(self.scope, right, delta, is_deaf, entry);
-                }
-                if !delta.is_empty() {
-                    net.wake(input.level);
-                    self.scratch.dirty.insert(rule);
-                }
-            }
+        if !self.has_windows_over_time() {
+            return None;
         }
-        any
+        let queries: Vec<bool> = self.infos.iter().map(|info| info.is_query).collect();
+        self.distribution(0).leave_windows(moment, |rule| queries[rule])
     }
 
     /// The same of tuples that nothing blocks until their absence is decided.

@@ -14,9 +14,9 @@ use steadfast_wm::Digest;
 
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    AgendaAttributes, Comparison, ConsequenceFn, Constant, KeyFn, KeyJoin, Late, Nested, OnError,
-    OrderFn, Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing, Window,
-    Writes,
+    AgendaAttributes, Comparison, ConsequenceFn, Constant, KeyFn, KeyJoin, Late, Meaning, Nested,
+    OnError, OrderFn, Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
+    Window, Writes,
 };
 use crate::key::{Codes, ExactKey, OrderedKey, code_of};
 use crate::rows::Rows;
@@ -307,12 +307,13 @@ impl RuleBuilder {
         fields: &[&str],
         condition: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) {
+        let meaning = Meaning::function(&condition);
         let evaluate: TestFn = Arc::new(move |rows, passed| {
             let facts = rows.facts::<T>(0);
             passed.extend((0..rows.len()).map(|row| condition(facts.at(row))));
         });
         let reads = vec![reads::<T>(var.position, fields)];
-        let test = Test { text: text.to_owned(), reads, evaluate };
+        let test = Test { text: text.to_owned(), reads, evaluate, meaning };
         self.last_pattern().conditions.alpha.push(test);
     }
 
@@ -327,10 +328,14 @@ impl RuleBuilder {
     ) {
         let code = code_of(&value);
         let key = get.clone();
+        let meaning = Meaning::function(&get).map(|meaning| meaning.is(value.clone()));
         self.when(var, &format!(".{field} == a constant"), &[field], move |fact| {
             *get(fact) == value
         });
         let conditions = &mut self.last_pattern().conditions;
+        if let Some(test) = conditions.alpha.last_mut() {
+            test.meaning = meaning;
+        }
         let inner: KeyFn = Arc::new(move |rows, codes| {
             let facts = rows.facts::<T>(0);
             (0..rows.len()).for_each(|row| codes.push_hashed(code_of(key(facts.at(row)))));
@@ -360,10 +365,12 @@ impl RuleBuilder {
         });
         let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
         let push: fn(&mut Codes, &K) = |codes, key| codes.push_hashed(code_of(key));
+        let meaning = Meaning::function(&inner_key);
         let join = KeyJoin {
+            meaning,
             inner: key_fn::<T, K>(0, inner_key, push),
             outer: key_fn::<U, K>(o, outer_key, push),
-            test: Test { text: text.to_owned(), reads, evaluate },
+            test: Test { text: text.to_owned(), reads, evaluate, meaning: None },
         };
         self.last_pattern().conditions.keys.push(join);
     }
@@ -385,6 +392,7 @@ impl RuleBuilder {
         self.key(text, (inner, inner_field), inner_key, (outer, outer_field), outer_key);
         let push: fn(&mut Codes, &K) = |codes, key| codes.push_exact(key.code());
         let join = self.last_pattern().conditions.keys.last_mut().expect("just added");
+        join.meaning = join.meaning.take().map(Meaning::exact);
         join.inner = key_fn::<T, K>(0, i, push);
         join.outer = key_fn::<U, K>(outer.position, o, push);
     }
@@ -412,13 +420,15 @@ impl RuleBuilder {
             }));
         });
         let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
+        let meaning = Meaning::function(&inner_key);
         let join = RangeJoin {
             width: None,
             apart: None,
             comparison,
+            meaning,
             inner: order_fn::<T, K>(0, inner_key),
             outer: order_fn::<U, K>(o, outer_key),
-            test: Test { text: text.to_owned(), reads, evaluate },
+            test: Test { text: text.to_owned(), reads, evaluate, meaning: None },
         };
         self.last_pattern().conditions.ranges.push(join);
     }
@@ -438,7 +448,7 @@ impl RuleBuilder {
             passed.extend((0..rows.len()).map(|row| condition(inner.at(row), outer.at(row))));
         });
         let reads = vec![reads::<T>(i, inner_fields), reads::<U>(o, outer_fields)];
-        let test = Test { text: text.to_owned(), reads, evaluate };
+        let test = Test { text: text.to_owned(), reads, evaluate, meaning: None };
         self.last_pattern().conditions.residual.push(test);
     }
 

@@ -16,6 +16,7 @@ mod builder;
 mod cron;
 mod impact;
 mod markers;
+mod meaning;
 mod ruleset;
 mod temporal;
 mod timing;
@@ -39,6 +40,9 @@ pub use agenda::{AgendaAttributes, Enabled, EnabledFn, MAIN};
 pub use builder::{GroupVar, RuleBuilder, Var};
 pub use impact::{Access, Impact, Link};
 pub use markers::{Absent, Either, Exists, Forall, Having};
+pub use meaning::Meaning;
+#[doc(hidden)]
+pub use meaning::{KnowNothing, KnowValue, KnownBy};
 pub use ruleset::{Ruleset, RulesetError};
 pub use temporal::{Apart, Moment};
 pub use timing::{Late, Schedule, Timer, Timing};
@@ -68,6 +72,8 @@ pub struct Test {
     pub reads: Reads,
     /// The condition itself.
     pub evaluate: TestFn,
+    /// What it asks, if it is about one fact alone and that can be told.
+    pub meaning: Option<Meaning>,
 }
 
 /// An equality between the inner fact and the tuple before it: `inner.path == expression(tuple)`.
@@ -77,6 +83,8 @@ pub struct KeyJoin {
     pub inner: KeyFn,
     /// The key of the tuple, over its rows.
     pub outer: KeyFn,
+    /// What the key of the inner fact is, if that can be told.
+    pub meaning: Option<Meaning>,
     /// The equality itself, over rows of the tuple and the inner fact.
     pub test: Test,
 }
@@ -99,6 +107,8 @@ pub struct RangeJoin {
     pub inner: OrderFn,
     /// Order code of the tuple's side, over its rows.
     pub outer: OrderFn,
+    /// What the inner fact's side is, if that can be told.
+    pub meaning: Option<Meaning>,
     /// Of a temporal join: the inner fact's side is a time of at least the tuple's and at most so many
     /// milliseconds more. A `not` with one is decided when that time has passed.
     pub width: Option<u64>,

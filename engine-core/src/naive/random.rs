@@ -157,7 +157,22 @@ fn action() -> impl Strategy<Value = Action> {
 /// One to three rules of one to three parts.
 pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let some = prop::collection::vec(rule_of(some_parts), 1..4);
-    prop_oneof![8 => some, 1 => rules_with_groups_inside(), 1 => rules_in_time()]
+    prop_oneof![
+        5 => some, 3 => rules_alike(), 1 => rules_with_groups_inside(), 1 => rules_in_time(),
+    ]
+}
+
+/// Two or three rules that begin with the same parts, so that they share memories.
+pub(super) fn rules_alike() -> impl Strategy<Value = Vec<RuleSpec>> {
+    let rules = prop::collection::vec(rule_of(some_parts), 2..4);
+    (rules, 1..4_usize).prop_map(|(mut rules, alike)| {
+        let first = rules[0].parts.clone();
+        for rule in &mut rules[1..] {
+            let own = std::mem::take(&mut rule.parts);
+            rule.parts = first.iter().take(alike).cloned().chain(own.into_iter().take(1)).collect();
+        }
+        rules
+    })
 }
 
 /// One or two rules, each with a group inside of a `not` or `exists`.
@@ -234,6 +249,9 @@ fn constrain<T: Row3>(
 ) {
     match when.alpha {
         Some((true, value)) => builder.when_is(var, "v", T::v_ref, value),
+        // Functions without data: that they ask the same can be told.
+        Some((false, 0)) => builder.when(var, "v >= 0", &["v"], |fact| fact.v() >= 0),
+        Some((false, 1)) => builder.when(var, "v >= 1", &["v"], |fact| fact.v() >= 1),
         Some((false, bound)) => {
             builder.when(var, &format!("v >= {bound}"), &["v"], move |fact| fact.v() >= bound);
         }

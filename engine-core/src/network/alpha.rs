@@ -1,22 +1,55 @@
-//! The alpha side: which facts are in which right memories.
+//! The alpha side: the right memories of one kind of facts, and who listens to which.
+//!
+//! Patterns that ask the same of their facts and look for them by the same keys have one memory, whatever
+//! rules they are in: a change of a fact is worked out once, and told to those levels that it may concern.
 
 use std::sync::Arc;
 
-use crate::chains::NONE;
 use crate::fact::FieldMask;
+use crate::ir::{Meaning, Window};
+use crate::network::join::Buffers;
+use crate::network::memberships::Memberships;
+use crate::network::net::Flush;
 use crate::network::plan::Plan;
+use crate::network::right::RightMemory;
 use crate::network::switch::Arrangement;
-use crate::trail::{Column, Scope, Sparse, trailed};
+use crate::trail::trailed;
 
-/// A right memory: a rule and a level in it.
+/// A level of a rule that takes its right facts from a memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Input {
+pub(crate) struct Listener {
     pub(crate) net: u32,
     pub(crate) level: u32,
-    /// Fields that it reads, and those of them that decide whether a fact is in it.
+    /// Fields of which it wants to know changes: those that decide which facts are in the memory and where,
+    /// and others.
+    pub(crate) reads: FieldMask,
+    /// Whether it is a `not` or an `exists`, which must know values from before a flush.
+    pub(crate) blocks: bool,
+}
+
+/// What a memory is of: those of equal ones hold the same facts under the same keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Content {
+    pub(crate) tests: Vec<Meaning>,
+    pub(crate) keys: Vec<Meaning>,
+    pub(crate) order: Option<Meaning>,
+    /// Whether facts are looked for.
+    pub(crate) visited: bool,
+}
+
+/// A right memory with those who listen to it.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub(crate) right: RightMemory,
+    /// The pattern of the listener that it was made for: all ask the same of the fact alone.
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) listeners: Vec<Listener>,
+    /// Fields that some listener reads, those of them that decide whether a fact is in it, and those that
+    /// decide under which key.
     pub(crate) reads: FieldMask,
     pub(crate) tests: FieldMask,
-    /// Whether it is that of a `not` or an `exists`, which must know values from before a flush.
+    keys: FieldMask,
+    /// Whether some listener must know values from before a flush.
     pub(crate) blocks: bool,
     /// Whether a window over the last facts decides which of those that pass are in it.
     pub(crate) slides: bool,
@@ -24,79 +57,94 @@ pub(crate) struct Input {
     pub(crate) elapses: bool,
 }
 
-/// One fact in one right memory.
-#[derive(Clone, Copy, Debug)]
-struct Membership {
-    /// Place of the memory in its kind's list of inputs; `NONE` of a fact that is in no memory.
-    input: u32,
-    entry: u32,
-}
+trailed!(Memory { right });
 
-const NOWHERE: Membership = Membership { input: NONE, entry: NONE };
+impl Memory {
+    fn new(plan: &Arc<Plan>) -> Self {
+        let mut memory = Self {
+            right: RightMemory::new(plan),
+            listeners: Vec::new(),
+            reads: FieldMask::NONE,
+            tests: plan.tests(),
+            keys: plan.indexed,
+            blocks: false,
+            slides: matches!(plan.window, Some(Window::Length(_))),
+            elapses: matches!(plan.window, Some(Window::Time(_))),
+            plan: Arc::clone(plan),
+        };
+        memory.summarize();
+        memory
+    }
+
+    fn summarize(&mut self) {
+        let reads = self.listeners.iter().map(|listener| listener.reads);
+        self.reads = reads.fold(FieldMask::NONE, FieldMask::union);
+        self.blocks = self.listeners.iter().any(|listener| listener.blocks);
+    }
+
+    /// Whether an update of these fields can move a fact to another key.
+    pub(crate) fn moves(&self, mask: FieldMask) -> bool {
+        mask.intersects(self.keys)
+    }
+
+    /// Puts all facts into the index: from now on somebody looks for them.
+    #[cold]
+    pub(crate) fn index_all(&mut self, flush: &Flush<'_>, buffers: &mut Buffers) {
+        let entries = self.right.entries();
+        self.right.open_index(flush.scope);
+        self.right.link(flush, &self.plan, &entries, buffers);
+    }
+}
 
 /// The right memories that facts of one kind go to, and which facts are in which.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Alpha {
-    pub(crate) inputs: Vec<Input>,
-    /// The patterns of the inputs.
-    pub(crate) plans: Vec<Arc<Plan>>,
+    pub(crate) memories: Vec<Memory>,
+    pub(crate) memberships: Memberships,
     /// How they are asked; made when it is needed.
     arrangement: Option<Box<Arrangement>>,
-    /// Fields that some input reads: an update of others concerns nobody.
-    pub(crate) reads: FieldMask,
-    /// Whether some input must know values from before a flush: a `not` or an `exists`.
+    /// Whether some memory must know values from before a flush: that of a `not` or an `exists`.
     pub(crate) keeps_before: bool,
-    /// Whether some input has a window over the last facts, and whether one has a window over time.
+    /// Whether some memory has a window over the last facts, and whether one has a window over time.
     pub(crate) slides: bool,
     pub(crate) elapses: bool,
-    /// By fact the first of its memories, and the first of its other ones: most facts are in one.
-    first: Column<Membership>,
-    next: Sparse<u32>,
-    /// The others, each with the next one.
-    more: Column<(Membership, u32)>,
-    free: Column<u32>,
+    /// To how many memories a rule of one pattern listens alone.
+    pub(crate) straight: usize,
 }
 
-trailed!(Alpha { first, next, more, free });
-
-impl Default for Alpha {
-    fn default() -> Self {
-        Self {
-            inputs: Vec::new(),
-            plans: Vec::new(),
-            arrangement: None,
-            reads: FieldMask::NONE,
-            keeps_before: false,
-            slides: false,
-            elapses: false,
-            first: Column::default(),
-            next: Sparse::new(NONE),
-            more: Column::default(),
-            free: Column::default(),
-        }
-    }
-}
+trailed!(Alpha { memories, memberships });
 
 impl Alpha {
-    pub(crate) fn add_input(&mut self, input: Input, plan: Arc<Plan>) {
+    /// The memory for a pattern's facts, by its place: one that there is, if it holds the same.
+    pub(crate) fn listen(&mut self, plan: &Arc<Plan>, listener: Listener) -> u32 {
         self.arrangement = None;
-        self.plans.push(plan);
-        self.reads = self.reads.union(input.reads);
-        self.keeps_before |= input.blocks;
-        self.slides |= input.slides;
-        self.elapses |= input.elapses;
-        self.inputs.push(input);
+        let alike = |memory: &Memory| plan.content.is_some() && memory.plan.content == plan.content;
+        let known = self.memories.iter().position(alike);
+        let place = known.unwrap_or_else(|| {
+            self.memories.push(Memory::new(plan));
+            self.memories.len() - 1
+        });
+        self.memories[place].listeners.push(listener);
+        self.memories[place].summarize();
+        self.summarize();
+        u32::try_from(place).expect("few patterns")
     }
 
-    /// How the inputs are asked whether they take a fact; to be [given back](Alpha::arranged).
+    fn summarize(&mut self) {
+        self.keeps_before = self.memories.iter().any(|memory| memory.blocks);
+        self.slides = self.memories.iter().any(|memory| memory.slides);
+        self.elapses = self.memories.iter().any(|memory| memory.elapses);
+    }
+
+    /// How the memories are asked whether they take a fact; to be [given back](Alpha::arranged).
     #[inline]
     #[expect(
         clippy::unnecessary_box_returns,
         reason = "it is taken out and put back with each change"
     )]
     pub(crate) fn arrangement(&mut self) -> Box<Arrangement> {
-        let Self { inputs, plans, arrangement, .. } = self;
-        arrangement.take().unwrap_or_else(|| Box::new(Arrangement::of(inputs, plans)))
+        let Self { memories, arrangement, .. } = self;
+        arrangement.take().unwrap_or_else(|| Box::new(Arrangement::of(memories)))
     }
 
     #[inline]
@@ -104,131 +152,32 @@ impl Alpha {
         self.arrangement = Some(arrangement);
     }
 
-    pub(crate) fn input_count(&self) -> u32 {
-        u32::try_from(self.inputs.len()).expect("few patterns")
+    pub(crate) fn memory_count(&self) -> u32 {
+        u32::try_from(self.memories.len()).expect("few patterns")
     }
 
-    /// Keeps those inputs for which `keep` says what they are from now on.
-    pub(crate) fn retain_inputs(&mut self, keep: impl Fn(Input) -> Option<Input>) {
-        let inputs = std::mem::take(&mut self.inputs);
-        let plans = std::mem::take(&mut self.plans);
+    /// Keeps those listeners for which `keep` says what they are from now on, and the memories that somebody
+    /// listens to; gives the new places of the memories.
+    pub(crate) fn retain(
+        &mut self,
+        keep: impl Fn(Listener) -> Option<Listener>,
+    ) -> Vec<Option<u32>> {
         self.arrangement = None;
-        self.reads = FieldMask::NONE;
-        (self.keeps_before, self.slides, self.elapses) = (false, false, false);
-        let mut places = Vec::with_capacity(inputs.len());
-        for (input, plan) in inputs.into_iter().zip(plans) {
-            let kept = keep(input);
-            places.push(kept.map(|_| self.input_count()));
-            if let Some(input) = kept {
-                self.add_input(input, plan);
+        let mut places = Vec::with_capacity(self.memories.len());
+        for mut memory in std::mem::take(&mut self.memories) {
+            memory.listeners =
+                memory.listeners.iter().filter_map(|&listener| keep(listener)).collect();
+            memory.summarize();
+            let stays = !memory.listeners.is_empty();
+            places.push(stays.then(|| self.memory_count()));
+            if stays {
+                self.memories.push(memory);
             }
         }
-        for slot in 0..self.first.len() {
-            let memberships: Vec<(u32, u32)> = self.memberships(slot).collect();
-            self.part_all(Scope::NONE, slot);
-            for (input, entry) in memberships {
-                if let Some(place) = places[input as usize] {
-                    self.join(Scope::NONE, slot, place, entry);
-                }
-            }
+        self.summarize();
+        if places.contains(&None) {
+            self.memberships.memories_moved(&places);
         }
-    }
-
-    /// Notes that a fact is in the memory of an input.
-    #[inline]
-    pub(crate) fn join(&mut self, scope: Scope, slot: u32, input: u32, entry: u32) {
-        let membership = Membership { input, entry };
-        if slot == self.first.len() {
-            self.first.push(scope, membership);
-            return;
-        }
-        self.first.reach(scope, slot, &NOWHERE);
-        if self.first.get(slot).input == NONE {
-            self.first.set(scope, slot, membership);
-            return;
-        }
-        let linked = (membership, *self.next.get(slot));
-        let at = if let Some(at) = self.free.pop(scope) {
-            self.more.set(scope, at, linked);
-            at
-        } else {
-            self.more.push(scope, linked);
-            self.more.len() - 1
-        };
-        self.next.set(scope, slot, at);
-    }
-
-    /// The first membership of a fact, if it has one.
-    #[inline]
-    fn first(&self, slot: u32) -> Option<Membership> {
-        let first = self.first.as_slice().get(slot as usize)?;
-        (first.input != NONE).then_some(*first)
-    }
-
-    /// The entry of a fact in the memory of an input.
-    #[inline]
-    pub(crate) fn entry(&self, slot: u32, input: u32) -> Option<u32> {
-        self.memberships(slot).find(|(of, _)| *of == input).map(|(_, entry)| entry)
-    }
-
-    /// The entries of a fact in the memories of all inputs; `NONE` where it is in none.
-    pub(crate) fn entries(&self, slot: u32, entries: &mut Vec<u32>) {
-        entries.clear();
-        entries.resize(self.inputs.len(), NONE);
-        for (input, entry) in self.memberships(slot) {
-            entries[input as usize] = entry;
-        }
-    }
-
-    /// All memories that a fact is in, as pairs of input and entry.
-    #[inline]
-    pub(crate) fn memberships(&self, slot: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let first = self.first(slot).map(|first| (first, *self.next.get(slot)));
-        let next = |&(_, next): &(Membership, u32)| (next != NONE).then(|| *self.more.get(next));
-        std::iter::successors(first, next).map(|(Membership { input, entry }, _)| (input, entry))
-    }
-
-    /// Notes that a fact has left the memory of an input.
-    pub(crate) fn part(&mut self, scope: Scope, slot: u32, input: u32) {
-        let mut at = *self.next.get(slot);
-        if self.first.get(slot).input == input {
-            if at == NONE {
-                self.first.set(scope, slot, NOWHERE);
-            } else {
-                let (first, next) = *self.more.get(at);
-                self.first.set(scope, slot, first);
-                self.next.set(scope, slot, next);
-                self.free.push(scope, at);
-            }
-            return;
-        }
-        let mut previous = NONE;
-        while at != NONE {
-            let (membership, next) = *self.more.get(at);
-            if membership.input == input {
-                if previous == NONE {
-                    self.next.set(scope, slot, next);
-                } else {
-                    self.more.change(scope, previous, |previous| previous.1 = next);
-                }
-                self.free.push(scope, at);
-                return;
-            }
-            (previous, at) = (at, next);
-        }
-    }
-
-    /// Notes that a fact has left all memories.
-    pub(crate) fn part_all(&mut self, scope: Scope, slot: u32) {
-        if self.first(slot).is_none() {
-            return;
-        }
-        let mut at = *self.next.get(slot);
-        while at != NONE {
-            self.free.push(scope, at);
-            at = self.more.get(at).1;
-        }
-        self.first.set(scope, slot, NOWHERE);
-        self.next.set(scope, slot, NONE);
+        places
     }
 }

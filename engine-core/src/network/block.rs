@@ -9,16 +9,18 @@ use std::sync::Arc;
 
 use steadfast_wm::Seq;
 
-use crate::chains::{Chains, NONE};
+use crate::chains::NONE;
+use crate::network::alpha::Alpha;
 use crate::network::index::Index;
 use crate::network::join::{Buffers, Context};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
-use crate::network::tokens::Tokens;
+use crate::network::tokens::{EntryHeads, Tokens};
+use crate::network::turns::Turn;
 use crate::network::undecided::Undecided;
 use crate::rows::{BEFORE, Rows};
 use crate::store::Store;
-use crate::trail::{Column, Scope, trailed};
+use crate::trail::{Column, Scope, Sparse, trailed};
 
 /// How a left token hangs.
 #[derive(Clone, Copy)]
@@ -34,37 +36,24 @@ struct Hang {
 
 const FREE: Hang = Hang { witness: NONE, next: NONE, prev: NONE, child: NONE };
 
-/// A right fact that was touched in this flush: what the trigger of a match is computed from.
-#[derive(Clone, Copy)]
-struct Turn {
-    slot: u32,
-    entry: u32,
-    /// Its key code when the flush began, if it was in the memory.
-    start: Option<u64>,
-}
-
 /// A `not` or `exists` node.
 #[derive(Clone)]
 pub(crate) struct Block {
     pub(crate) plan: Arc<Plan>,
     /// Whether tokens with a witness pass (`exists`) or those without (`not`).
     exists: bool,
-    pub(crate) right: RightMemory,
+    /// Place of its right memory among those of its kind.
+    pub(crate) memory: u32,
+    /// By right entry: the head of the tuples that hang at it.
+    heads: EntryHeads,
     free: Index,
     hangs: Column<Hang>,
     /// Of an absence that lets tuples pass only when it is decided.
     pub(crate) undecided: Option<Box<Undecided>>,
     exact: bool,
-    /// Scratch of the current flush.
-    turns: Vec<Turn>,
-    /// Turns by the codes that they start and end with; made when it is needed.
-    by_code: Option<Chains>,
 }
 
-/// Up to so many turns are looked through one by one.
-const FEW_TURNS: usize = 8;
-
-trailed!(Block { right, free, hangs, undecided });
+trailed!(Block { heads, free, hangs, undecided });
 
 impl Block {
     /// Whether it is a `not`.
@@ -74,19 +63,39 @@ impl Block {
 
     /// `waits` says whether tuples pass only when the absence is decided.
     pub(crate) fn new(plan: Arc<Plan>, exists: bool, waits: bool) -> Self {
-        let ordered = plan.is_ordered();
-        let right = RightMemory::new(Index::new(ordered), plan.window);
         Self {
-            plan,
             exists,
-            right,
-            free: Index::new(ordered),
+            memory: NONE,
+            heads: Sparse::new(NONE),
+            free: Index::new(plan.is_ordered()),
+            plan,
             hangs: Column::default(),
             undecided: waits.then(Box::default),
             exact: true,
-            turns: Vec::new(),
-            by_code: None,
         }
+    }
+
+    /// Its right memory.
+    pub(crate) fn right<'a>(&self, alphas: &'a [Alpha]) -> &'a RightMemory {
+        &alphas[self.plan.kind as usize].memories[self.memory as usize].right
+    }
+
+    /// Whether tuples hang at a right fact.
+    #[inline]
+    pub(crate) fn has_tokens(&self, entry: u32) -> bool {
+        *self.heads.get(entry) != NONE
+    }
+
+    /// Whether some free left token may go with a right fact of these codes.
+    #[inline]
+    pub(crate) fn expects(&self, (code, order): (u64, u64)) -> bool {
+        self.free.holds(code, self.plan.outer_bounds(order))
+    }
+
+    /// Whether candidates still have to pass a test.
+    #[inline]
+    pub(crate) fn verifies(&self, right: &RightMemory) -> bool {
+        self.plan.verifies(self.exact && right.exact)
     }
 
     /// Brings the tokens up to date with one round's changes on both sides.
@@ -97,25 +106,28 @@ impl Block {
         &mut self,
         cx: &mut Context<'_>,
         left: &Tokens,
-        delta: &RightDelta,
+        (right, delta): (&RightMemory, &RightDelta),
         out: &mut Tokens,
     ) {
         left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
         let mut touched = Vec::new();
-        self.delete_right(cx, &delta.deleted, &mut touched);
-        self.update_right(cx, &delta.updated, &mut touched);
-        self.insert_right(cx, &delta.inserted);
+        delta.deleted.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
+        let verifies = self.verifies(right);
+        for &(entry, _) in delta.updated.iter().filter(|(_, moved)| *moved || verifies) {
+            self.orphan(cx.scope, entry, &mut touched);
+        }
         let lefts: Vec<u32> =
             left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
         self.update_left(cx, left, &lefts, &mut touched);
         let orphans = touched.clone();
-        orphans.iter().for_each(|&token| self.seek_witness(cx, left, token));
-        self.insert_left(cx, left, left.inserted());
+        orphans.iter().for_each(|&token| self.seek_witness(cx, (left, right), token));
+        self.insert_left(cx, (left, right), left.inserted());
         touched.extend_from_slice(left.inserted());
         touched.extend_from_slice(&lefts);
         touched.extend(delta.decided.iter().copied().filter(|&token| left.is_live(token)));
-        for &entry in delta.updated.iter().chain(&delta.inserted) {
-            self.recruit(cx, left, entry, &mut touched);
+        let updated = delta.updated.iter().map(|(entry, _)| entry);
+        for &entry in updated.chain(&delta.inserted) {
+            self.recruit(cx, (left, right), entry, &mut touched);
         }
         for token in touched {
             self.settle(cx.scope, left, token, out);
@@ -142,81 +154,6 @@ impl Block {
             out.kill(scope, child);
         }
         self.hangs.set(scope, token, FREE);
-    }
-
-    fn delete_right(&mut self, cx: &Context<'_>, entries: &[u32], touched: &mut Vec<u32>) {
-        for &entry in entries {
-            let start = self.code_at_start(cx, entry);
-            self.turns.push(Turn { slot: self.right.slot(entry), entry: NONE, start });
-            self.right.index.unlink(cx.scope, entry);
-            self.orphan(cx.scope, entry, touched);
-            self.right.dismiss(cx.scope, entry);
-        }
-    }
-
-    fn update_right(&mut self, cx: &mut Context<'_>, entries: &[u32], touched: &mut Vec<u32>) {
-        if entries.is_empty() {
-            return;
-        }
-        let plan = &*self.plan;
-        let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
-            plan.inner_orders(rows, orders);
-            plan.inner_codes(rows, codes)
-        });
-        self.exact &= exact;
-        let verifies = plan.verifies(self.exact);
-        for (at, &entry) in entries.iter().enumerate() {
-            let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
-            let start = self.code_at_start(cx, entry);
-            self.turns.push(Turn { slot: self.right.slot(entry), entry, start });
-            let moved = self.right.index.codes(entry) != code;
-            if moved {
-                self.right.index.unlink(cx.scope, entry);
-                self.right.index.link(cx.scope, entry, code.0, code.1);
-            }
-            if moved || verifies {
-                self.orphan(cx.scope, entry, touched);
-            }
-        }
-    }
-
-    fn insert_right(&mut self, cx: &mut Context<'_>, entries: &[u32]) {
-        if entries.is_empty() {
-            return;
-        }
-        let plan = &*self.plan;
-        let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
-            plan.inner_orders(rows, orders);
-            plan.inner_codes(rows, codes)
-        });
-        self.exact &= exact;
-        let Buffers { codes, orders, .. } = cx.buffers;
-        for (at, &entry) in entries.iter().enumerate() {
-            self.right.index.link(cx.scope, entry, codes.codes.as_slice()[at], orders[at]);
-            let slot = self.right.slot(entry);
-            if cx.cascaded && self.plan.window.is_some() {
-                // A later round may slide a fact back in: what counts is where it was at the start.
-                let turns = self.turns.iter_mut().filter(|turn| turn.slot == slot);
-                if turns.map(|turn| turn.entry = entry).count() > 0 {
-                    continue;
-                }
-            }
-            self.turns.push(Turn { slot, entry, start: None });
-        }
-    }
-
-    /// The key code that a fact had in this memory when the flush began.
-    fn code_at_start(&self, cx: &Context<'_>, entry: u32) -> Option<u64> {
-        let slot = self.right.slot(entry);
-        // Only a fact that has an earlier operation in this flush can have taken an earlier turn.
-        // Or one that an earlier round slid in or out.
-        let earlier = self.plan.window.is_some() && cx.cascaded
-            || cx.store.was_touched_before(cx.ops, self.plan.kind, slot, cx.round_start);
-        let turn = earlier.then(|| self.turns.iter().find(|turn| turn.slot == slot)).flatten();
-        match turn {
-            Some(turn) => turn.start,
-            None => Some(self.right.index.codes(entry).0),
-        }
     }
 
     fn update_left(
@@ -250,7 +187,12 @@ impl Block {
         }
     }
 
-    fn insert_left(&mut self, cx: &mut Context<'_>, left: &Tokens, tokens: &[u32]) {
+    fn insert_left(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        tokens: &[u32],
+    ) {
         if tokens.is_empty() {
             return;
         }
@@ -267,7 +209,7 @@ impl Block {
             self.hangs.reach(cx.scope, token, &FREE);
             self.hangs.set(cx.scope, token, FREE);
         }
-        tokens.iter().for_each(|&token| self.seek_witness(cx, left, token));
+        tokens.iter().for_each(|&token| self.seek_witness(cx, (left, right), token));
     }
 
     /// Notes when the absence of left tokens is decided.
@@ -287,7 +229,7 @@ impl Block {
 
     /// Frees everything that hangs at an entry.
     fn orphan(&mut self, scope: Scope, entry: u32, touched: &mut Vec<u32>) {
-        let mut token = *self.right.heads.get(entry);
+        let mut token = *self.heads.get(entry);
         while token != NONE {
             let next = self.hangs.get(token).next;
             self.detach(scope, token);
@@ -305,7 +247,7 @@ impl Block {
             self.hangs.change(scope, next, |hang| hang.prev = prev);
         }
         if prev == NONE {
-            self.right.heads.set(scope, witness, next);
+            self.heads.set(scope, witness, next);
         } else {
             self.hangs.change(scope, prev, |hang| hang.next = next);
         }
@@ -317,30 +259,35 @@ impl Block {
     /// Hangs a free token at a witness.
     fn attach(&mut self, scope: Scope, token: u32, entry: u32) {
         self.free.unlink(scope, token);
-        let head = *self.right.heads.get(entry);
+        let head = *self.heads.get(entry);
         if head != NONE {
             self.hangs.change(scope, head, |hang| hang.prev = token);
         }
         self.hangs.change(scope, token, |hang| {
             (hang.witness, hang.next, hang.prev) = (entry, head, NONE);
         });
-        self.right.heads.set(scope, entry, token);
+        self.heads.set(scope, entry, token);
     }
 
     /// Looks for a right fact that goes with a free token.
-    fn seek_witness(&mut self, cx: &mut Context<'_>, left: &Tokens, token: u32) {
+    fn seek_witness(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        token: u32,
+    ) {
         if self.hangs.get(token).witness != NONE {
             return;
         }
         let (code, order) = self.free.codes(token);
-        let verifies = self.plan.verifies(self.exact);
+        let verifies = self.verifies(right);
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
-        self.right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
             pairs.push((token, entry));
             verifies
         });
-        cx.verify_pairs(&self.plan, self.exact, left, &self.right);
+        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
         if let Some(&(_, entry)) = cx.buffers.pairs.first() {
             self.attach(cx.scope, token, entry);
         }
@@ -352,28 +299,39 @@ impl Block {
     }
 
     /// The slots of all right facts that go with a left token.
-    pub(crate) fn supporters(&self, cx: &mut Context<'_>, left: &Tokens, token: u32) -> Vec<u32> {
+    pub(crate) fn supporters(
+        &self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        token: u32,
+    ) -> Vec<u32> {
         let (code, order) = self.free.codes(token);
         cx.buffers.pairs.clear();
         let pairs = &mut cx.buffers.pairs;
-        self.right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
             pairs.push((token, entry));
             true
         });
-        cx.verify_pairs(&self.plan, self.exact, left, &self.right);
-        cx.buffers.pairs.iter().map(|&(_, entry)| self.right.slot(entry)).collect()
+        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
+        cx.buffers.pairs.iter().map(|&(_, entry)| right.slot(entry)).collect()
     }
 
     /// Makes a right fact the witness of all free tokens that it goes with.
-    fn recruit(&mut self, cx: &mut Context<'_>, left: &Tokens, entry: u32, touched: &mut Vec<u32>) {
-        let (code, order) = self.right.index.codes(entry);
+    fn recruit(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        entry: u32,
+        touched: &mut Vec<u32>,
+    ) {
+        let (code, order) = right.index.codes(entry);
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
         self.free.visit(code, self.plan.outer_bounds(order), |token| {
             pairs.push((token, entry));
             true
         });
-        cx.verify_pairs(&self.plan, self.exact, left, &self.right);
+        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
         for at in 0..cx.buffers.pairs.len() {
             let (token, entry) = cx.buffers.pairs[at];
             self.attach(cx.scope, token, entry);
@@ -398,98 +356,83 @@ impl Block {
     /// Highest sequence number of this flush's operations that unblocked (`not`) or supported
     /// (`exists`) a left token as it is now: of the row `left`.
     pub(crate) fn trigger(
-        &mut self,
+        &self,
         cx: &mut Context<'_>,
+        right: &RightMemory,
         left: &[u32],
         token: u32,
     ) -> Option<Seq> {
-        if self.turns.is_empty() {
+        if right.turns.list.is_empty() {
             return None;
         }
         let (code, _) = self.free.codes(token);
-        self.last_turn(cx, left, code, self.exists)
+        self.last_turn(cx, (left, right), code, self.exists)
     }
 
     /// Highest sequence number of this flush's operations that blocked (`not`) a tuple of row `left`,
     /// or took its support (`exists`). It is no left token any more, maybe.
-    pub(crate) fn closing_trigger(&mut self, cx: &mut Context<'_>, left: &[u32]) -> Option<Seq> {
-        if self.turns.is_empty() {
+    pub(crate) fn closing_trigger(
+        &mut self,
+        cx: &mut Context<'_>,
+        right: &RightMemory,
+        left: &[u32],
+    ) -> Option<Seq> {
+        if right.turns.list.is_empty() {
             return None;
         }
         let codes = &mut cx.buffers.codes;
         self.exact &= self.plan.outer_codes(&Rows::new(cx.left_sources, left), codes);
         let code = codes.codes.as_slice()[0];
-        self.last_turn(cx, left, code, !self.exists)
+        self.last_turn(cx, (left, right), code, !self.exists)
     }
 
     /// Highest sequence number of this flush's operations by which a fact began to go with a tuple of
     /// this key code (`begins`), or ceased to.
     fn last_turn(
-        &mut self,
+        &self,
         cx: &mut Context<'_>,
-        left: &[u32],
+        (left, right): (&[u32], &RightMemory),
         code: u64,
         begins: bool,
     ) -> Option<Seq> {
-        if self.turns.len() <= FEW_TURNS {
-            let turns = 0..self.turns.len();
-            return turns.filter_map(|at| self.turned(cx, left, code, begins, at)).max();
-        }
-        let by_code = self.by_code.take().unwrap_or_else(|| self.index_turns());
-        let turns = by_code.members(code).map(|member| member as usize / 2);
-        let trigger = turns.filter_map(|at| self.turned(cx, left, code, begins, at)).max();
-        self.by_code = Some(by_code);
-        trigger
+        let now = |turn: Turn| (turn.entry != NONE).then(|| right.index.codes(turn.entry).0);
+        let turned = |turn| self.turned(cx, (left, right), code, begins, turn);
+        right.turns.greatest(code, now, turned)
     }
 
     /// The number of a turn by which a fact began to go with such a tuple, or ceased to.
     fn turned(
         &self,
         cx: &mut Context<'_>,
-        left: &[u32],
+        (left, right): (&[u32], &RightMemory),
         code: u64,
         begins: bool,
-        at: usize,
+        turn: Turn,
     ) -> Option<Seq> {
-        let turn = self.turns[at];
-        let now = self.is_current(cx.store, turn).then_some(turn.slot);
-        let goes_now = now.is_some_and(|slot| {
-            self.right.index.codes(turn.entry).0 == code && self.goes(cx, left, (slot, slot))
-        });
+        let goes_now = self.is_current(cx.store, right, turn)
+            && right.index.codes(turn.entry).0 == code
+            && self.goes(cx, (left, right), (turn.slot, turn.slot));
         let before = slot_at_start(cx.store, &self.plan, turn.slot);
-        let went = turn.start == Some(code) && self.goes(cx, left, (turn.slot, before));
+        let went = turn.start == Some(code) && self.goes(cx, (left, right), (turn.slot, before));
         let turned = goes_now == begins && went != begins;
         let touched = || cx.store.touched(cx.ops, self.plan.kind, turn.slot, self.plan.reads);
         turned.then(touched).flatten()
     }
 
-    fn is_current(&self, store: &Store, turn: Turn) -> bool {
+    fn is_current(&self, store: &Store, right: &RightMemory, turn: Turn) -> bool {
         let handle = store.kind(self.plan.kind).handle(turn.slot);
-        turn.entry != NONE
-            && store.locate(handle).is_some()
-            && self.right.slot(turn.entry) == turn.slot
-    }
-
-    /// A turn is found by each of its codes, as two members.
-    fn index_turns(&self) -> Chains {
-        let mut by_code = Chains::default();
-        by_code.reserve(u32::try_from(self.turns.len() * 2).expect("fewer than 2³¹ turns"));
-        for (member, turn) in (0..).step_by(2).zip(&self.turns) {
-            let now = (turn.entry != NONE).then(|| self.right.index.codes(turn.entry).0);
-            if let Some(start) = turn.start {
-                by_code.link(Scope::NONE, member, start);
-            }
-            if let Some(now) = now.filter(|&now| turn.start != Some(now)) {
-                by_code.link(Scope::NONE, member + 1, now);
-            }
-        }
-        by_code
+        turn.entry != NONE && store.locate(handle).is_some() && right.slot(turn.entry) == turn.slot
     }
 
     /// Whether a fact goes with a tuple of the same code.
     /// `slot` is where its value is looked up: its own, or that of its value before the flush.
-    fn goes(&self, cx: &mut Context<'_>, left: &[u32], (fact, slot): (u32, u32)) -> bool {
-        if !self.plan.verifies(self.exact) {
+    fn goes(
+        &self,
+        cx: &mut Context<'_>,
+        (left, right): (&[u32], &RightMemory),
+        (fact, slot): (u32, u32),
+    ) -> bool {
+        if !self.verifies(right) {
             return true;
         }
         if !self.plan.differs(left, fact) {
@@ -501,13 +444,8 @@ impl Block {
         cx.left_sources.iter().for_each(|source| sources.push(*source));
         sources.push(cx.store.source(self.plan.kind));
         let rows = Rows::new(sources.as_slice(), &row);
-        self.plan.verify(self.exact, &rows, &mut cx.buffers.answers);
+        self.plan.verify(self.exact && right.exact, &rows, &mut cx.buffers.answers);
         cx.buffers.answers.passed[0]
-    }
-
-    pub(crate) fn end_flush(&mut self) {
-        self.turns.clear();
-        self.by_code = None;
     }
 }
 

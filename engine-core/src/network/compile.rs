@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::fact::FieldMask;
 use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test, Window};
+use crate::network::alpha::Content;
 use crate::network::block::Block;
 use crate::network::group::{Group, GroupPlan};
 use crate::network::horizon::Horizon;
@@ -44,7 +45,8 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
     }
 
     /// The plan of a pattern; `from` are its part and those behind it, side by side.
-    fn plan(&self, pattern: &Pattern, from: &[Part]) -> Arc<Plan> {
+    /// `visited` says whether its facts are looked for.
+    fn plan(&self, pattern: &Pattern, from: &[Part], visited: bool) -> Arc<Plan> {
         let concerns = self.concerns_of(pattern, from);
         let reads = concerns.without(pattern.ignore);
         let conditions = pattern.conditions.clone();
@@ -53,7 +55,21 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
         let positions = self.positions.iter().enumerate().filter(|(_, source)| same(source));
         let differs_from = positions.map(|(at, _)| at).filter(|_| pattern.distinct).collect();
         let window = pattern.window;
-        Arc::new(Plan { kind, reads, concerns, conditions, window, differs_from })
+        let keys = conditions.keys.iter().map(|key| &key.test);
+        let indexed = keys.chain(conditions.ranges.first().map(|range| &range.test));
+        let indexed = union(indexed.flat_map(|test| &test.reads).collect(), self.positions.len());
+        let content = Content::of(&conditions, window, visited);
+        Arc::new(Plan {
+            kind,
+            reads,
+            concerns,
+            indexed,
+            conditions,
+            visited,
+            content,
+            window,
+            differs_from,
+        })
     }
 
     /// Fields of a pattern whose updates concern its matches: those that conditions read of its
@@ -87,14 +103,16 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
     }
 
     fn join(&mut self, pattern: &Pattern, from: &[Part]) {
-        let plan = self.plan(pattern, from);
+        let conditions = &pattern.conditions;
+        let keyed = !conditions.keys.is_empty() || !conditions.ranges.is_empty();
+        let plan = self.plan(pattern, from, keyed || !self.levels.is_empty());
         let mut own = self.positions.clone();
         own.push(Source::Facts(plan.kind));
-        self.push(Node::Join(Join::new(plan, self.levels.is_empty())), own);
+        self.push(Node::Join(Join::new(plan)), own);
     }
 
     fn block(&mut self, pattern: &Pattern, from: &[Part], exists: bool) {
-        let plan = self.plan(pattern, from);
+        let plan = self.plan(pattern, from, true);
         // The match itself waits for what bounds an absence in time; a tuple inside comes about then.
         let waits = self.depth > 0 && !exists && plan.conditions.is_bounded();
         self.push(Node::Block(Block::new(plan, exists, waits)), self.positions.clone());

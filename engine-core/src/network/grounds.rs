@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::network::alpha::Alpha;
 use crate::network::join::{Buffers, Context};
 use crate::network::net::{Flush, Net, Node, ascend, resolve, tokens_of};
 use crate::network::plan::{Source, Sources};
@@ -21,6 +22,7 @@ pub(crate) struct Gathered(BTreeMap<usize, BTreeMap<u32, Vec<u32>>>);
 /// What the walk through one rule's levels needs.
 pub(crate) struct Survey<'a> {
     pub(crate) flush: Flush<'a>,
+    pub(crate) alphas: &'a [Alpha],
     pub(crate) buffers: &'a mut Buffers,
     pub(crate) gathered: &'a mut Gathered,
 }
@@ -102,12 +104,10 @@ impl Net {
             moment: flush.moment,
             store: flush.store,
             ops: flush.ops,
-            round_start: flush.round_start,
-            cascaded: flush.cascaded,
             left_sources: sources.as_slice(),
             buffers: survey.buffers,
         };
-        block.supporters(&mut cx, left, token)
+        block.supporters(&mut cx, (left, block.right(survey.alphas)), token)
     }
 
     /// What each of the member tuples that end before a level and belong to `whose` stands on.

@@ -106,6 +106,30 @@ impl Index {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Hash(chains) => chains.is_empty(),
+            Self::Ordered(ordered) => ordered.members.first().is_none(),
+            Self::Root(token) => token.get().is_none(),
+            Self::Unvisited => true,
+        }
+    }
+
+    /// Whether there is a member under this key within the bounds.
+    #[inline]
+    pub(crate) fn holds(&self, code: u64, bounds: Bounds) -> bool {
+        match self {
+            Self::Hash(chains) => chains.first(code) != NONE,
+            Self::Ordered(ordered) => {
+                let range = (code, bounds.0, 0)..=(code, bounds.1, u32::MAX);
+                ordered.members.range(range).next().is_some()
+            }
+            Self::Root(token) => token.get().is_some(),
+            Self::Unvisited => false,
+        }
+    }
+
     /// Calls `visit` with every member under this key within the bounds until it says stop.
     #[inline]
     pub(crate) fn visit(&self, code: u64, bounds: Bounds, mut visit: impl FnMut(u32) -> bool) {

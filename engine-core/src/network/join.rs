@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::chains::{ABREAST, NONE};
 use crate::network::index::Index;
-use crate::network::plan::{Answers, CodeScratch, Plan, Sources, alone};
+use crate::network::plan::{Answers, CodeScratch, Plan, Sources};
 use crate::network::right::{RightDelta, RightMemory};
-use crate::network::tokens::Tokens;
+use crate::network::tokens::{EntryHeads, Tokens};
 use crate::rows::Rows;
 use crate::store::{Ops, Store};
-use crate::trail::{Cell, Column, Scope, clear, trailed};
+use crate::trail::{Cell, Column, Scope, Sparse, clear, trailed};
 
 /// The left tokens of a join: an index by key, and the children of each.
 #[derive(Clone)]
@@ -36,16 +36,16 @@ impl LeftMemory {
 #[derive(Clone)]
 pub(crate) struct Join {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) right: RightMemory,
+    /// Place of its right memory among those of its kind.
+    pub(crate) memory: u32,
+    /// By right entry: the head of its tokens.
+    pub(crate) heads: EntryHeads,
     left: LeftMemory,
-    /// Whether the right facts are in their index: from the first left token on. As long as there is none,
-    /// nobody looks for them.
-    indexed: Cell<bool>,
-    /// Whether all key codes seen so far stood for their values alone; a property of the types.
+    /// Whether all key codes of left tokens seen so far stood for their values alone; a property of the types.
     exact: bool,
 }
 
-trailed!(Join { right, left, indexed });
+trailed!(Join { heads, left });
 
 /// Buffers that every node uses in turn.
 #[derive(Default)]
@@ -87,11 +87,8 @@ pub(crate) struct Context<'a> {
     /// The moment that is evaluated.
     pub(crate) moment: i64,
     pub(crate) store: &'a Store,
-    /// The operations of this flush, and where those of this round begin.
+    /// The operations of this flush.
     pub(crate) ops: Ops<'a>,
-    pub(crate) round_start: u32,
-    /// Whether this is not the flush's first round.
-    pub(crate) cascaded: bool,
     /// Sources of the left tokens' positions.
     pub(crate) left_sources: &'a [&'a dyn Any],
     pub(crate) buffers: &'a mut Buffers,
@@ -113,20 +110,6 @@ impl Context<'_> {
             debug_assert!(tokens.len() <= 1, "only the root has no position");
         }
         evaluate(&Rows::new(self.left_sources, slots), codes, orders)
-    }
-
-    /// Evaluates over the rows of facts alone.
-    pub(crate) fn right_rows<R>(
-        &mut self,
-        right: &RightMemory,
-        kind: u32,
-        entries: &[u32],
-        evaluate: impl FnOnce(&Rows<'_>, &mut CodeScratch, &mut Vec<u64>) -> R,
-    ) -> R {
-        let Buffers { slots, codes, orders, .. } = self.buffers;
-        slots.clear();
-        slots.extend(entries.iter().map(|&entry| right.slot(entry)));
-        evaluate(&Rows::new(alone(self.store, kind).as_slice(), slots), codes, orders)
     }
 
     /// Keeps of the candidate pairs those that pass the plan's tests.
@@ -157,19 +140,15 @@ impl Context<'_> {
 }
 
 impl Join {
-    /// A join; `at_root` if its left side is the root.
-    pub(crate) fn new(plan: Arc<Plan>, at_root: bool) -> Self {
-        let ordered = plan.is_ordered();
-        let (left, right) = if at_root && !ordered && plan.conditions.keys.is_empty() {
-            (Index::Root(Cell::new(None)), Index::Unvisited)
-        } else {
-            (Index::new(ordered), Index::new(ordered))
-        };
+    /// A join; at the root if nobody looks for its right facts.
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        let index =
+            if plan.visited { Index::new(plan.is_ordered()) } else { Index::Root(Cell::new(None)) };
         Self {
-            right: RightMemory::new(right, plan.window),
             plan,
-            indexed: Cell::new(matches!(left, Index::Root(_))),
-            left: LeftMemory { index: left, children: Column::default() },
+            memory: NONE,
+            heads: Sparse::new(NONE),
+            left: LeftMemory { index, children: Column::default() },
             exact: true,
         }
     }
@@ -187,39 +166,62 @@ impl Join {
         }
     }
 
-    /// Whether its right facts are in their index, so that changes of them matter.
-    pub(crate) fn is_indexed(&self) -> bool {
-        *self.indexed.get()
+    /// Whether there is no left token: nothing that happens to right facts matters then.
+    #[inline]
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.left.index.is_empty()
+    }
+
+    /// Whether a right fact has tokens.
+    #[inline]
+    pub(crate) fn has_tokens(&self, entry: u32) -> bool {
+        *self.heads.get(entry) != NONE
+    }
+
+    /// Whether some left token may go with a right fact of these codes.
+    #[inline]
+    pub(crate) fn expects(&self, (code, order): (u64, u64)) -> bool {
+        self.left.index.holds(code, self.plan.outer_bounds(order))
+    }
+
+    /// Whether candidates still have to pass a test.
+    #[inline]
+    pub(crate) fn verifies(&self, right: &RightMemory) -> bool {
+        self.plan.verifies(self.exact && right.exact)
     }
 
     /// Brings the tokens up to date with one round's changes on both sides.
     ///
-    /// Deletions come first, so that no token is born and dies in one round. Of new pairs, those
-    /// with an old right fact are found before new right facts are linked, the others after: so
-    /// tokens come in the order of their newest facts if patterns are loaded in their order.
+    /// Deletions come first, so that no token is born and dies in one round. The right memory is as it is
+    /// after the round; so new right facts are paired with the old left tokens, and new left tokens with
+    /// all right facts.
     pub(crate) fn process(
         &mut self,
         cx: &mut Context<'_>,
         left: &Tokens,
-        delta: &RightDelta,
+        (right, delta): (&RightMemory, &RightDelta),
         out: &mut Tokens,
     ) {
         left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
         delta.deleted.iter().for_each(|&entry| self.delete_right(cx.scope, entry, out));
+        let mut rematched = false;
         if !left.updated.is_empty() || !delta.updated.is_empty() {
             let lefts: Vec<u32> =
                 left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
-            let lefts_again = self.relink_left(cx, left, &lefts, out);
-            let rights_again = self.relink_right(cx, delta, out);
-            lefts_again.iter().for_each(|&token| self.rematch_left(cx, left, token, out));
-            rights_again.iter().for_each(|&entry| self.rematch_right(cx, left, entry, out));
+            let lefts_again = self.relink_left(cx, (left, right), &lefts, out);
+            rematched = !lefts_again.is_empty();
+            let sides = (left, right);
+            lefts_again.iter().for_each(|&token| self.rematch_left(cx, sides, token, out));
+            self.update_right(cx, sides, &delta.updated, out);
         }
-        if !self.is_indexed() && !left.inserted().is_empty() {
-            debug_assert!(delta.is_empty(), "changes of a deaf memory are told to nobody");
-            self.index_right(cx);
+        if rematched {
+            // Updated left tokens have met the new right facts already.
+            let entries = delta.inserted.iter();
+            entries.for_each(|&entry| self.rematch_right(cx, (left, right), entry, out));
+        } else {
+            self.insert_right(cx, (left, right), &delta.inserted, out);
         }
-        self.insert_left(cx, left, left.inserted(), out);
-        self.insert_right(cx, left, &delta.inserted, out);
+        self.insert_left(cx, (left, right), left.inserted(), out);
     }
 
     fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
@@ -228,7 +230,7 @@ impl Join {
         self.left.children.set(scope, token, NONE);
         while child != NONE {
             let next = out.next_sibling(child);
-            out.unlink_entry(scope, child, &mut self.right.heads);
+            out.unlink_entry(scope, child, &mut self.heads);
             out.kill(scope, child);
             child = next;
         }
@@ -236,20 +238,19 @@ impl Join {
 
     /// Finds the tokens of a fact by links; no condition is evaluated (INV-45).
     fn delete_right(&mut self, scope: Scope, entry: u32, out: &mut Tokens) {
-        self.right.index.unlink(scope, entry);
-        let mut token = *self.right.heads.get(entry);
+        let mut token = *self.heads.get(entry);
+        self.heads.set(scope, entry, NONE);
         while token != NONE {
             let next = out.next_of_entry(token);
             self.left.unlink_child(scope, token, out);
             out.kill(scope, token);
             token = next;
         }
-        self.right.dismiss(scope, entry);
     }
 
     fn drop_token(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
         self.left.unlink_child(scope, token, out);
-        out.unlink_entry(scope, token, &mut self.right.heads);
+        out.unlink_entry(scope, token, &mut self.heads);
         out.kill(scope, token);
     }
 
@@ -258,7 +259,7 @@ impl Join {
     fn relink_left(
         &mut self,
         cx: &mut Context<'_>,
-        left: &Tokens,
+        (left, right): (&Tokens, &RightMemory),
         tokens: &[u32],
         out: &mut Tokens,
     ) -> Vec<u32> {
@@ -271,7 +272,7 @@ impl Join {
             plan.outer_codes(rows, codes)
         });
         self.exact &= exact;
-        let verifies = plan.verifies(self.exact);
+        let verifies = self.verifies(right);
         let mut again = Vec::new();
         for (at, &token) in tokens.iter().enumerate() {
             let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
@@ -293,49 +294,40 @@ impl Join {
         again
     }
 
-    fn relink_right(
+    /// Finds the pairs of updated right facts again where that may matter; marks the tokens of the others.
+    fn update_right(
         &mut self,
         cx: &mut Context<'_>,
-        delta: &RightDelta,
+        (left, right): (&Tokens, &RightMemory),
+        entries: &[(u32, bool)],
         out: &mut Tokens,
-    ) -> Vec<u32> {
-        if delta.updated.is_empty() {
-            return Vec::new();
-        }
-        let plan = &*self.plan;
-        let exact = cx.right_rows(&self.right, plan.kind, &delta.updated, |rows, codes, orders| {
-            plan.inner_orders(rows, orders);
-            plan.inner_codes(rows, codes)
-        });
-        self.exact &= exact;
-        let verifies = plan.verifies(self.exact);
-        let mut again = Vec::new();
-        for (at, &entry) in delta.updated.iter().enumerate() {
-            let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
-            let moved = self.right.index.codes(entry) != code;
-            if moved {
-                self.right.index.unlink(cx.scope, entry);
-                self.right.index.link(cx.scope, entry, code.0, code.1);
-            }
+    ) {
+        let verifies = self.verifies(right);
+        for &(entry, moved) in entries {
             if moved || verifies {
-                again.push(entry);
-            } else {
-                let mut token = *self.right.heads.get(entry);
-                while token != NONE {
-                    out.mark_updated(token);
-                    token = out.next_of_entry(token);
-                }
+                self.rematch_right(cx, (left, right), entry, out);
+                continue;
+            }
+            let mut token = *self.heads.get(entry);
+            while token != NONE {
+                out.mark_updated(token);
+                token = out.next_of_entry(token);
             }
         }
-        again
     }
 
     /// Finds the pairs of an updated left token again: keeps, drops and adds children.
-    fn rematch_left(&mut self, cx: &mut Context<'_>, left: &Tokens, token: u32, out: &mut Tokens) {
+    fn rematch_left(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        token: u32,
+        out: &mut Tokens,
+    ) {
         let (code, order) = self.left.index.codes(token);
         cx.buffers.pairs.clear();
         let pairs = &mut cx.buffers.pairs;
-        self.right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
             pairs.push((token, entry));
             true
         });
@@ -345,11 +337,17 @@ impl Join {
             cx.buffers.existing.push((out.entry(child), child));
             child = out.next_sibling(child);
         }
-        self.reconcile(cx, left, out, |(_, entry)| entry);
+        self.reconcile(cx, (left, right), out, |(_, entry)| entry);
     }
 
-    fn rematch_right(&mut self, cx: &mut Context<'_>, left: &Tokens, entry: u32, out: &mut Tokens) {
-        let (code, order) = self.right.index.codes(entry);
+    fn rematch_right(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        entry: u32,
+        out: &mut Tokens,
+    ) {
+        let (code, order) = right.index.codes(entry);
         cx.buffers.pairs.clear();
         let pairs = &mut cx.buffers.pairs;
         self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
@@ -357,23 +355,23 @@ impl Join {
             true
         });
         cx.buffers.existing.clear();
-        let mut token = *self.right.heads.get(entry);
+        let mut token = *self.heads.get(entry);
         while token != NONE {
             cx.buffers.existing.push((out.parent(token), token));
             token = out.next_of_entry(token);
         }
-        self.reconcile(cx, left, out, |(token, _)| token);
+        self.reconcile(cx, (left, right), out, |(token, _)| token);
     }
 
     /// Compares the pairs that should be with the tokens that are; `side` is what tells them apart.
     fn reconcile(
         &mut self,
         cx: &mut Context<'_>,
-        left: &Tokens,
+        (left, right): (&Tokens, &RightMemory),
         out: &mut Tokens,
         side: impl Fn((u32, u32)) -> u32,
     ) {
-        cx.verify_pairs(&self.plan, self.exact, left, &self.right);
+        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
         let mut pairs = std::mem::take(&mut cx.buffers.pairs);
         let mut existing = std::mem::take(&mut cx.buffers.existing);
         pairs.sort_unstable_by_key(|&pair| side(pair));
@@ -385,7 +383,7 @@ impl Join {
             }
             match old.next_if(|&(key, _)| key == side(pair)) {
                 Some((_, token)) => out.mark_updated(token),
-                None => self.add(cx.scope, left, pair, out),
+                None => self.add(cx.scope, (left, right), pair, out),
             }
         }
         old.for_each(|(_, token)| self.drop_token(cx.scope, token, out));
@@ -396,60 +394,66 @@ impl Join {
     fn insert_right(
         &mut self,
         cx: &mut Context<'_>,
-        left: &Tokens,
+        (left, right): (&Tokens, &RightMemory),
         entries: &[u32],
         out: &mut Tokens,
     ) {
         if entries.is_empty() {
             return;
         }
-        let plan = &*self.plan;
-        if let Index::Root(unit) = &self.left.index
-            && !plan.verifies(true)
-        {
-            // Every fact goes with the unit tuple: nothing is looked for.
-            let unit = unit.get().expect("the unit tuple comes before all facts");
-            out.reserve(entries.len());
-            for &entry in entries {
-                let token = out.add(cx.scope, unit, entry, &[], Some(self.right.slot(entry)));
-                self.right.heads.set(cx.scope, entry, token);
-            }
+        if let Some(unit) = self.unit().filter(|_| self.takes_all()) {
+            self.take_all(cx.scope, unit, right, entries, out);
             return;
         }
-        let exact = cx.right_rows(&self.right, plan.kind, entries, |rows, codes, orders| {
-            plan.inner_orders(rows, orders);
-            plan.inner_codes(rows, codes)
-        });
-        self.exact &= exact;
-        let Buffers { codes, orders, pairs, .. } = cx.buffers;
+        let pairs = &mut cx.buffers.pairs;
         pairs.clear();
-        self.right.index.reserve(entries.len());
-        let codes = codes.codes.as_slice().chunks(ABREAST);
-        let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
-        for ((entries, orders), codes) in entries.zip(codes) {
-            self.left.index.warm(codes);
-            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
-                self.left.index.visit(code, plan.outer_bounds(order), |token| {
+        for entries in entries.chunks(ABREAST) {
+            let mut codes = [0; ABREAST];
+            let ahead = codes.iter_mut().zip(entries);
+            ahead.for_each(|(code, &entry)| *code = right.index.codes(entry).0);
+            self.left.index.warm(&codes[..entries.len()]);
+            for &entry in entries {
+                let (code, order) = right.index.codes(entry);
+                self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
                     pairs.push((token, entry));
                     true
                 });
             }
-            self.right.index.warm(codes);
-            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
-                self.right.index.link(cx.scope, entry, code, order);
-            }
         }
-        self.add_pairs(cx, left, out);
+        self.add_pairs(cx, (left, right), out);
+    }
+
+    /// Every fact goes with the unit tuple: nothing is looked for.
+    fn take_all(
+        &mut self,
+        scope: Scope,
+        unit: u32,
+        right: &RightMemory,
+        entries: &[u32],
+        out: &mut Tokens,
+    ) {
+        out.reserve(entries.len());
+        self.heads.reserve(entries.len());
+        for &entry in entries {
+            let token = out.add(scope, unit, entry, &[], Some(right.slot(entry)));
+            self.heads.set(scope, entry, token);
+        }
     }
 
     fn insert_left(
         &mut self,
         cx: &mut Context<'_>,
-        left: &Tokens,
+        (left, right): (&Tokens, &RightMemory),
         tokens: &[u32],
         out: &mut Tokens,
     ) {
         if tokens.is_empty() {
+            return;
+        }
+        if let Index::Root(unit) = &mut self.left.index {
+            let [token] = *tokens else { unreachable!("there is one unit tuple") };
+            unit.set(cx.scope, Some(token));
+            self.insert_right(cx, (left, right), &right.entries(), out);
             return;
         }
         let plan = &*self.plan;
@@ -464,9 +468,9 @@ impl Join {
         let codes = codes.codes.as_slice().chunks(ABREAST);
         let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
         for ((tokens, orders), codes) in tokens.zip(codes) {
-            self.right.index.warm(codes);
+            right.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
-                self.right.index.visit(code, plan.inner_bounds(order), |entry| {
+                right.index.visit(code, plan.inner_bounds(order), |entry| {
                     pairs.push((token, entry));
                     true
                 });
@@ -478,57 +482,43 @@ impl Join {
                 self.left.index.link(cx.scope, token, code, order);
             }
         }
-        self.add_pairs(cx, left, out);
-    }
-
-    /// Puts the right facts into their index, for the first left token.
-    #[cold]
-    fn index_right(&mut self, cx: &mut Context<'_>) {
-        self.indexed.set(cx.scope, true);
-        let entries = self.right.entries();
-        if entries.is_empty() {
-            return;
-        }
-        let plan = &*self.plan;
-        let exact = cx.right_rows(&self.right, plan.kind, &entries, |rows, codes, orders| {
-            plan.inner_orders(rows, orders);
-            plan.inner_codes(rows, codes)
-        });
-        self.exact &= exact;
-        let Buffers { codes, orders, .. } = &*cx.buffers;
-        self.right.index.reserve(entries.len());
-        let codes = codes.codes.as_slice().chunks(ABREAST);
-        let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
-        for ((entries, orders), codes) in entries.zip(codes) {
-            self.right.index.warm(codes);
-            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
-                self.right.index.link(cx.scope, entry, code, order);
-            }
-        }
+        self.add_pairs(cx, (left, right), out);
     }
 
     /// Makes tokens of the candidate pairs that pass.
-    fn add_pairs(&mut self, cx: &mut Context<'_>, left: &Tokens, out: &mut Tokens) {
-        cx.verify_pairs(&self.plan, self.exact, left, &self.right);
+    fn add_pairs(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        out: &mut Tokens,
+    ) {
+        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
         out.reserve(cx.buffers.pairs.len());
         for pairs in cx.buffers.pairs.chunks(ABREAST) {
             for &(token, entry) in pairs {
-                self.right.warm(entry);
+                right.warm(entry);
+                self.heads.warm(entry);
                 self.left.children.warm(token);
                 black_box(left.row(token).first().copied());
             }
-            pairs.iter().for_each(|&pair| self.add(cx.scope, left, pair, out));
+            pairs.iter().for_each(|&pair| self.add(cx.scope, (left, right), pair, out));
         }
     }
 
     #[inline]
-    fn add(&mut self, scope: Scope, left: &Tokens, pair: (u32, u32), out: &mut Tokens) {
+    fn add(
+        &mut self,
+        scope: Scope,
+        (left, right): (&Tokens, &RightMemory),
+        pair: (u32, u32),
+        out: &mut Tokens,
+    ) {
         let (parent, entry) = pair;
-        let slot = self.right.slot(entry);
+        let slot = right.slot(entry);
         let token = out.add(scope, parent, entry, left.row(parent), Some(slot));
         if !matches!(self.left.index, Index::Root(_)) {
             out.link_sibling(scope, token, &mut self.left.children, parent);
         }
-        out.link_entry(scope, token, &mut self.right.heads, entry);
+        out.link_entry(scope, token, &mut self.heads, entry);
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use steadfast_wm::{Member, Seq};
 
 use crate::aggregate::AggregateError;
+use crate::network::alpha::{Alpha, Memory};
 use crate::network::block::Block;
 use crate::network::group::{Group, Inputs};
 use crate::network::join::{Buffers, Context, Join};
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
-use crate::network::right::{RightDelta, RightMemory};
+use crate::network::right::RightDelta;
 use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
 use crate::network::undecided::Undecided;
@@ -56,13 +57,29 @@ impl Node {
         }
     }
 
-    /// How many facts its right memory holds, if it has one.
-    pub(crate) fn fact_count(&self) -> Option<u64> {
+    /// Its facts are in the right memory in this place, from now on.
+    pub(crate) fn listen_to(&mut self, place: u32) {
         match self {
-            Self::Join(join) => Some(join.right.fact_count()),
-            Self::Block(block) => Some(block.right.fact_count()),
+            Self::Join(join) => join.memory = place,
+            Self::Block(block) => block.memory = place,
+            Self::Group(_) | Self::Subnet(_) => {}
+        }
+    }
+
+    /// Kind and place of its right memory, if it has one.
+    #[inline]
+    fn memory_place(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Join(join) => Some((join.plan.kind, join.memory)),
+            Self::Block(block) => Some((block.plan.kind, block.memory)),
             Self::Group(_) | Self::Subnet(_) => None,
         }
+    }
+
+    /// Its right memory, if it has one.
+    pub(crate) fn memory<'a>(&self, alphas: &'a [Alpha]) -> Option<&'a Memory> {
+        let (kind, place) = self.memory_place()?;
+        Some(&alphas[kind as usize].memories[place as usize])
     }
 
     /// Whether tuples pass that nothing goes with.
@@ -191,6 +208,16 @@ impl Net {
         self.waiting.union(self.root_feeds);
     }
 
+    /// By kind, right memories have other places from now on.
+    pub(crate) fn memories_moved(&mut self, places: &[Vec<Option<u32>>]) {
+        for Level { node, .. } in &mut self.levels {
+            if let Some((kind, place)) = node.memory_place() {
+                let place = places[kind as usize][place as usize];
+                node.listen_to(place.expect("what somebody listens to stays"));
+            }
+        }
+    }
+
     /// The tokens of complete matches.
     pub(crate) fn terminal(&self) -> &Tokens {
         &self.levels.last().expect("rules have parts").tokens
@@ -199,24 +226,6 @@ impl Net {
     /// Sources of the positions of complete matches.
     pub(crate) fn positions(&self) -> &[Source] {
         &self.levels.last().expect("rules have parts").own
-    }
-
-    /// Whether nothing that happens to the right facts of a level concerns its rule: no left token has
-    /// ever come to it, so that none of them is looked for. The memory itself is kept.
-    pub(crate) fn is_deaf(&self, level: u32) -> bool {
-        match &self.levels[level as usize].node {
-            Node::Join(join) => !join.is_indexed(),
-            Node::Block(_) | Node::Group(_) | Node::Subnet(_) => false,
-        }
-    }
-
-    /// The right memory of a level that has one.
-    pub(crate) fn right(&self, level: u32) -> &RightMemory {
-        match &self.levels[level as usize].node {
-            Node::Join(join) => &join.right,
-            Node::Block(block) => &block.right,
-            Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
-        }
     }
 
     /// The tuples of a level that pass only when an absence is decided.
@@ -249,20 +258,11 @@ impl Net {
         self.waiting.insert(level as usize);
     }
 
-    /// The right memory of a level that has one; whoever puts something into its delta [wakes](Net::wake) it.
-    pub(crate) fn right_mut(&mut self, level: u32) -> (&mut RightMemory, &mut RightDelta) {
-        let level = &mut self.levels[level as usize];
-        match &mut level.node {
-            Node::Join(join) => (&mut join.right, &mut level.delta),
-            Node::Block(block) => (&mut block.right, &mut level.delta),
-            Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
-        }
-    }
-
     /// Takes one round's changes through all levels.
     pub(crate) fn propagate(
         &mut self,
         flush: &Flush<'_>,
+        alphas: &mut [Alpha],
         buffers: &mut Buffers,
     ) -> Result<(), AggregateError> {
         let mut next = 0;
@@ -277,26 +277,29 @@ impl Net {
             if level.delta.is_empty() && !input.has_changes() && !outer.has_changes() {
                 continue;
             }
+            if !input.inserted().is_empty() {
+                look_for_facts(&level.node, flush, alphas, buffers);
+            }
             let mut sources = Sources::new();
             for source in &level.left {
                 sources.push(resolve(flush.store, before, *source));
             }
+            let memory = level.node.memory(alphas);
+            let right = || &memory.expect("it has one").right;
             let mut cx = Context {
                 scope: flush.scope,
                 moment: flush.moment,
                 store: flush.store,
                 ops: flush.ops,
-                round_start: flush.round_start,
-                cascaded: flush.cascaded,
                 left_sources: sources.as_slice(),
                 buffers,
             };
             match &mut level.node {
                 Node::Join(join) => {
-                    join.process(&mut cx, input, &level.delta, &mut level.tokens);
+                    join.process(&mut cx, input, (right(), &level.delta), &mut level.tokens);
                 }
                 Node::Block(block) => {
-                    block.process(&mut cx, input, &level.delta, &mut level.tokens);
+                    block.process(&mut cx, input, (right(), &level.delta), &mut level.tokens);
                 }
                 Node::Group(group) => {
                     group_process(group, &mut cx, &self.root, before, &mut level.tokens)?;
@@ -354,8 +357,7 @@ impl Net {
             next = at + 1;
             level.tokens.end_flush(scope);
             match &mut level.node {
-                Node::Join(_) => {}
-                Node::Block(block) => block.end_flush(),
+                Node::Join(_) | Node::Block(_) => {}
                 Node::Group(group) => group.end_flush(scope),
                 Node::Subnet(subnet) => subnet.end_flush(),
             }
@@ -397,6 +399,16 @@ impl Net {
             }
         }
         Ordering::Equal
+    }
+}
+
+/// The first left token of a level comes: its right facts are looked for from now on.
+#[inline]
+fn look_for_facts(node: &Node, flush: &Flush<'_>, alphas: &mut [Alpha], buffers: &mut Buffers) {
+    let Some((kind, place)) = node.memory_place() else { return };
+    let memory = &mut alphas[kind as usize].memories[place as usize];
+    if !memory.right.is_indexed() {
+        memory.index_all(flush, buffers);
     }
 }
 

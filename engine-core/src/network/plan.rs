@@ -5,8 +5,9 @@ use std::any::Any;
 use smallvec::{SmallVec, smallvec};
 
 use crate::fact::FieldMask;
-use crate::ir::{Comparison, Conditions, Test, Window};
+use crate::ir::{Comparison, Conditions, Meaning, Test, Window};
 use crate::key::{Codes, combine};
+use crate::network::alpha::Content;
 use crate::network::index::Bounds;
 use crate::rows::Rows;
 use crate::store::Store;
@@ -32,7 +33,13 @@ pub(crate) struct Plan {
     /// Fields whose updates decide which facts and tuples go with it, beside those: it may be told to
     /// ignore an update of what it reads, but not to match what does not pass any more.
     pub(crate) concerns: FieldMask,
+    /// Those of them that decide under which key a fact is found.
+    pub(crate) indexed: FieldMask,
     pub(crate) conditions: Conditions,
+    /// Whether its facts are looked for: not where each of them goes with the unit tuple.
+    pub(crate) visited: bool,
+    /// What a memory of its facts holds, if that can be told; others may share it then.
+    pub(crate) content: Option<Content>,
     pub(crate) window: Option<Window>,
     /// Positions of the tuple whose facts it must differ from.
     pub(crate) differs_from: Vec<usize>,
@@ -138,6 +145,28 @@ impl Plan {
         let tests = self.conditions.alpha.iter().enumerate();
         let asked = tests.filter(|(at, _)| Some(*at) != decided).map(|(_, test)| test);
         answers.all(asked, rows);
+    }
+}
+
+impl Content {
+    /// What a memory of the facts of a pattern holds, if all of its conditions tell what they ask.
+    pub(crate) fn of(
+        conditions: &Conditions,
+        window: Option<Window>,
+        visited: bool,
+    ) -> Option<Self> {
+        // What is in a window is known to the pattern alone.
+        if window.is_some() {
+            return None;
+        }
+        let tests = conditions.alpha.iter().map(|test| test.meaning.clone());
+        let keys = conditions.keys.iter().map(|key| key.meaning.clone());
+        let order = match conditions.ranges.first() {
+            Some(range) => Some(range.meaning.clone()?),
+            None => None,
+        };
+        let tests: Option<Vec<Meaning>> = tests.collect();
+        Some(Self { tests: tests?, keys: keys.collect::<Option<_>>()?, order, visited })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Windows over time: of the facts that pass a pattern's own conditions, those that are not older than so much.
 
-use crate::network::alpha::Alpha;
+use crate::network::memberships::Memberships;
 use crate::store::Kind;
 use crate::trail::{OrderedMap, Scope, Sparse, trailed};
 
@@ -21,8 +21,8 @@ trailed!(Recent { queue, ends });
 /// Facts of one kind that may enter or leave a right memory in a round.
 pub(crate) struct Facts<'a> {
     pub(crate) columns: &'a Kind,
-    pub(crate) alpha: &'a Alpha,
-    /// Place of the memory in its kind's list of inputs.
+    pub(crate) memberships: &'a Memberships,
+    /// Place of the memory among those of its kind.
     pub(crate) place: u32,
     pub(crate) slots: &'a [u32],
 }
@@ -47,7 +47,7 @@ impl Recent {
     ) {
         for (&slot, passed) in facts.slots.iter().zip(passed) {
             *passed &= self.end(facts.columns.time(slot)) > moment;
-            if !*passed && let Some(entry) = facts.alpha.entry(slot, facts.place) {
+            if !*passed && let Some(entry) = facts.memberships.entry(slot, facts.place) {
                 self.leave(scope, entry);
             }
         }
@@ -57,7 +57,8 @@ impl Recent {
     pub(crate) fn admit(&mut self, scope: Scope, facts: &Facts<'_>, passed: &[bool]) {
         let passed = facts.slots.iter().zip(passed).filter(|(_, passed)| **passed);
         for (&slot, _) in passed {
-            let entry = facts.alpha.entry(slot, facts.place).expect("what passes is in the memory");
+            let entry =
+                facts.memberships.entry(slot, facts.place).expect("what passes is in the memory");
             self.enter(scope, entry, self.end(facts.columns.time(slot)));
         }
     }

@@ -1,37 +1,49 @@
-//! The right memory of a level: the facts that pass a pattern's own conditions.
+//! Right memories: the facts that pass a pattern's own conditions, by key.
 
+use crate::chains::{ABREAST, NONE};
 use crate::ir::Window;
 use crate::network::index::Index;
+use crate::network::join::Buffers;
+use crate::network::net::Flush;
+use crate::network::plan::{Plan, alone};
 use crate::network::recent::Recent;
 use crate::network::sliding::Sliding;
-use crate::trail::{Column, Scope, clear, trailed};
-
-use crate::chains::NONE;
+use crate::network::turns::{Turn, Turns};
+use crate::rows::Rows;
+use crate::trail::{Cell, Column, Scope, clear, trailed};
 
 /// Facts that pass a pattern's own conditions, by entry.
 #[derive(Clone)]
 pub(crate) struct RightMemory {
+    /// By entry: the fact, or `NONE`.
     slots: Column<u32>,
     free: Column<u32>,
     pub(crate) index: Index,
-    /// By entry: the head of its tokens (join), or of the tuples that it blocks (`not`, `exists`).
-    pub(crate) heads: Column<u32>,
+    /// Whether the facts are in the index: from the first left token of a listener on. As long as there is
+    /// none, nobody looks for them.
+    indexed: Cell<bool>,
+    /// Whether all key codes seen so far stood for their values alone; a property of the types.
+    pub(crate) exact: bool,
     /// The window over the last facts that decides which of those that pass are in the memory.
     pub(crate) sliding: Option<Box<Sliding>>,
     /// The window over time, if only facts that it holds are in the memory.
     pub(crate) recent: Option<Box<Recent>>,
+    /// Scratch of the round: entries of facts that left. Those who listen still know them.
+    dying: Vec<u32>,
+    /// Scratch of the flush, if a `not` or an `exists` listens.
+    pub(crate) turns: Turns,
 }
 
-trailed!(RightMemory { slots, free, index, heads, sliding, recent });
+trailed!(RightMemory { slots, free, index, indexed, sliding, recent });
 
-/// What happened to the facts of one pattern in a round.
+/// What a level is told of its right facts in a round. The memory is as it is after all of it.
 #[derive(Clone, Default)]
 pub(crate) struct RightDelta {
-    /// Entries of facts that entered, not yet in the index.
+    /// Entries of facts that entered.
     pub(crate) inserted: Vec<u32>,
-    /// Entries of facts that stay and of which a read field changed.
-    pub(crate) updated: Vec<u32>,
-    /// Entries of facts that left, still in the index.
+    /// Entries of facts that stay and of which a read field changed, and whether their key did.
+    pub(crate) updated: Vec<(u32, bool)>,
+    /// Entries of facts that left.
     pub(crate) deleted: Vec<u32>,
     /// Left tokens of which an absence was decided by time alone.
     pub(crate) decided: Vec<u32>,
@@ -54,14 +66,24 @@ impl RightDelta {
 }
 
 impl RightMemory {
-    pub(crate) fn new(index: Index, window: Option<Window>) -> Self {
-        let (slots, free, heads) = (Column::default(), Column::default(), Column::default());
-        let (sliding, recent) = match window {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let (sliding, recent) = match plan.window {
             None => (None, None),
             Some(Window::Length(length)) => (Some(Box::new(Sliding::new(length))), None),
             Some(Window::Time(millis)) => (None, Some(Box::new(Recent::new(millis)))),
         };
-        Self { slots, free, index, heads, sliding, recent }
+        let visited = plan.visited;
+        Self {
+            slots: Column::default(),
+            free: Column::default(),
+            index: if visited { Index::new(plan.is_ordered()) } else { Index::Unvisited },
+            indexed: Cell::new(!visited),
+            exact: true,
+            sliding,
+            recent,
+            dying: Vec::new(),
+            turns: Turns::default(),
+        }
     }
 
     #[inline]
@@ -73,7 +95,6 @@ impl RightMemory {
     #[inline]
     pub(crate) fn warm(&self, entry: u32) {
         self.slots.warm(entry);
-        self.heads.warm(entry);
     }
 
     /// Gives a fact an entry; it is not in the index yet.
@@ -81,11 +102,9 @@ impl RightMemory {
     pub(crate) fn admit(&mut self, scope: Scope, slot: u32) -> u32 {
         if let Some(entry) = self.free.pop(scope) {
             self.slots.set(scope, entry, slot);
-            self.heads.set(scope, entry, NONE);
             return entry;
         }
         self.slots.push(scope, slot);
-        self.heads.push(scope, NONE);
         self.slots.len() - 1
     }
 
@@ -96,21 +115,144 @@ impl RightMemory {
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: usize) {
         if more >= 1024 {
-            let more = u32::try_from(more).expect("entries are addressed by u32");
-            self.slots.reserve(more);
-            self.heads.reserve(more);
+            self.slots.reserve(u32::try_from(more).expect("entries are addressed by u32"));
         }
-    }
-
-    /// Takes an entry that is not in the index any more back.
-    pub(crate) fn dismiss(&mut self, scope: Scope, entry: u32) {
-        self.slots.set(scope, entry, NONE);
-        self.free.push(scope, entry);
     }
 
     /// All entries that hold a fact.
     pub(crate) fn entries(&self) -> Vec<u32> {
         let slots = (0..).zip(self.slots.as_slice());
         slots.filter_map(|(entry, &slot)| (slot != NONE).then_some(entry)).collect()
+    }
+
+    pub(crate) fn is_indexed(&self) -> bool {
+        *self.indexed.get()
+    }
+
+    /// Facts are in the index from now on.
+    pub(crate) fn open_index(&mut self, scope: Scope) {
+        self.indexed.set(scope, true);
+    }
+
+    /// Puts facts into the index, if there is one.
+    pub(crate) fn link(
+        &mut self,
+        flush: &Flush<'_>,
+        plan: &Plan,
+        entries: &[u32],
+        buffers: &mut Buffers,
+    ) {
+        if !self.is_indexed() || matches!(self.index, Index::Unvisited) || entries.is_empty() {
+            return;
+        }
+        self.compute_codes(flush, plan, entries.iter().copied(), buffers);
+        self.index.reserve(entries.len());
+        let Buffers { codes, orders, .. } = &*buffers;
+        let codes = codes.codes.as_slice().chunks(ABREAST);
+        let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
+        for ((entries, orders), codes) in entries.zip(codes) {
+            self.index.warm(codes);
+            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
+                self.index.link(flush.scope, entry, code, order);
+            }
+        }
+    }
+
+    /// Moves changed facts to their keys of now; `moved` is told of each whether it has another one.
+    pub(crate) fn relink(
+        &mut self,
+        flush: &Flush<'_>,
+        plan: &Plan,
+        entries: &[u32],
+        buffers: &mut Buffers,
+        mut moved: impl FnMut(usize, bool),
+    ) {
+        if !self.is_indexed() || matches!(self.index, Index::Unvisited) {
+            return;
+        }
+        self.compute_codes(flush, plan, entries.iter().copied(), buffers);
+        let Buffers { codes, orders, .. } = &*buffers;
+        for (at, &entry) in entries.iter().enumerate() {
+            let code = (codes.codes.as_slice()[at], orders[at]);
+            let moves = self.index.codes(entry) != code;
+            if moves {
+                self.index.unlink(flush.scope, entry);
+                self.index.link(flush.scope, entry, code.0, code.1);
+            }
+            moved(at, moves);
+        }
+    }
+
+    fn compute_codes(
+        &mut self,
+        flush: &Flush<'_>,
+        plan: &Plan,
+        entries: impl Iterator<Item = u32>,
+        buffers: &mut Buffers,
+    ) {
+        let Buffers { slots, codes, orders, .. } = buffers;
+        slots.clear();
+        slots.extend(entries.map(|entry| self.slot(entry)));
+        let sources = alone(flush.store, plan.kind);
+        let rows = Rows::new(sources.as_slice(), slots);
+        plan.inner_orders(&rows, orders);
+        self.exact &= plan.inner_codes(&rows, codes);
+    }
+
+    /// Takes a fact out. Its entry is not used again in this round.
+    #[inline]
+    pub(crate) fn leave(&mut self, scope: Scope, entry: u32) {
+        if self.is_indexed() {
+            self.index.unlink(scope, entry);
+        }
+        self.slots.set(scope, entry, NONE);
+        self.dying.push(entry);
+    }
+
+    /// Takes a fact out that nobody looks for, and of which nobody hears.
+    #[inline]
+    pub(crate) fn dismiss(&mut self, scope: Scope, entry: u32) {
+        self.slots.set(scope, entry, NONE);
+        self.free.push(scope, entry);
+    }
+
+    /// Notes facts that entered, for those who ask how they were touched.
+    pub(crate) fn turn_in(&mut self, flush: &Flush<'_>, plan: &Plan, entries: &[u32]) {
+        for &entry in entries {
+            let slot = self.slot(entry);
+            if flush.cascaded && plan.window.is_some() {
+                // A later round may slide a fact back in: what counts is where it was at the start.
+                let turns = self.turns.list.iter_mut().filter(|turn| turn.slot == slot);
+                if turns.map(|turn| turn.entry = entry).count() > 0 {
+                    continue;
+                }
+            }
+            self.turns.list.push(Turn { slot, entry, start: None });
+        }
+    }
+
+    /// Notes a fact that stays or goes; its key is still the old one.
+    pub(crate) fn turn(&mut self, flush: &Flush<'_>, plan: &Plan, entry: u32, goes: bool) {
+        let slot = self.slot(entry);
+        // Only a fact that has an earlier operation in this flush can have taken an earlier turn.
+        // Or one that an earlier round slid in or out.
+        let earlier = plan.window.is_some() && flush.cascaded
+            || flush.store.was_touched_before(flush.ops, plan.kind, slot, flush.round_start);
+        let before = earlier.then(|| self.turns.of(slot)).flatten();
+        let start = match before {
+            Some(turn) => turn.start,
+            None => Some(self.index.codes(entry).0),
+        };
+        self.turns.list.push(Turn { slot, entry: if goes { NONE } else { entry }, start });
+    }
+
+    /// Gives back the entries of facts that left in this round.
+    pub(crate) fn end_round(&mut self, scope: Scope) {
+        self.free.extend(scope, self.dying.iter().copied());
+        clear(&mut self.dying);
+    }
+
+    pub(crate) fn end_flush(&mut self) {
+        self.turns.clear();
     }
 }

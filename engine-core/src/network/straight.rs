@@ -3,6 +3,7 @@
 //! A change of one fact then concerns one token, and nothing has to be collected before it is known what
 //! became of it.
 
+use crate::chains::NONE;
 use crate::network::net::{Level, Net, Node};
 use crate::trail::Scope;
 
@@ -19,26 +20,25 @@ impl Net {
     /// The token of an entry of a straight net.
     pub(crate) fn straight_token(&self, entry: u32) -> u32 {
         let Node::Join(join) = &self.levels[0].node else { unreachable!("it is a join") };
-        *join.right.heads.get(entry)
+        *join.heads.get(entry)
     }
 
-    /// Takes a fact in; gives its entry and its token.
-    pub(crate) fn straight_enter(&mut self, scope: Scope, slot: u32) -> (u32, u32) {
+    /// Adds the token of a new entry.
+    pub(crate) fn straight_enter(&mut self, scope: Scope, entry: u32, slot: u32) -> u32 {
         let Level { node, tokens, given, .. } = &mut self.levels[0];
         let Node::Join(join) = node else { unreachable!("it is a join") };
         let unit = join.unit().expect("the unit tuple comes before all facts");
         *given += 1;
-        let entry = join.right.admit(scope, slot);
         let token = tokens.add_settled(scope, unit, entry, slot);
-        join.right.heads.set(scope, entry, token);
-        (entry, token)
+        join.heads.set(scope, entry, token);
+        token
     }
 
-    /// Takes an entry out, with its token, which must be forgotten by then.
+    /// Takes the token of an entry that leaves out, which must be forgotten by then.
     pub(crate) fn straight_leave(&mut self, scope: Scope, entry: u32, token: u32) {
         let Level { node, tokens, .. } = &mut self.levels[0];
         let Node::Join(join) = node else { unreachable!("it is a join") };
         tokens.kill_settled(scope, token);
-        join.right.dismiss(scope, entry);
+        join.heads.set(scope, entry, NONE);
     }
 }

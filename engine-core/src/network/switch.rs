@@ -6,8 +6,7 @@ use std::sync::Arc;
 use crate::fact::FieldMask;
 use crate::ir::KeyFn;
 use crate::key::{Codes, spread};
-use crate::network::alpha::Input;
-use crate::network::plan::Plan;
+use crate::network::alpha::Memory;
 use crate::rows::Rows;
 use crate::trail::clear;
 
@@ -17,14 +16,14 @@ const WORTH: usize = if cfg!(test) { 1 } else { 4 };
 /// How the patterns of one kind are asked whether they take a fact.
 #[derive(Clone, Default)]
 pub(crate) struct Arrangement {
-    /// Inputs that are asked for every fact.
+    /// Memories that are asked for every fact.
     pub(crate) plain: Vec<u32>,
     pub(crate) switches: Vec<Switch>,
-    /// By input: how a switch finds it.
+    /// By memory: how a switch finds it.
     cases: Vec<Option<Case>>,
 }
 
-/// How a switch finds an input.
+/// How a switch finds a memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) switch: usize,
@@ -36,20 +35,20 @@ pub(crate) struct Case {
 }
 
 impl Arrangement {
-    pub(crate) fn of(inputs: &[Input], plans: &[Arc<Plan>]) -> Self {
+    pub(crate) fn of(memories: &[Memory]) -> Self {
         let mut paths: BTreeMap<&str, usize> = BTreeMap::new();
-        for plan in plans {
-            for constant in &plan.conditions.constants {
+        for memory in memories {
+            for constant in &memory.plan.conditions.constants {
                 *paths.entry(&constant.path).or_default() += 1;
             }
         }
         let worth = |path: &str| paths[path] >= WORTH;
         let mut arrangement = Self::default();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-        for ((place, input), plan) in (0..).zip(inputs).zip(plans) {
-            let constants = plan.conditions.constants.iter().filter(|it| worth(&it.path));
+        for (place, memory) in (0..).zip(memories) {
+            let constants = memory.plan.conditions.constants.iter().filter(|it| worth(&it.path));
             // Windows are told of every fact, and a path of many patterns divides best.
-            let windowed = input.slides || input.elapses;
+            let windowed = memory.slides || memory.elapses;
             let best = constants.max_by_key(|it| paths[&*it.path]).filter(|_| !windowed);
             let Some(constant) = best else {
                 arrangement.plain.push(place);
@@ -61,22 +60,22 @@ impl Arrangement {
                 switches.push(Switch::new(Arc::clone(&constant.inner)));
                 switches.len() - 1
             });
-            switches[switch].reads = switches[switch].reads.union(input.reads);
+            switches[switch].reads = switches[switch].reads.union(memory.reads);
             let decided = constant.exact.then_some(constant.test);
             arrangement.cases.push(Some(Case { switch, code: constant.code, decided }));
         }
         for (at, switch) in arrangement.switches.iter_mut().enumerate() {
             let cases = (0..).zip(&arrangement.cases);
-            let of_switch = cases.filter_map(|(input, case)| {
-                case.filter(|case| case.switch == at).map(|case| (case.code, input))
+            let of_switch = cases.filter_map(|(place, case)| {
+                case.filter(|case| case.switch == at).map(|case| (case.code, place))
             });
             switch.set_cases(of_switch.collect());
         }
         arrangement
     }
 
-    pub(crate) fn case(&self, input: u32) -> Option<Case> {
-        self.cases[input as usize]
+    pub(crate) fn case(&self, place: u32) -> Option<Case> {
+        self.cases[place as usize]
     }
 }
 
@@ -86,20 +85,20 @@ pub(crate) struct Switch {
     field: KeyFn,
     /// Fields that the patterns read.
     pub(crate) reads: FieldMask,
-    /// Open addressing from codes to ranges of `inputs`; at most half full. An empty range is a free slot.
+    /// Open addressing from codes to ranges of `memories`; at most half full. An empty range is a free slot.
     slots: Vec<(u64, u32, u32)>,
-    inputs: Vec<u32>,
+    memories: Vec<u32>,
 }
 
 impl Switch {
     fn new(field: KeyFn) -> Self {
-        Self { field, reads: FieldMask::NONE, slots: Vec::new(), inputs: Vec::new() }
+        Self { field, reads: FieldMask::NONE, slots: Vec::new(), memories: Vec::new() }
     }
 
     fn set_cases(&mut self, mut cases: Vec<(u64, u32)>) {
         cases.sort_unstable();
         self.slots = vec![(0, 0, 0); (cases.len() * 2).next_power_of_two()];
-        self.inputs = cases.iter().map(|(_, input)| *input).collect();
+        self.memories = cases.iter().map(|(_, place)| *place).collect();
         let mut end = 0;
         for run in cases.chunk_by(|a, b| a.0 == b.0) {
             let start = end;
@@ -115,11 +114,11 @@ impl Switch {
         (self.field)(rows, codes);
     }
 
-    /// The inputs whose constant has this code.
+    /// The memories whose constant has this code.
     #[inline]
-    pub(crate) fn inputs(&self, code: u64) -> &[u32] {
+    pub(crate) fn memories(&self, code: u64) -> &[u32] {
         let (_, start, end) = self.slots[self.slot(code)];
-        &self.inputs[start as usize..end as usize]
+        &self.memories[start as usize..end as usize]
     }
 
     /// The slot of a code, or the free one where it belongs.
@@ -135,34 +134,34 @@ impl Switch {
     }
 }
 
-/// Scratch: by input, what a switch found for it.
+/// Scratch: by memory, what a switch found for it.
 #[derive(Default)]
 pub(crate) struct Buckets {
     of: Vec<Vec<u32>>,
-    /// Inputs with a bucket that is not empty, in the order in which they were met.
+    /// Memories with a bucket that is not empty, in the order in which they were met.
     filled: Vec<u32>,
 }
 
 impl Buckets {
     #[inline]
-    pub(crate) fn put(&mut self, input: u32, what: u32) {
-        if self.of.len() <= input as usize {
-            self.of.resize_with(input as usize + 1, Vec::new);
+    pub(crate) fn put(&mut self, place: u32, what: u32) {
+        if self.of.len() <= place as usize {
+            self.of.resize_with(place as usize + 1, Vec::new);
         }
-        let bucket = &mut self.of[input as usize];
+        let bucket = &mut self.of[place as usize];
         if bucket.is_empty() {
-            self.filled.push(input);
+            self.filled.push(place);
         }
         bucket.push(what);
     }
 
     pub(crate) fn filled(&self) -> impl Iterator<Item = (u32, &[u32])> {
-        self.filled.iter().map(|&input| (input, &*self.of[input as usize]))
+        self.filled.iter().map(|&place| (place, &*self.of[place as usize]))
     }
 
     pub(crate) fn clear(&mut self) {
-        for &input in &self.filled {
-            clear(&mut self.of[input as usize]);
+        for &place in &self.filled {
+            clear(&mut self.of[place as usize]);
         }
         self.filled.clear();
     }

@@ -45,8 +45,10 @@ pub(crate) struct Tokens {
 
 trailed!(Tokens { rows, links, siblings, mates, free });
 
-/// Heads of token lists, by left token or by right entry.
+/// Heads of token lists by left token.
 pub(crate) type Heads = Column<u32>;
+/// Heads of token lists by right entry: as far as any had tokens.
+pub(crate) type EntryHeads = Sparse<u32>;
 
 impl Tokens {
     pub(crate) fn new(width: usize) -> Self {
@@ -190,7 +192,13 @@ impl Tokens {
 
     /// Links a token into the list of its right entry.
     #[inline]
-    pub(crate) fn link_entry(&mut self, scope: Scope, token: u32, heads: &mut Heads, entry: u32) {
+    pub(crate) fn link_entry(
+        &mut self,
+        scope: Scope,
+        token: u32,
+        heads: &mut EntryHeads,
+        entry: u32,
+    ) {
         let head = *heads.get(entry);
         if head != NONE {
             self.mates.change(scope, head, |head| head.prev = token);
@@ -211,7 +219,7 @@ impl Tokens {
         }
     }
 
-    pub(crate) fn unlink_entry(&mut self, scope: Scope, token: u32, heads: &mut Heads) {
+    pub(crate) fn unlink_entry(&mut self, scope: Scope, token: u32, heads: &mut EntryHeads) {
         let Mates { next, prev } = *self.mates.get(token);
         if next != NONE {
             self.mates.change(scope, next, |next| next.prev = prev);

@@ -2,6 +2,7 @@
 
 use steadfast_wm::Seq;
 
+use crate::network::alpha::Alpha;
 use crate::network::block::Block;
 use crate::network::group::TriggerContext;
 use crate::network::join::{Buffers, Context};
@@ -13,7 +14,13 @@ use crate::store::{Place, Store};
 
 impl Net {
     /// How a live match was touched in this flush.
-    pub(crate) fn touch(&mut self, flush: &Flush<'_>, buffers: &mut Buffers, token: u32) -> Touch {
+    pub(crate) fn touch(
+        &mut self,
+        flush: &Flush<'_>,
+        alphas: &[Alpha],
+        buffers: &mut Buffers,
+        token: u32,
+    ) -> Touch {
         if self.only_joins {
             let facts = self.levels.iter().zip(self.terminal().row(token));
             let touched = facts.filter_map(|(level, &slot)| {
@@ -23,7 +30,8 @@ impl Net {
             let seq = touched.max();
             return Touch { rearm: seq, any: seq };
         }
-        let mut touch = Walk { flush, buffers, root: &self.root }.up(&mut self.levels, None, token);
+        let mut touch =
+            Walk { flush, alphas, buffers, root: &self.root }.up(&mut self.levels, None, token);
         touch.any = touch.any.max(touch.rearm);
         touch
     }
@@ -36,6 +44,7 @@ const DEAR: usize = 8;
 /// A walk over the levels of a net, from the last one up.
 struct Walk<'a> {
     flush: &'a Flush<'a>,
+    alphas: &'a [Alpha],
     buffers: &'a mut Buffers,
     root: &'a Tokens,
 }
@@ -63,8 +72,10 @@ impl Walk<'_> {
                 }
                 Node::Block(block) => {
                     let row = tokens_of(self.root, before, at).row(parent);
-                    let asked =
-                        |block: &mut Block, cx: &mut Context<'_>| block.trigger(cx, row, parent);
+                    let right = block.right(self.alphas);
+                    let asked = |block: &mut Block, cx: &mut Context<'_>| {
+                        block.trigger(cx, right, row, parent)
+                    };
                     touch.any = touch.any.max(self.ask(before, &level.left, block, asked));
                 }
                 Node::Group(group) => {
@@ -116,8 +127,6 @@ impl Walk<'_> {
             moment: flush.moment,
             store: flush.store,
             ops: flush.ops,
-            round_start: flush.round_start,
-            cascaded: flush.cascaded,
             left_sources: sources.as_slice(),
             buffers: self.buffers,
         };
@@ -202,8 +211,10 @@ impl Walk<'_> {
                     flush.store.touched(flush.ops, join.plan.kind, slot, join.plan.reads)
                 }
                 Node::Block(block) if all_live(flush.store, &level.own, row) => {
-                    let asked =
-                        |block: &mut Block, cx: &mut Context<'_>| block.closing_trigger(cx, row);
+                    let right = block.right(self.alphas);
+                    let asked = |block: &mut Block, cx: &mut Context<'_>| {
+                        block.closing_trigger(cx, right, row)
+                    };
                     self.ask(before, &level.left, block, asked)
                 }
                 Node::Subnet(subnet) => {

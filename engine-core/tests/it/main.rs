@@ -6,3 +6,4 @@ extern crate steadfast_engine_core as steadfast;
 
 mod groups;
 mod invariants;
+mod sharing;

@@ -327,22 +327,22 @@ fn the_picture_of_the_network_is_text_for_graphviz_and_mermaid() {
   subgraph cluster_0 {
   label="rule ready";
   n0 [shape=box, label="each o: Order\no.amount > 0\n3 facts, 3 tuples; 1 in, 3 out"];
-  n1 [shape=box, label="not b: Block\nb.order == o.id\n1 facts, 2 tuples; 3 in, 2 out"];
+  n1 [shape=box, label="not b: Block\nb.order == o.id\n1 facts shared by 2, 2 tuples; 3 in, 2 out"];
   n2 [shape=ellipse, label="2 matches, 2 pending, 0 waiting"];
   }
   subgraph cluster_1 {
   label="rule ship";
-  n3 [shape=box, label="each r: Ready\n0 facts, 0 tuples; 1 in, 0 out"];
-  n4 [shape=box, label="exists o: Order\no.id == r.order\n3 facts, 0 tuples; 0 in, 0 out"];
+  n3 [shape=box, label="each r: Ready\n0 facts shared by 2, 0 tuples; 1 in, 0 out"];
+  n4 [shape=box, label="exists o: Order\no.id == r.order\n3 facts shared by 2, 0 tuples; 0 in, 0 out"];
   n5 [shape=ellipse, label="0 matches, 0 pending, 0 waiting"];
   }
   subgraph cluster_2 {
   label="rule busy";
-  n6 [shape=box, label="each r: Ready\n0 facts, 0 tuples; 1 in, 0 out"];
-  n7 [shape=box, label="element o: Order\no.id == r.order\n3 facts, 0 tuples; 0 in, 0 out"];
+  n6 [shape=box, label="each r: Ready\n0 facts shared by 2, 0 tuples; 1 in, 0 out"];
+  n7 [shape=box, label="element o: Order\no.id == r.order\n3 facts shared by 2, 0 tuples; 0 in, 0 out"];
   n8 [shape=box, label="group g: sum(o.amount) by o.id\nhaving g.0 > 5\n0 tuples; 0 in, 0 out"];
   n9 [shape=box, label="each a: Audit\na.order == r.order\n0 facts, 0 tuples; 0 in, 0 out"];
-  n10 [shape=box, label="not b: Block\nb.order == a.order\n1 facts, 0 tuples; 0 in, 0 out"];
+  n10 [shape=box, label="not b: Block\nb.order == a.order\n1 facts shared by 2, 0 tuples; 0 in, 0 out"];
   n11 [shape=box, label="not (inner tuples)\n0 tuples; 0 in, 0 out"];
   n12 [shape=ellipse, label="0 matches, 0 pending, 0 waiting"];
   }

@@ -130,7 +130,7 @@ pub(crate) fn comparison_to_constant<'a>(
 }
 
 /// Whether an expression is a field of a variable, or a field of such a field.
-fn is_fields_of(expr: &Expr, inner: &str) -> bool {
+pub(crate) fn is_fields_of(expr: &Expr, inner: &str) -> bool {
     let Expr::Field(field) = expr else { return false };
     match &*field.base {
         Expr::Path(path) => path.path.is_ident(inner),
@@ -138,7 +138,7 @@ fn is_fields_of(expr: &Expr, inner: &str) -> bool {
     }
 }
 
-fn is_constant(expr: &Expr, inner: &str) -> bool {
+pub(crate) fn is_constant(expr: &Expr, inner: &str) -> bool {
     match expr {
         Expr::Lit(_) => true,
         Expr::Unary(unary) => {
@@ -155,7 +155,7 @@ fn is_constant(expr: &Expr, inner: &str) -> bool {
     }
 }
 
-fn without_parens(expr: &Expr) -> &Expr {
+pub(crate) fn without_parens(expr: &Expr) -> &Expr {
     match expr {
         Expr::Paren(paren) => without_parens(&paren.expr),
         Expr::Group(group) => without_parens(&group.expr),

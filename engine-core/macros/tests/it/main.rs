@@ -14,5 +14,6 @@ mod groups;
 mod matching;
 mod parts;
 mod rulesets;
+mod sharing;
 mod shop;
 mod writes;

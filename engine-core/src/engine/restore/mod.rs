@@ -390,7 +390,7 @@ impl Engine {
         for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
             let slots: Vec<u32> =
                 self.store.in_order(kind).into_iter().map(|(_, slot)| slot).collect();
-            let filled = catch_unwind(AssertUnwindSafe(|| self.distribute_inserted(kind, &slots)));
+            let filled = catch_unwind(AssertUnwindSafe(|| self.distribute_to(kind, &slots, 0)));
             filled.map_err(|panic| condition_panicked(panic.as_ref()))?;
         }
         self.plant();

@@ -168,7 +168,7 @@ impl RuleBuilder {
             let groups = rows.groups::<G>(at);
             passed.extend((0..rows.len()).map(|row| condition(groups.at(row))));
         });
-        let test = Test { text: text.to_owned(), reads: Vec::new(), evaluate };
+        let test = Test { text: text.to_owned(), reads: Vec::new(), evaluate, meaning: None };
         let Some(Part::Group(part)) = self.parts.last_mut() else {
             panic!("`having` follows a group")
         };

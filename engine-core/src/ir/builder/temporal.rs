@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{RuleBuilder, Var};
 use crate::fact::Fact;
-use crate::ir::{Apart, Comparison, Moment, RangeJoin, Test};
+use crate::ir::{Apart, Comparison, Meaning, Moment, RangeJoin, Test};
 use crate::key::time_order;
 use crate::rows::Facts;
 
@@ -103,6 +103,7 @@ impl RuleBuilder {
             width: Some(width),
             apart: Some(Apart { later, earlier, least: from, most: Some(to) }),
             comparison: Comparison::AtLeast,
+            meaning: Some(Meaning::path(if inner.moment().end { "its end" } else { "its start" })),
             inner: Arc::new(move |rows, orders| {
                 let facts = rows.facts::<T>(0);
                 orders.extend((0..rows.len()).map(|row| time_order(inner.time(&facts, row))));
@@ -115,6 +116,7 @@ impl RuleBuilder {
             test: Test {
                 text: text.to_owned(),
                 reads: vec![(at, T::TIME_FIELDS), (before, U::TIME_FIELDS)],
+                meaning: None,
                 evaluate: Arc::new(move |rows, passed| {
                     let (inners, outers) = (rows.facts::<T>(at), rows.facts::<U>(before));
                     passed.extend((0..rows.len()).map(|row| {

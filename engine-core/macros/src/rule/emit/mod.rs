@@ -5,6 +5,7 @@ mod call;
 mod checks;
 mod closures;
 mod group;
+mod meaning;
 mod pattern;
 mod salience;
 mod temporal;
@@ -36,8 +37,8 @@ pub(crate) fn preamble() -> TokenStream {
     quote_spanned! {site()=>
         #[allow(unused_imports)]
         use ::steadfast::__macro::{
-            ExactConstant as _, HashedConstant as _, OpaqueConstant as _, PushExact as _,
-            PushExactConstant as _, PushHashed as _, PushHashedConstant as _, PushNothing as _,
+            ExactConstant as _, HashedConstant as _, KnowNothing as _, KnowValue as _,
+            OpaqueConstant as _, PushExact as _, PushExactConstant as _, PushHashed as _, PushHashedConstant as _, PushNothing as _,
             PushOrder as _, PushUnordered as _, TakeFloat as _, TakeOrdered as _,
         };
     }

@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 
 use super::checks::same_index;
 use super::closures::{On, constant_key, key, order, reads, test};
-use super::{site, temporal};
+use super::{meaning, site, temporal};
 use crate::rule::classify::{Class, comparison_to_constant};
 use crate::rule::model::{Condition, FactPattern};
 use crate::rule::window::{Extent, Window};
@@ -29,15 +29,16 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
         match &condition.class {
             Class::Alpha => {
                 constants.extend(constant(condition, &name, alpha.len()));
-                alpha.push(whole_test(condition, On::InnerAlone));
+                let meaning = meaning::of_condition(&condition.expr, &name);
+                alpha.push(test_of(condition, On::InnerAlone, &meaning));
             }
             Class::Key { inner, outer } => {
                 checks.extend(same_index(&condition.used, inner, outer));
-                keys.push(key_join(condition, inner, outer));
+                keys.push(key_join(condition, &name, inner, outer));
             }
             Class::Range { at_most, inner, outer } => {
                 checks.extend(same_index(&condition.used, inner, outer));
-                ranges.push(range_join(condition, *at_most, inner, outer));
+                ranges.push(range_join(condition, &name, *at_most, (inner, outer)));
             }
             Class::Temporal(temporal) => {
                 checks.extend(temporal::check(temporal));
@@ -76,6 +77,10 @@ fn emit_window(window: Option<&Window>) -> TokenStream {
 
 /// A `Test` of the condition as a whole.
 pub(crate) fn whole_test(condition: &Condition, on: On) -> TokenStream {
+    test_of(condition, on, &meaning::none())
+}
+
+fn test_of(condition: &Condition, on: On, meaning: &TokenStream) -> TokenStream {
     let text = text_of(condition.written.clone());
     let reads = reads(&condition.used);
     let evaluate = test(&condition.expr, &condition.used, on);
@@ -84,6 +89,7 @@ pub(crate) fn whole_test(condition: &Condition, on: On) -> TokenStream {
             text: ::std::string::String::from(#text),
             reads: #reads,
             evaluate: #evaluate,
+            meaning: #meaning,
         }
     }
 }
@@ -109,16 +115,28 @@ fn constant(condition: &Condition, inner: &str, at: usize) -> Option<TokenStream
     })
 }
 
-fn key_join(condition: &Condition, inner: &Expr, outer: &Expr) -> TokenStream {
+fn key_join(condition: &Condition, name: &str, inner: &Expr, outer: &Expr) -> TokenStream {
+    let meaning = meaning::of_path(inner, name);
     let inner = key(inner, &condition.used, On::InnerAlone);
     let outer = key(outer, &condition.used, On::Tuple);
     let test = whole_test(condition, On::Tuple);
     quote_spanned! {site()=>
-        ::steadfast::__macro::KeyJoin { inner: #inner, outer: #outer, test: #test }
+        ::steadfast::__macro::KeyJoin {
+            inner: #inner,
+            outer: #outer,
+            meaning: #meaning,
+            test: #test,
+        }
     }
 }
 
-fn range_join(condition: &Condition, at_most: bool, inner: &Expr, outer: &Expr) -> TokenStream {
+fn range_join(
+    condition: &Condition,
+    name: &str,
+    at_most: bool,
+    (inner, outer): (&Expr, &Expr),
+) -> TokenStream {
+    let meaning = meaning::of_path(inner, name);
     let comparison = Ident::new(if at_most { "AtMost" } else { "AtLeast" }, site());
     let inner = order(inner, &condition.used, On::InnerAlone);
     let outer = order(outer, &condition.used, On::Tuple);
@@ -130,6 +148,7 @@ fn range_join(condition: &Condition, at_most: bool, inner: &Expr, outer: &Expr) 
             comparison: ::steadfast::__macro::Comparison::#comparison,
             inner: #inner,
             outer: #outer,
+            meaning: #meaning,
             test: #test,
         }
     }

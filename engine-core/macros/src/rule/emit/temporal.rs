@@ -73,6 +73,7 @@ pub(crate) fn join(condition: &Condition, temporal: &Temporal) -> TokenStream {
     } else {
         quote!(::core::option::Option::None)
     };
+    let meaning = if inner.end { "its end" } else { "its start" };
     let (inner, outer) = (order(inner, 0, 0), order(outer, outer.variable.position, shift));
     quote_spanned! {site()=>
         ::steadfast::__macro::RangeJoin {
@@ -86,7 +87,9 @@ pub(crate) fn join(condition: &Condition, temporal: &Temporal) -> TokenStream {
             comparison: ::steadfast::__macro::Comparison::#comparison,
             inner: #inner,
             outer: #outer,
+            meaning: ::core::option::Option::Some(::steadfast::__macro::Meaning::path(#meaning)),
             test: ::steadfast::__macro::Test {
+                meaning: ::core::option::Option::None,
                 text: ::std::string::String::from(#text),
                 reads: #reads,
                 evaluate: #evaluate,
