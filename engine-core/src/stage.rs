@@ -330,8 +330,8 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn draft_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
-        let bytes = encode(T::NAME, &fact)?;
-        if let Some(handle) = self.drafts.equal(self.store, kind, &bytes) {
+        let equal = |drafts: &Drafts, bytes: &[u8]| drafts.equal(self.store, kind, bytes);
+        if let Some(handle) = self.drafts.with_bytes(&fact, equal)? {
             self.drafts.push(Draft::Support { handle });
             return Ok(self.typed(handle));
         }
@@ -452,8 +452,9 @@ impl<'a> Stage<'a> {
         if !believed && !self.drafts.derives(kind) {
             return Ok(None);
         }
-        let bytes = encode(T::NAME, fact)?;
-        Ok(self.drafts.equal_justified(self.store, kind, &bytes))
+        self.drafts.with_bytes(fact, |drafts, bytes| {
+            drafts.equal_justified(self.store, kind, bytes)
+        })
     }
 }
 

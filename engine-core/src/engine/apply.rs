@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
 use steadfast_wm::{FactHandle, MatchId, Record, RuleTag};
 
 use super::Engine;
@@ -24,7 +25,7 @@ pub(crate) struct Firing {
 pub(crate) struct Applied {
     pub(crate) halt: bool,
     /// Facts that the match which fires supports.
-    supported: Vec<Place>,
+    supported: SmallVec<[Place; 4]>,
 }
 
 impl Engine {
@@ -402,7 +403,7 @@ impl Engine {
         firing: &Firing,
         by: Option<&MatchId>,
         handle: FactHandle,
-        supported: &mut Vec<Place>,
+        supported: &mut SmallVec<[Place; 4]>,
         sink: &mut dyn ActionSink,
     ) {
         let place = self.store.locate(handle).expect("it was found or inserted just now");

@@ -230,6 +230,8 @@ pub(crate) struct Drafts {
     base_handle: u64,
     pub(crate) next_handle: u64,
     pub(crate) random: u64,
+    /// Scratch: a fact as it is stored.
+    bytes: RefCell<Vec<u8>>,
 }
 
 pub(crate) fn encode<T: Serialize>(
@@ -237,9 +239,17 @@ pub(crate) fn encode<T: Serialize>(
     value: &T,
 ) -> Result<Box<[u8]>, ChangeError> {
     let mut bytes = Vec::new();
-    append_postcard(value, &mut bytes)
-        .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })?;
+    append(kind, value, &mut bytes)?;
     Ok(bytes.into())
+}
+
+fn append<T: Serialize>(
+    kind: &'static str,
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), ChangeError> {
+    append_postcard(value, bytes)
+        .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })
 }
 
 impl Drafts {
@@ -334,6 +344,20 @@ impl Drafts {
         self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
         self.push(Draft::Update { kind, handle, at, mask, slot });
+    }
+
+    /// Shows a fact as it is stored.
+    pub(crate) fn with_bytes<T: Fact, R>(
+        &self,
+        fact: &T,
+        look: impl FnOnce(&Self, &[u8]) -> R,
+    ) -> Result<R, ChangeError> {
+        let mut bytes = self.bytes.take();
+        bytes.clear();
+        let appended = append(T::NAME, fact, &mut bytes);
+        let seen = appended.map(|()| look(self, &bytes));
+        self.bytes.replace(bytes);
+        seen
     }
 
     fn note_key<T: Fact>(&mut self, kind: u32, handle: FactHandle, value: &T) {
