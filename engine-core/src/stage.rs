@@ -1,6 +1,7 @@
 //! Staged changes: what a consequence or a user transaction wants, buffered until it is applied.
 
 mod drafts;
+mod lookup;
 
 use std::fmt;
 
@@ -452,9 +453,8 @@ impl<'a> Stage<'a> {
         if !believed && !self.drafts.derives(kind) {
             return Ok(None);
         }
-        self.drafts.with_bytes(fact, |drafts, bytes| {
-            drafts.equal_justified(self.store, kind, bytes)
-        })
+        self.drafts
+            .with_bytes(fact, |drafts, bytes| drafts.equal_justified(self.store, kind, bytes))
     }
 }
 

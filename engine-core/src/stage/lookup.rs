@@ -1,0 +1,145 @@
+//! What drafts are looked up by: the fact, and the key that they give it.
+
+use steadfast_wm::FactHandle;
+
+use super::drafts::Draft;
+use crate::chains::Chains;
+use crate::key::{combine, spread};
+use crate::trail::{KEPT, Scope, clear};
+
+/// From this many drafts on, the latest draft of a fact is found through a map.
+pub(super) const SCAN_MAX: usize = 16;
+
+/// An index of the first `indexed` drafts: by fact the latest of them.
+///
+/// Open addressing, at most half full. What earlier buffers left behind has another stamp, so that
+/// forgetting costs nothing.
+#[derive(Default)]
+pub(super) struct Latest {
+    /// Stamp and place of a draft.
+    slots: Vec<(u32, u32)>,
+    stamp: u32,
+    occupied: usize,
+    indexed: usize,
+}
+
+impl Latest {
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        if self.indexed > 0 {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        (self.occupied, self.indexed) = (0, 0);
+        // A stamp that was used before must not come back.
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.stamp == 0 || self.slots.len() > KEPT {
+            (self.slots, self.stamp) = (Vec::new(), 0);
+        }
+    }
+
+    pub(super) fn find(&mut self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
+        for at in self.indexed..drafts.len() {
+            if let Some(handle) = subject(&drafts[at]) {
+                self.put(drafts, handle, u32::try_from(at).expect("fewer than 2³² drafts"));
+            }
+        }
+        self.indexed = drafts.len();
+        if self.slots.is_empty() {
+            return None;
+        }
+        let (stamp, at) = self.slots[self.slot(drafts, handle)];
+        (stamp == self.stamp).then_some(at)
+    }
+
+    fn put(&mut self, drafts: &[Draft], handle: FactHandle, at: u32) {
+        if (self.occupied + 1) * 2 > self.slots.len() {
+            self.grow(drafts);
+        }
+        let slot = self.slot(drafts, handle);
+        self.occupied += usize::from(self.slots[slot].0 != self.stamp);
+        self.slots[slot] = (self.stamp, at);
+    }
+
+    /// The slot of a fact's latest draft, or the free one where that belongs.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
+    fn slot(&self, drafts: &[Draft], handle: FactHandle) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = spread(handle.get()) as usize & mask;
+        loop {
+            let (stamp, at) = self.slots[slot];
+            if stamp != self.stamp || subject(&drafts[at as usize]) == Some(handle) {
+                return slot;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, drafts: &[Draft]) {
+        // The stamp of a slot that was never used is 0.
+        let stamp = self.stamp.max(1);
+        let slots = vec![(0, 0); (self.slots.len() * 2).max(4 * SCAN_MAX)];
+        let old = std::mem::replace(&mut self.slots, slots);
+        let old_stamp = std::mem::replace(&mut self.stamp, stamp);
+        for (_, at) in old.into_iter().filter(|(of, _)| *of == old_stamp) {
+            let handle = subject(&drafts[at as usize]).expect("only such drafts are indexed");
+            let slot = self.slot(drafts, handle);
+            self.slots[slot] = (stamp, at);
+        }
+    }
+}
+
+/// The facts that drafts gave a key, of which some have another one since; the first `indexed` by it.
+#[derive(Default)]
+pub(super) struct Keyed {
+    pub(super) facts: Vec<(u32, u64, FactHandle)>,
+    by_key: Chains,
+    indexed: usize,
+}
+
+impl Keyed {
+    pub(super) fn clear(&mut self) {
+        if !self.facts.is_empty() {
+            clear(&mut self.facts);
+            self.by_key.reset();
+            self.indexed = 0;
+        }
+    }
+
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.facts.truncate(length);
+        if self.indexed > length {
+            self.by_key.reset();
+            self.indexed = 0;
+        }
+    }
+
+    pub(super) fn index(&mut self) {
+        for (at, &(kind, code, _)) in self.facts.iter().enumerate().skip(self.indexed) {
+            let at = u32::try_from(at).expect("fewer than 2³² drafts");
+            self.by_key.link(Scope::NONE, at, combine(code, u64::from(kind)));
+        }
+        self.indexed = self.facts.len();
+    }
+
+    /// Facts of a kind that were given a key of this code.
+    pub(super) fn find(&self, kind: u32, code: u64) -> impl Iterator<Item = FactHandle> + '_ {
+        debug_assert_eq!(self.indexed, self.facts.len(), "it is indexed before it is asked");
+        let members = self.by_key.members(combine(code, u64::from(kind)));
+        members.map(|at| self.facts[at as usize]).filter(move |it| it.0 == kind).map(|it| it.2)
+    }
+}
+
+/// The fact whose value a draft decides.
+pub(super) fn subject(draft: &Draft) -> Option<FactHandle> {
+    match draft {
+        Draft::Insert { handle, .. } | Draft::Update { handle, .. } | Draft::Delete { handle } => {
+            Some(*handle)
+        }
+        _ => None,
+    }
+}
