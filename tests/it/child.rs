@@ -1,6 +1,6 @@
 //! Processes of their own: a test starts itself again as a child, listens to it, and kills it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
 
@@ -74,6 +74,18 @@ impl Child {
     /// Kills the child, which gets no chance to do anything about it.
     pub(crate) fn kill(mut self) {
         self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    /// As [`Child::kill`], then takes in what it had told before it died and nobody has heard.
+    pub(crate) fn kill_and_hear(mut self, mut take: impl FnMut(&str)) {
+        self.process.kill().expect("it runs");
+        // Its last line may be half a line.
+        let mut rest = Vec::new();
+        self.lines.read_to_end(&mut rest).expect("a pipe");
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let text = String::from_utf8_lossy(&rest[..whole]);
+        text.lines().filter_map(|line| line.strip_prefix(MARK)).for_each(&mut take);
         self.process.wait().expect("it ends");
     }
 

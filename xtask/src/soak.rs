@@ -16,6 +16,8 @@ struct Sweep {
     /// What `cargo xtask soak NAME` calls it.
     name: &'static str,
     package: &'static str,
+    /// Which tests; all if there are none.
+    tests: &'static [&'static str],
     about: &'static str,
 }
 
@@ -23,29 +25,43 @@ const SWEEPS: &[Sweep] = &[
     Sweep {
         name: "engine",
         package: "steadfast-engine-core",
+        tests: &[],
         about: "lazy = eager = naive over random rules and operations",
     },
     Sweep {
         name: "journal",
         package: "steadfast-journal",
+        tests: &[],
         about: "a crash after every I/O call, a fault at every one, damage at every byte",
     },
     Sweep {
         name: "snapshotter",
         package: "steadfast-snapshotter",
+        tests: &[],
         about: "normal forms of random histories; 10^8 pairs over 1,000 live facts stay bounded on disk",
     },
     Sweep {
         name: "replay",
         package: "steadfast-replay",
+        tests: &[],
         about: "replay(journal(x)) = x over random histories and cuts",
     },
     Sweep {
         name: "session",
         package: "steadfast",
+        tests: &[],
         about: "killed processes and random crash points against an uninterrupted session",
     },
+    Sweep {
+        name: KILLS,
+        package: "steadfast",
+        tests: &["--test", "it", "durability::kills", "--", "--nocapture"],
+        about: "1,000 processes killed at random moments of one session's life; part of `session`",
+    },
 ];
+
+/// Not one of all, for the sweep of the whole package has it.
+const KILLS: &str = "kills";
 
 /// What needs a nightly toolchain: only when named.
 type Tool = (&'static str, fn(&Workspace) -> Result<()>);
@@ -55,18 +71,23 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     if let Some((_, tool)) = TOOLS.iter().find(|(tool, _)| Some(*tool) == name) {
         return tool(workspace);
     }
-    let sweeps: Vec<_> = SWEEPS.iter().filter(|s| name.is_none_or(|name| s.name == name)).collect();
+    let sweeps: Vec<_> = SWEEPS
+        .iter()
+        .filter(|sweep| name.map_or(sweep.name != KILLS, |name| sweep.name == name))
+        .collect();
     let names = || {
         let sweeps = SWEEPS.iter().map(|sweep| sweep.name);
         sweeps.chain(TOOLS.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
     };
     ensure!(!sweeps.is_empty(), "no sweep `{}`; there are: {}", name.unwrap_or(""), names());
     let mut failed = Vec::new();
-    for Sweep { name, package, about } in sweeps {
+    for Sweep { name, package, tests, about } in sweeps {
         println!("== {name}: {about}");
         let start = Instant::now();
         let args = ["test", "--locked", "--release", "--package", package];
-        let result = run_command(workspace.cargo().args(args).env("STEADFAST_SOAK", "1"));
+        let mut command = workspace.cargo();
+        command.args(args).args(*tests).env("STEADFAST_SOAK", "1");
+        let result = run_command(&mut command);
         println!("{name}: {:.0} s", start.elapsed().as_secs_f64());
         if result.is_err() {
             failed.push(*name);

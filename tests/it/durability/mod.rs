@@ -15,6 +15,7 @@ mod facts;
 mod firing;
 mod golden;
 mod killed;
+mod kills;
 mod mixed;
 mod normalize;
 mod patterns;
