@@ -18,6 +18,14 @@ pub struct Rows<'a> {
     slots: &'a [u32],
 }
 
+/// A position does not hold what a closure looks for there.
+#[derive(Debug)]
+pub(crate) struct Misplaced {
+    pub(crate) position: usize,
+    /// Name of the type.
+    pub(crate) wanted: &'static str,
+}
+
 impl<'a> Rows<'a> {
     pub(crate) fn new(sources: &'a [&'a dyn Any], slots: &'a [u32]) -> Self {
         debug_assert!(sources.is_empty() || slots.len().is_multiple_of(sources.len()));
@@ -41,8 +49,8 @@ impl<'a> Rows<'a> {
     /// If the position holds facts of another type; the macros and the builder rule that out.
     #[inline]
     pub fn facts<T: Fact>(&self, position: usize) -> Facts<'a, T> {
-        let table = self.sources[position].downcast_ref::<Table<T>>();
-        Facts { table: table.expect("positions are typed"), rows: *self, position }
+        let table = self.source(position).unwrap_or_else(|| self.misplaced::<T>(position));
+        Facts { table, rows: *self, position }
     }
 
     /// The groups at a position.
@@ -52,8 +60,24 @@ impl<'a> Rows<'a> {
     /// As [`Rows::facts`].
     #[inline]
     pub fn groups<G: 'static>(&self, position: usize) -> Groups<'a, G> {
-        let table = self.sources[position].downcast_ref::<GroupTable<G>>();
-        Groups { table: table.expect("positions are typed"), rows: *self, position }
+        let table = self.source(position).unwrap_or_else(|| self.misplaced::<G>(position));
+        Groups { table, rows: *self, position }
+    }
+
+    #[inline]
+    fn source<S: 'static>(&self, position: usize) -> Option<&'a S> {
+        self.sources.get(position)?.downcast_ref()
+    }
+
+    /// A closure takes a position for another one. Rulesets are asked about no rows, which tells it without
+    /// a panic's message.
+    #[cold]
+    fn misplaced<T>(&self, position: usize) -> ! {
+        let wanted = std::any::type_name::<T>();
+        if self.is_empty() {
+            std::panic::resume_unwind(Box::new(Misplaced { position, wanted }));
+        }
+        panic!("position {position} holds no `{wanted}`")
     }
 
     /// The slots of one row.

@@ -299,6 +299,30 @@ impl RuleBuilder {
         pattern.fact = pattern.fact.from_entry(entry);
     }
 
+    /// Lets updates of these fields of the last pattern's fact re-arm matches, beside those that conditions
+    /// read; `*` is every field.
+    ///
+    /// # Panics
+    ///
+    /// If no pattern precedes it.
+    pub fn watch<T: Fact>(&mut self, var: Var<T>, fields: &[&str]) {
+        let (_, mask) = reads::<T>(var.position, fields);
+        let pattern = self.last_pattern();
+        pattern.watch = pattern.watch.union(mask);
+    }
+
+    /// Lets updates of these fields alone re-arm no match, also if conditions read them; `*` is every field.
+    /// A match that they do not let pass any more still ends.
+    ///
+    /// # Panics
+    ///
+    /// If no pattern precedes it.
+    pub fn ignore<T: Fact>(&mut self, var: Var<T>, fields: &[&str]) {
+        let (_, mask) = reads::<T>(var.position, fields);
+        let pattern = self.last_pattern();
+        pattern.ignore = pattern.ignore.union(mask);
+    }
+
     /// Adds a condition on one variable of the last part.
     pub fn when<T: Fact>(
         &mut self,

@@ -12,6 +12,7 @@
 
 mod agenda;
 mod builder;
+mod check;
 #[cfg(feature = "cron")]
 mod cron;
 mod impact;

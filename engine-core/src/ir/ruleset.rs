@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::fact::Fact;
-use crate::ir::{Part, RuleDef, Salience, Timer};
+use crate::ir::check::problem_of;
+use crate::ir::{RuleDef, Salience, Timer};
 use crate::store::FactType;
 
 /// A named and versioned set of rules in their declared order.
@@ -63,6 +64,42 @@ pub enum RulesetError {
         /// What is wrong with them, and what to do.
         problem: &'static str,
     },
+    /// A group of a rule is not complete.
+    #[error("rule `{path}` has a group {problem}")]
+    Group {
+        /// The rule.
+        path: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
+    /// A window over time holds nothing.
+    #[error("rule `{path}`, pattern `{pattern}`: its window is over no time: give it 1 ms or more")]
+    Window {
+        /// The rule.
+        path: String,
+        /// Variable of the pattern.
+        pattern: String,
+    },
+    /// A condition is on variables that it does not see.
+    #[error("rule `{path}`, pattern `{pattern}`: the condition `{condition}` {problem}")]
+    Condition {
+        /// The rule.
+        path: String,
+        /// Variable of the pattern, or of the group.
+        pattern: String,
+        /// The condition as written.
+        condition: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A rule waits for a time that there is not.
+    #[error("rule `{path}` {problem}")]
+    Timing {
+        /// The rule.
+        path: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
     /// The schedule of a rule's timer cannot be read.
     #[error("the timer of rule `{path}` has no schedule `{text}`: {detail}")]
     Timer {
@@ -73,8 +110,10 @@ pub enum RulesetError {
         /// What is wrong with it.
         detail: String,
     },
-    /// A rule has a pattern that joins on too many parts.
-    #[error("rule `{path}` has {parts} parts, at most {limit} are supported")]
+    /// A rule has too many parts.
+    #[error(
+        "rule `{path}` has {parts} parts, at most {limit} are supported: let a rule of its own derive what some of them say together"
+    )]
     TooManyParts {
         /// The rule.
         path: String,
@@ -84,9 +123,6 @@ pub enum RulesetError {
         limit: usize,
     },
 }
-
-/// Parts of one rule, elements of groups included.
-const PARTS_MAX: usize = 64;
 
 /// Branches of one rule.
 const BRANCHES_MAX: usize = 256;
@@ -186,19 +222,8 @@ impl Ruleset {
             if let Some(problem) = problem_of_branches(rule) {
                 return Err(RulesetError::Branches { path, problem });
             }
-            for branch in rule.all_branches() {
-                let path = path.clone();
-                let parts: usize = branch.parts.iter().map(|part| 1 + part.patterns().len()).sum();
-                if branch.parts.is_empty() {
-                    return Err(RulesetError::NoPattern { path });
-                }
-                if parts > PARTS_MAX * 2 {
-                    return Err(RulesetError::TooManyParts { path, parts, limit: PARTS_MAX });
-                }
-                if let Some(problem) = branch.parts.iter().find_map(problem_of_nested) {
-                    return Err(RulesetError::Nested { path, problem });
-                }
-            }
+            let problem = rule.all_branches().find_map(|branch| problem_of(rule, branch));
+            problem.map_or(Ok(()), Err)?;
         }
         let mut names = BTreeSet::new();
         for fact in self.fact_types() {
@@ -228,13 +253,4 @@ fn problem_of_branches(rule: &RuleDef) -> Option<&'static str> {
         return Some("of different salience: a rule has one, or computes it in every branch");
     }
     None
-}
-
-/// What keeps a nested part from being matched.
-fn problem_of_nested(part: &Part) -> Option<&'static str> {
-    let Part::Nested(nested) = part else { return None };
-    if nested.parts.is_empty() {
-        return Some("without a pattern: add one inside");
-    }
-    nested.parts.iter().find_map(problem_of_nested)
 }

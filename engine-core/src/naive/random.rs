@@ -40,6 +40,16 @@ pub(super) struct Conditions {
     distinct: bool,
     /// Which of the last facts count: of so many, or of so many milliseconds.
     window: Option<Window>,
+    watch: Option<Watch>,
+}
+
+/// Which updates re-arm beside what conditions read, or do not although they do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Watch {
+    Weight,
+    NoValue,
+    KeyAlone,
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +83,17 @@ pub(super) enum Action {
     DeriveByKey,
     DeriveAndDelete,
     DeriveTwo,
+    Touch,
+    /// Inserts what a rule may derive, here or there.
+    State,
+    InsertEast,
+    /// Takes back that the first such fact is stated.
+    Unstate,
+    /// Deletes the last such fact.
+    DeleteDerived,
+    /// Does something that is undone, and then something else.
+    Scoped,
+    Draw,
     Fail,
     Panic,
     Halt,
@@ -104,10 +125,12 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let apart = prop::option::weighted(0.3, (order, (-2..2_i64, 0..4_i64)));
     let window = prop_oneof![(1..4_u32).prop_map(Window::last), (1..6_i64).prop_map(Window::Time)];
     let window = prop::option::weighted(0.25, window);
-    (alpha, 0..3_u8, range, apart, rare(), rare(), window).prop_map(
-        |(alpha, key, range, apart, residual, distinct, window)| {
+    let watch = [Watch::Weight, Watch::NoValue, Watch::KeyAlone, Watch::Nothing];
+    let watch = prop::option::weighted(0.2, prop::sample::select(watch.to_vec()));
+    (alpha, 0..3_u8, range, apart, rare(), rare(), window, watch).prop_map(
+        |(alpha, key, range, apart, residual, distinct, window, watch)| {
             let apart = apart.map(|(order, (from, width))| (order, (from, from + width)));
-            Conditions { alpha, key, range, apart, residual, distinct, window }
+            Conditions { alpha, key, range, apart, residual, distinct, window, watch }
         },
     )
 }
@@ -149,6 +172,9 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Weigh), 1 => Just(Action::Insert), 1 => Just(Action::Delete),
         3 => Just(Action::Derive), 3 => Just(Action::DeriveByKey),
         1 => Just(Action::DeriveAndDelete), 2 => Just(Action::DeriveTwo),
+        1 => Just(Action::Touch), 1 => Just(Action::State), 1 => Just(Action::InsertEast),
+        1 => Just(Action::Unstate), 1 => Just(Action::DeleteDerived), 1 => Just(Action::Scoped),
+        1 => Just(Action::Draw),
         1 => Just(Action::Fail), 1 => Just(Action::Halt), 1 => Just(Action::Panic),
         1 => (0..3_usize).prop_map(Action::Focus), 1 => (0..3_usize).prop_map(Action::ClearGroup),
     ]
@@ -263,6 +289,16 @@ fn constrain<T: Row3>(
     match when.window {
         Some(Window::Length(length)) => builder.window_length(length.get()),
         Some(Window::Time(millis)) => builder.window_time(millis),
+        None => {}
+    }
+    match when.watch {
+        Some(Watch::Weight) => builder.watch(var, &["w"]),
+        Some(Watch::NoValue) => builder.ignore(var, &["v"]),
+        Some(Watch::KeyAlone) => {
+            builder.ignore(var, &["v", "w"]);
+            builder.watch(var, &["k"]);
+        }
+        Some(Watch::Nothing) => builder.ignore(var, &["*"]),
         None => {}
     }
     match last {
@@ -434,6 +470,25 @@ fn act<T: Row3>(action: Action, fact: Ref<'_, T>, cx: &mut Then<'_>) -> Result<(
             cx.insert_logical(L::make(0, fact.v() % 2))?;
             cx.insert_logical(L::make(fact.k(), 2))?;
         }
+        Action::Touch => cx.touch(fact)?,
+        Action::InsertEast if fact.v() > 1 => {
+            cx.entry(EAST).insert(A::make(fact.k(), fact.v() - 1))?;
+        }
+        Action::State => drop(cx.insert(L::make(fact.k(), fact.v()))?),
+        Action::Scoped => {
+            let undone = cx.scope(|cx| {
+                cx.insert_logical(L::make(1, 3))?;
+                cx.delete(fact)?;
+                Err::<(), _>(RuleError::new("no"))
+            });
+            assert!(undone.is_err());
+            cx.insert_logical(L::make(fact.k(), 2))?;
+        }
+        Action::Draw => {
+            let drawn = i64::try_from(cx.random() % 4).expect("a small number");
+            swallow(cx.update(fact, |fact| *fact.w_mut() = drawn));
+        }
+        Action::Unstate | Action::DeleteDerived => of_derived(action, cx)?,
         Action::Fail => {
             cx.insert(B::make(0, 0))?;
             return Err(RuleError::new("no"));
@@ -442,7 +497,18 @@ fn act<T: Row3>(action: Action, fact: Ref<'_, T>, cx: &mut Then<'_>) -> Result<(
         Action::Halt => cx.halt(),
         Action::Focus(group) => turn_to(cx, group, false),
         Action::ClearGroup(group) => turn_to(cx, group, true),
-        Action::Nothing | Action::Insert | Action::Panic => {}
+        Action::Nothing | Action::Insert | Action::InsertEast | Action::Panic => {}
+    }
+    Ok(())
+}
+
+/// Of what rules derive, stated or not.
+fn of_derived(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
+    let facts: Vec<_> = cx.query::<L>().iter().map(Ref::handle).collect();
+    match (action, facts.first(), facts.last()) {
+        (Action::Unstate, Some(&first), _) => drop(cx.delete_stated(first)?),
+        (_, _, Some(&last)) => drop(cx.delete(last)?),
+        _ => {}
     }
     Ok(())
 }
@@ -454,6 +520,8 @@ fn act_alone(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
             cx.insert_logical(L::make(0, 0))?;
             cx.insert_logical(L::make(2, 0))?;
         }
+        Action::Unstate | Action::DeleteDerived => of_derived(action, cx)?,
+        Action::State if cx.query::<L>().len() < 3 => drop(cx.insert(L::make(1, 1))?),
         Action::Insert if cx.query::<B>().len() < 3 => {
             cx.insert(B::make(2, 2))?;
         }

@@ -42,6 +42,7 @@ fn in_time() -> impl Strategy<Value = Conditions> {
             residual: false,
             distinct: false,
             window: None,
+            watch: None,
         },
     )
 }

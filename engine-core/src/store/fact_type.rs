@@ -108,7 +108,7 @@ impl FactType {
         self.time_fields
     }
 
-    pub(super) fn new_table(&self) -> Box<dyn AnyTable> {
+    pub(crate) fn new_table(&self) -> Box<dyn AnyTable> {
         (self.create)()
     }
 

@@ -17,7 +17,7 @@ pub(crate) use kind::{Birth, Kind};
 pub(crate) use locations::Place;
 pub(crate) use ops::{Change, KindSet, Op, Ops};
 pub use table::Table;
-pub(crate) use table::{AnyArena, Arena};
+pub(crate) use table::{AnyArena, AnyTable, Arena};
 
 use crate::fact::{Fact, FieldMask};
 use crate::trail::{Scope, trailed};

@@ -1,6 +1,7 @@
 //! Every error of the facade that can be provoked, with its stable code and its whole report, and
 //! what is left afterwards. `docs/errors.md` has a section for each code.
 
+mod built;
 mod journal;
 mod large;
 mod limits;

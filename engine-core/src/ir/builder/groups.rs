@@ -190,7 +190,7 @@ impl GroupPattern {
         }
     }
 
-    fn is_open(&self) -> bool {
+    pub(in crate::ir) fn is_open(&self) -> bool {
         self.function_text.is_empty()
     }
 }
