@@ -105,18 +105,24 @@ impl Chains {
         heads.iter().for_each(|&head| self.codes.warm(head));
     }
 
-    /// Links a member that is not linked.
+    /// Notes the code of a member that is not linked.
     #[inline]
-    pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64) {
-        let slot = self.slot_for_insert(scope, code);
-        self.coming = self.coming.saturating_sub(1);
-        let next = *self.heads.get(slot);
+    pub(crate) fn note(&mut self, scope: Scope, member: u32, code: u64) {
         if member == self.codes.len() {
             self.codes.push(scope, code);
         } else {
             self.codes.reach(scope, member, &0);
             self.codes.set(scope, member, code);
         }
+    }
+
+    /// Links a member that is not linked.
+    #[inline]
+    pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64) {
+        let slot = self.slot_for_insert(scope, code);
+        self.coming = self.coming.saturating_sub(1);
+        let next = *self.heads.get(slot);
+        self.note(scope, member, code);
         self.mates.set(scope, member, Mates { next, prev: NONE });
         if next == NONE {
             self.occupied.set(scope, *self.occupied.get() + 1);
@@ -143,6 +149,13 @@ impl Chains {
         } else {
             self.heads.set(scope, slot, next);
         }
+    }
+
+    /// Whether to unlink so many members, all that there are, costs less at once than one by one.
+    #[inline]
+    pub(crate) fn is_reset_cheap(&self, members: usize) -> bool {
+        const FEW: usize = 4;
+        members > FEW && self.heads.len() as usize <= members * 16
     }
 
     /// Unlinks all members, outside of scopes; keeps the memory, unless that is much.

@@ -232,6 +232,29 @@ impl<T> Column<T> {
     }
 }
 
+impl<T: Copy> Column<T> {
+    /// Sets the cells from `at` on.
+    #[inline]
+    pub(crate) fn set_all(&mut self, scope: Scope, at: u32, values: &[T]) {
+        if scope.is_open() {
+            (at..).zip(values).for_each(|(at, &value)| self.set(scope, at, value));
+        } else {
+            let at = at as usize;
+            self.cells[at..at + values.len()].copy_from_slice(values);
+        }
+    }
+
+    /// Pushes several cells.
+    #[inline]
+    pub(crate) fn extend_from(&mut self, scope: Scope, values: &[T]) {
+        self.check_room(values.len());
+        self.cells.extend_from_slice(values);
+        if scope.is_open() {
+            self.log.extend(values.iter().map(|_| (scope, Undo::Pushed)));
+        }
+    }
+}
+
 impl<T: Clone> Column<T> {
     /// Makes sure that `at` is a cell, filling with `value`.
     #[inline]

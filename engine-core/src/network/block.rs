@@ -109,7 +109,14 @@ impl Block {
         (right, delta): (&RightMemory, &RightDelta),
         out: &mut Tokens,
     ) {
-        left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
+        if self.undecided.is_none()
+            && left.are_all_gone()
+            && self.free.can_be_reset(cx.scope, left.deleted.len())
+        {
+            self.delete_all_left(cx.scope, &left.deleted, out);
+        } else {
+            left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
+        }
         let mut touched = Vec::new();
         delta.deleted.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
         let verifies = self.verifies(right);
@@ -154,6 +161,21 @@ impl Block {
             out.kill(scope, child);
         }
         self.hangs.set(scope, token, FREE);
+    }
+
+    /// The same of all left tokens there are: nothing has to be taken from what goes as a whole.
+    fn delete_all_left(&mut self, scope: Scope, tokens: &[u32], out: &mut Tokens) {
+        self.free.reset();
+        for &token in tokens {
+            let Hang { witness, child, .. } = *self.hangs.get(token);
+            if witness != NONE {
+                self.heads.set(scope, witness, NONE);
+            }
+            if child != NONE {
+                out.kill(scope, child);
+            }
+            self.hangs.set(scope, token, FREE);
+        }
     }
 
     fn update_left(
@@ -205,11 +227,18 @@ impl Block {
         self.exact &= exact;
         for (at, &token) in tokens.iter().enumerate() {
             let Buffers { codes, orders, .. } = &*cx.buffers;
-            self.free.link(cx.scope, token, codes.codes.as_slice()[at], orders[at]);
+            let codes = (codes.codes.as_slice()[at], orders[at]);
             self.hangs.reach(cx.scope, token, &FREE);
             self.hangs.set(cx.scope, token, FREE);
+            match self.witness_of(cx, (left, right), token, codes) {
+                Some(entry) => {
+                    // It may look for another one some day.
+                    self.free.note(cx.scope, token, codes);
+                    self.hang(cx.scope, token, entry);
+                }
+                None => self.free.link(cx.scope, token, codes.0, codes.1),
+            }
         }
-        tokens.iter().for_each(|&token| self.seek_witness(cx, (left, right), token));
     }
 
     /// Notes when the absence of left tokens is decided.
@@ -259,6 +288,11 @@ impl Block {
     /// Hangs a free token at a witness.
     fn attach(&mut self, scope: Scope, token: u32, entry: u32) {
         self.free.unlink(scope, token);
+        self.hang(scope, token, entry);
+    }
+
+    /// Hangs a token at a witness that is not among the free ones.
+    fn hang(&mut self, scope: Scope, token: u32, entry: u32) {
         let head = *self.heads.get(entry);
         if head != NONE {
             self.hangs.change(scope, head, |hang| hang.prev = token);
@@ -270,27 +304,40 @@ impl Block {
     }
 
     /// Looks for a right fact that goes with a free token.
-    fn seek_witness(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        token: u32,
-    ) {
+    fn seek_witness(&mut self, cx: &mut Context<'_>, sides: (&Tokens, &RightMemory), token: u32) {
         if self.hangs.get(token).witness != NONE {
             return;
         }
-        let (code, order) = self.free.codes(token);
-        let verifies = self.verifies(right);
-        let pairs = &mut cx.buffers.pairs;
-        pairs.clear();
-        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
-            pairs.push((token, entry));
-            verifies
-        });
-        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-        if let Some(&(_, entry)) = cx.buffers.pairs.first() {
+        let witness = self.witness_of(cx, sides, token, self.free.codes(token));
+        if let Some(entry) = witness {
             self.attach(cx.scope, token, entry);
         }
+    }
+
+    /// A right fact that goes with a left token of these codes.
+    fn witness_of(
+        &self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        token: u32,
+        (code, order): (u64, u64),
+    ) -> Option<u32> {
+        let (verifies, bounds) = (self.verifies(right), self.plan.inner_bounds(order));
+        // The first candidate is asked alone: where it passes, no other one is looked at.
+        for most in [1, usize::MAX] {
+            let pairs = &mut cx.buffers.pairs;
+            pairs.clear();
+            right.index.visit(code, bounds, |entry| {
+                pairs.push((token, entry));
+                pairs.len() < most
+            });
+            let more = pairs.len() == most;
+            cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
+            if !verifies || !more || !cx.buffers.pairs.is_empty() {
+                break;
+            }
+        }
+        cx.buffers.pairs.first().map(|&(_, entry)| entry)
     }
 
     /// Whether tokens pass that some fact goes with (`exists`), not those with none (`not`).

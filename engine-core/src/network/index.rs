@@ -55,8 +55,26 @@ impl Index {
     /// Has what lookups and links of these key codes will touch near.
     #[inline]
     pub(crate) fn warm(&self, codes: &[u64]) {
-        if let Self::Hash(chains) = self {
+        if let Self::Hash(chains) = self
+            && codes.len() > 1
+        {
             chains.warm(codes);
+        }
+    }
+
+    /// Whether all of so many members can be unlinked at once, at less cost than one by one.
+    #[inline]
+    pub(crate) fn can_be_reset(&self, scope: Scope, members: usize) -> bool {
+        match self {
+            Self::Hash(chains) => !scope.is_open() && chains.is_reset_cheap(members),
+            Self::Ordered(_) | Self::Root(_) | Self::Unvisited => false,
+        }
+    }
+
+    /// Unlinks all members, outside of scopes.
+    pub(crate) fn reset(&mut self) {
+        if let Self::Hash(chains) = self {
+            chains.reset();
         }
     }
 
@@ -71,6 +89,19 @@ impl Index {
             }
             Self::Root(token) => token.set(scope, Some(member)),
             Self::Unvisited => {}
+        }
+    }
+
+    /// Notes the codes of a member that is not linked.
+    #[inline]
+    pub(crate) fn note(&mut self, scope: Scope, member: u32, codes: (u64, u64)) {
+        match self {
+            Self::Hash(chains) => chains.note(scope, member, codes.0),
+            Self::Ordered(ordered) => {
+                ordered.codes.reach(scope, member, &(0, 0));
+                ordered.codes.set(scope, member, codes);
+            }
+            Self::Root(_) | Self::Unvisited => {}
         }
     }
 

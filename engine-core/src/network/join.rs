@@ -124,7 +124,9 @@ impl Context<'_> {
         if pairs.is_empty() || !plan.verifies(exact) {
             return;
         }
-        pairs.retain(|&(token, entry)| plan.differs(left.row(token), right.slot(entry)));
+        if !plan.differs_from.is_empty() {
+            pairs.retain(|&(token, entry)| plan.differs(left.row(token), right.slot(entry)));
+        }
         slots.clear();
         for &(token, entry) in pairs.iter() {
             slots.extend_from_slice(left.row(token));
@@ -202,7 +204,11 @@ impl Join {
         (right, delta): (&RightMemory, &RightDelta),
         out: &mut Tokens,
     ) {
-        left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
+        if left.are_all_gone() && self.left.index.can_be_reset(cx.scope, left.deleted.len()) {
+            self.delete_all_left(cx.scope, &left.deleted, out);
+        } else {
+            left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
+        }
         delta.deleted.iter().for_each(|&entry| self.delete_right(cx.scope, entry, out));
         let mut rematched = false;
         if !left.updated.is_empty() || !delta.updated.is_empty() {
@@ -233,6 +239,19 @@ impl Join {
             out.unlink_entry(scope, child, &mut self.heads);
             out.kill(scope, child);
             child = next;
+        }
+    }
+
+    /// The same of all left tokens there are: nothing has to be taken from what goes as a whole.
+    fn delete_all_left(&mut self, scope: Scope, tokens: &[u32], out: &mut Tokens) {
+        self.left.index.reset();
+        for &token in tokens {
+            let mut child = *self.left.children.get(token);
+            while child != NONE {
+                self.heads.set(scope, out.entry(child), NONE);
+                out.kill(scope, child);
+                child = out.next_sibling(child);
+            }
         }
     }
 
@@ -408,10 +427,12 @@ impl Join {
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
         for entries in entries.chunks(ABREAST) {
-            let mut codes = [0; ABREAST];
-            let ahead = codes.iter_mut().zip(entries);
-            ahead.for_each(|(code, &entry)| *code = right.index.codes(entry).0);
-            self.left.index.warm(&codes[..entries.len()]);
+            if entries.len() > 1 {
+                let mut codes = [0; ABREAST];
+                let ahead = codes.iter_mut().zip(entries);
+                ahead.for_each(|(code, &entry)| *code = right.index.codes(entry).0);
+                self.left.index.warm(&codes[..entries.len()]);
+            }
             for &entry in entries {
                 let (code, order) = right.index.codes(entry);
                 self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
@@ -495,7 +516,7 @@ impl Join {
         cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
         out.reserve(cx.buffers.pairs.len());
         for pairs in cx.buffers.pairs.chunks(ABREAST) {
-            for &(token, entry) in pairs {
+            for &(token, entry) in pairs.iter().filter(|_| pairs.len() > 1) {
                 right.warm(entry);
                 self.heads.warm(entry);
                 self.left.children.warm(token);

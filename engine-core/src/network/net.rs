@@ -146,8 +146,8 @@ impl Level {
 pub(crate) struct Net {
     pub(crate) root: Tokens,
     pub(crate) levels: Vec<Level>,
-    /// Whether each level is a join, so that its place is its position.
-    pub(crate) only_joins: bool,
+    /// Whether each level takes facts: a join, or a `not` or `exists` of one pattern.
+    pub(crate) is_flat: bool,
     /// Levels that take the unit tuple in, and those that are no joins: whoever asks them for triggers
     /// may leave something behind in them until the flush ends.
     root_feeds: LevelSet,
@@ -185,7 +185,7 @@ pub(crate) struct Touch {
 
 impl Net {
     pub(crate) fn new(mut levels: Vec<Level>) -> Self {
-        let only_joins = levels.iter().all(|level| matches!(level.node, Node::Join(_)));
+        let is_flat = levels.iter().all(|level| level.node.plan().is_some());
         let mut root_feeds = LevelSet::default();
         let mut asked = LevelSet::default();
         for at in 0..levels.len() {
@@ -199,7 +199,7 @@ impl Net {
         let none = LevelSet::default();
         let (waiting, worked, flushed) = (none, none, none);
         let root = Tokens::new(0);
-        Self { root, levels, only_joins, root_feeds, asked, waiting, worked, flushed }
+        Self { root, levels, is_flat, root_feeds, asked, waiting, worked, flushed }
     }
 
     /// Puts the unit tuple in, from which everything hangs.

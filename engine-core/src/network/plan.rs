@@ -178,6 +178,12 @@ pub(crate) struct CodeScratch {
 }
 
 impl CodeScratch {
+    /// Codes of so many rows without a key.
+    pub(crate) fn set_alike(&mut self, count: usize) {
+        self.codes.clear();
+        self.codes.codes_mut().resize(count, 0);
+    }
+
     pub(crate) fn clear(&mut self) {
         clear(self.codes.codes_mut());
         clear(self.part.codes_mut());

@@ -191,6 +191,14 @@ impl RightMemory {
         buffers: &mut Buffers,
     ) {
         let Buffers { slots, codes, orders, .. } = buffers;
+        if plan.conditions.keys.is_empty() && !plan.is_ordered() {
+            // Without a key all are alike.
+            let count = entries.count();
+            codes.set_alike(count);
+            orders.clear();
+            orders.resize(count, 0);
+            return;
+        }
         slots.clear();
         slots.extend(entries.map(|entry| self.slot(entry)));
         let sources = alone(flush.store, plan.kind);

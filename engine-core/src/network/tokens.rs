@@ -155,14 +155,17 @@ impl Tokens {
             self.siblings.set(scope, token, Mates::NONE);
             self.mates.set(scope, token, Mates::NONE);
             let start = token * self.width;
-            for (at, cell) in (start..).zip(base.iter().copied().chain(slot)) {
-                self.rows.set(scope, at, cell);
+            self.rows.set_all(scope, start, base);
+            if let Some(slot) = slot {
+                self.rows.set(scope, start + self.width - 1, slot);
             }
             token
         } else {
             self.links.push(scope, links);
-            self.rows.extend(scope, base.iter().copied());
-            self.rows.extend(scope, slot);
+            self.rows.extend_from(scope, base);
+            if let Some(slot) = slot {
+                self.rows.push(scope, slot);
+            }
             self.links.len() - 1
         };
         *self.mark(token) = NEW | IN_INSERTED;
@@ -256,6 +259,12 @@ impl Tokens {
 
     pub(crate) fn has_changes(&self) -> bool {
         !(self.inserted().is_empty() && self.updated.is_empty() && self.deleted.is_empty())
+    }
+
+    /// Whether all tokens are gone that were there when the round began, and there were some.
+    pub(crate) fn are_all_gone(&self) -> bool {
+        let gone = self.free.len() as usize + self.dead.len();
+        !self.deleted.is_empty() && self.links.len() as usize == gone + self.inserted().len()
     }
 
     /// Whether a token came in this flush.

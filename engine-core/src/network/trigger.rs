@@ -21,19 +21,36 @@ impl Net {
         buffers: &mut Buffers,
         token: u32,
     ) -> Touch {
-        if self.only_joins {
-            let facts = self.levels.iter().zip(self.terminal().row(token));
-            let touched = facts.filter_map(|(level, &slot)| {
-                let Node::Join(join) = &level.node else { unreachable!("all are joins") };
-                flush.store.touched(flush.ops, join.plan.kind, slot, join.plan.reads)
-            });
-            let seq = touched.max();
-            return Touch { rearm: seq, any: seq };
+        if self.is_flat
+            && let Some(touch) = self.touch_of_facts(flush, alphas, token)
+        {
+            return touch;
         }
         let mut touch =
             Walk { flush, alphas, buffers, root: &self.root }.up(&mut self.levels, None, token);
         touch.any = touch.any.max(touch.rearm);
         touch
+    }
+}
+
+impl Net {
+    /// How the facts of a match were touched, of a flat network, if nothing else can have touched it: no fact
+    /// came to a `not` or an `exists`, changed in it or left it.
+    fn touch_of_facts(&self, flush: &Flush<'_>, alphas: &[Alpha], token: u32) -> Option<Touch> {
+        let mut slots = self.terminal().row(token).iter();
+        let mut touched = None;
+        for level in &self.levels {
+            match &level.node {
+                Node::Join(join) => {
+                    let (kind, reads) = (join.plan.kind, join.plan.reads);
+                    let slot = *slots.next().expect("joins add a position");
+                    touched = touched.max(flush.store.touched(flush.ops, kind, slot, reads));
+                }
+                Node::Block(block) if block.right(alphas).turns.list.is_empty() => {}
+                Node::Block(_) | Node::Group(_) | Node::Subnet(_) => return None,
+            }
+        }
+        Some(Touch { rearm: touched, any: touched })
     }
 }
 
@@ -71,12 +88,14 @@ impl Walk<'_> {
                         touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
                 }
                 Node::Block(block) => {
-                    let row = tokens_of(self.root, before, at).row(parent);
                     let right = block.right(self.alphas);
-                    let asked = |block: &mut Block, cx: &mut Context<'_>| {
-                        block.trigger(cx, right, row, parent)
-                    };
-                    touch.any = touch.any.max(self.ask(before, &level.left, block, asked));
+                    if !right.turns.list.is_empty() {
+                        let row = tokens_of(self.root, before, at).row(parent);
+                        let asked = |block: &mut Block, cx: &mut Context<'_>| {
+                            block.trigger(cx, right, row, parent)
+                        };
+                        touch.any = touch.any.max(self.ask(before, &level.left, block, asked));
+                    }
                 }
                 Node::Group(group) => {
                     let outer = tokens_of(self.root, before, group.plan.outer_level);
