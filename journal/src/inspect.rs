@@ -57,6 +57,7 @@ impl Inspection {
             dir: &dir.path,
             manifest: &manifest,
             direct: false,
+            zeros_from: u64::MAX,
             same_incarnation: same && !options.after_power_loss,
             bugs,
         };
@@ -134,6 +135,7 @@ impl Inspection {
             dir: self.dir.clone(),
             manifest: Arc::clone(&self.manifest),
             limit: self.checkup.safe.position,
+            maps: false,
         };
         Reader::new(source, from)
     }

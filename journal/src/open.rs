@@ -17,10 +17,9 @@ use crate::files::{Dir, FileKind, kind_of};
 use crate::ids::{Lsn, Position, Uuid};
 use crate::manifest::{self, Manifest};
 use crate::options::{
-    Create, Options, ProgressFn, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
-    WriteMode,
+    Create, Options, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, WriteMode,
 };
-use crate::recovery::{self, Checkup, Subject};
+use crate::recovery::{self, Subject};
 use crate::registry::Registration;
 use crate::segment::Format;
 use crate::shared::{Bugs, Shared};
@@ -122,11 +121,22 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Parts, OpenError
     };
     check_session(path, &manifest, &options)?;
     let lost = options.after_power_loss || manifest.incarnation != incarnation;
+    let mut zeros_from = u64::MAX;
     if !bugs.trust_open_read {
-        sync_unsealed(&dir, &manifest)?;
+        zeros_from = sync_unsealed(&dir, &manifest, lost)?;
     }
-    let progress = options.progress.take();
-    let checkup = check(&dir, &manifest, bugs, !lost, progress)?;
+    let checkup = {
+        let subject = Subject {
+            storage: &*dir.storage,
+            dir: &dir.path,
+            manifest: &manifest,
+            direct: !bugs.trust_open_read,
+            zeros_from,
+            same_incarnation: !lost,
+            bugs,
+        };
+        recovery::check(&subject, options.progress.take().as_mut())?
+    };
     check_unlisted(&dir, &manifest, &checkup, bugs)?;
     // The decision is taken: from here on files change.
     let moved_files = tidy(&dir, &manifest)?;
@@ -225,8 +235,18 @@ fn check_session(path: &Path, manifest: &Manifest, options: &Options) -> Result<
 ///
 /// The directory is part of it: a manifest that was renamed and whose directory was never synced
 /// could vanish in a power cut that keeps a segment made after it.
-fn sync_unsealed(dir: &Dir, manifest: &Manifest) -> Result<(), OpenError> {
+///
+/// If the system was not started again since (`lost` says that it was), and nothing else has lost what
+/// the cache held, two things of it are kept:
+///
+/// - All of a journal that was closed in order: it was synced to its end without a failure, so what the
+///   cache holds is what is on the disk, and serves whoever reads it next. The check reads past the
+///   cache all the same.
+/// - The zeros behind what was written: nobody can have written there what the cache does not show. The
+///   check need not read them, which is most of what a killed process leaves. Gives where they begin.
+fn sync_unsealed(dir: &Dir, manifest: &Manifest, lost: bool) -> Result<u64, OpenError> {
     dir.sync()?;
+    let mut zeros_from = u64::MAX;
     for entry in manifest.segments.iter().filter(|entry| entry.seal.is_none()) {
         let path = dir.file(&entry.name());
         let file = match dir.storage.open(&path, Access::Write) {
@@ -236,27 +256,16 @@ fn sync_unsealed(dir: &Dir, manifest: &Manifest) -> Result<(), OpenError> {
             Err(error) => return Err(IoError::new("open", &path, error).into()),
         };
         file.sync().at("sync", &path)?;
-        file.drop_cache().at("drop the cache of", &path)?;
+        if manifest.closed && !lost {
+            continue;
+        }
+        if !lost {
+            zeros_from =
+                recovery::zeros_in_cache(&*file, entry.physical_bytes).at("read", &path)?;
+        }
+        file.drop_cache(zeros_from).at("drop the cache of", &path)?;
     }
-    Ok(())
-}
-
-fn check(
-    dir: &Dir,
-    manifest: &Manifest,
-    bugs: Bugs,
-    same_incarnation: bool,
-    mut progress: Option<ProgressFn>,
-) -> Result<Checkup, OpenError> {
-    let subject = Subject {
-        storage: &*dir.storage,
-        dir: &dir.path,
-        manifest,
-        direct: !bugs.trust_open_read,
-        same_incarnation,
-        bugs,
-    };
-    recovery::check(&subject, progress.as_mut())
+    Ok(zeros_from)
 }
 
 /// Removes temporary files and moves what does not belong here; the decision to open is taken.

@@ -28,6 +28,7 @@ pub(crate) use compacted::is_left_over;
 pub(crate) use examine::{Damage, DamagedTail, Finding, examine};
 pub(crate) use header::{check_format, known_kind, read_header};
 use rest::Rest;
+pub(crate) use rest::zeros_in_cache;
 
 /// How often progress is reported, in bytes.
 const PROGRESS_BYTES: u64 = 1 << 20;
@@ -356,7 +357,8 @@ impl<'a, 'p> Walk<'a, 'p> {
     /// never reached the disk as long as somebody maps the file; frames must not go next to that.
     fn cache_agrees(&self, entry: &SegmentEntry, path: &Path) -> Result<bool, OpenError> {
         let cached = self.subject.storage.open(path, Access::Read).at("open", path)?;
-        let zero = rest::is_zero_in_cache(&*cached, self.at.offset, entry.physical_bytes);
+        let to = entry.physical_bytes.min(self.subject.zeros_from);
+        let zero = rest::is_zero_in_cache(&*cached, self.at.offset, to);
         Ok(zero.at("read", path)?)
     }
 
@@ -368,7 +370,11 @@ impl<'a, 'p> Walk<'a, 'p> {
     /// Scans what follows the walk's end in a segment (1.) and takes its claims in (2.).
     fn rest(&mut self, entry: &SegmentEntry, path: &Path, salt: Salt) -> Result<Rest, OpenError> {
         let window = self.window.as_mut().expect("the segment's window was made on entry");
-        let rest = rest::scan(window, entry, salt, self.at.offset).at("read", path)?;
+        let limit = match entry.seal {
+            Some(seal) => seal.bytes,
+            None => entry.physical_bytes.min(self.subject.zeros_from),
+        };
+        let rest = rest::scan(window, entry, salt, self.at.offset..limit).at("read", path)?;
         self.durable = self.durable.max(rest.durable);
         Ok(rest)
     }

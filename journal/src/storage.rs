@@ -228,12 +228,12 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// success, not even after a later success.
     fn sync(&self) -> io::Result<()>;
 
-    /// Asks the cache to forget what is durable already.
+    /// Asks the cache to forget what is durable already of the first `to` bytes.
     ///
     /// # Errors
     ///
     /// Whatever the storage answers.
-    fn drop_cache(&self) -> io::Result<()>;
+    fn drop_cache(&self, to: u64) -> io::Result<()>;
 
     /// Maps the first `len` bytes for writing; all of them exist and are allocated.
     ///

@@ -102,8 +102,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut session = open(&path, unlimited)?;
         let (done, time) = timed(|| session.normalize());
         let done = done?.ok_or("there was nothing to gain")?;
-        let bytes = f64::from(u32::try_from(done.bytes_before >> 10)?) / 1024.0;
-        speeds.push(Duration::from_secs_f64(time.as_secs_f64() / bytes));
+        let megabytes = f64::from(u32::try_from(done.bytes_before / 1000)?) / 1000.0;
+        speeds.push(Duration::from_secs_f64(time.as_secs_f64() / megabytes));
         let quiet = tempfile::tempdir()?;
         let busy = tempfile::tempdir()?;
         without.push(Duration::from_secs_f64(p99(&mut lived(
@@ -125,7 +125,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         against: "what is wanted",
         ours: speed,
         theirs: 500.0,
-        unit: "MiB",
+        unit: "MB",
         higher_is_better: true,
         target: Some(1.0),
     }

@@ -4,7 +4,9 @@
 //! was measured with. They were taken with drools-reliability on an H2 store, 100,000 facts under
 //! one rule, level of durability that of a killed process, as `Sync::Process` is.
 
+use std::ffi::OsString;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use steadfast::Digest;
@@ -83,6 +85,29 @@ fn journaled_stream(
     Ok((time, restore))
 }
 
+/// Before the directory in which this program streams and then aborts, as a process does that is killed.
+const DIES_IN: &str = "--dies-in";
+
+/// Streams into a session and ends without closing it.
+fn die_in(dir: &Path) -> steadfast::Result<()> {
+    let mut session = journaled(dir, Sync::Process, false)?;
+    stream(&mut session, FACTS, 1)?;
+    std::process::abort()
+}
+
+/// How long it takes to open the session of a process that has died.
+fn restart_after_death(expected: Digest) -> Result<Duration, Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let dir = dir.path().join("s");
+    let died = Command::new(std::env::current_exe()?).arg(DIES_IN).arg(&dir).status()?;
+    if died.code().is_some() {
+        return Err(format!("the process that was to abort ended with {died}").into());
+    }
+    let (reopened, restart) = timed(|| Session::durable(&dir).open(items()));
+    assert_eq!(reopened?.digest(), expected, "what was acknowledged comes back");
+    Ok(restart)
+}
+
 /// The stream in memory, and what it comes to.
 fn in_memory((facts, batch): (i64, i64)) -> steadfast::Result<(Duration, Digest)> {
     let mut session = Session::memory(items())?;
@@ -91,9 +116,15 @@ fn in_memory((facts, batch): (i64, i64)) -> steadfast::Result<(Duration, Digest)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let [dies_in, dir] = words.as_slice()
+        && dies_in == DIES_IN
+    {
+        return Ok(die_in(Path::new(dir))?);
+    }
     let args = Args::from_env();
     let (long, short) = (STREAM / if args.quick { 2 } else { 1 }, FACTS);
-    let mut times = [const { Vec::new() }; 5];
+    let mut times = [const { Vec::new() }; 6];
     for _ in 0..args.samples {
         let (memory, digest) = in_memory((long, 100))?;
         times[0].push(memory);
@@ -103,8 +134,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (each, restore) = journaled_stream((Sync::Process, false), (short, 1), digest)?;
         times[3].push(each);
         times[4].push(restore);
+        times[5].push(restart_after_death(digest)?);
     }
-    let [memory, process, pipelined, each, restore] = times.each_mut().map(|times| median(times));
+    let [memory, process, pipelined, each, restore, after_death] =
+        times.each_mut().map(|times| median(times));
     let facts = |facts: i64| u32::try_from(facts).map(f64::from);
     let drools = "drools-reliability (quoted)";
     let by_hundreds = facts(long)? / DROOLS_HUNDREDS;
@@ -114,6 +147,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("1 fact a commit, Process", short, drools, each, facts(short)? / DROOLS_EACH, 100.0),
         ("100 facts a commit, Process", long, drools, process, by_hundreds, 10.0),
         ("restart", short, drools, restore, DROOLS_RESTORE, 20.0),
+        ("restart after a kill", short, drools, after_death, DROOLS_RESTORE, 20.0),
     ];
     for (work, size, against, ours, theirs, target) in rows {
         let (size, unit, higher_is_better) = (u64::try_from(size)?, "s", false);

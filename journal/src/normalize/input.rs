@@ -8,6 +8,7 @@ use crate::batch::End;
 use crate::error::At as _;
 use crate::ids::Position;
 use crate::manifest::{Manifest, SealEntry, SegmentEntry};
+use crate::options::WriteMode;
 use crate::reader::{From, Group, Reader, Source};
 use crate::recovery::read_header;
 use crate::shared::Shared;
@@ -67,6 +68,7 @@ impl Input {
             dir: shared.dir.clone(),
             manifest: Arc::clone(&self.manifest),
             limit: self.end().end_position,
+            maps: shared.mode == WriteMode::Map,
         };
         let begin = Position::new(self.first().first_position);
         let mut reader = Reader::new(source, From::Position(begin))?;

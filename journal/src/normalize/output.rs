@@ -362,7 +362,7 @@ fn read_part(
     let end = entry.seal.map_or(0, |seal| seal.bytes);
     let read = |error| NormalizeError::Io(IoError::new("read", &path, error));
     let cached = shared.dir.open(&part.tmp, Access::Write).map_err(NormalizeError::Io)?;
-    cached.drop_cache().map_err(read)?;
+    cached.drop_cache(u64::MAX).map_err(read)?;
     let file = shared.dir.open(&part.tmp, Access::ReadDirect).map_err(NormalizeError::Io)?;
     let mut window = Window::new(file, entry.physical_bytes);
     let salt = Salt::new(if shared.bugs.drop_salt { 0 } else { entry.salt });

@@ -138,13 +138,14 @@ impl Repair {
         let dir = Dir { storage, path: path.to_path_buf(), skip_sync: skips_dir_sync(&options) };
         let incarnation = dir.storage.incarnation().at("identify the system of", path)?;
         let manifest = load_manifest(&dir)?;
-        sync_unsealed(&dir, &manifest)?;
+        sync_unsealed(&dir, &manifest, true)?;
         let bugs = bugs_of(&options);
         let subject = Subject {
             storage: &*dir.storage,
             dir: &dir.path,
             manifest: &manifest,
             direct: true,
+            zeros_from: u64::MAX,
             same_incarnation: manifest.incarnation == incarnation && !options.after_power_loss,
             bugs,
         };

@@ -26,6 +26,8 @@ pub(crate) enum Source {
         dir: Dir,
         manifest: Arc<Manifest>,
         limit: u64,
+        /// Whether segments may be mapped: whoever holds the journal's lock may.
+        maps: bool,
     },
     /// One that another process may be writing.
     Watched(Arc<Watched>),
@@ -94,7 +96,7 @@ impl Source {
     fn maps(&self) -> bool {
         match self {
             Self::Open(shared) => shared.mode == WriteMode::Map,
-            Self::Inspected { .. } => false,
+            Self::Inspected { maps, .. } => *maps,
             Self::Watched(watched) => watched.maps(),
         }
     }

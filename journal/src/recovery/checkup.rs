@@ -57,6 +57,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) manifest: &'a Manifest,
     /// Read unsealed segments from the medium instead of the cache.
     pub(crate) direct: bool,
+    /// From here on, what follows in the segment that takes frames is known to be zero.
+    pub(crate) zeros_from: u64,
     /// Page cache cannot have been lost since the journal was opened last (7.).
     pub(crate) same_incarnation: bool,
     pub(crate) bugs: Bugs,

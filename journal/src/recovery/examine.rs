@@ -172,5 +172,6 @@ fn scan(
 ) -> Option<Rest> {
     let file = subject.storage.open(path, Access::Read).ok()?;
     let mut window = Window::new(file, entry.physical_bytes);
-    rest::scan(&mut window, entry, salt, from).ok()
+    let limit = entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes);
+    rest::scan(&mut window, entry, salt, from..limit).ok()
 }

@@ -1,6 +1,7 @@
 //! What stands behind the first failure: zeros, garbage, or frames that tell more.
 
 use std::io;
+use std::ops::Range;
 
 use crate::bytes::{round_up, size};
 use crate::frame::{ALIGN, HEADER, Salt};
@@ -37,17 +38,17 @@ impl Rest {
         Self { durable: 0, frames: 0, records: 0, is_zero: true, written_end: 0 };
 }
 
-/// Tries every eighth byte from `from` to the segment's physical end (of a sealed one: to its
-/// sealed length, since bytes beyond are never read).
+/// Tries every eighth byte of a range: up to the segment's physical end, or as far as it is not known
+/// to be zero; of a sealed one to its sealed length, since bytes beyond are never read.
 pub(crate) fn scan(
     window: &mut Window,
     entry: &SegmentEntry,
     salt: Salt,
-    from: u64,
+    range: Range<u64>,
 ) -> io::Result<Rest> {
-    let limit = entry.seal.map_or(entry.physical_bytes, |seal| seal.bytes);
-    let mut rest = Rest { written_end: from, ..Rest::NOTHING };
-    let mut offset = from;
+    let limit = range.end;
+    let mut rest = Rest { written_end: range.start, ..Rest::NOTHING };
+    let mut offset = range.start;
     while offset < limit {
         let step = size(limit - offset).min(BLOCK - size(offset % BLOCK as u64));
         let bytes = window.bytes(offset, step)?;
@@ -105,6 +106,27 @@ pub(crate) fn is_zero_in_cache(file: &dyn StorageFile, from: u64, to: u64) -> io
         }
     }
     Ok(true)
+}
+
+/// From where on the page cache holds all of a file of so many bytes, and nothing but zeros.
+///
+/// No byte of a file's end that the cache shows as zero can be anything else to whoever reads the file,
+/// as long as the system runs.
+pub(crate) fn zeros_in_cache(file: &dyn StorageFile, file_bytes: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; CACHED_BYTES];
+    let mut from = file_bytes;
+    while from > 0 {
+        let start = from.saturating_sub(CACHED_BYTES as u64);
+        let step = size(from - start);
+        let cached = file.read_cached_at(&mut buffer[..step], start)?;
+        if cached != Some(step)
+            || buffer[..step].chunks(BLOCK).any(|block| *block != ZEROS[..block.len()])
+        {
+            break;
+        }
+        from = start;
+    }
+    Ok(from)
 }
 
 /// A valid frame whose sequence number is plausible.

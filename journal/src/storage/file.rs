@@ -257,8 +257,10 @@ impl StorageFile for OpenFile {
         retry(|| self.file.sync_data())
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
-        match rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed) {
+    fn drop_cache(&self, to: u64) -> io::Result<()> {
+        // Only whole pages are dropped; no length means all of them.
+        let whole = to.checked_next_multiple_of(4096).and_then(std::num::NonZeroU64::new);
+        match rustix::fs::fadvise(&self.file, 0, whole, Advice::DontNeed) {
             // A file system without a cache to drop has nothing to forget.
             Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),

@@ -139,8 +139,8 @@ impl Node {
         }
     }
 
-    /// Forgets what is clean in the cache.
-    pub(super) fn drop_cache(&mut self) {
+    /// Forgets what is clean in the cache of the first `to` bytes.
+    pub(super) fn drop_cache(&mut self, to: u64) {
         let mut content = (*self.durable).clone();
         set_len(&mut content, self.cached.len());
         for (index, versions) in &self.pending {
@@ -148,6 +148,8 @@ impl Node {
                 put_sector(&mut content, *index, newest);
             }
         }
+        let kept = usize::try_from(to).unwrap_or(usize::MAX).min(content.len());
+        content[kept..].copy_from_slice(&self.cached[kept..]);
         self.cached = Arc::new(content);
     }
 

@@ -184,6 +184,14 @@ impl StorageFile for SimFile {
         Ok(count)
     }
 
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        // The cache holds everything; nothing is read from the medium.
+        let mut state = self.disk.state();
+        state.plain_call(self.disk.process())?;
+        let node = state.nodes.get(&self.node).ok_or_else(not_found)?;
+        Ok(Some(node.read(bytes, offset, false)))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         let fault = state.call(self.disk.process())?;
@@ -224,11 +232,11 @@ impl StorageFile for SimFile {
         Ok(())
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
+    fn drop_cache(&self, to: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         state.plain_call(self.disk.process())?;
         if !state.cache_pinned {
-            state.nodes.entry(self.node).or_default().drop_cache();
+            state.nodes.entry(self.node).or_default().drop_cache(to);
         }
         Ok(())
     }

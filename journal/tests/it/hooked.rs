@@ -147,8 +147,8 @@ impl StorageFile for HookedFile {
         reach(&self.armed, Moment::AfterSync);
         synced
     }
-    fn drop_cache(&self) -> io::Result<()> {
-        self.file.drop_cache()
+    fn drop_cache(&self, to: u64) -> io::Result<()> {
+        self.file.drop_cache(to)
     }
     fn map_write(&self, len: u64, permit: MapPermit) -> io::Result<Box<dyn WriteMap>> {
         self.file.map_write(len, permit)

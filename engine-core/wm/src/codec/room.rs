@@ -30,25 +30,28 @@ impl<const N: usize> Room<'_, N> {
     pub(super) fn number(&mut self, number: impl Into<u64>) {
         let number = number.into();
         if number < 0x80 {
-            self.bytes[self.at] = low_byte(number);
-            self.at += 1;
+            self.byte(low_byte(number));
+        } else if let Some((four, length)) = short(number) {
+            let room = self.bytes[self.at..].first_chunk_mut().expect("there is room for four");
+            *room = four;
+            self.at += length;
         } else {
             self.longer(number);
         }
     }
 
+    #[cold]
     fn longer(&mut self, mut number: u64) {
-        if let Some((four, length)) = short(number) {
-            self.bytes[self.at..self.at + 4].copy_from_slice(&four);
-            self.at += length;
-            return;
-        }
         while number >= 0x80 {
-            self.bytes[self.at] = low_byte(number) | 0x80;
-            self.at += 1;
+            self.byte(low_byte(number) | 0x80);
             number >>= 7;
         }
-        self.bytes[self.at] = low_byte(number);
+        self.byte(low_byte(number));
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.at] = byte;
         self.at += 1;
     }
 
@@ -61,8 +64,7 @@ impl<const N: usize> Room<'_, N> {
 
     #[inline]
     pub(super) fn flag(&mut self, flag: bool) {
-        self.bytes[self.at] = u8::from(flag);
-        self.at += 1;
+        self.byte(u8::from(flag));
     }
 }
 

@@ -5,7 +5,9 @@
 
 use super::tag;
 use crate::codec::room::Room;
-use crate::{FactHandle, MatchId, Member, Record, RuleTag, Seq, TypeTag};
+use crate::{
+    CommitSeq, Counters, FactHandle, MatchId, Member, Record, RuleTag, SafePoint, Seq, TypeTag,
+};
 
 /// Appends the record's envelope and payload; `false` if that is left to the slower way.
 #[inline]
@@ -61,10 +63,27 @@ pub(super) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> bool {
                 room.number(trigger.get());
             });
         }
+        Record::Commit { commit, point, counters } => Room::<64>::fill(bytes, |room| {
+            head(tag::COMMIT, room);
+            room.number(commit.get());
+            room.number(code_of(*point));
+            room.number(counters.next_handle);
+            room.number(counters.next_seq);
+            room.number(counters.firings);
+            room.number(counters.random);
+        }),
         _ => return false,
     }
     super::set_length(bytes, start + LENGTH_AT);
     true
+}
+
+fn code_of(point: SafePoint) -> u32 {
+    match point {
+        SafePoint::Staged => 0,
+        SafePoint::Evaluated => 1,
+        SafePoint::Fired => 2,
+    }
 }
 
 /// Where a record's length stands: tag and version take a byte each.
@@ -152,6 +171,29 @@ pub(super) fn decode(tag: u32, payload: &[u8]) -> Option<Record<'_>> {
             origin: fields.origin()?,
             cascade: fields.flag()?,
         },
+        tag::JUSTIFY => {
+            Record::Justify { handle: FactHandle::new(fields.number()?), by: fields.match_id()? }
+        }
+        tag::UNJUSTIFY => {
+            Record::Unjustify { handle: FactHandle::new(fields.number()?), by: fields.match_id()? }
+        }
+        tag::FIRED => Record::Fired { by: fields.match_id()? },
+        tag::WITHDRAWN => Record::Withdrawn { by: fields.match_id()? },
+        tag::PENDING => Record::Pending {
+            by: fields.match_id()?,
+            salience: i32::try_from(fields.signed()?).ok()?,
+            trigger: Seq::new(fields.number()?),
+        },
+        tag::COMMIT => Record::Commit {
+            commit: CommitSeq::new(fields.number()?),
+            point: fields.safe_point()?,
+            counters: Counters {
+                next_handle: fields.number()?,
+                next_seq: fields.number()?,
+                firings: fields.number()?,
+                random: fields.number()?,
+            },
+        },
         _ => return None,
     };
     fields.0.is_empty().then_some(record)
@@ -221,5 +263,31 @@ impl<'a> Fields<'a> {
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
+    }
+
+    fn match_id(&mut self) -> Option<MatchId> {
+        let rule = RuleTag::new(self.small()?);
+        let branch = u16::try_from(self.number()?).ok()?;
+        let count = usize::try_from(self.number()?).ok()?;
+        // Each member takes two bytes at least: a length that lies allocates nothing.
+        let mut members = Vec::with_capacity((count <= self.0.len() / 2).then_some(count)?);
+        for _ in 0..count {
+            members.push(match self.byte()? {
+                0 => Member::Fact(FactHandle::new(self.number()?)),
+                1 => Member::Key(self.bytes()?.into()),
+                _ => return None,
+            });
+        }
+        Some(MatchId { rule, branch, members })
+    }
+
+    #[inline]
+    fn safe_point(&mut self) -> Option<SafePoint> {
+        match self.byte()? {
+            0 => Some(SafePoint::Staged),
+            1 => Some(SafePoint::Evaluated),
+            2 => Some(SafePoint::Fired),
+            _ => None,
+        }
     }
 }

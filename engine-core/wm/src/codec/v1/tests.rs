@@ -149,9 +149,14 @@ fn the_fast_way_writes_what_the_other_writes() {
             compare(&Record::Fired { by: by() });
             compare(&Record::Withdrawn { by: by() });
             compare(&Record::Pending { by: by(), salience: small.cast_signed(), trigger: seq });
+            let (next_handle, next_seq, firings, random) = (number, number, number, number);
+            let counters = Counters { next_handle, next_seq, firings, random };
+            for point in [SafePoint::Staged, SafePoint::Evaluated, SafePoint::Fired] {
+                compare(&Record::Commit { commit: CommitSeq::new(number), point, counters });
+            }
         }
     }
-    assert_eq!(fast, 9 + 64 * 3 * 8);
+    assert_eq!(fast, 10 + 64 * 3 * 11);
 }
 
 /// The records that are read field by field are what postcard reads: of every byte, every value.
@@ -169,6 +174,12 @@ fn the_fast_way_reads_what_the_other_reads_or_nothing() {
                 | Record::Update { .. }
                 | Record::Delete { .. }
                 | Record::Evaluated
+                | Record::Justify { .. }
+                | Record::Unjustify { .. }
+                | Record::Fired { .. }
+                | Record::Withdrawn { .. }
+                | Record::Pending { .. }
+                | Record::Commit { .. }
         );
         assert_eq!(fast::decode(tag, payload), is_fast.then_some(record));
         for index in 0..payload.len() {
