@@ -121,8 +121,8 @@ impl StorageFile for WatchedFile {
     fn sync(&self) -> io::Result<()> {
         self.file.sync()
     }
-    fn drop_cache(&self) -> io::Result<()> {
-        self.file.drop_cache()
+    fn drop_cache(&self, to: u64) -> io::Result<()> {
+        self.file.drop_cache(to)
     }
     fn map_write(&self, len: u64, permit: MapPermit) -> io::Result<Box<dyn WriteMap>> {
         self.file.map_write(len, permit)
