@@ -4,6 +4,7 @@ mod durable;
 mod error;
 mod events;
 mod outbox;
+mod primitives;
 mod session;
 mod sink;
 mod upkeep;

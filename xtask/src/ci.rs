@@ -32,9 +32,11 @@ const JOBS: &[Job] = &[
     job("features", "the tests of what is off by default", features),
     job("doc", "the documentation builds without a warning", doc),
     job("examples", "every example builds, the quick ones run", examples::run),
-    job("shuttle", "group commit under a scheduler that tries interleavings", |workspace| {
-        interleavings(workspace, false)
-    }),
+    job(
+        "shuttle",
+        "group commit and upkeep under a scheduler that tries interleavings",
+        |workspace| interleavings(workspace, false),
+    ),
     job("bench-build", "the measuring programs build", bench_build),
     Job {
         name: "miri",
@@ -122,16 +124,19 @@ fn doc(workspace: &Workspace) -> Result<()> {
     run_command(workspace.cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The journal's tests that need locks and threads of a scheduler.
+/// The tests that need locks and threads of a scheduler: the journal's, and of the session's upkeep.
 pub(crate) fn interleavings(workspace: &Workspace, soak: bool) -> Result<()> {
-    let args = ["test", "--locked", "--package", "steadfast-journal", "--test", "it"];
-    let mut command = workspace.cargo();
-    command.args(args).arg("interleavings::").env("RUSTFLAGS", "--cfg shuttle");
-    if soak {
-        command.env("STEADFAST_SOAK", "1");
+    for part in [["steadfast-journal", "--test", "it"].as_slice(), &["steadfast", "--lib"]] {
+        let mut command = workspace.cargo();
+        command.args(["test", "--locked", "--package"]).args(part).arg("interleavings::");
+        command.env("RUSTFLAGS", "--cfg shuttle");
+        if soak {
+            command.env("STEADFAST_SOAK", "1");
+        }
+        // Everything is compiled differently: the ordinary artifacts stay.
+        run_command(command.args(["--target-dir", "target/shuttle"]))?;
     }
-    // Everything is compiled differently: the ordinary artifacts stay.
-    run_command(command.args(["--target-dir", "target/shuttle"]))
+    Ok(())
 }
 
 /// What Miri can run and has the patience for: the journal's decoders over files in memory, the
@@ -157,7 +162,7 @@ fn miri(workspace: &Workspace) -> Result<()> {
         ),
     ];
     for (package, tests) in parts {
-        let mut command = workspace.nightly();
+        let mut command = workspace.nightly()?;
         command.args(["miri", "test", "--locked", "--package", package, "--lib"]);
         command.args(["--target-dir", "target/miri", "--"]).args(tests);
         // The corpus is read from its files.

@@ -33,13 +33,18 @@ impl Workspace {
         command
     }
 
-    /// The `cargo` of the nightly toolchain, to be run at the root.
-    pub(crate) fn nightly(&self) -> Command {
+    /// The `cargo` of the nightly toolchain, to be run at the root; an error that says how to get it
+    /// if there is none.
+    pub(crate) fn nightly(&self) -> Result<Command> {
+        let version =
+            Command::new("rustup").args(["run", "nightly", "rustc", "--version"]).output();
+        let is_there = version.is_ok_and(|version| version.status.success());
+        ensure!(is_there, "no nightly toolchain: `rustup toolchain install nightly` brings it");
         let mut command = Command::new("rustup");
         command.current_dir(&self.root).args(["run", "nightly", "cargo"]);
         // Of the toolchain that runs this tool.
         command.env_remove("CARGO").env_remove("RUSTC");
-        command
+        Ok(command)
     }
 
     pub(crate) fn metadata(&self) -> Result<Metadata> {

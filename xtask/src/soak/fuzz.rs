@@ -25,7 +25,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             // New inputs go to a directory of their own: the committed corpus stays small.
             let found = workspace.root.join("target/fuzz-corpus").join(&target);
             fs::create_dir_all(&found).with_context(|| format!("{}", found.display()))?;
-            let mut command = workspace.nightly();
+            let mut command = workspace.nightly()?;
             command.current_dir(workspace.root.join(dir)).args(["fuzz", "run", &target]);
             command.arg(&found).arg(format!("fuzz/corpus/{target}"));
             command.args(["--", &format!("-max_total_time={seconds}")]);
