@@ -481,12 +481,14 @@ impl Engine {
             cascaded: self.scratch.rounds > 1,
         };
         let heirs = &self.scratch.matches[at].heirs;
+        let (any_bereft, any_heirs) = (!self.scratch.bereft.is_empty(), !heirs.is_empty());
         let mut queued = std::mem::take(&mut self.scratch.queued);
         queued.reserve(touched.len());
         for &token in &touched {
             let touch = rule.net.touch(&flush, &self.alphas, &mut self.buffers, token);
-            let bereft = self.scratch.bereft.contains(&(at, token));
-            let created = bereft || rule.net.terminal().is_new(token) && !heirs.contains(&token);
+            let bereft = any_bereft && self.scratch.bereft.contains(&(at, token));
+            let is_heir = || any_heirs && heirs.contains(&token);
+            let created = bereft || rule.net.terminal().is_new(token) && !is_heir();
             if bereft && rule.terminal.due.is_used() {
                 rule.terminal.due.set(self.scope, token, None);
             }

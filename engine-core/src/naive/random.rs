@@ -31,7 +31,8 @@ pub(super) use time::rules_in_time;
 pub(super) struct Conditions {
     /// A bound of its value, or the value itself.
     alpha: Option<(bool, i64)>,
-    /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key.
+    /// How it joins with the positive pattern before it: 0 not, 1 exact key, 2 hashed key, 3 two exact keys
+    /// of which not all values fit into one code.
     key: u8,
     range: Option<bool>,
     /// So many milliseconds after the one before, from and to; before it, or as far from it.
@@ -127,7 +128,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let window = prop::option::weighted(0.25, window);
     let watch = [Watch::Weight, Watch::NoValue, Watch::KeyAlone, Watch::Nothing];
     let watch = prop::option::weighted(0.2, prop::sample::select(watch.to_vec()));
-    (alpha, 0..3_u8, range, apart, rare(), rare(), window, watch).prop_map(
+    (alpha, 0..4_u8, range, apart, rare(), rare(), window, watch).prop_map(
         |(alpha, key, range, apart, residual, distinct, window, watch)| {
             let apart = apart.map(|(order, (from, width))| (order, (from, from + width)));
             Conditions { alpha, key, range, apart, residual, distinct, window, watch }

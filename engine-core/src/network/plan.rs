@@ -62,8 +62,7 @@ impl Plan {
         !self.differs_from.is_empty()
             || !conditions.ranges.is_empty()
             || !conditions.residual.is_empty()
-            || conditions.keys.len() > 1
-            || (conditions.keys.len() == 1 && !exact)
+            || !conditions.keys.is_empty() && !exact
     }
 
     /// Whether a fact is none of those of the tuple that it must differ from.
@@ -74,7 +73,7 @@ impl Plan {
     /// The tests that a candidate from the index has to pass.
     fn verification(&self, exact: bool) -> impl Iterator<Item = &Test> {
         let conditions = &self.conditions;
-        let keys = if exact && conditions.keys.len() <= 1 { &[] } else { &conditions.keys[..] };
+        let keys = if exact { &[] } else { &conditions.keys[..] };
         (keys.iter().map(|key| &key.test))
             .chain(conditions.ranges.iter().map(|range| &range.test))
             .chain(&conditions.residual)
@@ -197,23 +196,38 @@ fn codes<'a>(
 ) -> bool {
     let CodeScratch { codes, part } = scratch;
     codes.clear();
+    part.clear();
     let mut parts = 0;
     for key in keys {
-        if parts == 0 {
-            key(rows, codes);
-        } else {
-            part.clear();
-            key(rows, part);
-            for (code, &part) in codes.codes_mut().iter_mut().zip(part.as_slice()) {
-                *code = combine(*code, part);
-            }
-        }
+        key(rows, if parts == 0 { codes } else { part });
         parts += 1;
     }
-    if parts == 0 {
-        codes.codes_mut().resize(rows.len(), 0);
+    match parts {
+        0 => codes.codes_mut().resize(rows.len(), 0),
+        1 => {}
+        _ => return join_parts(codes, part, parts) && codes.is_exact() && part.is_exact(),
     }
-    parts <= 1 && codes.is_exact()
+    codes.is_exact()
+}
+
+/// Makes one code of several parts in each row: side by side if each is small enough, so that the code still
+/// stands for their values alone. Says whether that went with all of them; it depends on the values, so that
+/// equal ones always have equal codes.
+fn join_parts(codes: &mut Codes, others: &Codes, parts: usize) -> bool {
+    let bits = 64 / parts;
+    let (rows, others) = (codes.as_slice().len(), others.as_slice());
+    let mut all_fit = true;
+    for (row, code) in codes.codes_mut().iter_mut().enumerate() {
+        let others = others[row..].iter().step_by(rows);
+        let fits = |part: &u64| part >> bits == 0;
+        if fits(code) && others.clone().all(fits) {
+            *code = others.fold(*code, |code, part| code << bits | part);
+        } else {
+            *code = others.fold(*code, |code, &part| combine(code, part));
+            all_fit = false;
+        }
+    }
+    all_fit
 }
 
 /// Answers of tests over a batch, all of them combined.
@@ -273,4 +287,34 @@ impl Answers {
 /// The sources of the facts of one pattern alone.
 pub(crate) fn alone(store: &Store, kind: u32) -> Sources<'_> {
     smallvec![store.source(kind)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes of rows of these parts, and whether they stand for their values alone.
+    fn joined(rows: &[&[u64]]) -> (Vec<u64>, bool) {
+        let (mut codes, mut others) = (Codes::default(), Codes::default());
+        let parts = rows[0].len();
+        rows.iter().for_each(|row| codes.push_exact(row[0]));
+        for part in 1..parts {
+            rows.iter().for_each(|row| others.push_exact(row[part]));
+        }
+        let exact = join_parts(&mut codes, &others, parts);
+        (codes.as_slice().to_vec(), exact)
+    }
+
+    #[test]
+    fn small_parts_stand_side_by_side_and_large_ones_are_mixed() {
+        let small = u64::from(u32::MAX);
+        let (codes, exact) = joined(&[&[1, 2], &[2, 1], &[small, small]]);
+        assert_eq!((codes, exact), (vec![1 << 32 | 2, 2 << 32 | 1, u64::MAX], true));
+        let (codes, exact) = joined(&[&[1, 2], &[1, small + 1]]);
+        assert_eq!(codes[0], 1 << 32 | 2, "a code depends on its own values alone");
+        assert!(!exact);
+        let (codes, exact) = joined(&[&[1, 2, 3], &[1 << 20, 0, 1 << 20]]);
+        assert_eq!((codes[0], exact), (1 << 42 | 2 << 21 | 3, true));
+        assert!(!joined(&[&[1, 2, 1 << 21]]).1);
+    }
 }
