@@ -16,7 +16,7 @@ use crate::trail::clear;
 pub(super) const FEW_MEMORIES: usize = 4;
 
 /// After so few operations it is worth to ask whether a level is concerned before it is told.
-const FEW_OPS: u32 = 16;
+const FEW_OPS: u32 = if cfg!(test) { 2 } else { 16 };
 
 /// Buffers of a distribution.
 #[derive(Default)]

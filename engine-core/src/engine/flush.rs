@@ -502,10 +502,7 @@ impl Engine {
             }
         }
         if queued.len() > 1 {
-            let net = &rule.net;
-            queued.sort_unstable_by(|a, b| {
-                a.0.cmp(&b.0).then_with(|| net.compare(&self.store, a.1, b.1))
-            });
+            rule.net.sort_matches(&self.store, &mut queued);
         }
         self.restrain(at, &mut queued);
         let mut queued = self.hold_back(at, queued);

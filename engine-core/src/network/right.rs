@@ -146,8 +146,12 @@ impl RightMemory {
             return;
         }
         self.compute_codes(flush, plan, entries.iter().copied(), buffers);
-        self.index.reserve(entries.len());
         let Buffers { codes, orders, .. } = &*buffers;
+        if let [entry] = *entries {
+            self.index.link(flush.scope, entry, codes.codes.as_slice()[0], orders[0]);
+            return;
+        }
+        self.index.reserve(entries.len());
         let codes = codes.codes.as_slice().chunks(ABREAST);
         let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
         for ((entries, orders), codes) in entries.zip(codes) {
