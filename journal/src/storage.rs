@@ -3,6 +3,7 @@
 //! Everything that the journal does to a disk goes through [`Storage`], so that the same code runs
 //! on files and on a simulated disk that loses what was not made durable.
 
+mod ahead;
 mod file;
 
 use std::fmt;

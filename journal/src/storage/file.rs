@@ -11,14 +11,13 @@ use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 use rustix::io::ReadWriteFlags;
 
+use super::ahead::ReadAhead;
 use super::{Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile};
 use crate::error::is_out_of_space;
 use crate::mmap::{FileReadMap, FileWriteMap, MapPermit, ReadMap, WriteMap};
 
 /// Where Linux names the current start of the system.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// Unit of reads that pass by the cache.
-const DIRECT_BLOCK: usize = 512;
 /// Bytes of a holder's note that are read from a lock file.
 const HOLDER_BYTES_MAX: u64 = 64;
 
@@ -88,7 +87,7 @@ impl Storage for FileStorage {
             }
         }
         let file = retry(|| options.open(path))?;
-        Ok(Arc::new(OpenFile { file, direct: false }))
+        Ok(Arc::new(OpenFile::new(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -197,24 +196,39 @@ impl Lock for FileLock {}
 
 #[derive(Debug)]
 struct OpenFile {
-    file: File,
+    file: Arc<File>,
     /// Reads pass by the cache, in whole blocks.
-    direct: bool,
+    direct: Option<ReadAhead>,
+}
+
+impl OpenFile {
+    fn new(file: File) -> Self {
+        Self { file: Arc::new(file), direct: None }
+    }
+
+    fn direct(file: File) -> Self {
+        let file = Arc::new(file);
+        Self { direct: Some(ReadAhead::new(Arc::clone(&file))), file }
+    }
 }
 
 /// Opens for reading past the cache, or through it where the file system has nothing behind it.
 fn open_direct(path: &Path) -> io::Result<Arc<dyn StorageFile>> {
     let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-    let (file, direct) = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(fd) => (File::from(fd), true),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => (File::open(path)?, false),
+    Ok(Arc::new(match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(fd) => OpenFile::direct(File::from(fd)),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => OpenFile::new(File::open(path)?),
         Err(error) => return Err(error.into()),
-    };
-    Ok(Arc::new(OpenFile { file, direct }))
+    }))
 }
 
 /// Reads until `bytes` are full or the file ends.
-fn read_full_at(file: &File, bytes: &mut [u8], offset: u64, block: usize) -> io::Result<usize> {
+pub(super) fn read_full_at(
+    file: &File,
+    bytes: &mut [u8],
+    offset: u64,
+    block: usize,
+) -> io::Result<usize> {
     let mut done = 0;
     while done < bytes.len() {
         let at = offset + u64::try_from(done).unwrap_or(u64::MAX);
@@ -235,7 +249,10 @@ impl StorageFile for OpenFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        read_full_at(&self.file, bytes, offset, if self.direct { DIRECT_BLOCK } else { 1 })
+        match &self.direct {
+            Some(direct) => direct.read_at(bytes, offset),
+            None => read_full_at(&self.file, bytes, offset, 1),
+        }
     }
 
     #[cfg(target_os = "linux")]
