@@ -123,7 +123,7 @@ pub(crate) fn open(path: &Path, mut options: Options) -> Result<Parts, OpenError
     let lost = options.after_power_loss || manifest.incarnation != incarnation;
     let mut zeros_from = u64::MAX;
     if !bugs.trust_open_read {
-        zeros_from = sync_unsealed(&dir, &manifest, lost)?;
+        zeros_from = sync_unsealed(&dir, &manifest, lost, options.background)?;
     }
     let checkup = {
         let subject = Subject {
@@ -244,7 +244,12 @@ fn check_session(path: &Path, manifest: &Manifest, options: &Options) -> Result<
 ///   cache all the same.
 /// - The zeros behind what was written: nobody can have written there what the cache does not show. The
 ///   check need not read them, which is most of what a killed process leaves. Gives where they begin.
-fn sync_unsealed(dir: &Dir, manifest: &Manifest, lost: bool) -> Result<u64, OpenError> {
+fn sync_unsealed(
+    dir: &Dir,
+    manifest: &Manifest,
+    lost: bool,
+    background: bool,
+) -> Result<u64, OpenError> {
     dir.sync()?;
     let mut zeros_from = u64::MAX;
     for entry in manifest.segments.iter().filter(|entry| entry.seal.is_none()) {
@@ -255,17 +260,39 @@ fn sync_unsealed(dir: &Dir, manifest: &Manifest, lost: bool) -> Result<u64, Open
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(IoError::new("open", &path, error).into()),
         };
-        file.sync().at("sync", &path)?;
+        if lost || manifest.closed {
+            file.sync().at("sync", &path)?;
+        } else {
+            let look = || recovery::zeros_in_cache(&*file, entry.physical_bytes);
+            let (synced, zeros) = beside(background, || file.sync(), look);
+            synced.at("sync", &path)?;
+            zeros_from = zeros.at("read", &path)?;
+        }
         if manifest.closed && !lost {
             continue;
-        }
-        if !lost {
-            zeros_from =
-                recovery::zeros_in_cache(&*file, entry.physical_bytes).at("read", &path)?;
         }
         file.drop_cache(zeros_from).at("drop the cache of", &path)?;
     }
     Ok(zeros_from)
+}
+
+/// Does two things, at the same time if threads are wanted.
+fn beside<A, B: Send>(
+    background: bool,
+    here: impl FnOnce() -> A,
+    there: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if !background {
+        return (here(), there());
+    }
+    std::thread::scope(|scope| {
+        let there = scope.spawn(there);
+        let here = here();
+        match there.join() {
+            Ok(there) => (here, there),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Removes temporary files and moves what does not belong here; the decision to open is taken.

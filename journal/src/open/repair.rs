@@ -138,7 +138,7 @@ impl Repair {
         let dir = Dir { storage, path: path.to_path_buf(), skip_sync: skips_dir_sync(&options) };
         let incarnation = dir.storage.incarnation().at("identify the system of", path)?;
         let manifest = load_manifest(&dir)?;
-        sync_unsealed(&dir, &manifest, true)?;
+        sync_unsealed(&dir, &manifest, true, false)?;
         let bugs = bugs_of(&options);
         let subject = Subject {
             storage: &*dir.storage,
