@@ -55,6 +55,18 @@ pub trait WriteMap: fmt::Debug + Send + Sync {
     /// If the range does not lie inside the map, or `offset` is not a multiple of 8.
     fn publish(&mut self, offset: u64, header: &[u8; 32]);
 
+    /// Copies a whole frame to `offset`: payload, then header.
+    ///
+    /// # Panics
+    ///
+    /// As [`store`](Self::store) and [`publish`](Self::publish).
+    fn append(&mut self, offset: u64, header: &[u8; 32], payload: &[u8]) {
+        if !payload.is_empty() {
+            self.store(offset + header.len() as u64, payload);
+        }
+        self.publish(offset, header);
+    }
+
     /// Says that a sync of this range comes next. A hint: a map may take the pages out of the page
     /// table, all at once, instead of having the sync write-protect them one by one.
     fn before_sync(&mut self, from: u64, to: u64);
@@ -273,6 +285,14 @@ impl FileWriteMap {
         }
     }
 
+    /// Writes a frame by one call; `false` if that did not work, or only in part. Until the position
+    /// behind it is published, whoever sees the header checks the payload by its checksum.
+    fn write_frame(&self, header: &[u8; 32], payload: &[u8], offset: u64) -> bool {
+        let slices = [io::IoSlice::new(header), io::IoSlice::new(payload)];
+        let written = rustix::io::pwritev(&self.file, &slices, offset);
+        written == Ok(header.len() + payload.len())
+    }
+
     /// Writes `bytes` by a call; `false` if that did not work, and the map has to do.
     fn write(&self, bytes: &[u8], offset: u64) -> bool {
         self.file.write_all_at(bytes, offset).is_ok()
@@ -280,6 +300,19 @@ impl FileWriteMap {
 }
 
 impl WriteMap for FileWriteMap {
+    fn append(&mut self, offset: u64, header: &[u8; 32], payload: &[u8]) {
+        let len = header.len() + payload.len();
+        // Asserts that the range is inside.
+        let _inside = self.map.at(offset, len);
+        if !self.streams(offset, len) && self.write_frame(header, payload, offset) {
+            return;
+        }
+        if !payload.is_empty() {
+            self.store(offset + header.len() as u64, payload);
+        }
+        self.publish(offset, header);
+    }
+
     fn store(&mut self, offset: u64, bytes: &[u8]) {
         // Asserts that the range is inside.
         let _inside = self.map.at(offset, bytes.len());
@@ -441,8 +474,12 @@ mod tests {
         let mut offset = 4096;
         let mut through_map = Vec::new();
         for number in 0..200_u8 {
-            map.publish(offset, &[number; 32]);
-            map.store(offset + 32, &frame);
+            if number % 3 == 0 {
+                map.publish(offset, &[number; 32]);
+                map.store(offset + 32, &frame);
+            } else {
+                map.append(offset, &[number; 32], &frame);
+            }
             through_map.push(map.stored);
             offset += 1024;
             if number == 150 {

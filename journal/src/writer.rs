@@ -200,12 +200,7 @@ impl Writer {
         let (header, crc) = frame::encode(&content, &place);
         let len = frame::frame_len(part.payload.len() as u64);
         match &mut active.sink {
-            Sink::Map(map) => {
-                if !part.payload.is_empty() {
-                    map.store(active.offset + HEADER, part.payload);
-                }
-                map.publish(active.offset, &header);
-            }
+            Sink::Map(map) => map.append(active.offset, &header, part.payload),
             Sink::Queue { bytes, at, .. } => {
                 if bytes.is_empty() {
                     *at = active.offset;
