@@ -83,36 +83,25 @@ impl Session {
 
     /// One step and its commit; gives what fired.
     fn step(&mut self, step: Step) -> Vec<MatchId> {
-        let point = match step {
-            Step::Flush => {
-                self.engine.flush(&mut self.log).unwrap();
-                SafePoint::Evaluated
-            }
-            Step::Advance(by) => {
-                let clock = self.engine.now() + by;
-                self.engine.advance_clock(clock, &mut self.log).unwrap();
-                SafePoint::Evaluated
-            }
-            Step::Fire(limit) => {
-                drop(fire(&mut self.engine, limit, false, &mut self.log));
-                SafePoint::Fired
-            }
-            Step::FireFiltered(limit) => {
-                drop(fire(&mut self.engine, limit, true, &mut self.log));
-                SafePoint::Fired
-            }
-            _ => {
-                self.engine
-                    .stage(&mut self.log, |view| {
-                        stage(step, view);
-                        Ok::<(), ChangeError>(())
-                    })
-                    .unwrap();
-                SafePoint::Staged
-            }
-        };
+        let point = take(&mut self.engine, step, &mut self.log);
         self.commit(point);
         std::mem::take(&mut self.log.fired)
+    }
+
+    /// Takes steps, some of them twice and one after the other in scopes of their own, and undoes all of it.
+    fn try_out(&mut self, steps: &[Step]) {
+        let before = self.engine.digest();
+        let (first, second) = steps.split_at(steps.len() / 2);
+        self.engine.what_if(|engine| {
+            take_all(engine, first);
+            let inside = engine.digest();
+            for steps in [second, steps, &[]] {
+                engine.what_if(|engine| take_all(engine, steps));
+                assert_eq!(engine.digest(), inside, "the outer scope is as it was");
+            }
+            take_all(engine, second);
+        });
+        assert_eq!(self.engine.digest(), before, "nothing has happened");
     }
 
     fn image(&self) -> Image {
@@ -124,6 +113,22 @@ impl Session {
             rest = after;
         }
         image
+    }
+
+    /// The session as it is opened under other rules, with a commit of what that does.
+    fn reopened(&self, specs: &[RuleSpec], policy: RulesPolicy) -> Self {
+        let image = self.image();
+        let mut log = self.log.clone();
+        let ruleset = Present::ALL[0].of(specs);
+        let mut goes_on = |_| ControlFlow::Continue(());
+        let (engine, changed) =
+            rebuild(&image, &ruleset, SESSION, policy, &mut log, &mut goes_on).unwrap();
+        let (commit, ends) = (image.commit().get(), self.ends.clone());
+        let mut session = Self { engine, log, present: Present::ALL[0], commit, ends };
+        if changed {
+            session.commit(SafePoint::Evaluated);
+        }
+        session
     }
 
     /// The session as a restart would bring it back.
@@ -142,6 +147,43 @@ impl Session {
         assert!(!changed && nothing.bytes.is_empty(), "nothing happens during recovery");
         let (log, ends) = (self.log.clone(), self.ends.clone());
         Self { engine, log, present: self.present, commit: image.commit().get(), ends }
+    }
+}
+
+/// Takes steps that nobody hears of.
+fn take_all(engine: &mut Engine, steps: &[Step]) {
+    for &step in steps {
+        take(engine, step, &mut Log::default());
+    }
+}
+
+/// Takes a step; gives what a commit behind it is.
+fn take(engine: &mut Engine, step: Step, sink: &mut Log) -> SafePoint {
+    match step {
+        Step::Flush => {
+            engine.flush(sink).unwrap();
+            SafePoint::Evaluated
+        }
+        Step::Advance(by) => {
+            engine.advance_clock(engine.now() + by, sink).unwrap();
+            SafePoint::Evaluated
+        }
+        Step::Fire(limit) => {
+            drop(fire(engine, limit, false, sink));
+            SafePoint::Fired
+        }
+        Step::FireFiltered(limit) => {
+            drop(fire(engine, limit, true, sink));
+            SafePoint::Fired
+        }
+        _ => {
+            let staged = engine.stage(sink, |view| {
+                stage(step, view);
+                Ok::<(), ChangeError>(())
+            });
+            staged.unwrap();
+            SafePoint::Staged
+        }
     }
 }
 
@@ -174,6 +216,58 @@ fn crash(
     prop_assert_eq!(&uninterrupted.image(), &crashing.image());
     let twice = crashing.recovered(specs).recovered(specs);
     prop_assert_eq!(twice.engine.digest(), crashing.engine.digest(), "a second crash");
+    Ok(())
+}
+
+/// As [`crash`], where the session that crashes tries out what comes before it does it, after a crash and
+/// otherwise; the other one never does.
+fn crash_and_undo(
+    (specs, changes): (&[RuleSpec], Changes),
+    steps: &[Step],
+    (first, every): (usize, usize),
+) -> Result<(), TestCaseError> {
+    let mut plain = Session::new(specs, changes.start());
+    let mut trying = Session::new(specs, changes.start());
+    for (at, &step) in steps.iter().enumerate() {
+        if at >= first && (at - first).is_multiple_of(every) {
+            trying = trying.recovered(specs);
+        }
+        plain.change(changes, at, specs);
+        trying.change(changes, at, specs);
+        trying.try_out(&steps[at..]);
+        prop_assert_eq!(plain.step(step), trying.step(step), "firings of step {}", at);
+        let (plain, trying) = (plain.engine.digest(), trying.engine.digest());
+        prop_assert_eq!(plain, trying, "digest after step {}", at);
+    }
+    prop_assert_eq!(&plain.image(), &trying.image(), "what is undone is not journaled");
+    Ok(())
+}
+
+/// Three rulesets after one another, each for some steps, with crashes.
+fn change_and_crash(
+    specs: &[Vec<RuleSpec>; 3],
+    steps: &[Vec<Step>; 3],
+    policies: (bool, bool),
+    (first, every): (usize, usize),
+) -> Result<(), TestCaseError> {
+    let policy = |keep| if keep { RulesPolicy::KeepFired } else { RulesPolicy::Reevaluate };
+    let policies = [RulesPolicy::Reject, policy(policies.0), policy(policies.1)];
+    let mut uninterrupted = Session::new(&specs[0], Present::ALL[0]);
+    for (at, (specs, policy)) in specs.iter().zip(policies).enumerate() {
+        if at > 0 {
+            uninterrupted = uninterrupted.reopened(specs, policy);
+        }
+        let mut crashing = uninterrupted.recovered(specs);
+        for (at, &step) in steps[at].iter().enumerate() {
+            if at >= first && (at - first).is_multiple_of(every) {
+                crashing = crashing.recovered(specs);
+            }
+            let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
+            prop_assert_eq!(old, new, "digest before step {}", at);
+            prop_assert_eq!(uninterrupted.step(step), crashing.step(step), "step {}", at);
+        }
+        prop_assert_eq!(&uninterrupted.image(), &crashing.image(), "the same story");
+    }
     Ok(())
 }
 
@@ -234,5 +328,30 @@ proptest! {
     ) {
         quiet();
         crash((&specs, changes), &steps, (first, every), tier)?;
+    }
+    /// What is undone in scopes inside of scopes leaves nothing behind, before a crash and after it, while
+    /// rules come and go.
+    #[test]
+    fn recovered_is_uninterrupted_whatever_was_undone(
+        specs in rules(),
+        changes in Changes::any(),
+        steps in steps(),
+        first in 0..8_usize,
+        every in 1..6_usize,
+    ) {
+        quiet();
+        crash_and_undo((&specs, changes), &steps, (first, every))?;
+    }
+    /// A session that goes on under other rules is the same after a crash, whatever these make of it.
+    #[test]
+    fn recovered_is_uninterrupted_after_the_rules_have_changed(
+        specs in (rules(), rules(), rules()),
+        steps in (steps(), steps(), steps()),
+        policies in (any::<bool>(), any::<bool>()),
+        first in 0..8_usize,
+        every in 1..6_usize,
+    ) {
+        quiet();
+        change_and_crash(&[specs.0, specs.1, specs.2], &[steps.0, steps.1, steps.2], policies, (first, every))?;
     }
 }
