@@ -106,12 +106,14 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
+        let equal = self.justified_equal(kind, &fact)?;
+        let is_other = |handle| Some(handle) != equal;
         if T::UNIQUE
-            && let Some(existing) = self.find_key(kind, &fact)
+            && let Some(existing) = self.find_key_of(kind, &fact, is_other)
         {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
-        if let Some(equal) = self.justified_equal(kind, &fact)? {
+        if let Some(equal) = equal {
             self.drafts.push(Draft::State { handle: equal });
             return Ok(self.typed(equal));
         }
@@ -119,7 +121,8 @@ impl<'a> Stage<'a> {
         Ok(self.typed(handle))
     }
 
-    /// Inserts a fact unless one with an equal key exists; gives the handle of the one there is.
+    /// Inserts a fact unless one with an equal key exists; gives the handle of the one there is. If that is
+    /// derived and equal in all fields it becomes stated, as for [`Stage::insert`].
     ///
     /// # Errors
     ///
@@ -127,8 +130,10 @@ impl<'a> Stage<'a> {
     pub fn insert_unique<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
         match self.find_key(kind, &fact) {
-            Some(existing) => Ok(self.typed(existing)),
-            None => self.insert(fact),
+            Some(existing) if self.justified_equal(kind, &fact)? != Some(existing) => {
+                Ok(self.typed(existing))
+            }
+            _ => self.insert(fact),
         }
     }
 
@@ -332,7 +337,14 @@ impl<'a> Stage<'a> {
     pub(crate) fn draft_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
         let equal = |drafts: &Drafts, bytes: &[u8]| drafts.equal(self.store, kind, bytes);
-        if let Some(handle) = self.drafts.with_bytes(&fact, equal)? {
+        let equal = self.drafts.with_bytes(&fact, equal)?;
+        let counts = |handle| Some(handle) != equal && !self.drafts.yields(handle);
+        if T::UNIQUE
+            && let Some(existing) = self.find_key_of(kind, &fact, counts)
+        {
+            return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
+        }
+        if let Some(handle) = equal {
             self.drafts.push(Draft::Support { handle });
             return Ok(self.typed(handle));
         }
@@ -424,8 +436,18 @@ impl<'a> Stage<'a> {
     }
 
     fn find_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
+        self.find_key_of(kind, fact, |_| true)
+    }
+
+    /// The fact with this key among those that count.
+    fn find_key_of<T: Fact>(
+        &self,
+        kind: u32,
+        fact: &T,
+        counts: impl Fn(FactHandle) -> bool,
+    ) -> Option<FactHandle> {
         let code = fact.key_code()?;
-        if let Some(handle) = self.drafts.with_key(kind, fact) {
+        if let Some(handle) = self.drafts.with_key(kind, fact, &counts) {
             return Some(handle);
         }
         if kind as usize >= self.store.kinds.len() {
@@ -435,7 +457,8 @@ impl<'a> Stage<'a> {
         let candidates = columns.with_key(code).map(|slot| columns.handle(slot));
         let equal = candidates.filter(|&handle| {
             // The staged value decides if there is one; it was looked at above.
-            matches!(self.drafts.value::<T>(handle), Staged::Nothing)
+            counts(handle)
+                && matches!(self.drafts.value::<T>(handle), Staged::Nothing)
                 && (self.store.locate(handle))
                     .and_then(|place| self.store.value::<T>(place))
                     .is_some_and(|other| other.same_key(fact))

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cmp::{Ordering, Reverse};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{Record, Seq};
+use steadfast_wm::{FactHandle, Record, Seq};
 
 use super::Engine;
 use super::agenda_events::AgendaEvent;
@@ -273,6 +273,19 @@ impl Engine {
         }
     }
 
+    /// Facts of unique types that nothing but a match supports.
+    fn yielding(&self, &Firing { rule, token }: &Firing) -> impl Iterator<Item = FactHandle> + '_ {
+        let supports = self.supports.of_match(self.rules[rule].terminal.state(token).first_support);
+        supports.filter_map(|support| {
+            let place = self.supports.get(support).place;
+            let kind = self.store.kind(place.kind);
+            let alone = kind.fact.is_unique()
+                && !kind.is_stated(place.slot)
+                && self.supports.of_fact(&self.store, place).nth(1).is_none();
+            alone.then(|| kind.handle(place.slot))
+        })
+    }
+
     fn run_consequence(
         &self,
         firing: &Firing,
@@ -280,6 +293,7 @@ impl Engine {
     ) -> Result<(), Failure> {
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
+        drafts.yielding.extend(self.yielding(firing));
         let clock = *self.clock.get();
         let names = (&self.globals, self.focus.names());
         let stage = Stage::new(&self.store, names, drafts, self.fingerprint, clock);

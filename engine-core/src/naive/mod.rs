@@ -10,6 +10,7 @@ mod founded;
 mod heard;
 mod horizon;
 mod matching;
+mod queried;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;
 mod rules;

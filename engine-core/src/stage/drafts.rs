@@ -103,6 +103,9 @@ pub(crate) struct Drafts {
     base_handle: u64,
     pub(crate) next_handle: u64,
     pub(crate) random: u64,
+    /// Facts of unique types that only the match at work supports: they go unless it derives them again, so
+    /// that another one may take their key.
+    pub(crate) yielding: Vec<FactHandle>,
     /// Scratch: a fact as it is stored.
     bytes: RefCell<Vec<u8>>,
 }
@@ -145,6 +148,12 @@ impl Drafts {
         self.base_handle = next_handle;
         self.next_handle = next_handle;
         self.random = random;
+        self.yielding.clear();
+    }
+
+    /// Whether a fact goes when the consequence is over, as far as that has come.
+    pub(crate) fn yields(&self, handle: FactHandle) -> bool {
+        self.yielding.contains(&handle) && !self.supports(handle)
     }
 
     fn clear(&mut self) {
@@ -287,7 +296,12 @@ impl Drafts {
         self.beliefs > 0 && self.list.iter().any(supports)
     }
 
-    pub(crate) fn with_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
+    pub(crate) fn with_key<T: Fact>(
+        &self,
+        kind: u32,
+        fact: &T,
+        counts: impl Fn(FactHandle) -> bool,
+    ) -> Option<FactHandle> {
         let code = fact.key_code()?;
         self.keyed.borrow_mut().index();
         let keyed = self.keyed.borrow();
@@ -296,7 +310,7 @@ impl Drafts {
             Staged::Value(value, _) => same(value),
             Staged::Nothing | Staged::Gone => false,
         };
-        keyed.find(kind, code).filter(holds).min()
+        keyed.find(kind, code).filter(holds).filter(|&handle| counts(handle)).min()
     }
 
     /// Whether the drafts derive facts of this kind.

@@ -18,13 +18,21 @@ pub struct FactType {
     entry: &'static str,
     version: u32,
     fields: &'static [&'static str],
-    keyed: bool,
+    key: Key,
     event: bool,
     lasts: bool,
     time_fields: FieldMask,
     expires: Option<i64>,
     create: fn() -> Box<dyn AnyTable>,
     arena: fn() -> Box<dyn AnyArena>,
+}
+
+/// Whether facts of a type have a key, and whether each has its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    None,
+    Fields,
+    Unique,
 }
 
 impl FactType {
@@ -36,7 +44,11 @@ impl FactType {
             entry: DEFAULT_ENTRY,
             version: T::VERSION,
             fields: T::FIELDS,
-            keyed: T::KEYED,
+            key: match (T::KEYED, T::UNIQUE) {
+                (_, true) => Key::Unique,
+                (true, false) => Key::Fields,
+                (false, false) => Key::None,
+            },
             event: T::EVENT,
             lasts: T::LASTS,
             time_fields: T::TIME_FIELDS,
@@ -83,7 +95,7 @@ impl FactType {
     /// Whether some of its fields are a key.
     #[inline]
     pub(super) fn is_keyed(&self) -> bool {
-        self.keyed
+        self.key != Key::None
     }
 
     /// Whether its facts are events.
@@ -106,6 +118,10 @@ impl FactType {
     /// The fields that say when an event of the type happened.
     pub(crate) fn time_fields(&self) -> FieldMask {
         self.time_fields
+    }
+
+    pub(crate) fn is_unique(&self) -> bool {
+        self.key == Key::Unique
     }
 
     pub(crate) fn new_table(&self) -> Box<dyn AnyTable> {

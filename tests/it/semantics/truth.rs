@@ -276,3 +276,85 @@ fn a_match_that_a_later_round_of_a_flush_brings_back_was_updated_or_is_new_if_it
     assert_eq!(fire(&mut session), ["flash 1", "mark 1"]);
     assert_ne!(suspects(&mut session), marked);
 }
+
+/// What an order costs: one sheet for each order.
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(unique)]
+struct Sheet {
+    #[fact(key)]
+    order: u64,
+    amount: i64,
+}
+
+#[rule(logical)]
+fn sheet(#[watch(amount)] p: &Payment) -> Sheet {
+    Sheet { order: p.order, amount: p.amount }
+}
+
+/// Derives a sheet, and then the one that it may have derived before.
+#[rule]
+fn two_sheets(#[watch(amount)] p: &Payment, cx: &mut Then) -> RuleResult {
+    cx.insert_logical(Sheet { order: p.order, amount: p.amount })?;
+    cx.insert_logical(Sheet { order: p.order, amount: 1 })?;
+    Ok(())
+}
+
+ruleset!(sheets = 1: sheet);
+ruleset!(pairs = 1: two_sheets; facts: Sheet);
+
+fn amounts(session: &mut Session) -> Vec<i64> {
+    session.query::<Sheet>().unwrap().iter().map(|sheet| sheet.amount).collect()
+}
+
+#[test]
+fn s24_a_derived_fact_does_not_take_the_key_of_another_one() {
+    let mut session = memory(sheets());
+    pay(&mut session, 1, 5);
+    fire(&mut session);
+    // Neither that of one that another match derives, nor that of a stated one.
+    let second = pay(&mut session, 1, 6);
+    let error = session.fire_all().unwrap_err();
+    assert!(error.report().contains("a `Sheet` with the same key exists"), "{}", error.report());
+    assert_eq!(amounts(&mut session), [5]);
+    session.delete(second).unwrap();
+    session.insert(Sheet { order: 2, amount: 1 }).unwrap();
+    pay(&mut session, 2, 7);
+    assert!(session.fire_all().is_err());
+    assert_eq!(amounts(&mut session), [5, 1]);
+
+    let mut session = memory(pairs());
+    let payment = pay(&mut session, 1, 1);
+    fire(&mut session);
+    session.update(payment, |p| p.amount = 2).unwrap();
+    assert!(session.fire_all().is_err(), "what goes does not stay beside what takes its key");
+    assert_eq!(amounts(&mut session), [1]);
+}
+
+#[test]
+fn s24_a_match_that_fires_again_replaces_what_it_derived_under_a_key() {
+    let mut session = memory(sheets());
+    let payment = pay(&mut session, 1, 5);
+    fire(&mut session);
+    for amount in [6, 7, 5] {
+        session.update(payment, |p| p.amount = amount).unwrap();
+        fire(&mut session);
+        assert_eq!(amounts(&mut session), [amount]);
+    }
+}
+
+#[test]
+fn s82_a_derived_fact_of_a_unique_type_is_stated_like_others() {
+    let mut session = memory(sheets());
+    for order in [1, 2, 3] {
+        pay(&mut session, order, 5);
+    }
+    fire(&mut session);
+    let facts: Vec<_> = session.query::<Sheet>().unwrap().iter().map(Ref::handle).collect();
+    assert_eq!(session.insert(Sheet { order: 1, amount: 5 }).unwrap(), facts[0]);
+    assert_eq!(session.insert_unique(Sheet { order: 2, amount: 5 }).unwrap(), facts[1]);
+    // One that only has the key is found, and stays derived.
+    assert_eq!(session.insert_unique(Sheet { order: 3, amount: 9 }).unwrap(), facts[2]);
+    let stated = |session: &mut Session, at: usize| session.why(facts[at]).unwrap().unwrap().stated;
+    assert!(stated(&mut session, 0) && stated(&mut session, 1) && !stated(&mut session, 2));
+    assert!(session.insert(Sheet { order: 3, amount: 9 }).is_err());
+}
