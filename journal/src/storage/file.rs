@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, Mode, OFlags};
 use rustix::io::Errno;
@@ -198,7 +198,36 @@ impl Lock for FileLock {}
 struct OpenFile {
     file: Arc<File>,
     /// Reads pass by the cache, in whole blocks.
-    direct: Option<ReadAhead>,
+    direct: Option<Direct>,
+}
+
+/// A file that is read past the cache.
+#[derive(Debug)]
+struct Direct {
+    ahead: ReadAhead,
+    path: PathBuf,
+    /// The same through the cache: some file systems open for such reads and then refuse one, however
+    /// it is aligned, as FUSE ones do that hand the flag on to another.
+    through: OnceLock<File>,
+}
+
+impl Direct {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self.ahead.read_at(bytes, offset) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                read_full_at(self.through()?, bytes, offset, 1)
+            }
+            read => read,
+        }
+    }
+
+    fn through(&self) -> io::Result<&File> {
+        if let Some(file) = self.through.get() {
+            return Ok(file);
+        }
+        let file = File::open(&self.path)?;
+        Ok(self.through.get_or_init(|| file))
+    }
 }
 
 impl OpenFile {
@@ -206,9 +235,10 @@ impl OpenFile {
         Self { file: Arc::new(file), direct: None }
     }
 
-    fn direct(file: File) -> Self {
+    fn direct(file: File, path: &Path) -> Self {
         let file = Arc::new(file);
-        Self { direct: Some(ReadAhead::new(Arc::clone(&file))), file }
+        let (ahead, path) = (ReadAhead::new(Arc::clone(&file)), path.to_path_buf());
+        Self { direct: Some(Direct { ahead, path, through: OnceLock::new() }), file }
     }
 }
 
@@ -216,7 +246,7 @@ impl OpenFile {
 fn open_direct(path: &Path) -> io::Result<Arc<dyn StorageFile>> {
     let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
     Ok(Arc::new(match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(fd) => OpenFile::direct(File::from(fd)),
+        Ok(fd) => OpenFile::direct(File::from(fd), path),
         Err(Errno::INVAL | Errno::OPNOTSUPP) => OpenFile::new(File::open(path)?),
         Err(error) => return Err(error.into()),
     }))

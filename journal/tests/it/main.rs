@@ -15,6 +15,7 @@ mod hooked;
 #[cfg(shuttle)]
 mod interleavings;
 mod keyed;
+mod lazyfs;
 mod mend;
 mod model;
 mod mounted;

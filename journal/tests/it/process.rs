@@ -104,6 +104,17 @@ fn kill_repeatedly(level: &str, mode: &str, rounds: u64) {
 
 /// The same in a directory of the caller's.
 pub(crate) fn kill_repeatedly_in(dir: &Path, level: &str, mode: &str, rounds: u64) {
+    kill_and_cut(dir, level, mode, rounds, None);
+}
+
+/// The same, and behind each kill something that is as good as a power cut, if given.
+pub(crate) fn kill_and_cut(
+    dir: &Path,
+    level: &str,
+    mode: &str,
+    rounds: u64,
+    mut cut: Option<&mut dyn FnMut()>,
+) {
     let write_mode = if mode == "map" { WriteMode::Map } else { WriteMode::Pwrite };
     let mut acknowledged = 0;
     let mut random = Seeded::new(rounds);
@@ -125,7 +136,10 @@ pub(crate) fn kill_repeatedly_in(dir: &Path, level: &str, mode: &str, rounds: u6
             false
         });
         child.wait().expect("the child is dead");
-        let journal = Journal::open(dir, options(write_mode));
+        if let Some(cut) = &mut cut {
+            cut();
+        }
+        let journal = Journal::open(dir, options(write_mode).after_power_loss(cut.is_some()));
         let (journal, _) = journal.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
         let ids = read_ids(&journal);
         assert!(
