@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use steadfast_wm::{Member, Seq};
+use steadfast_wm::{FactHandle, Member, Seq};
 
 use crate::aggregate::AggregateError;
 use crate::network::alpha::{Alpha, Memory};
@@ -384,22 +384,19 @@ impl Net {
         const FEW: usize = if cfg!(test) { 1 } else { 8 };
         let by_members = |a: u32, b: u32| self.compare(store, a, b);
         // Matches of one cause often differ in one member, which is then looked up once for each.
-        let differs = (matches.len() > FEW).then(|| self.first_difference(matches)).flatten();
+        let of_one_cause = || matches.iter().all(|&(seq, _)| seq == matches[0].0);
+        let keyed = matches.len() > FEW && of_one_cause();
+        let differs = keyed.then(|| self.first_difference(matches)).flatten();
         let differs = differs.map(|at| (at, self.positions()[at]));
         let Some((at, Source::Facts(kind))) = differs else {
             matches.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_members(a.1, b.1)));
             return;
         };
         let (kind, tokens) = (store.kind(kind), self.terminal());
-        let keyed = matches.iter().map(|&(seq, token)| {
-            let handle = kind.handle(tokens.row(token)[at]);
-            ((seq, handle), token)
-        });
-        let mut keyed: Vec<_> = keyed.collect();
+        let keyed = matches.iter().map(|&(_, token)| (kind.handle(tokens.row(token)[at]), token));
+        let mut keyed: Vec<(FactHandle, u32)> = keyed.collect();
         keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_members(a.1, b.1)));
-        for (to, ((seq, _), token)) in matches.iter_mut().zip(keyed) {
-            *to = (seq, token);
-        }
+        matches.iter_mut().zip(keyed).for_each(|(to, (_, token))| to.1 = token);
     }
 
     /// The first position at which these matches do not all have the same member.
