@@ -329,6 +329,12 @@ proptest! {
         quiet();
         crash((&specs, changes), &steps, (first, every), tier)?;
     }
+}
+
+// Each of these takes several sessions through a history.
+proptest! {
+    #![proptest_config(cases(1_000))]
+
     /// What is undone in scopes inside of scopes leaves nothing behind, before a crash and after it, while
     /// rules come and go.
     #[test]
