@@ -46,6 +46,7 @@ struct Request<'a> {
 pub(crate) enum Effort {
     /// At most two minutes, compiling not counted.
     Quick,
+    /// Twenty minutes, or one round if that takes longer.
     Full,
 }
 
@@ -56,7 +57,7 @@ impl Effort {
 
     /// No further round begins that would not end within this time.
     fn budget(self) -> Duration {
-        Duration::from_secs(if self.is_quick() { 100 } else { 3600 })
+        Duration::from_secs(if self.is_quick() { 100 } else { 1200 })
     }
 }
 

@@ -213,8 +213,12 @@ impl Harness {
         let mut command = Command::new(self.rules.join("run.sh"));
         // It looks for what cargo builds in the directory beside the sources.
         command.current_dir(&self.rules).env_remove("CARGO_TARGET_DIR");
+        // Rounds are repeated as long as there is time, so that one process of an engine need not repeat
+        // its work often: the harness alone would take half an hour for one round.
         if self.effort.is_quick() {
             command.env("WARM", "4").env("REPS", "2").env("LIMIT", "40");
+        } else {
+            command.env("REPS", "1").env("LIMIT", "120");
         }
         command
     }
