@@ -55,6 +55,8 @@ const PEERS: &[Peer] = &[
 /// One of the works that both sides do, and where the peers' line tells it.
 struct Work {
     name: &'static str,
+    /// Our size of it that is the peers': bytes of a batch, or records.
+    size: u64,
     /// Key of the rate.
     rate: &'static str,
     /// Key of the latencies in microseconds, of which the first is the median.
@@ -65,12 +67,18 @@ const WORKS: &[Work] = &[
     durable("durable-1", "sync batch/s", "sync p50/p99 us"),
     durable("durable-8", "group8 batch/s", "group8 p50/p99 us"),
     durable("durable-32", "group32 batch/s", "group32 p50/p99 us"),
-    Work { name: "process", rate: "nosync rec/s", latency: None },
-    Work { name: "scan", rate: "scan rec/s (first/best)", latency: None },
+    Work { name: "process", size: RECORDS, rate: "nosync rec/s", latency: None },
+    Work { name: "scan", size: RECORDS, rate: "scan rec/s (first/best)", latency: None },
 ];
 
+/// Records of a stream.
+const RECORDS: u64 = 1_000_000;
+
+/// Ten records of 100 bytes.
+const BATCH_BYTES: u64 = 1000;
+
 const fn durable(name: &'static str, rate: &'static str, latency: &'static str) -> Work {
-    Work { name, rate, latency: Some(latency) }
+    Work { name, size: BATCH_BYTES, rate, latency: Some(latency) }
 }
 
 /// Work, peer, and the ratio that we want against it.
@@ -260,12 +268,16 @@ fn merge(pairs: &[Pair], theirs: &BTreeMap<&str, Vec<Figures>>) -> Measured {
         measured.push(pair);
     }
     for work in WORKS {
-        let Some(ours) = pairs.iter().find(|pair| pair.work == work.name && is_mergeable(pair))
-        else {
+        let is_of = |pair: &&Pair| pair.work == work.name && pair.size == work.size;
+        let Some(ours) = pairs.iter().find(|pair| is_of(pair) && is_mergeable(pair)) else {
             continue;
         };
+        let is_measured = |peer: &&Peer| {
+            let against = |pair: &Pair| pair.theirs.is_some() && pair.against == peer.name;
+            pairs.iter().filter(is_of).any(against)
+        };
         let mut best: Option<Pair> = None;
-        for peer in PEERS {
+        for peer in PEERS.iter().filter(|peer| !is_measured(peer)) {
             let runs = theirs.get(peer.name).map_or(&[][..], Vec::as_slice);
             if runs.iter().any(|figures| figures.contains_key("scan CHECK")) {
                 measured.refuse(format!(
@@ -297,10 +309,10 @@ fn merge(pairs: &[Pair], theirs: &BTreeMap<&str, Vec<Figures>>) -> Measured {
 
 /// Rates and median latencies are what the peers tell as well.
 fn is_mergeable(pair: &Pair) -> bool {
-    match &*pair.unit {
-        "1/s" => pair.higher_is_better,
-        "us" => !pair.higher_is_better,
-        _ => false,
+    if is_rate(&pair.unit) {
+        pair.higher_is_better
+    } else {
+        pair.unit == "us p50" && !pair.higher_is_better
     }
 }
 
@@ -313,12 +325,18 @@ fn against(ours: &Pair, name: &str, value: f64) -> Pair {
 impl Work {
     /// The contender's figure in our unit.
     fn figure(&self, figures: &Figures, unit: &str) -> Option<f64> {
-        match unit {
+        if is_rate(unit) {
             // Of two rates the second is the best of several runs.
-            "1/s" => figures.get(self.rate)?.last().copied(),
-            _ => figures.get(self.latency?)?.first().copied(),
+            figures.get(self.rate)?.last().copied()
+        } else {
+            figures.get(self.latency?)?.first().copied()
         }
     }
+}
+
+/// Whether a unit is of something by the second.
+fn is_rate(unit: &str) -> bool {
+    unit.ends_with("/s")
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@ group32 p50/p99 us: 8205/19578
 fn ours(work: &str, value: f64, unit: &str) -> Pair {
     Pair {
         work: work.into(),
-        size: 1,
+        size: if work.starts_with("durable") { BATCH_BYTES } else { RECORDS },
         against: "self".into(),
         ours: value,
         theirs: None,
         unit: unit.into(),
-        higher_is_better: unit == "1/s",
+        higher_is_better: unit.ends_with("/s"),
         target: None,
     }
 }
@@ -48,8 +48,8 @@ fn contender_that_cannot_be_opened_has_no_figures() {
 fn rates_and_latencies_meet_their_like() {
     let theirs = BTreeMap::from([("raft-engine", vec![planted(RAFT_ENGINE, "raft-engine")])]);
     let pairs = [
-        ours("durable-1", 1641.0, "us"),
-        ours("scan", 2_600_000.0, "1/s"),
+        ours("durable-1", 1641.0, "us p50"),
+        ours("scan", 2_600_000.0, "records/s"),
         ours("process", 1.0, "B"),
     ];
     let measured = merge(&pairs, &theirs);
@@ -65,6 +65,27 @@ fn rates_and_latencies_meet_their_like() {
 }
 
 #[test]
+fn only_the_size_of_the_peers_meets_them_and_only_who_is_not_measured_yet() {
+    let text = "okaywal | sync p50/p99 us: 200/300\nref-group | sync p50/p99 us: 90/91\n";
+    let theirs = ["okaywal", "ref-group"].map(|name| (name, vec![planted(text, name)]));
+    let own = Pair {
+        against: "ref-group".into(),
+        theirs: Some(80.0),
+        ..ours("durable-1", 100.0, "us p50")
+    };
+    let pairs = [Pair { size: 16_000, ..ours("durable-1", 900.0, "us p50") }, own];
+    let measured = merge(&pairs, &BTreeMap::from(theirs));
+    assert_eq!(
+        rows(&measured),
+        [
+            ("durable-1", "ref-group", 80.0, 0.8),
+            ("durable-1", "okaywal", 200.0, 2.0),
+            ("durable-1", "best", 200.0, 2.0),
+        ]
+    );
+}
+
+#[test]
 fn best_is_the_best_that_is_comparable_over_the_median_of_the_rounds() {
     let line = |name: &str, rate: u32| planted(&format!("{name} | group8 batch/s: {rate}\n"), name);
     let rounds =
@@ -75,7 +96,7 @@ fn best_is_the_best_that_is_comparable_over_the_median_of_the_rounds() {
         rounds("fjall", [50, 50, 9000]),
         rounds("commitlog", [500, 500, 500]),
     ]);
-    let measured = merge(&[ours("durable-8", 200.0, "1/s")], &theirs);
+    let measured = merge(&[ours("durable-8", 200.0, "batches/s")], &theirs);
     assert_eq!(
         rows(&measured),
         [
@@ -93,7 +114,7 @@ fn best_is_the_best_that_is_comparable_over_the_median_of_the_rounds() {
 fn contender_that_loses_records_is_refused() {
     let text = "fjall | scan CHECK: ScanOut wanted 7 | scan rec/s (first/best): 1k/1k\n";
     let theirs = BTreeMap::from([("fjall", vec![planted(text, "fjall")])]);
-    let measured = merge(&[ours("scan", 1.0, "1/s")], &theirs);
+    let measured = merge(&[ours("scan", 1.0, "records/s")], &theirs);
     assert!(measured.rows.is_empty());
     assert_eq!(measured.refused.len(), 1);
 }
@@ -102,7 +123,7 @@ fn contender_that_loses_records_is_refused() {
 fn contenders_that_are_not_installed_give_a_note_and_our_own_rows() {
     let dir = tempfile::tempdir().expect("a directory");
     let contenders = Contenders::find(&dir.path().join("none"), dir.path(), Effort::Full);
-    let own = Line::Pair(Pair { theirs: Some(2.0), ..ours("durable-1", 1.0, "us") });
+    let own = Line::Pair(Pair { theirs: Some(2.0), ..ours("durable-1", 1.0, "us p50") });
     let measured = interleave(|| Ok(vec![own.clone()]), &contenders, Effort::Quick);
     let measured = measured.expect("a peer that is missing is no error");
     assert_eq!(rows(&measured), [("durable-1", "self", 2.0, 2.0)]);
@@ -122,7 +143,7 @@ fn contenders_are_run_and_one_that_fails_gives_a_note() {
     fs::write(&binary, script).expect("a file");
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("executable");
     let contenders = Contenders::find(dir.path(), dir.path(), Effort::Quick);
-    let own = Line::Pair(ours("durable-1", 400_000.0, "1/s"));
+    let own = Line::Pair(ours("durable-1", 400_000.0, "batches/s"));
     let measured = interleave(|| Ok(vec![own.clone()]), &contenders, Effort::Quick);
     let measured = measured.expect("one contender's failure is no error");
     let against: Vec<_> = rows(&measured).iter().map(|row| (row.1, row.3)).collect();
