@@ -225,7 +225,7 @@ impl Engine {
     }
 
     /// Folds the round's operations to net changes by kind.
-    #[inline(never)]
+    #[inline(never)] // of a single operation nobody asks for them
     fn net_changes(&mut self, round_start: u32) {
         if self.scratch.deltas.len() < self.store.kinds.len() {
             self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
@@ -356,7 +356,7 @@ impl Engine {
     }
 
     /// Withdraws the supports of matches that are gone, in order; facts go with their last one.
-    #[inline(never)]
+    #[inline(never)] // most flushes have none
     fn cascade(&mut self, issuer: Option<RuleTag>, sink: &mut dyn ActionSink) {
         let mut lost = std::mem::take(&mut self.scratch.lost);
         for Lost { rule, handle, token, support } in lost.drain(..) {
@@ -439,7 +439,7 @@ impl Engine {
         self.scratch.first_flush = false;
     }
 
-    #[inline(never)]
+    #[inline(never)] // most flushes have none
     fn bury_gone(&mut self, at: usize) {
         let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
         let RuleInfo { tag, branch, .. } = self.infos[at];
@@ -458,7 +458,7 @@ impl Engine {
 
     /// Queues the matches of one rule that this flush created or re-armed; `lost_any` if some of its matches
     /// are gone.
-    #[inline(never)]
+    #[inline(never)] // what it needs is not gathered where it is not called
     fn queue_matches(&mut self, at: usize, lost_any: bool) {
         let mut touched = std::mem::take(&mut self.scratch.matches[at].touched);
         let moment = self.moment();

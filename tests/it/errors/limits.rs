@@ -56,6 +56,19 @@ fn on_a_small_disk(dir: &Path) -> Option<Command> {
     })
 }
 
+/// Runs a test of this name in a process with a small disk of its own, if that can be had.
+fn child_on_a_small_disk(name: &str) -> Option<(Disk, Child)> {
+    let disk = Disk::new();
+    let dir = disk.path();
+    fs::create_dir(&dir).unwrap();
+    let Some(command) = on_a_small_disk(&dir) else {
+        println!("skipped: this system does not let a user mount a disk of his own");
+        return None;
+    };
+    let child = Child::run(command, name, &dir, "");
+    Some((disk, child))
+}
+
 #[test]
 fn sf0009_a_full_disk_refuses_work_until_there_is_space_and_then_goes_on() {
     const NAME: &str =
@@ -63,14 +76,7 @@ fn sf0009_a_full_disk_refuses_work_until_there_is_space_and_then_goes_on() {
     if let Some((dir, _)) = task() {
         return on_the_small_disk(&dir);
     }
-    let disk = Disk::new();
-    let dir = disk.path();
-    fs::create_dir(&dir).unwrap();
-    let Some(command) = on_a_small_disk(&dir) else {
-        println!("skipped: this system does not let a user mount a disk of his own");
-        return;
-    };
-    let mut child = Child::run(command, NAME, &dir, "");
+    let Some((_disk, mut child)) = child_on_a_small_disk(NAME) else { return };
     let expected = "error SF0009: the disk is full: 65536 bytes are needed
   help: free space and try again; nothing that was acknowledged is lost";
     assert_eq!(child.hear().unwrap().replace('|', "\n"), expected);
@@ -146,14 +152,7 @@ fn a_full_disk_is_made_emptier_by_normalizing_and_a_session_on_it_opens() {
     if let Some((dir, _)) = task() {
         return emptier(&dir);
     }
-    let disk = Disk::new();
-    let dir = disk.path();
-    fs::create_dir(&dir).unwrap();
-    let Some(command) = on_a_small_disk(&dir) else {
-        println!("skipped: this system does not let a user mount a disk of his own");
-        return;
-    };
-    let mut child = Child::run(command, NAME, &dir, "");
+    let Some((_disk, mut child)) = child_on_a_small_disk(NAME) else { return };
     assert_eq!(child.hear().as_deref(), Some("everything is there"));
     assert!(child.end().success());
 }
