@@ -57,6 +57,7 @@ fn on_a_small_disk(dir: &Path) -> Option<Command> {
 }
 
 /// Runs a test of this name in a process with a small disk of its own, if that can be had.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn child_on_a_small_disk(name: &str) -> Option<(Disk, Child)> {
     let disk = Disk::new();
     let dir = disk.path();
