@@ -1,7 +1,9 @@
 //! Accumulates over restarts: what fired stays fired, what did not fires once, and values go on from
 //! where they were.
 
+use steadfast::aggregate::Rescan;
 use steadfast::prelude::*;
+use steadfast::{Aggregate, AggregateError};
 
 use super::{World, step, survives};
 use crate::support::{Disk, fire, said, say};
@@ -146,6 +148,119 @@ fn lists(
     #[having(g.0.len() == 2)] _h: Having,
 ) {
     say(format!("{:?}", *g));
+}
+
+/// An accumulator of our own: the parity of all values.
+#[derive(Clone, Default)]
+struct Parity;
+
+impl Aggregate for Parity {
+    type Input = i64;
+    type State = i64;
+    type Output = bool;
+
+    fn enter(&self, state: &mut i64, _facts: &[u64], input: &i64) {
+        *state ^= input;
+    }
+    fn leave(&self, state: &mut i64, _facts: &[u64], input: &i64) {
+        *state ^= input;
+    }
+    fn output(&self, state: &i64) -> Result<Option<bool>, AggregateError> {
+        Ok(Some(state & 1 == 1))
+    }
+}
+
+/// One that looks at all: how often a value is greater than the one before it.
+#[derive(Clone, Default)]
+struct Rises;
+
+impl Rescan for Rises {
+    type Input = i64;
+    type Output = u64;
+
+    fn scan<'a>(
+        &self,
+        members: impl Iterator<Item = &'a i64>,
+    ) -> Result<Option<u64>, AggregateError> {
+        let all: Vec<&i64> = members.collect();
+        Ok(Some(all.windows(2).filter(|pair| pair[0] < pair[1]).count() as u64))
+    }
+}
+
+#[rule]
+fn of_our_own(
+    #[aggregate(Parity(a.value), rescan(Rises, a.value))] g: Group<Amount, (), (bool, u64)>,
+) {
+    say(format!("{} {}", g.0, g.1));
+}
+
+#[rule]
+fn moments(
+    #[aggregate(
+        average(a.rate), variance(a.rate), sample_variance(a.rate), sample_stddev(a.rate)
+    )]
+    g: Group<Amount, (), (f64, f64, Option<f64>, Option<f64>)>,
+) {
+    say(format!("{:?}", *g));
+}
+
+#[rule]
+fn ends(
+    #[aggregate(count(), min(a.rate), max(a.value), first(a.value))] g: Group<
+        Amount,
+        (),
+        (u64, Option<f64>, Option<i64>, Option<i64>),
+    >,
+) {
+    say(format!("{:?}", *g));
+}
+
+#[test]
+fn every_other_result_and_functions_of_the_users_go_on_over_restarts() {
+    ruleset!(others = 1: of_our_own, moments, ends);
+    let steps = [
+        step("of nothing", World::fire, ["false 0", "(0, None, None, None)"]),
+        step(
+            "two",
+            |world| {
+                world.insert("a", Amount { rate: 1e9 + 4.0, ..amount(5) });
+                world.insert("b", Amount { rate: 1e9 + 7.0, ..amount(8) });
+            },
+            [],
+        ),
+        step(
+            "fire",
+            World::fire,
+            [
+                "true 1",
+                "(1000000005.5, 2.25, Some(4.5), Some(2.1213203435596424))",
+                "(2, Some(1000000004.0), Some(8), Some(5))",
+            ],
+        ),
+        step("one changes", |world| world.update("a", |amount: &mut Amount| amount.value = 9), []),
+        step(
+            "and is evaluated",
+            |world| {
+                world.flush();
+                assert_eq!(world.session.pending().len(), 2);
+            },
+            [],
+        ),
+        step("fire", World::fire, ["true 0", "(2, Some(1000000004.0), Some(9), Some(9))"]),
+        step(
+            "one leaves",
+            |world| {
+                world.delete::<Amount>("a");
+                world.fire();
+            },
+            [
+                "false 0",
+                "(1000000007.0, 0.0, None, None)",
+                "(1, Some(1000000007.0), Some(8), Some(8))",
+            ],
+        ),
+    ];
+    survives(others, &steps);
 }
 
 #[test]

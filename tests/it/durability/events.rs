@@ -77,6 +77,54 @@ fn scenario_48_an_event_that_follows_another_in_time_is_found_over_a_restart() {
 }
 
 #[rule]
+fn three_at_once(
+    #[when(d.company == "DROO")] d: &Tick,
+    #[when(a.company == "ACME" && within(a, d, 10s))] a: &Tick,
+    #[when(i.company == "INIT" && within(i, d, 10s) && within(i, a, 10s))] i: &Tick,
+) {
+    say(format!("{} {} {}", d.at, a.at, i.at));
+}
+
+ruleset!(meetings = 1: three_at_once);
+
+#[test]
+fn scenario_52_three_events_within_a_stretch_of_time_meet_over_restarts_and_none_outside_of_it() {
+    survives(
+        meetings,
+        &[
+            step("10 s", |w| at(w, 10_000), []),
+            step("the second of the three", |w| tick(w, "ACME"), []),
+            step("4 s later", |w| at(w, 14_000), []),
+            step("the first", |w| tick(w, "DROO"), []),
+            step("two are not three", World::fire, []),
+            step("the last moment", |w| at(w, 20_000), []),
+            step("the third", |w| tick(w, "INIT"), []),
+            step("evaluated", World::flush, []),
+            step("the stretch is over", |w| at(w, 23_500), []),
+            step("but was not when they met", World::fire, ["14000 10000 20000"]),
+            step("one that came too late for one of them", |w| tick(w, "INIT"), []),
+            step("fire", World::fire, []),
+            step(
+                "one that says when it was",
+                |w| {
+                    w.session.insert(Tick { company: "INIT".to_owned(), at: 4_000 }).unwrap();
+                },
+                [],
+            ),
+            step("it is as far from both as it may be", World::fire, ["14000 10000 4000"]),
+            step(
+                "and one that was earlier",
+                |w| {
+                    w.session.insert(Tick { company: "INIT".to_owned(), at: 3_999 }).unwrap();
+                },
+                [],
+            ),
+            step("fire", World::fire, []),
+        ],
+    );
+}
+
+#[rule]
 fn seen(s: &Sensor, #[when(r.sensor == s.id)] r: &Reading) {
     say(format!("{} was seen", r.sensor));
 }
@@ -140,6 +188,40 @@ fn scenario_50_a_clock_that_passed_an_expiry_leaves_nothing_to_be_done() {
             step("it is gone", |w| assert!(w.get::<Reading>("r").is_none()), []),
             step("its sensor", |w| w.insert("s", Sensor { id: 1 }), []),
             step("fire", World::fire, []),
+        ],
+    );
+}
+
+#[rule]
+fn falls_silent(s: &Sensor, #[not(r.sensor == s.id)] r: Absent<Reading>) {
+    say(format!("{} falls silent", s.id));
+}
+
+ruleset!(silence = 1: falls_silent);
+
+#[test]
+fn events_that_one_step_of_the_clock_ends_go_by_deadline_and_then_by_age() {
+    survives(
+        silence,
+        &[
+            step(
+                "three sensors that were heard of",
+                |w| {
+                    for (name, sensor) in [("c", 3), ("b", 2)] {
+                        w.insert(name, Reading { sensor });
+                    }
+                    at(w, 1_000);
+                    w.insert("a", Reading { sensor: 1 });
+                    for (name, id) in [("1", 1), ("2", 2), ("3", 3)] {
+                        w.insert(name, Sensor { id });
+                    }
+                },
+                [],
+            ),
+            step("nothing of them", World::fire, []),
+            step("all in one step", |w| at(w, 60_000), []),
+            // By their handles it would be 1, 2, 3.
+            step("fire", World::fire, ["3 falls silent", "2 falls silent", "1 falls silent"]),
         ],
     );
 }

@@ -113,6 +113,27 @@ fn a_fact_that_is_both_stated_and_derived_survives_the_end_of_either() {
     );
 }
 
+/// Scenario 37, the other way round: it was stated first.
+#[test]
+fn a_fact_that_was_stated_before_it_was_derived_outlives_its_support() {
+    survives(
+        chain,
+        &[
+            step("b is stated", |w| w.insert("b", B(1)), []),
+            step("fire", World::fire, ["c 1"]),
+            step("a", |w| w.insert("a", A(1)), []),
+            step("b is derived, too", World::fire, ["b 1"]),
+            step("there is one", |w| assert_eq!(w.count::<B>(), 1), []),
+            step("its support goes", |w| w.delete::<A>("a"), []),
+            step("evaluate", World::flush, []),
+            step("it is still there", |w| assert_eq!(w.get::<B>("b"), Some(&B(1))), []),
+            step("and so is what stands on it", |w| assert_eq!(w.count::<C>(), 1), []),
+            step("it is stated no more", |w| w.delete::<B>("b"), []),
+            step("nothing is left", |w| assert_eq!((w.count::<B>(), w.count::<C>()), (0, 0)), []),
+        ],
+    );
+}
+
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Trigger {
     done: bool,

@@ -112,6 +112,46 @@ fn a_run_that_was_limited_goes_on_with_the_rest() {
     );
 }
 
+mod of_one_package {
+    use super::*;
+
+    #[rule]
+    pub(super) fn greet(p: &Person) {
+        say(format!("hello, {}", p.name));
+    }
+}
+
+mod of_another_package {
+    use super::*;
+
+    #[rule]
+    pub(super) fn greet(p: &Person) {
+        say(format!("good day, {}", p.name));
+    }
+}
+
+use of_another_package::greet as formally;
+use of_one_package::greet as plainly;
+
+ruleset!(greetings = 1: plainly, formally);
+
+/// Scenario 21.
+#[test]
+fn of_two_rules_of_one_name_in_different_packages_the_one_that_has_not_fired_fires() {
+    survives(
+        greetings,
+        &[
+            step("Ann", |w| w.insert("ann", ann(20)), []),
+            step("one of them fires", |w| w.fire_some(1), ["hello, Ann"]),
+            step("the other does", World::fire, ["good day, Ann"]),
+            step("neither again", World::fire, []),
+            step("Bob", |w| w.insert("bob", Person { name: "Bob".to_owned(), ..ann(30) }), []),
+            step("evaluate", World::flush, []),
+            step("both", World::fire, ["hello, Bob", "good day, Bob"]),
+        ],
+    );
+}
+
 #[rule]
 fn count(#[aggregate(count(), sum(p.age))] g: Group<Person, (), (u64, u32)>) {
     say(format!("{} with {} years", g.0, g.1));

@@ -118,6 +118,8 @@ fn s27_a_consequence_keeps_its_view_of_a_fact_that_it_deletes() {
         assert!(cx.delete(o)?);
         say(format!("discarded {} of {}", o.id, o.amount));
         assert!(cx.get(o).is_none());
+        // The match has ended already: what it derives now has nothing to stand on (S94).
+        cx.insert_logical(Big { order: o.id + 100 })?;
         Ok(())
     }
     #[rule]
@@ -158,6 +160,37 @@ fn s28_deletion_never_evaluates_a_condition() {
         session.delete(order).unwrap();
     }
     assert!(session.query::<Big>().unwrap().is_empty());
+}
+
+thread_local!(static GONE: Cell<u64> = const { Cell::new(0) });
+
+fn is_large(order: &Order) -> bool {
+    assert_ne!(order.id, GONE.get(), "it was asked about a fact that is gone");
+    order.amount > 9
+}
+
+#[test]
+fn s28_a_deletion_that_ends_an_absence_asks_about_the_facts_that_are_left_alone() {
+    #[rule(logical)]
+    fn nobody_above(
+        #[when(!is_large(o))] o: &Order,
+        #[not(is_large(p) && p.amount > o.amount)] p: Absent<Order>,
+    ) -> Big {
+        Big { order: o.id }
+    }
+    ruleset!(heights = 1: nobody_above);
+    let mut session = memory(heights());
+    session.insert(Order { id: 1, amount: 5 }).unwrap();
+    let [two, three] =
+        [(2, 20), (3, 30)].map(|(id, amount)| session.insert(Order { id, amount }).unwrap());
+    fire(&mut session);
+    for (id, order) in [(2, two), (3, three)] {
+        assert!(session.query::<Big>().unwrap().is_empty());
+        GONE.set(id);
+        session.delete(order).unwrap();
+        session.fire_all().unwrap();
+    }
+    assert_eq!(session.query::<Big>().unwrap().len(), 1);
 }
 
 #[test]

@@ -262,6 +262,11 @@ fn s43_a_match_that_ends_or_is_used_up_is_cancelled_once() {
     let agenda = agenda.iter().filter(|it| it.contains("hold"));
     let expected = ["created hold", "cancelled hold", "created hold", "cancelled hold"];
     assert_eq!(agenda.collect::<Vec<_>>(), expected);
+    // What comes and goes within one evaluation was never there (S10).
+    let passing = session.insert(Order { id: 2, open: true }).unwrap();
+    session.delete(passing).unwrap();
+    session.flush().unwrap();
+    assert!(!heard(&events).iter().any(|it| it.contains("hold")));
 }
 
 #[query]

@@ -49,6 +49,13 @@ fn spread(a: &Account, cx: &mut Then) -> RuleResult {
 }
 ruleset!(spreading = 1: spread);
 
+#[rule(no_loop)]
+fn fix_rate(a: &Account, #[cross] r: Ref<Rate>, cx: &mut Then) -> RuleResult {
+    say(format!("fix {}", a.id));
+    cx.touch(r)?;
+    Ok(())
+}
+
 #[test]
 fn s37_a_match_that_its_own_rule_triggers_is_dormant() {
     ruleset!(bank = 1: interest);
@@ -60,6 +67,15 @@ fn s37_a_match_that_its_own_rule_triggers_is_dormant() {
     // What somebody else does triggers it again.
     session.update(one, |a| a.balance = 200).unwrap();
     assert_eq!(fire(&mut session), ["interest on 200"]);
+    // One that is pending loses its turn (S13): the rate is a fact of both matches.
+    ruleset!(fixing = 1: fix_rate);
+    let mut session = memory(fixing());
+    session.insert(Rate { percent: 10 }).unwrap();
+    session.insert(account(1, 0)).unwrap();
+    session.insert(account(2, 0)).unwrap();
+    assert_eq!(fire(&mut session), ["fix 1"]);
+    session.insert(account(3, 0)).unwrap();
+    assert_eq!(fire(&mut session), ["fix 3"]);
     // Another match that its consequence creates is dormant, too.
     let mut session = memory(spreading());
     session.insert(account(1, 0)).unwrap();
@@ -200,6 +216,26 @@ fn s40_what_gave_the_group_the_focus_may_trigger_its_rules() {
     }
 }
 
+#[test]
+fn s40_a_rule_that_is_added_to_a_group_that_is_active_fires_for_what_is_there() {
+    use steadfast::ir::Rule;
+    #[rule(group = "billing", lock_on_active, salience = -3)]
+    fn archive(b: &Bill) {
+        say(format!("archive {}", b.id));
+    }
+    ruleset!(billing = 1: round, print);
+    let mut session = memory(billing());
+    bills(&mut session, 1..=2);
+    session.focus("billing").unwrap();
+    session.fire(1).unwrap();
+    assert_eq!(said(), ["round 1"]);
+    session.add_rule(&archive::definition()).unwrap();
+    // What comes afterwards is kept from it: the group is active.
+    session.insert(bill(3)).unwrap();
+    let expected = ["round 2", "print 1", "print 2", "print 3", "archive 1", "archive 2"];
+    assert_eq!(fire(&mut session), expected);
+}
+
 #[rule(lock_on_active)]
 fn greet(b: &Bill, cx: &mut Then) {
     say(format!("hello {}", b.id));
@@ -319,6 +355,18 @@ fn s89_what_a_match_supports_stays_when_it_is_triggered_and_kept_from_firing() {
     session.update(one, |a| a.balance = 0).unwrap();
     assert!(riches(&mut session).is_empty());
     said();
+
+    #[rule(logical, enabled = a.balance < 100)]
+    fn modest(#[when(a.balance > 0)] a: &Account) -> Rich {
+        Rich { account: a.id }
+    }
+    ruleset!(modesty = 1: modest);
+    let mut session = memory(modesty());
+    let one = session.insert(account(1, 1)).unwrap();
+    session.fire_all().unwrap();
+    session.update(one, |a| a.balance = 100).unwrap();
+    assert_eq!(session.fire_all().unwrap().count, 0, "its rule says no");
+    assert_eq!(riches(&mut session), [1]);
 }
 
 #[rule]

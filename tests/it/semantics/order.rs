@@ -108,6 +108,26 @@ fn s04_equal_operations_give_equal_firings_in_memory_and_on_disk() {
     assert_eq!(runs[0], runs[1]);
     assert_eq!(runs[0], runs[2]);
     assert_eq!(runs[0].0.len(), 3 * 3 + 3 * 3);
+
+    // Between two evaluations it makes no difference how the work is cut into commits.
+    let cut = |session: &mut Session| {
+        session.commit_every(1);
+        let two = session.transact(|stage| {
+            stage.insert(Job { id: 3 })?;
+            stage.insert(Job { id: 1 })?;
+            Ok(())
+        });
+        two.unwrap();
+        session.fire(1).unwrap();
+        session.fire(1).unwrap();
+        jobs(session, [2]);
+        session.fire_all().unwrap();
+        (said(), session.digest())
+    };
+    let disk = Disk::new();
+    for mut session in [memory(all()), disk.open(all())] {
+        assert_eq!(cut(&mut session), runs[0]);
+    }
 }
 
 /// What is out of an `i32`'s range does not compile: see the macros' own `arguments` test.

@@ -168,6 +168,23 @@ fn s17_a_pattern_reads_what_conditions_use_not_what_the_consequence_uses() {
         say(format!("{} {}", c.name, o.amount));
     }
     #[rule]
+    fn key_of_a_later_pattern(o: &Order, #[when(c.id == o.customer)] c: &Customer) {
+        say(format!("{} {}", c.name, o.note));
+    }
+    #[rule]
+    fn key_of_an_absence(o: &Order, #[not(b.order == o.id)] b: Absent<Big>) {
+        say(o.note.clone());
+    }
+    #[rule]
+    fn range_of_a_group(
+        o: &Order,
+        #[aggregate(count())]
+        #[when(x.amount <= o.amount)]
+        g: Group<Order, (), (u64,)>,
+    ) {
+        say(format!("{} below {}", g.0, o.id));
+    }
+    #[rule]
     fn nothing(o: &Order) {
         say(format!("{} {} {}", o.id, o.amount, o.note));
     }
@@ -183,6 +200,9 @@ fn s17_a_pattern_reads_what_conditions_use_not_what_the_consequence_uses() {
         (alpha::definition(), vec!["amount"]),
         (key::definition(), vec!["customer"]),
         (residual_of_a_later_pattern::definition(), vec!["note"]),
+        (key_of_a_later_pattern::definition(), vec!["customer"]),
+        (key_of_an_absence::definition(), vec!["id"]),
+        (range_of_a_group::definition(), vec!["amount"]),
         (nothing::definition(), vec![]),
         (not_this_one::definition(), vec![]),
     ];

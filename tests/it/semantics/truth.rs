@@ -145,8 +145,29 @@ fn s87_a_derived_fact_cannot_be_changed_until_it_is_stated() {
     let derived = suspects(&mut session)[0];
     let error = session.update(derived, |s| s.order = 2).unwrap_err();
     assert!(matches!(error, Error::Change(ChangeError::JustifiedModify { .. })), "{error:?}");
+    // What leaves it as it is may be done: nothing, and a touch.
+    session.update(derived, |s| s.order = 1).unwrap();
+    session.touch(derived).unwrap();
+    assert!(fire(&mut session).is_empty(), "no rule looks at it");
+    assert_eq!(suspects(&mut session), [derived]);
     session.insert(Suspicious { order: 1 }).unwrap();
     session.update(derived, |s| s.order = 2).unwrap();
+
+    #[rule]
+    fn correct(s: Ref<Suspicious>, cx: &mut Then) -> RuleResult {
+        cx.touch(s)?;
+        let refused = cx.update(s, |s| s.order = 2).unwrap_err();
+        assert!(matches!(refused, ChangeError::JustifiedModify { .. }), "{refused:?}");
+        // Inserting its equal states it, which is what makes it a fact to be changed.
+        assert_eq!(cx.insert(Suspicious { order: s.order })?, s.handle());
+        cx.modify(s, |s| s.order += 10)
+    }
+    ruleset!(correction = 1: suspicious, correct);
+    let mut session = memory(correction());
+    pay(&mut session, 1, 5000);
+    assert_eq!(session.fire(2).unwrap().count, 2);
+    assert_eq!(session.query::<Suspicious>().unwrap()[0].order, 11);
+    said();
 }
 
 #[test]
@@ -231,6 +252,42 @@ fn s91_cascades_go_by_rule_and_fact_and_end_before_anything_fires() {
     session.update(payment, |p| p.amount = 10).unwrap();
     assert_eq!(fire(&mut session), ["1 is free"]);
     assert_eq!(session.fact_count(), 1);
+}
+
+#[test]
+fn s91_of_one_cascade_facts_go_by_the_place_of_the_rule_and_then_by_age() {
+    #[rule(logical, salience = -1)]
+    fn early(#[when(p.amount > 1000)] p: &Payment) -> Hold {
+        Hold { order: p.order }
+    }
+    #[rule(logical, salience = 1)]
+    fn late(#[when(p.amount > 1000)] p: &Payment) -> Suspicious {
+        Suspicious { order: p.order }
+    }
+    ruleset!(both = 1: early, late);
+    let mut session = memory(both());
+    let payments = [1, 2].map(|order| pay(&mut session, order, 5000));
+    session.fire_all().unwrap();
+    let holds: Vec<_> =
+        session.query::<Hold>().unwrap().iter().map(|it| it.handle().fact()).collect();
+    let suspects: Vec<_> = suspects(&mut session).into_iter().map(Handle::fact).collect();
+    assert!(suspects < holds, "what the later rule derived is older");
+    let gone = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let into = std::sync::Arc::clone(&gone);
+    session.listen(move |event| {
+        if let steadfast::Event::Deleted { fact, cascade: true, .. } = event {
+            into.lock().unwrap().push(*fact);
+        }
+    });
+    session
+        .transact(|stage| {
+            stage.delete(payments[1])?;
+            stage.delete(payments[0])?;
+            Ok(())
+        })
+        .unwrap();
+    session.flush().unwrap();
+    assert_eq!(*gone.lock().unwrap(), [holds, suspects].concat());
 }
 
 #[test]

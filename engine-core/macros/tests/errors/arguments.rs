@@ -16,6 +16,9 @@ struct Order {
 #[rule(salience = 2147483648)]
 fn too_high(_o: &Order) {}
 
+#[rule(salience = -2147483649)]
+fn too_low(_o: &Order) {}
+
 #[rule(salience = "high")]
 fn not_a_number(_o: &Order) {}
 
