@@ -4,21 +4,22 @@
 //! which of their fields. Closures may capture data, which the macros' cannot.
 
 mod groups;
+mod joins;
 mod temporal;
 
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use steadfast_wm::Digest;
 
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
-    AgendaAttributes, Comparison, ConsequenceFn, Constant, KeyFn, KeyJoin, Late, Meaning, Nested,
-    OnError, OrderFn, Part, Pattern, RangeJoin, RuleDef, Salience, Test, TestFn, Timer, Timing,
-    Window, Writes,
+    AgendaAttributes, Conditions, ConsequenceFn, Constant, KeyFn, Late, Meaning, Nested, OnError,
+    Part, Pattern, RuleDef, RulesetError, Salience, Test, TestFn, Timer, Timing, Window, Writes,
 };
-use crate::key::{Codes, ExactKey, OrderedKey, code_of};
+use crate::key::code_of;
 use crate::rows::Rows;
 use crate::store::FactType;
 use crate::then::{Ref, Row, RuleResult, Then};
@@ -57,9 +58,33 @@ impl<T: Fact> Var<T> {
         rows.facts::<T>(self.position).at(row)
     }
 
-    /// What is read of it: these fields.
-    pub fn reads(&self, fields: &[&str]) -> (usize, FieldMask) {
-        reads::<T>(self.position, fields)
+    /// What is read of it: these fields; `*` is every field.
+    pub fn reads(&self, fields: &[&str]) -> FieldsOf {
+        FieldsOf::new::<T>(self.position, fields)
+    }
+}
+
+/// Fields of a variable that are read; see [`Var::reads`].
+#[derive(Clone, Debug)]
+pub struct FieldsOf {
+    position: usize,
+    mask: FieldMask,
+    /// The first name that is none of a field, the type, and the fields that it has.
+    unknown: Option<(String, &'static str, &'static [&'static str])>,
+}
+
+impl FieldsOf {
+    fn new<T: Fact>(position: usize, fields: &[&str]) -> Self {
+        let of = |field: &&str| match *field {
+            "*" => Some(FieldMask::ALL),
+            field => T::FIELDS.contains(&field).then(|| FieldMask::of::<T>(field)),
+        };
+        let unknown = fields.iter().find(|field| of(field).is_none());
+        Self {
+            position,
+            mask: fields.iter().filter_map(of).fold(FieldMask::NONE, FieldMask::union),
+            unknown: unknown.map(|field| ((*field).to_owned(), T::NAME, T::FIELDS)),
+        }
     }
 }
 
@@ -85,6 +110,12 @@ impl<G: 'static> GroupVar<G> {
 }
 
 /// Builds a [`RuleDef`].
+///
+/// What makes no rule – a field that its type does not have, a condition before any pattern, a group of
+/// nothing – is remembered, and [`Ruleset::check`] tells it with the rule's path, before anything is opened
+/// with such a rule. So nothing here fails.
+///
+/// [`Ruleset::check`]: crate::ir::Ruleset::check
 ///
 /// # Example
 ///
@@ -125,12 +156,9 @@ pub struct RuleBuilder {
     parts: Vec<Part>,
     writes: Writes,
     positions: usize,
-}
-
-fn reads<T: Fact>(position: usize, fields: &[&str]) -> (usize, FieldMask) {
-    let mask =
-        fields.iter().fold(FieldMask::NONE, |mask, field| mask.union(FieldMask::of::<T>(field)));
-    (position, mask)
+    /// By position the variable that had it last.
+    variables: Vec<String>,
+    mistakes: Vec<RulesetError>,
 }
 
 impl RuleBuilder {
@@ -145,6 +173,8 @@ impl RuleBuilder {
             parts: Vec::new(),
             writes: Writes::default(),
             positions: 0,
+            variables: Vec::new(),
+            mistakes: Vec::new(),
         }
     }
 
@@ -214,23 +244,22 @@ impl RuleBuilder {
 
     /// Adds a positive pattern: the match holds one such fact.
     pub fn each<T: Fact>(&mut self, variable: &str) -> Var<T> {
-        let position = self.positions;
-        self.positions += 1;
         self.parts.push(Part::Each(Pattern::new(variable, FactType::of::<T>())));
-        Var::at(position)
+        self.positions += 1;
+        self.variable(self.positions - 1, variable)
     }
 
     /// Adds a `not`: no such fact exists. Its variable is good for conditions of this part only.
     pub fn not<T: Fact>(&mut self, variable: &str) -> Var<T> {
         self.parts.push(Part::Not(Pattern::new(variable, FactType::of::<T>())));
-        Var::at(self.positions)
+        self.variable(self.positions, variable)
     }
 
     /// Adds an `exists`: at least one such fact exists. Its variable is good for conditions of this
     /// part only.
     pub fn exists<T: Fact>(&mut self, variable: &str) -> Var<T> {
         self.parts.push(Part::Exists(Pattern::new(variable, FactType::of::<T>())));
-        Var::at(self.positions)
+        self.variable(self.positions, variable)
     }
 
     /// Adds a `not` over several patterns: no tuple of facts passes everything that `inside` adds.
@@ -263,64 +292,42 @@ impl RuleBuilder {
     }
 
     /// Makes the last pattern's fact another one than every earlier fact of the match of its type.
-    ///
-    /// # Panics
-    ///
-    /// If no pattern precedes it.
     pub fn distinct(&mut self) {
-        self.last_pattern().distinct = true;
+        self.last_pattern("`distinct`", |pattern| pattern.distinct = true);
     }
 
     /// Lets only the last `length` facts that pass the last pattern's conditions on them alone count for it.
-    ///
-    /// # Panics
-    ///
-    /// If `length` is 0 or no pattern precedes it.
     pub fn window_length(&mut self, length: u32) {
-        self.last_pattern().window = Some(Window::last(length));
+        match NonZeroU32::new(length).map(Window::Length) {
+            None => self.misplaced("a window", "is over no facts: give it a length of 1 or more"),
+            window => self.last_pattern("a window", |pattern| pattern.window = window),
+        }
     }
 
     /// Lets only facts of the last `millis` milliseconds count for the last pattern; see [`Window::Time`].
-    ///
-    /// # Panics
-    ///
-    /// If no pattern precedes it.
     pub fn window_time(&mut self, millis: i64) {
-        self.last_pattern().window = Some(Window::Time(millis));
+        let window = Some(Window::Time(millis));
+        self.last_pattern("a window", |pattern| pattern.window = window);
     }
 
     /// Takes the last pattern's facts from a named entry point instead of the default one.
-    ///
-    /// # Panics
-    ///
-    /// If no pattern precedes it.
     pub fn from_entry(&mut self, entry: &'static str) {
-        let pattern = self.last_pattern();
-        pattern.fact = pattern.fact.from_entry(entry);
+        let from = |pattern: &mut Pattern| pattern.fact = pattern.fact.from_entry(entry);
+        self.last_pattern(&format!("the entry point `{entry}`"), from);
     }
 
     /// Lets updates of these fields of the last pattern's fact re-arm matches, beside those that conditions
     /// read; `*` is every field.
-    ///
-    /// # Panics
-    ///
-    /// If no pattern precedes it.
     pub fn watch<T: Fact>(&mut self, var: Var<T>, fields: &[&str]) {
-        let (_, mask) = reads::<T>(var.position, fields);
-        let pattern = self.last_pattern();
-        pattern.watch = pattern.watch.union(mask);
+        let (_, mask) = self.reads(&var.reads(fields));
+        self.last_pattern("`watch`", |pattern| pattern.watch = pattern.watch.union(mask));
     }
 
     /// Lets updates of these fields alone re-arm no match, also if conditions read them; `*` is every field.
     /// A match that they do not let pass any more still ends.
-    ///
-    /// # Panics
-    ///
-    /// If no pattern precedes it.
     pub fn ignore<T: Fact>(&mut self, var: Var<T>, fields: &[&str]) {
-        let (_, mask) = reads::<T>(var.position, fields);
-        let pattern = self.last_pattern();
-        pattern.ignore = pattern.ignore.union(mask);
+        let (_, mask) = self.reads(&var.reads(fields));
+        self.last_pattern("`ignore`", |pattern| pattern.ignore = pattern.ignore.union(mask));
     }
 
     /// Adds a condition on one variable of the last part.
@@ -332,13 +339,24 @@ impl RuleBuilder {
         condition: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) {
         let meaning = Meaning::function(&condition);
+        let test = self.alpha(var, text, fields, condition, meaning);
+        self.condition(text, |conditions| conditions.alpha.push(test));
+    }
+
+    fn alpha<T: Fact>(
+        &mut self,
+        var: Var<T>,
+        text: &str,
+        fields: &[&str],
+        condition: impl Fn(&T) -> bool + Send + Sync + 'static,
+        meaning: Option<Meaning>,
+    ) -> Test {
         let evaluate: TestFn = Arc::new(move |rows, passed| {
             let facts = rows.facts::<T>(0);
             passed.extend((0..rows.len()).map(|row| condition(facts.at(row))));
         });
-        let reads = vec![reads::<T>(var.position, fields)];
-        let test = Test { text: text.to_owned(), reads, evaluate, meaning };
-        self.last_pattern().conditions.alpha.push(test);
+        let reads = vec![self.reads(&var.reads(fields))];
+        Test { text: text.to_owned(), reads, evaluate, meaning }
     }
 
     /// Adds the condition that one field of a variable of the last part has this value. Where many
@@ -350,130 +368,20 @@ impl RuleBuilder {
         get: impl Fn(&T) -> &K + Clone + Send + Sync + 'static,
         value: K,
     ) {
-        let code = code_of(&value);
-        let key = get.clone();
+        let (code, key) = (code_of(&value), get.clone());
         let meaning = Meaning::function(&get).map(|meaning| meaning.is(value.clone()));
-        self.when(var, &format!(".{field} == a constant"), &[field], move |fact| {
-            *get(fact) == value
-        });
-        let conditions = &mut self.last_pattern().conditions;
-        if let Some(test) = conditions.alpha.last_mut() {
-            test.meaning = meaning;
-        }
+        let text = format!(".{field} == a constant");
+        let test = self.alpha(var, &text, &[field], move |fact| *get(fact) == value, meaning);
         let inner: KeyFn = Arc::new(move |rows, codes| {
             let facts = rows.facts::<T>(0);
             (0..rows.len()).for_each(|row| codes.push_hashed(code_of(key(facts.at(row)))));
         });
-        let (test, path) = (conditions.alpha.len() - 1, format!(".{field}"));
-        conditions.constants.push(Constant { test, path, inner, code, exact: false });
-    }
-
-    /// Adds an equality between the last part's variable and an earlier one: an index key.
-    ///
-    /// Each side says which fields it reads.
-    pub fn key<T: Fact, U: Fact, K: Hash + Eq + 'static>(
-        &mut self,
-        text: &str,
-        (inner, inner_field): (Var<T>, &str),
-        inner_key: impl Fn(&T) -> K + Clone + Send + Sync + 'static,
-        (outer, outer_field): (Var<U>, &str),
-        outer_key: impl Fn(&U) -> K + Clone + Send + Sync + 'static,
-    ) {
-        let (i, o) = (inner.position, outer.position);
-        let (inner_of, outer_of) = (inner_key.clone(), outer_key.clone());
-        let evaluate: TestFn = Arc::new(move |rows, passed| {
-            let (inner, outer) = (rows.facts::<T>(i), rows.facts::<U>(o));
-            passed.extend(
-                (0..rows.len()).map(|row| inner_of(inner.at(row)) == outer_of(outer.at(row))),
-            );
+        let path = format!(".{field}");
+        self.condition(&text, |conditions| {
+            let test_at = conditions.alpha.len();
+            conditions.alpha.push(test);
+            conditions.constants.push(Constant { test: test_at, path, inner, code, exact: false });
         });
-        let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
-        let push: fn(&mut Codes, &K) = |codes, key| codes.push_hashed(code_of(key));
-        let meaning = Meaning::function(&inner_key);
-        let join = KeyJoin {
-            meaning,
-            inner: key_fn::<T, K>(0, inner_key, push),
-            outer: key_fn::<U, K>(o, outer_key, push),
-            test: Test { text: text.to_owned(), reads, evaluate, meaning: None },
-        };
-        self.last_pattern().conditions.keys.push(join);
-    }
-
-    /// As [`RuleBuilder::key`], for integers and the like, whose codes need no second look.
-    ///
-    /// # Panics
-    ///
-    /// If no pattern precedes it.
-    pub fn exact_key<T: Fact, U: Fact, K: ExactKey + Hash + Eq + 'static>(
-        &mut self,
-        text: &str,
-        (inner, inner_field): (Var<T>, &str),
-        inner_key: impl Fn(&T) -> K + Clone + Send + Sync + 'static,
-        (outer, outer_field): (Var<U>, &str),
-        outer_key: impl Fn(&U) -> K + Clone + Send + Sync + 'static,
-    ) {
-        let (i, o) = (inner_key.clone(), outer_key.clone());
-        self.key(text, (inner, inner_field), inner_key, (outer, outer_field), outer_key);
-        let push: fn(&mut Codes, &K) = |codes, key| codes.push_exact(key.code());
-        let join = self.last_pattern().conditions.keys.last_mut().expect("just added");
-        join.meaning = join.meaning.take().map(Meaning::exact);
-        join.inner = key_fn::<T, K>(0, i, push);
-        join.outer = key_fn::<U, K>(outer.position, o, push);
-    }
-
-    /// Adds `inner <= outer` (or `>=`) between the last part's variable and an earlier one: a range.
-    pub fn range<T: Fact, U: Fact, K: OrderedKey + Ord + 'static>(
-        &mut self,
-        text: &str,
-        comparison: Comparison,
-        (inner, inner_field): (Var<T>, &str),
-        inner_key: impl Fn(&T) -> K + Clone + Send + Sync + 'static,
-        (outer, outer_field): (Var<U>, &str),
-        outer_key: impl Fn(&U) -> K + Clone + Send + Sync + 'static,
-    ) {
-        let (i, o) = (inner.position, outer.position);
-        let (inner_of, outer_of) = (inner_key.clone(), outer_key.clone());
-        let evaluate: TestFn = Arc::new(move |rows, passed| {
-            let (inner, outer) = (rows.facts::<T>(i), rows.facts::<U>(o));
-            passed.extend((0..rows.len()).map(|row| {
-                let (a, b) = (inner_of(inner.at(row)), outer_of(outer.at(row)));
-                match comparison {
-                    Comparison::AtMost => a <= b,
-                    Comparison::AtLeast => a >= b,
-                }
-            }));
-        });
-        let reads = vec![reads::<T>(i, &[inner_field]), reads::<U>(o, &[outer_field])];
-        let meaning = Meaning::function(&inner_key);
-        let join = RangeJoin {
-            width: None,
-            apart: None,
-            comparison,
-            meaning,
-            inner: order_fn::<T, K>(0, inner_key),
-            outer: order_fn::<U, K>(o, outer_key),
-            test: Test { text: text.to_owned(), reads, evaluate, meaning: None },
-        };
-        self.last_pattern().conditions.ranges.push(join);
-    }
-
-    /// Adds any condition on the last part's variable and an earlier one: evaluated for every pair
-    /// that keys and ranges leave.
-    pub fn residual<T: Fact, U: Fact>(
-        &mut self,
-        text: &str,
-        (inner, inner_fields): (Var<T>, &[&str]),
-        (outer, outer_fields): (Var<U>, &[&str]),
-        condition: impl Fn(&T, &U) -> bool + Send + Sync + 'static,
-    ) {
-        let (i, o) = (inner.position, outer.position);
-        let evaluate: TestFn = Arc::new(move |rows, passed| {
-            let (inner, outer) = (rows.facts::<T>(i), rows.facts::<U>(o));
-            passed.extend((0..rows.len()).map(|row| condition(inner.at(row), outer.at(row))));
-        });
-        let reads = vec![reads::<T>(i, inner_fields), reads::<U>(o, outer_fields)];
-        let test = Test { text: text.to_owned(), reads, evaluate, meaning: None };
-        self.last_pattern().conditions.residual.push(test);
     }
 
     /// Closes the rule with its consequence.
@@ -495,37 +403,54 @@ impl RuleBuilder {
             parts: self.parts,
             branches: Vec::new(),
             writes: self.writes,
+            mistakes: self.mistakes,
             consequence,
         }
     }
 
-    fn last_pattern(&mut self) -> &mut Pattern {
-        let part = self.parts.last_mut().expect("a condition follows its pattern");
-        match part {
-            Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => pattern,
-            Part::Group(group) => group.elements.last_mut().expect("groups have elements"),
-            Part::Nested(_) => panic!("conditions of nested patterns are added inside"),
-        }
+    /// The variable of a new pattern.
+    fn variable<T: Fact>(&mut self, position: usize, name: &str) -> Var<T> {
+        self.variables.resize(position, String::new());
+        self.variables.push(name.to_owned());
+        Var::at(position)
     }
-}
 
-fn key_fn<T: Fact, K: 'static>(
-    position: usize,
-    key: impl Fn(&T) -> K + Send + Sync + 'static,
-    push: fn(&mut Codes, &K),
-) -> KeyFn {
-    Arc::new(move |rows, codes| {
-        let facts = rows.facts::<T>(position);
-        (0..rows.len()).for_each(|row| push(codes, &key(facts.at(row))));
-    })
-}
+    /// What fields are, as conditions say what they read.
+    fn reads(&mut self, fields: &FieldsOf) -> (usize, FieldMask) {
+        if let Some((field, kind, fields_of_type)) = &fields.unknown {
+            let pattern = self.variables.get(fields.position).cloned().unwrap_or_default();
+            let fields = fields_of_type.join("`, `");
+            let (path, field) = (self.path.clone(), field.clone());
+            self.mistakes.push(RulesetError::Field { path, pattern, kind, field, fields });
+        }
+        (fields.position, fields.mask)
+    }
 
-fn order_fn<T: Fact, K: OrderedKey + 'static>(
-    position: usize,
-    key: impl Fn(&T) -> K + Send + Sync + 'static,
-) -> OrderFn {
-    Arc::new(move |rows, orders| {
-        let facts = rows.facts::<T>(position);
-        orders.extend((0..rows.len()).map(|row| key(facts.at(row)).order()));
-    })
+    fn condition(&mut self, text: &str, add: impl FnOnce(&mut Conditions)) {
+        let what = format!("the condition `{text}`");
+        self.last_pattern(&what, |pattern| add(&mut pattern.conditions));
+    }
+
+    /// Does something to the pattern before it.
+    fn last_pattern(&mut self, what: &str, act: impl FnOnce(&mut Pattern)) {
+        let problem = match self.parts.last_mut() {
+            Some(Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern)) => {
+                return act(pattern);
+            }
+            Some(Part::Group(group)) => match group.elements.last_mut() {
+                Some(element) => return act(element),
+                None => "is of a group without elements: add an element before it",
+            },
+            Some(Part::Nested(_)) => {
+                "stands behind a `not` or `exists` over several patterns: say it inside, where its pattern is"
+            }
+            None => "stands before any pattern: add the pattern first",
+        };
+        self.misplaced(what, problem);
+    }
+
+    fn misplaced(&mut self, what: &str, problem: &'static str) {
+        let (path, what) = (self.path.clone(), what.to_owned());
+        self.mistakes.push(RulesetError::Misplaced { path, what, problem });
+    }
 }

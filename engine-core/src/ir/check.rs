@@ -22,6 +22,9 @@ const PARTS_MAX: usize = 64;
 /// What is wrong with the parts of a rule, or with one of its branches.
 pub(super) fn problem_of(rule: &RuleDef, branch: &RuleDef) -> Option<RulesetError> {
     let path = || rule.path.clone();
+    if let Some(mistake) = branch.mistakes.first() {
+        return Some(mistake.clone());
+    }
     if branch.parts.is_empty() {
         return Some(RulesetError::NoPattern { path: path() });
     }

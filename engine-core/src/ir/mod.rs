@@ -38,7 +38,7 @@ use crate::store::FactType;
 use crate::then::{Row, RuleResult, Then};
 
 pub use agenda::{AgendaAttributes, Enabled, EnabledFn, MAIN};
-pub use builder::{GroupVar, RuleBuilder, Var};
+pub use builder::{FieldsOf, GroupVar, RuleBuilder, Var};
 pub use impact::{Access, Impact, Link};
 pub use markers::{Absent, Either, Exists, Forall, Having};
 pub use meaning::Meaning;
@@ -323,6 +323,9 @@ pub struct RuleDef {
     pub branches: Vec<RuleDef>,
     /// What its consequence writes, as far as known: the ruleset knows these types too.
     pub writes: Writes,
+    /// What is wrong with it in itself: what [`RuleBuilder`] was told and cannot mean. Of a rule whose
+    /// tokens a compiler has seen there is nothing.
+    pub mistakes: Vec<RulesetError>,
     /// Its consequence; a query has none.
     pub consequence: ConsequenceFn,
     /// Digest of its normalized conditions.

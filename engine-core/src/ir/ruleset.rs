@@ -80,6 +80,32 @@ pub enum RulesetError {
         /// Variable of the pattern.
         pattern: String,
     },
+    /// A field is named that its type does not have: so what reads it cannot be known.
+    #[error(
+        "rule `{path}`, pattern `{pattern}`: `{kind}` has no field `{field}`; it has `{fields}`"
+    )]
+    Field {
+        /// The rule.
+        path: String,
+        /// Variable of the pattern.
+        pattern: String,
+        /// The fact type.
+        kind: &'static str,
+        /// The field that was named.
+        field: String,
+        /// The fields there are.
+        fields: String,
+    },
+    /// Something does not stand where it can mean anything.
+    #[error("rule `{path}`: {what} {problem}")]
+    Misplaced {
+        /// The rule.
+        path: String,
+        /// What was said of the rule.
+        what: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
     /// A condition is on variables that it does not see.
     #[error("rule `{path}`, pattern `{pattern}`: the condition `{condition}` {problem}")]
     Condition {

@@ -1,7 +1,8 @@
 //! SF0001 of rules that are built at run time: what a compiler says of others.
 
 use steadfast::Ruleset;
-use steadfast::ir::{Late, RuleBuilder, Timer};
+use steadfast::aggregate::{Count, Sum};
+use steadfast::ir::{Comparison, Late, RuleBuilder, Timer};
 use steadfast::prelude::*;
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -18,6 +19,12 @@ struct Big {
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Small {
     order: u64,
+}
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(event)]
+struct Ping {
+    id: u64,
 }
 
 /// A rule that is built as it must not be.
@@ -39,7 +46,6 @@ fn refused<const N: usize>(cases: [(Ruleset, &str); N]) {
 
 #[test]
 fn sf0001_conditions_on_variables_that_are_not_there_are_named_with_what_to_do() {
-    let same = |order: &Order| order.id;
     refused([
         (
             built(|rule| {
@@ -106,6 +112,221 @@ fn sf0001_conditions_on_variables_that_are_not_there_are_named_with_what_to_do()
             "rule `it::built`, pattern `b`: the condition `b.id == z.id` reads a variable at position 2, which is \
              not there: it sees the variables of its own part and those before it, not what is inside of \
              another `not` or `exists`",
+        ),
+    ]);
+}
+
+const OF_ORDER: &str = "`Order` has no field `amont`; it has `id`, `amount`";
+
+fn of_order_in(pattern: &str) -> String {
+    format!("rule `it::built`, pattern `{pattern}`: {OF_ORDER}")
+}
+
+fn same(order: &Order) -> u64 {
+    order.id
+}
+
+#[test]
+fn sf0001_fields_that_there_are_not_are_named_with_those_there_are() {
+    refused([
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                rule.when(a, "a.amount > 3", &["id", "amont"], |a| a.amount > 3);
+            }),
+            &of_order_in("a"),
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                rule.when_is(a, "amont", |a| &a.amount, 3);
+            }),
+            &of_order_in("a"),
+        ),
+        (
+            built(|rule| {
+                rule.each::<Big>("before");
+                let a = rule.each::<Order>("a");
+                let b = rule.each::<Order>("b");
+                rule.exact_key("b.id == a.id", (b, "id"), same, (a, "amont"), same);
+            }),
+            &of_order_in("a"),
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                let b = rule.each::<Order>("b");
+                rule.key("b.id == a.id", (b, "amont"), same, (a, "id"), same);
+            }),
+            &of_order_in("b"),
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                let n = rule.not::<Order>("n");
+                rule.range("n <= a", Comparison::AtMost, (n, "amont"), same, (a, "id"), same);
+            }),
+            &of_order_in("n"),
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                rule.not_of(|rule| {
+                    rule.each::<Big>("x");
+                    let e = rule.exists::<Order>("e");
+                    rule.residual("e above a", (e, &["amont"]), (a, &[]), |e, a| e.id > a.id);
+                });
+            }),
+            &of_order_in("e"),
+        ),
+    ]);
+}
+
+#[test]
+fn sf0001_fields_of_watches_and_groups_that_there_are_not_are_named_too() {
+    refused([
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                rule.watch(a, &["amont"]);
+            }),
+            &of_order_in("a"),
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                rule.ignore(a, &["amont"]);
+            }),
+            &of_order_in("a"),
+        ),
+        (
+            built(|rule| {
+                let x = rule.element::<Order>("x");
+                rule.accumulate::<Order, _, _>(x, &["amont"], Sum::<i64>::default(), |x| x.amount);
+            }),
+            &of_order_in("x"),
+        ),
+        (
+            built(|rule| {
+                let x = rule.element::<Order>("x");
+                let _ = rule.group_by::<Order, _, _, _>(x, &["amont"], same, Count, |_| ());
+            }),
+            &of_order_in("x"),
+        ),
+        (
+            built(|rule| {
+                rule.each::<Big>("b");
+                let x = rule.element::<Order>("x");
+                let _ = rule.group_by_tuple::<Order, u64, _>(
+                    &[x.reads(&["amont"])],
+                    move |rows, row| x.in_rows(rows, row).id,
+                    Count,
+                    |_, _| (),
+                );
+            }),
+            &of_order_in("x"),
+        ),
+    ]);
+}
+
+#[test]
+fn sf0001_fields_are_asked_for_in_branches_and_of_rules_that_come_late() {
+    // A star is every field, wherever fields are named.
+    let all = built(|rule| {
+        let a = rule.each::<Order>("a");
+        rule.when(a, "a is odd", &["*"], |a| (a.id + 1) % 2 == 0);
+        rule.ignore(a, &["*"]);
+    });
+    assert!(Session::memory(all).is_ok());
+    // A branch is as good as a rule.
+    let branch = |field: &str| {
+        let mut rule = RuleBuilder::new("it::built");
+        let a = rule.each::<Order>("a");
+        rule.when(a, "a.amount > 3", &[field], |a| a.amount > 3);
+        rule.then(|_, _| Ok(()))
+    };
+    let rules = Ruleset::new("built", 1).rule(branch("amount").or(branch("amont")));
+    refused([(rules, &of_order_in("a"))]);
+    // A rule that comes while the session is open is refused, and the session goes on.
+    let mut session = Session::memory(built(|rule| _ = rule.each::<Order>("a"))).unwrap();
+    let mut late = branch("amont");
+    late.path = "it::late".to_owned();
+    let error = session.add_rule(&late).unwrap_err();
+    assert_eq!(error.code(), "SF0001");
+    assert!(error.report().contains(OF_ORDER), "{}", error.report());
+    session.insert(Order { id: 1, amount: 5 }).unwrap();
+    assert_eq!(session.fire_all().unwrap().count, 1);
+}
+
+#[test]
+fn sf0001_what_stands_where_it_means_nothing_is_named_with_what_to_do() {
+    // A variable of another rule, which makes it easy to begin with a condition.
+    let stray = RuleBuilder::new("it::other").each::<Order>("a");
+    let before = |what: &str| {
+        format!("rule `it::built`: {what} stands before any pattern: add the pattern first")
+    };
+    refused([
+        (
+            built(|rule| rule.when(stray, "a.amount > 3", &["amount"], |a| a.amount > 3)),
+            &before("the condition `a.amount > 3`"),
+        ),
+        (
+            built(|rule| rule.exact_key("a is a", (stray, "id"), same, (stray, "id"), same)),
+            &before("the condition `a is a`"),
+        ),
+        (built(|rule| rule.watch(stray, &["id"])), &before("`watch`")),
+        (built(RuleBuilder::distinct), &before("`distinct`")),
+        (built(|rule| rule.window_time(5)), &before("a window")),
+        (built(|rule| rule.from_entry("east")), &before("the entry point `east`")),
+        (
+            built(|rule| {
+                rule.each::<Order>("a");
+                rule.window_length(0);
+            }),
+            "rule `it::built`: a window is over no facts: give it a length of 1 or more",
+        ),
+        (
+            built(|rule| {
+                rule.not_of(|rule| _ = rule.each::<Order>("a"));
+                rule.when(stray, "a.amount > 3", &["amount"], |a| a.amount > 3);
+            }),
+            "rule `it::built`: the condition `a.amount > 3` stands behind a `not` or `exists` over several \
+             patterns: say it inside, where its pattern is",
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                rule.accumulate::<Order, _, _>(a, &[], Count, |_| ());
+            }),
+            "rule `it::built` has a group of nothing: add an element before it",
+        ),
+        (
+            built(|rule| {
+                let a = rule.element::<Order>("a");
+                let group = rule.accumulate::<Order, _, _>(a, &[], Count, |_| ());
+                rule.each::<Big>("b");
+                rule.having(group, "count > 3", |count| **count > 3);
+            }),
+            "rule `it::built`: the condition `count > 3` on a group stands behind something else: say it where \
+             the group is closed",
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Order>("a");
+                let b = rule.each::<Order>("b");
+                rule.after("b after a", b, a, (0, 5));
+            }),
+            "rule `it::built`: the condition `b after a` compares times, and facts of one of its types have \
+             none: let that be an event",
+        ),
+        (
+            built(|rule| {
+                let a = rule.each::<Ping>("a");
+                let b = rule.each::<Ping>("b");
+                rule.before("b before a", b, a, (5, 0));
+            }),
+            "rule `it::built`: the condition `b before a` is about a stretch of time that ends before it begins: \
+             exchange its bounds",
         ),
     ]);
 }

@@ -326,6 +326,10 @@ fn s89_what_a_match_supports_stays_when_it_is_triggered_and_kept_from_firing() {
         cx.insert_logical(Rich { account: a.id + 100 })?;
         Ok(())
     }
+    #[rule(logical, enabled = a.balance < 100)]
+    fn modest(#[when(a.balance > 0)] a: &Account) -> Rich {
+        Rich { account: a.id }
+    }
     #[rule(salience = -2)]
     fn raise(#[when(a.balance < 5)] a: Ref<Account>, cx: &mut Then) -> RuleResult {
         say(format!("raise {}", a.balance));
@@ -356,10 +360,6 @@ fn s89_what_a_match_supports_stays_when_it_is_triggered_and_kept_from_firing() {
     assert!(riches(&mut session).is_empty());
     said();
 
-    #[rule(logical, enabled = a.balance < 100)]
-    fn modest(#[when(a.balance > 0)] a: &Account) -> Rich {
-        Rich { account: a.id }
-    }
     ruleset!(modesty = 1: modest);
     let mut session = memory(modesty());
     let one = session.insert(account(1, 1)).unwrap();

@@ -139,6 +139,15 @@ fn s85_a_derived_fact_that_is_deleted_comes_back_with_a_new_trigger_only() {
 
 #[test]
 fn s87_a_derived_fact_cannot_be_changed_until_it_is_stated() {
+    #[rule]
+    fn correct(s: Ref<Suspicious>, cx: &mut Then) -> RuleResult {
+        cx.touch(s)?;
+        let refused = cx.update(s, |s| s.order = 2).unwrap_err();
+        assert!(matches!(refused, ChangeError::JustifiedModify { .. }), "{refused:?}");
+        // Inserting its equal states it, which is what makes it a fact to be changed.
+        assert_eq!(cx.insert(Suspicious { order: s.order })?, s.handle());
+        cx.modify(s, |s| s.order += 10)
+    }
     let mut session = memory(suspicion());
     pay(&mut session, 1, 5000);
     fire(&mut session);
@@ -153,15 +162,6 @@ fn s87_a_derived_fact_cannot_be_changed_until_it_is_stated() {
     session.insert(Suspicious { order: 1 }).unwrap();
     session.update(derived, |s| s.order = 2).unwrap();
 
-    #[rule]
-    fn correct(s: Ref<Suspicious>, cx: &mut Then) -> RuleResult {
-        cx.touch(s)?;
-        let refused = cx.update(s, |s| s.order = 2).unwrap_err();
-        assert!(matches!(refused, ChangeError::JustifiedModify { .. }), "{refused:?}");
-        // Inserting its equal states it, which is what makes it a fact to be changed.
-        assert_eq!(cx.insert(Suspicious { order: s.order })?, s.handle());
-        cx.modify(s, |s| s.order += 10)
-    }
     ruleset!(correction = 1: suspicious, correct);
     let mut session = memory(correction());
     pay(&mut session, 1, 5000);

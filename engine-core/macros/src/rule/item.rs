@@ -207,6 +207,7 @@ fn branch_definition(
             parts: #parts,
             branches: #further,
             writes: #writes,
+            mistakes: ::std::vec::Vec::new(),
             consequence: ::std::sync::Arc::new(#consequence),
             conditions_digest: ::steadfast::__macro::Digest::from_bytes(#conditions),
             consequence_digest: ::steadfast::__macro::Digest::from_bytes(#consequence_digest),

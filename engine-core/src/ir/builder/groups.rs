@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{GroupVar, RuleBuilder, Var, reads};
+use super::{FieldsOf, GroupVar, RuleBuilder, Var};
 use crate::aggregate::{Aggregate, Count, Group, GroupSpec};
-use crate::fact::{Fact, FieldMask};
-use crate::ir::{GroupPattern, Part, Pattern, Test, TestFn};
+use crate::fact::Fact;
+use crate::ir::{GroupPattern, Part, Pattern, RulesetError, Test, TestFn};
 use crate::rows::Rows;
 use crate::store::FactType;
 
@@ -25,14 +25,11 @@ impl RuleBuilder {
         }
         let Some(Part::Group(group)) = self.parts.last_mut() else { unreachable!("just pushed") };
         group.elements.push(pattern);
-        Var::at(self.positions + group.elements.len() - 1)
+        let position = self.positions + group.elements.len() - 1;
+        self.variable(position, variable)
     }
 
     /// Closes the elements before it into groups by key. `S` names the elements' types.
-    ///
-    /// # Panics
-    ///
-    /// If no element precedes it.
     pub fn group_by<S, T, K, F>(
         &mut self,
         of: Var<T>,
@@ -52,15 +49,11 @@ impl RuleBuilder {
         let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
         let text = function.text();
         let spec = GroupSpec::by_key::<S, K, F>(key, function, input);
-        self.close_group(spec, &[reads::<T>(at, fields)], ("by key", text))
+        self.close_group(spec, &[of.reads(fields)], ("by key", text))
     }
 
     /// As [`RuleBuilder::group_by`], with keys and inputs of several elements, or of facts before the
     /// group. They get a batch and the number of a row in it; `reads` says what they read.
-    ///
-    /// # Panics
-    ///
-    /// If no element precedes it.
     ///
     /// # Example
     ///
@@ -95,7 +88,7 @@ impl RuleBuilder {
     /// ```
     pub fn group_by_tuple<S, K, F>(
         &mut self,
-        reads: &[(usize, FieldMask)],
+        reads: &[FieldsOf],
         key: impl Fn(&Rows<'_>, usize) -> K + Send + Sync + 'static,
         function: F,
         input: impl Fn(&Rows<'_>, usize) -> F::Input + Send + Sync + 'static,
@@ -111,10 +104,6 @@ impl RuleBuilder {
     }
 
     /// Closes the elements before it into one accumulate per outer tuple.
-    ///
-    /// # Panics
-    ///
-    /// If no element precedes it.
     pub fn accumulate<S, T, F>(
         &mut self,
         of: Var<T>,
@@ -131,32 +120,31 @@ impl RuleBuilder {
         let input = move |rows: &Rows<'_>, row: usize| input(rows.facts::<T>(at).at(row));
         let text = function.text();
         let spec = GroupSpec::over_all::<S, F>(function, input);
-        self.close_group(spec, &[reads::<T>(at, fields)], ("", text))
+        self.close_group(spec, &[of.reads(fields)], ("", text))
     }
 
     fn close_group<G>(
         &mut self,
         spec: GroupSpec,
-        reads: &[(usize, FieldMask)],
+        reads: &[FieldsOf],
         (key, function): (&str, String),
     ) -> GroupVar<G> {
         let position = self.positions;
         self.positions += 1;
-        let Some(Part::Group(group)) = self.parts.last_mut() else {
-            panic!("a group needs elements before it")
-        };
-        group.spec = spec;
-        group.reads.extend_from_slice(reads);
-        key.clone_into(&mut group.key_text);
-        group.function_text = function;
+        let reads: Vec<_> = reads.iter().map(|fields| self.reads(fields)).collect();
+        if let Some(Part::Group(group)) = self.parts.last_mut() {
+            group.spec = spec;
+            group.reads.extend(reads);
+            key.clone_into(&mut group.key_text);
+            group.function_text = function;
+        } else {
+            let (path, problem) = (self.path.clone(), "of nothing: add an element before it");
+            self.mistakes.push(RulesetError::Group { path, problem });
+        }
         GroupVar { position, kind: PhantomData }
     }
 
     /// Adds a condition on the result of the last group.
-    ///
-    /// # Panics
-    ///
-    /// If the last part is not a group.
     pub fn having<G: 'static>(
         &mut self,
         group: GroupVar<G>,
@@ -169,10 +157,12 @@ impl RuleBuilder {
             passed.extend((0..rows.len()).map(|row| condition(groups.at(row))));
         });
         let test = Test { text: text.to_owned(), reads: Vec::new(), evaluate, meaning: None };
-        let Some(Part::Group(part)) = self.parts.last_mut() else {
-            panic!("`having` follows a group")
-        };
-        part.having.push(test);
+        if let Some(Part::Group(part)) = self.parts.last_mut() {
+            part.having.push(test);
+        } else {
+            let what = format!("the condition `{text}` on a group");
+            self.misplaced(&what, "stands behind something else: say it where the group is closed");
+        }
     }
 }
 

@@ -34,10 +34,6 @@ impl<T: Fact> Side<T> {
 impl RuleBuilder {
     /// Adds a temporal join: the event of the last part began at least `from` and at most `to`
     /// milliseconds after that of an earlier part ended; see [`RangeJoin::width`].
-    ///
-    /// # Panics
-    ///
-    /// If `to` is less than `from`, one of the types is no event, or no pattern precedes it.
     pub fn after<T: Fact, U: Fact>(
         &mut self,
         text: &str,
@@ -51,10 +47,6 @@ impl RuleBuilder {
 
     /// Adds a temporal join: the event of the last part ended at least `from` and at most `to`
     /// milliseconds before that of an earlier part began.
-    ///
-    /// # Panics
-    ///
-    /// As [`RuleBuilder::after`].
     pub fn before<T: Fact, U: Fact>(
         &mut self,
         text: &str,
@@ -68,10 +60,6 @@ impl RuleBuilder {
 
     /// Adds a temporal join: the event of the last part and that of an earlier part began at most so many
     /// milliseconds apart.
-    ///
-    /// # Panics
-    ///
-    /// If `millis` is negative; as [`RuleBuilder::after`].
     pub fn within<T: Fact, U: Fact>(
         &mut self,
         text: &str,
@@ -90,9 +78,18 @@ impl RuleBuilder {
         outer: Side<U>,
         (inner_is_later, (from, to)): (bool, (i64, i64)),
     ) {
-        assert!(T::EVENT && U::EVENT, "temporal joins are of events");
+        let what = || format!("the condition `{text}`");
+        if !(T::EVENT && U::EVENT) {
+            let problem =
+                "compares times, and facts of one of its types have none: let that be an event";
+            return self.misplaced(&what(), problem);
+        }
         let width = to.checked_sub(from).and_then(|width| u64::try_from(width).ok());
-        let width = width.expect("a stretch of time does not end before it begins");
+        let Some(width) = width else {
+            let problem =
+                "is about a stretch of time that ends before it begins: exchange its bounds";
+            return self.misplaced(&what(), problem);
+        };
         let (at, before) = (inner.of.position, outer.of.position);
         let (later, earlier, shift) = if inner_is_later {
             (inner.moment(), outer.moment(), from)
@@ -131,6 +128,6 @@ impl RuleBuilder {
                 }),
             },
         };
-        self.last_pattern().conditions.ranges.push(join);
+        self.condition(text, |conditions| conditions.ranges.push(join));
     }
 }
