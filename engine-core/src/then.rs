@@ -4,11 +4,10 @@ use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use crate::aggregate::GroupTable;
 use crate::fact::{Fact, Handle};
-use crate::network::Source;
-use crate::rows::Rows;
 use crate::stage::Stage;
-use crate::store::Store;
+use crate::store::{Kind, Store, Table};
 
 pub(crate) use crate::error::{RuleError, RuleResult};
 
@@ -68,22 +67,29 @@ impl<T> From<&Ref<'_, T>> for Handle<T> {
 /// The match that fires.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
-    rows: Rows<'a>,
-    slots: &'a [u32],
-    positions: &'a [Source],
     store: &'a Store,
+    positions: &'a dyn Positions,
+    slots: &'a [u32],
     session: u32,
     branch: u16,
 }
 
+/// What stands at the positions of a rule's matches.
+pub(crate) trait Positions {
+    /// The kind of the facts at a position.
+    fn kind(&self, position: usize) -> Option<u32>;
+    /// The table of the groups at a position.
+    fn groups(&self, position: usize) -> Option<&dyn Any>;
+}
+
 impl<'a> Row<'a> {
     pub(crate) fn new(
-        sources: &'a [&'a dyn Any],
+        store: &'a Store,
+        positions: &'a dyn Positions,
         slots: &'a [u32],
-        (store, positions): (&'a Store, &'a [Source]),
         session: u32,
     ) -> Self {
-        Self { rows: Rows::new(sources, slots), slots, positions, store, session, branch: 0 }
+        Self { store, positions, slots, session, branch: 0 }
     }
 
     pub(crate) fn in_branch(self, branch: u16) -> Self {
@@ -96,23 +102,51 @@ impl<'a> Row<'a> {
     }
 
     /// The fact at a position.
+    ///
+    /// # Panics
+    ///
+    /// If the position holds no fact of this type; the macros rule that out.
     pub fn fact<T: Fact>(&self, position: usize) -> &'a T {
-        self.rows.facts::<T>(position).at(0)
+        self.value(position).0
     }
 
     /// The fact at a position with its handle.
+    ///
+    /// # Panics
+    ///
+    /// As [`Row::fact`].
     pub fn reference<T: Fact>(&self, position: usize) -> Ref<'a, T> {
-        let Source::Facts(kind) = self.positions[position] else {
-            unreachable!("positions are typed")
-        };
-        let handle = self.store.kind(kind).handle(self.slots[position]);
-        Ref::new(self.fact(position), Handle::new(handle, self.session))
+        let (value, kind) = self.value(position);
+        let handle = kind.handle(self.slots[position]);
+        Ref::new(value, Handle::new(handle, self.session))
+    }
+
+    #[inline]
+    fn value<T: Fact>(&self, position: usize) -> (&'a T, &'a Kind) {
+        if let Some(kind) = self.positions.kind(position) {
+            let kind = self.store.kind(kind);
+            if let Some(table) = kind.table.as_any().downcast_ref::<Table<T>>() {
+                return (table.value(self.slots[position]), kind);
+            }
+        }
+        misplaced::<T>(position)
     }
 
     /// The group at a position.
+    ///
+    /// # Panics
+    ///
+    /// If the position holds no group of this type; the macros rule that out.
     pub fn group<G: 'static>(&self, position: usize) -> &'a G {
-        self.rows.groups::<G>(position).at(0)
+        let table = self.positions.groups(position).and_then(<dyn Any>::downcast_ref);
+        let table: &GroupTable<G> = table.unwrap_or_else(|| misplaced::<G>(position));
+        table.value(self.slots[position])
     }
+}
+
+#[cold]
+fn misplaced<T>(position: usize) -> ! {
+    panic!("position {position} holds no `{}`", std::any::type_name::<T>())
 }
 
 impl fmt::Debug for Row<'_> {

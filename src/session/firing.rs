@@ -125,9 +125,14 @@ impl Session {
         filter: Option<&mut dyn FnMut(&Activation<'_>) -> Verdict>,
     ) -> Result<Fired> {
         self.ready()?;
-        let halt = Arc::clone(&self.halt);
-        let go_on = || !halt.load(Ordering::Acquire);
-        let mut run = FireRun::new(options).go_on_while(&go_on).max_firings(self.max_firings);
+        // Nobody else may halt a session of which there is no other handle to this flag.
+        let may_halt = Arc::strong_count(&self.halt) > 1 || self.halt.load(Ordering::Acquire);
+        let halt = may_halt.then(|| Arc::clone(&self.halt));
+        let go_on = || halt.as_ref().is_none_or(|halt| !halt.load(Ordering::Acquire));
+        let mut run = FireRun::new(options).max_firings(self.max_firings);
+        if may_halt {
+            run = run.go_on_while(&go_on);
+        }
         if let Some(filter) = filter {
             run = run.filter(filter);
         }
@@ -137,7 +142,7 @@ impl Session {
             total.count += fired.count;
             total.skipped += fired.skipped;
             // Nearly always it is not set, and a read costs less than an exchange.
-            let stopped = halt.load(Ordering::Acquire) && halt.swap(false, Ordering::AcqRel);
+            let stopped = !go_on() && self.halt.swap(false, Ordering::AcqRel);
             total.halted |= fired.halted || stopped;
             if let Some(error) = fired.error.take_if(|_| self.engine.has_failed()) {
                 self.failed = true;

@@ -149,13 +149,18 @@ impl Terminal {
         let changed = self.note_change(scope, token, &old);
         let state = MatchState { trigger, place, salience, changed, ..old };
         self.states.set(scope, token, state);
-        if old.place == NONE {
-            return;
+        if old.place != NONE {
+            self.leave(scope, &old);
         }
+    }
+
+    /// Takes a match out of its queue, given as it was queued.
+    #[inline]
+    fn leave(&mut self, scope: Scope, queued: &MatchState) {
         if self.own_salience {
-            self.by_salience.trim(scope, &mut self.states, old.salience);
+            self.by_salience.leave(scope, &mut self.states, queued);
         } else {
-            self.by_age.trim(scope, &mut self.states, None);
+            self.by_age.leave(scope, &mut self.states, None, queued.place);
         }
     }
 
@@ -191,11 +196,7 @@ impl Terminal {
         self.states.set(scope, token, MatchState { trigger: 0, place: NONE, changed, ..old });
         self.pending.set(scope, *self.pending.get() - 1);
         self.note_turn(token, false);
-        if self.own_salience {
-            self.by_salience.trim(scope, &mut self.states, old.salience);
-        } else {
-            self.by_age.trim(scope, &mut self.states, None);
-        }
+        self.leave(scope, &old);
     }
 
     /// Puts a new token in the place of a dead one with the same identity.
@@ -249,6 +250,12 @@ impl Terminal {
     pub(crate) fn queued(&self, token: u32) -> Queued {
         let state = self.states.get(token);
         Queued { token, salience: state.salience, trigger: Seq::new(state.trigger) }
+    }
+
+    /// Whether the rule may rank otherwise now that a match left.
+    #[inline]
+    pub(crate) fn ranks_anew(&self) -> bool {
+        self.own_salience || *self.pending.get() == 0
     }
 
     /// Whether there may be a net change.
@@ -352,6 +359,36 @@ mod tests {
         assert_eq!((order(&terminal), terminal.best_salience()), (vec![7, 2, 1], Some(2)));
         terminal.bury(NONE, 7, || unreachable!("not journaled"));
         assert_eq!((terminal.first(), terminal.best_salience()), (Some(2), Some(1)));
+    }
+
+    #[test]
+    fn a_queue_stays_small_behind_a_match_that_does_not_leave() {
+        for own_salience in [false, true] {
+            let mut terminal = Terminal::new(own_salience);
+            (0..3).for_each(|token| terminal.enqueue(NONE, token, 1, 0));
+            for trigger in 2..1000 {
+                terminal.enqueue(NONE, 1, trigger, 0);
+                assert!(terminal.by_age.len() <= 8, "{} places", terminal.by_age.len());
+            }
+            let order: Vec<u32> = terminal.in_order().map(|it| it.token).collect();
+            assert_eq!((order, terminal.first()), (vec![0, 2, 1], Some(0)));
+        }
+    }
+
+    #[test]
+    fn matches_that_come_and_fire_in_turns_keep_their_order() {
+        let mut terminal = Terminal::default();
+        let mut fired = Vec::new();
+        for token in 0..100 {
+            terminal.enqueue(NONE, token, u64::from(token) + 1, 0);
+            if token % 3 > 0 {
+                let first = terminal.first().unwrap();
+                terminal.dequeue(NONE, first);
+                fired.push(first);
+            }
+        }
+        fired.extend(terminal.in_order().map(|it| it.token));
+        assert_eq!(fired, (0..100).collect::<Vec<_>>());
     }
 
     #[test]

@@ -7,18 +7,18 @@ use std::cmp::Reverse;
 use super::MatchState;
 use crate::trail::{Cell, Column, OrderedMap, Scope, Trailed, trailed};
 
-/// Consumed places at the front of a queue from which on it is compacted.
-const COMPACT_FROM: u32 = 1024;
+/// Places of matches that left from which on a queue is compacted.
+const COMPACT_FROM: u32 = if cfg!(test) { 4 } else { 1024 };
 
 /// Oldest trigger first.
 ///
 /// Triggers of a flush are above those of all flushes before it, so that the queue is in order if each
-/// flush's matches are appended sorted. Places of matches that left, also for the queue of another
-/// salience, are skipped when they are met.
+/// flush's matches are appended sorted. A place that a match left, also for the queue of another salience,
+/// stays a hole until the queue is compacted.
 #[derive(Clone, Default)]
 pub(super) struct ByAge {
     places: Column<Place>,
-    head: Cell<u32>,
+    ends: Cell<Ends>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,83 +27,110 @@ struct Place {
     token: u32,
 }
 
-trailed!(ByAge { places, head });
+#[derive(Clone, Copy, Default, Debug)]
+struct Ends {
+    /// Index of the match that fires next.
+    head: u32,
+    /// Number of the place at index 0: what leaves at the front changes no other match's place.
+    base: u32,
+    /// How many matches are in the queue.
+    live: u32,
+}
+
+trailed!(ByAge { places, ends });
 
 impl ByAge {
     /// Appends a match and gives its place.
     pub(super) fn push(&mut self, scope: Scope, token: u32, trigger: u64) -> u32 {
-        let place = self.places.len();
+        let at = self.places.len();
         debug_assert!(
-            place == 0 || self.places.get(place - 1).trigger <= trigger,
+            at == 0 || self.places.get(at - 1).trigger <= trigger,
             "INV-42: triggers of a flush are above those of all flushes before it"
         );
         self.places.push(scope, Place { trigger, token });
-        place
+        let ends = *self.ends.get();
+        self.ends.set(scope, Ends { live: ends.live + 1, ..ends });
+        ends.base + at
     }
 
     /// Gives a match's place to another token.
     pub(super) fn replace(&mut self, scope: Scope, state: &MatchState, heir: u32) {
-        self.places.change(scope, state.place, |place| place.token = heir);
+        let at = state.place - self.ends.get().base;
+        self.places.change(scope, at, |place| place.token = heir);
     }
 
-    /// The match that fires next: whoever leaves a place [trims](ByAge::trim), so that the first one is never
-    /// left.
+    /// The match that fires next.
     pub(super) fn first(&self) -> Option<u32> {
-        let first = self.places.as_slice().get(*self.head.get() as usize);
+        let first = self.places.as_slice().get(self.ends.get().head as usize);
         first.map(|first| first.token)
     }
 
-    /// Whether nothing is in it; asked when it is trimmed.
     fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.ends.get().live == 0
     }
 
-    /// Whether the match in this place has not left; `salience` is the queue's, if it is one of several.
+    /// Whether the match at this index has not left; `salience` is the queue's, if it is one of several.
     #[inline]
     fn is_there(&self, states: &Column<MatchState>, salience: Option<i32>, at: u32) -> bool {
         let state = states.get(self.places.get(at).token);
-        state.place == at && salience.is_none_or(|salience| state.salience == salience)
+        state.place == self.ends.get().base + at
+            && salience.is_none_or(|salience| state.salience == salience)
     }
 
-    /// Moves the head over places that were left.
-    pub(super) fn trim(
+    /// Takes a match out that has another place by now, or none.
+    pub(super) fn leave(
         &mut self,
         scope: Scope,
         states: &mut Column<MatchState>,
         salience: Option<i32>,
+        place: u32,
     ) {
-        let start = *self.head.get();
-        let mut head = start;
-        while head < self.places.len() && !self.is_there(states, salience, head) {
-            head += 1;
-        }
-        if head == self.places.len() {
+        let Ends { mut head, base, live } = *self.ends.get();
+        let live = live - 1;
+        if live == 0 {
             self.places.clear(scope);
-            head = 0;
-        } else if head >= COMPACT_FROM && head > self.places.len() / 2 {
-            self.compact(scope, head, states, salience);
-            head = 0;
+            self.ends.set(scope, Ends::default());
+            return;
         }
-        if head != start {
-            self.head.set(scope, head);
+        if place == base + head {
+            head += 1;
+            // Without holes the next one is there.
+            while self.places.len() - head > live && !self.is_there(states, salience, head) {
+                head += 1;
+            }
+        }
+        self.ends.set(scope, Ends { head, base, live });
+        let left = self.places.len() - live;
+        if left >= COMPACT_FROM && left > live {
+            self.compact(scope, states, salience);
         }
     }
 
+    /// Drops the places that were left. Only where there are some in between, or numbers become large, matches
+    /// get other places.
+    #[inline(never)]
     fn compact(
         &mut self,
         scope: Scope,
-        head: u32,
         states: &mut Column<MatchState>,
         salience: Option<i32>,
     ) {
-        let live: Vec<Place> = (head..self.places.len())
-            .filter(|&at| self.is_there(states, salience, at))
-            .map(|at| *self.places.get(at))
-            .collect();
-        for (place, queued) in (0..).zip(&live) {
+        const LARGE: u32 = if cfg!(test) { 16 } else { 1 << 31 };
+        let Ends { head, base, live } = *self.ends.get();
+        let behind = head..self.places.len();
+        if self.places.len() - head == live && base + head < LARGE {
+            let places = self.places.as_slice()[head as usize..].to_vec();
+            self.places.replace(scope, places);
+            self.ends.set(scope, Ends { head: 0, base: base + head, live });
+            return;
+        }
+        let there = behind.filter(|&at| self.is_there(states, salience, at));
+        let places: Vec<Place> = there.map(|at| *self.places.get(at)).collect();
+        for (place, queued) in (0..).zip(&places) {
             states.change(scope, queued.token, |state| state.place = place);
         }
-        self.places.replace(scope, live);
+        self.places.replace(scope, places);
+        self.ends.set(scope, Ends { head: 0, base: 0, live });
     }
 
     pub(super) fn in_order(
@@ -111,9 +138,15 @@ impl ByAge {
         states: &Column<MatchState>,
         salience: Option<i32>,
     ) -> impl Iterator<Item = u32> {
-        let places = *self.head.get()..self.places.len();
+        let places = self.ends.get().head..self.places.len();
         let there = places.filter(move |&at| self.is_there(states, salience, at));
         there.map(|at| self.places.get(at).token)
+    }
+
+    /// How many places it has, for tests.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> u32 {
+        self.places.len()
     }
 }
 
@@ -165,11 +198,18 @@ impl BySalience {
         self.queues[number as usize].push(scope, token, trigger)
     }
 
-    /// A match of this salience has left.
-    pub(super) fn trim(&mut self, scope: Scope, states: &mut Column<MatchState>, salience: i32) {
-        let Some(&number) = self.numbers.get(&Reverse(salience)) else { return };
+    /// Takes a match out, given as it was queued, that has another place by now, or none.
+    pub(super) fn leave(
+        &mut self,
+        scope: Scope,
+        states: &mut Column<MatchState>,
+        queued: &MatchState,
+    ) {
+        let salience = queued.salience;
+        let number = self.numbers.get(&Reverse(salience));
+        let number = *number.expect("a salience with matches has a queue");
         let queue = &mut self.queues[number as usize];
-        queue.trim(scope, states, Some(salience));
+        queue.leave(scope, states, Some(salience), queued.place);
         if queue.is_empty() {
             self.numbers.remove(scope, &Reverse(salience));
             self.free.push(scope, number);

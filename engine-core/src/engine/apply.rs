@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use smallvec::SmallVec;
 use steadfast_wm::{FactHandle, MatchId, Record, RuleTag};
 
 use super::Engine;
@@ -20,16 +19,8 @@ pub(crate) struct Firing {
     pub(crate) token: u32,
 }
 
-/// What applying drafts came to.
-#[derive(Debug, Default)]
-pub(crate) struct Applied {
-    pub(crate) halt: bool,
-    /// Facts that the match which fires supports.
-    supported: SmallVec<[Place; 4]>,
-}
-
 impl Engine {
-    /// Applies drafts in order.
+    /// Applies drafts in order; says whether they halt the run.
     ///
     /// Values are serialized before anything is applied, so that a value that cannot be stored
     /// leaves everything as it was.
@@ -38,10 +29,11 @@ impl Engine {
         drafts: &mut Drafts,
         firing: Option<&Firing>,
         sink: &mut dyn ActionSink,
-    ) -> Result<Applied, ChangeError> {
+    ) -> Result<bool, ChangeError> {
         if drafts.list.is_empty() {
             self.begin_firing(firing, sink);
-            return Ok(self.apply_nothing(drafts, firing, sink));
+            self.apply_nothing(drafts, firing, sink);
+            return Ok(false);
         }
         if !sink.wants_records() {
             return Ok(self.apply_encoded(drafts, firing, None, (&[], &[]), sink));
@@ -73,7 +65,7 @@ impl Engine {
         drafts: &Drafts,
         firing: Option<&Firing>,
         sink: &mut dyn ActionSink,
-    ) -> Applied {
+    ) {
         if self.counters.get().random != drafts.random {
             self.counters.change(self.scope, |counters| counters.random = drafts.random);
         }
@@ -81,9 +73,9 @@ impl Engine {
             && self.rules[firing.rule].terminal.state(firing.token).first_support != NONE
         {
             let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
-            self.withdraw_not_reissued(firing, by.as_ref(), &[], sink);
+            self.scratch.supported.clear();
+            self.withdraw_not_reissued(firing, by.as_ref(), sink);
         }
-        Applied::default()
     }
 
     fn encode_values(
@@ -127,9 +119,10 @@ impl Engine {
         by: Option<&MatchId>,
         (bytes, ranges): (&[u8], &[Range<usize>]),
         sink: &mut dyn ActionSink,
-    ) -> Applied {
+    ) -> bool {
         let issuer = firing.map(|firing| self.infos[firing.rule].tag);
-        let mut applied = Applied::default();
+        let mut halt = false;
+        self.scratch.supported.clear();
         self.make_room(drafts);
         let Drafts { list, arenas, .. } = drafts;
         let mut next = 0;
@@ -155,35 +148,34 @@ impl Engine {
                     self.update(draft, arena.as_mut(), issuer, value(), sink);
                 }
                 Draft::Delete { handle } => self.delete(handle, issuer, false, sink),
-                _ => self.apply_other(draft, firing, by, &mut applied, sink),
+                _ => halt |= self.apply_other(draft, firing, by, sink),
             }
         }
         self.counters.change(self.scope, |counters| {
             (counters.next_handle, counters.random) = (drafts.next_handle, drafts.random);
         });
         if let Some(firing) = firing {
-            self.withdraw_not_reissued(firing, by, &applied.supported, sink);
+            self.withdraw_not_reissued(firing, by, sink);
         }
-        applied
+        halt
     }
 
-    /// Applies what is neither the insertion, the update nor the deletion of a fact. It stands apart because
-    /// the others are many.
+    /// Applies what is neither the insertion, the update nor the deletion of a fact; says whether it halts the
+    /// run. It stands apart because the others are many.
     #[inline(never)]
     fn apply_other(
         &mut self,
         draft: &Draft,
         firing: Option<&Firing>,
         by: Option<&MatchId>,
-        applied: &mut Applied,
         sink: &mut dyn ActionSink,
-    ) {
+    ) -> bool {
         match *draft {
             Draft::State { handle } => self.set_stated(handle, true, sink),
             Draft::Unstate { handle } => self.set_stated(handle, false, sink),
             Draft::Support { handle } => {
                 let firing = firing.expect("only consequences insert logically");
-                self.justify(firing, by, handle, &mut applied.supported, sink);
+                self.justify(firing, by, handle, sink);
             }
             Draft::Emit(ref effect) => self.emit(effect, sink),
             Draft::SetGlobal(ref global) => self.set_global(global, sink),
@@ -195,11 +187,12 @@ impl Engine {
                 self.clear_group(group);
                 self.tell(sink);
             }
-            Draft::Halt => applied.halt = true,
+            Draft::Halt => return true,
             Draft::Insert { .. } | Draft::Update { .. } | Draft::Delete { .. } => {
                 unreachable!("these are facts")
             }
         }
+        false
     }
 
     fn insert(
@@ -403,7 +396,6 @@ impl Engine {
         firing: &Firing,
         by: Option<&MatchId>,
         handle: FactHandle,
-        supported: &mut SmallVec<[Place; 4]>,
         sink: &mut dyn ActionSink,
     ) {
         let place = self.store.locate(handle).expect("it was found or inserted just now");
@@ -412,7 +404,7 @@ impl Engine {
         let rule = u32::try_from(firing.rule).expect("fewer than 2³² rules");
         let by_match = (rule, firing.token);
         let new = self.supports.add(self.scope, &mut self.store, Some(terminal), by_match, place);
-        supported.push(place);
+        self.scratch.supported.push(place);
         self.lineage.note(firing.rule, place.kind);
         if let (true, Some(by)) = (new, by) {
             sink.record(&Record::Justify { handle, by: by.clone() });
@@ -424,7 +416,6 @@ impl Engine {
         &mut self,
         firing: &Firing,
         by: Option<&MatchId>,
-        supported: &[Place],
         sink: &mut dyn ActionSink,
     ) {
         let head = self.rules[firing.rule].terminal.state(firing.token).first_support;
@@ -432,7 +423,7 @@ impl Engine {
             return;
         }
         let mut lost: Vec<(FactHandle, u32)> = (self.supports.of_match(head))
-            .filter(|&support| !supported.contains(&self.supports.get(support).place))
+            .filter(|&at| !self.scratch.supported.contains(&self.supports.get(at).place))
             .map(|support| (self.handle_at(self.supports.get(support).place), support))
             .collect();
         lost.sort_unstable();

@@ -106,22 +106,19 @@ impl Engine {
                 break;
             }
             match self.fire_next(run, sink) {
-                Ok(Outcome::Applied { halt }) => {
+                Outcome::Applied { halt } => {
                     fired.count += 1;
                     (fired.changed, fired.halted, fired.finished) = (true, halt, halt);
                 }
-                Ok(Outcome::Skipped) => {
+                Outcome::Skipped => {
                     fired.skipped += 1;
                     fired.changed = true;
                 }
-                Ok(Outcome::Kept) => {}
-                Ok(Outcome::Consumed) => fired.changed = true,
-                Ok(Outcome::Nothing) => fired.finished = true,
-                Ok(Outcome::Failed(error)) => {
+                Outcome::Kept => {}
+                Outcome::Consumed => fired.changed = true,
+                Outcome::Nothing => fired.finished = true,
+                Outcome::Failed(error) => {
                     (fired.error, fired.finished) = (Some(*error), true);
-                }
-                Err(error) => {
-                    (fired.error, fired.finished) = (Some(error.into()), true);
                 }
             }
         }
@@ -152,30 +149,26 @@ impl Engine {
     }
 
     /// Fires the best match, unless its rule or the filter says otherwise.
-    fn fire_next(
-        &mut self,
-        run: &mut FireRun<'_>,
-        sink: &mut dyn ActionSink,
-    ) -> Result<Outcome, EvaluateError> {
-        let Some((rule, token)) = self.next_match(run) else { return Ok(Outcome::Nothing) };
+    fn fire_next(&mut self, run: &mut FireRun<'_>, sink: &mut dyn ActionSink) -> Outcome {
+        let Some((rule, token)) = self.next_match(run) else { return Outcome::Nothing };
         let number = u32::try_from(rule).expect("few rules");
         let trigger = self.rules[rule].terminal.queued(token).trigger;
         if self.infos[rule].turn.enabled.is_some() || run.filter.is_some() {
             let otherwise = self.otherwise(run, (rule, token), trigger, sink);
             if let Some(outcome) = otherwise {
-                return Ok(outcome);
+                return outcome;
             }
         }
         if run.guard.counts(number, trigger) {
-            return Ok(Outcome::Failed(Box::new(self.suspected_loop(run))));
+            return Outcome::Failed(Box::new(self.suspected_loop(run)));
         }
-        let outcome = self.fire_match(&Firing { rule, token }, run.fired, sink)?;
+        let outcome = self.fire_match(&Firing { rule, token }, run.fired, sink);
         match outcome {
             Outcome::Applied { .. } => (run.fired, run.left) = (run.fired + 1, run.left - 1),
             Outcome::Skipped => run.left -= 1,
             _ => {}
         }
-        Ok(outcome)
+        outcome
     }
 
     /// What becomes of a match that does not fire because its rule or the filter says otherwise.
@@ -224,20 +217,16 @@ impl Engine {
         firing: &Firing,
         fired: u64,
         sink: &mut dyn ActionSink,
-    ) -> Result<Outcome, EvaluateError> {
+    ) -> Outcome {
         let &Firing { rule, token } = firing;
         let mut drafts = self.drafts.take().unwrap_or_default();
         let result = self.run_consequence(firing, &mut drafts);
-        let outcome = match result {
-            Ok(()) => match self.apply(&mut drafts, Some(firing), sink) {
-                Ok(applied) => Ok(applied),
-                Err(error) => Err(Failure::Error(error.into())),
-            },
-            Err(failure) => Err(failure),
-        };
+        let applied = result.and_then(|()| {
+            self.apply(&mut drafts, Some(firing), sink).map_err(|error| Failure::Error(error.into()))
+        });
         self.drafts = Some(drafts);
-        match outcome {
-            Ok(applied) => {
+        match applied {
+            Ok(halt) => {
                 self.note_fired(firing);
                 // The others are cancelled, not itself, which has fired.
                 self.use_up(rule, token);
@@ -245,32 +234,35 @@ impl Engine {
                     self.win(group);
                 }
                 self.tell(sink);
-                self.close_firing(firing, sink)?;
-                Ok(Outcome::Applied { halt: applied.halt })
+                self.close_firing(firing, sink, Outcome::Applied { halt })
             }
-            Err(_) if self.infos[rule].on_error == OnError::Skip => {
-                self.note_firing(firing);
-                self.note_fired(firing);
-                self.tell(sink);
-                self.use_up(rule, token);
-                self.close_firing(firing, sink)?;
-                Ok(Outcome::Skipped)
-            }
-            Err(failure) => {
-                Ok(Outcome::Failed(Box::new(self.failed_consequence(firing, failure, fired))))
-            }
+            Err(failure) => self.fail_match(firing, failure, fired, sink),
         }
     }
 
+    /// What becomes of a match of which the consequence failed.
     #[cold]
-    fn failed_consequence(&self, firing: &Firing, failure: Failure, fired: u64) -> FireError {
+    fn fail_match(
+        &mut self,
+        firing: &Firing,
+        failure: Failure,
+        fired: u64,
+        sink: &mut dyn ActionSink,
+    ) -> Outcome {
         let &Firing { rule, token } = firing;
-        FireError::Consequence {
+        if self.infos[rule].on_error == OnError::Skip {
+            self.note_firing(firing);
+            self.note_fired(firing);
+            self.tell(sink);
+            self.use_up(rule, token);
+            return self.close_firing(firing, sink, Outcome::Skipped);
+        }
+        Outcome::Failed(Box::new(FireError::Consequence {
             rule: self.infos[rule].path.clone(),
             members: format!("{:?}", self.members(rule, token)),
             failure,
             fired,
-        }
+        }))
     }
 
     /// Facts of unique types that nothing but a match supports.
@@ -314,17 +306,22 @@ impl Engine {
         &mut self,
         firing: &Firing,
         sink: &mut dyn ActionSink,
-    ) -> Result<(), EvaluateError> {
+        outcome: Outcome,
+    ) -> Outcome {
         let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
         let issuer = Some(self.infos[firing.rule].tag);
         self.counters.change(self.scope, |counters| counters.firings += 1);
-        self.match_staged(issuer, sink)?;
+        if self.has_to_match()
+            && let Err(error) = self.match_staged(issuer, sink)
+        {
+            return Outcome::Failed(Box::new(error.into()));
+        }
         self.settle_focus();
         self.tell(sink);
         if let Some(by) = by {
             sink.record(&Record::Fired { by });
         }
-        Ok(())
+        outcome
     }
 
     pub(super) fn note_firing(&mut self, firing: &Firing) {
@@ -344,8 +341,10 @@ impl Engine {
         let state = &mut self.rules[rule];
         state.terminal.dequeue(self.scope, token);
         self.scratch.unreported.insert(rule);
-        let best = state.terminal.best_salience();
-        self.ranks.set(u32::try_from(rule).expect("few rules"), best);
+        if state.terminal.ranks_anew() {
+            let best = state.terminal.best_salience();
+            self.ranks.set(u32::try_from(rule).expect("few rules"), best);
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct FlushScratch {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ranges: Vec<Range<usize>>,
     pub(crate) belief: Vec<u8>,
+    /// Facts that the match which fires has supported anew.
+    pub(super) supported: Vec<Place>,
     /// By kind, the net changes of a round.
     pub(super) deltas: Vec<KindDelta>,
     /// Of the alpha side.
@@ -124,6 +126,12 @@ pub(super) struct MatchLog {
 }
 
 impl Engine {
+    /// Whether matching would find anything to do.
+    #[inline]
+    pub(super) fn has_to_match(&self) -> bool {
+        self.has_staged() || self.has_expiring()
+    }
+
     /// Matches everything that is staged.
     ///
     /// Gives whether there was anything to match. Records the deletions of cascades, not the end of

@@ -401,10 +401,7 @@ impl Engine {
         look: impl FnOnce(&Row<'_>) -> R,
     ) -> R {
         let net = &self.rules[rule].net;
-        let sources = net.sources(&self.store);
-        let positions = (&self.store, net.positions());
-        let slots = net.terminal().row(token);
-        let row = Row::new(sources.as_slice(), slots, positions, self.fingerprint);
+        let row = Row::new(&self.store, net, net.terminal().row(token), self.fingerprint);
         look(&row.in_branch(self.infos[rule].branch))
     }
 

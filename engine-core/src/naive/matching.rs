@@ -16,6 +16,7 @@ use crate::ir::{
 use crate::network::{Node, compile};
 use crate::rows::Rows;
 use crate::store::{Place, Store};
+use crate::then::Positions;
 
 /// By rule, path to the group in it, members of the outer tuple and key: the value's bytes and the
 /// member tuples.
@@ -42,14 +43,6 @@ impl Sources {
         })
     }
 
-    pub(super) fn kinds(&self) -> Vec<crate::network::Source> {
-        let kinds = self.0.iter().map(|source| match source {
-            Source::Facts(kind) => crate::network::Source::Facts(*kind),
-            Source::Groups(_) => crate::network::Source::Groups(0),
-        });
-        kinds.collect()
-    }
-
     /// The first `width` positions of these, with what the others have behind.
     pub(super) fn with_tail_of(&self, width: usize, other: &Self) -> Self {
         Self(self.0[..width].iter().chain(&other.0[width..]).cloned().collect())
@@ -61,6 +54,22 @@ impl Sources {
             Source::Groups(grouping) => grouping.results(),
         });
         resolved.collect()
+    }
+}
+
+impl Positions for Sources {
+    fn kind(&self, position: usize) -> Option<u32> {
+        match self.0.get(position)? {
+            Source::Facts(kind) => Some(*kind),
+            Source::Groups(_) => None,
+        }
+    }
+
+    fn groups(&self, position: usize) -> Option<&dyn Any> {
+        match self.0.get(position)? {
+            Source::Facts(_) => None,
+            Source::Groups(grouping) => Some(grouping.results()),
+        }
     }
 }
 

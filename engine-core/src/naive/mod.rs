@@ -444,32 +444,27 @@ impl Naive {
         if skipped { Ok(false) } else { outcome }
     }
 
+    fn row<'a>(&'a self, matched: &'a Matched) -> Row<'a> {
+        Row::new(&self.store, &matched.sources, &matched.row, 7)
+    }
+
     fn is_enabled(&self, id: &Id) -> bool {
         let Some(enabled) = &self.rules[id.0].agenda.enabled else { return true };
         let matched = &self.found.matches[id];
-        let sources = matched.sources.resolve(&self.store);
-        let kinds = matched.sources.kinds();
-        (enabled.evaluate)(&Row::new(&sources, &matched.row, (&self.store, &kinds), 7))
+        (enabled.evaluate)(&self.row(matched))
     }
 
     fn salience(&self, rule: usize, matched: &Matched) -> i32 {
         match &self.rules[rule].salience {
             Salience::Fixed(salience) => *salience,
-            Salience::Of { evaluate, .. } => {
-                let sources = matched.sources.resolve(&self.store);
-                let kinds = matched.sources.kinds();
-                evaluate(&Row::new(&sources, &matched.row, (&self.store, &kinds), 7))
-            }
+            Salience::Of { evaluate, .. } => evaluate(&self.row(matched)),
         }
     }
 
     /// Runs a consequence; gives whether it halts.
     fn consequence(&self, id: &Id, drafts: &mut Drafts) -> Result<bool, ()> {
         drafts.begin(self.next_handle, self.random);
-        let matched = &self.found.matches[id];
-        let sources = matched.sources.resolve(&self.store);
-        let kinds = matched.sources.kinds();
-        let row = Row::new(&sources, &matched.row, (&self.store, &kinds), 7);
+        let row = self.row(&self.found.matches[id]);
         let globals = Globals::default();
         let names = (&globals, &self.agenda.names);
         let mut then = Then::new(Stage::new(&self.store, names, drafts, 7, self.clock));

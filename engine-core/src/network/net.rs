@@ -12,6 +12,7 @@ use crate::network::group::{Group, Inputs};
 use crate::network::join::{Buffers, Context, Join};
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
+use crate::then::Positions;
 use crate::network::right::RightDelta;
 use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
@@ -364,15 +365,6 @@ impl Net {
         }
     }
 
-    /// Sources of complete matches, resolved.
-    pub(crate) fn sources<'a>(&'a self, store: &'a Store) -> Sources<'a> {
-        let mut sources = Sources::new();
-        for source in self.positions() {
-            sources.push(resolve(store, &self.levels, *source));
-        }
-        sources
-    }
-
     /// The members of a complete match, live or dying in this flush.
     pub(crate) fn members(&self, store: &Store, token: u32) -> Vec<Member> {
         members(store, &self.levels, self.positions(), self.terminal().row(token))
@@ -492,10 +484,31 @@ pub(super) fn resolve<'a>(
 ) -> &'a dyn std::any::Any {
     match source {
         Source::Facts(kind) => store.source(kind),
-        Source::Groups(level) => match &levels[level].node {
-            Node::Group(group) => group.grouping.results(),
-            _ => unreachable!("sources name groups"),
-        },
+        Source::Groups(level) => groups(levels, level),
+    }
+}
+
+fn groups(levels: &[Level], level: usize) -> &dyn std::any::Any {
+    match &levels[level].node {
+        Node::Group(group) => group.grouping.results(),
+        _ => unreachable!("sources name groups"),
+    }
+}
+
+impl Positions for Net {
+    #[inline]
+    fn kind(&self, position: usize) -> Option<u32> {
+        match self.positions().get(position)? {
+            Source::Facts(kind) => Some(*kind),
+            Source::Groups(_) => None,
+        }
+    }
+
+    fn groups(&self, position: usize) -> Option<&dyn std::any::Any> {
+        match self.positions().get(position)? {
+            Source::Facts(_) => None,
+            Source::Groups(level) => Some(groups(&self.levels, *level)),
+        }
     }
 }
 
