@@ -109,12 +109,7 @@ impl ByAge {
     /// Drops the places that were left. Only where there are some in between, or numbers become large, matches
     /// get other places.
     #[inline(never)]
-    fn compact(
-        &mut self,
-        scope: Scope,
-        states: &mut Column<MatchState>,
-        salience: Option<i32>,
-    ) {
+    fn compact(&mut self, scope: Scope, states: &mut Column<MatchState>, salience: Option<i32>) {
         const LARGE: u32 = if cfg!(test) { 16 } else { 1 << 31 };
         let Ends { head, base, live } = *self.ends.get();
         let behind = head..self.places.len();

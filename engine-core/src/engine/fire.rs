@@ -212,17 +212,13 @@ impl Engine {
         FireError::SuspectedLoop { cycle, fired: run.fired }
     }
 
-    fn fire_match(
-        &mut self,
-        firing: &Firing,
-        fired: u64,
-        sink: &mut dyn ActionSink,
-    ) -> Outcome {
+    fn fire_match(&mut self, firing: &Firing, fired: u64, sink: &mut dyn ActionSink) -> Outcome {
         let &Firing { rule, token } = firing;
         let mut drafts = self.drafts.take().unwrap_or_default();
         let result = self.run_consequence(firing, &mut drafts);
         let applied = result.and_then(|()| {
-            self.apply(&mut drafts, Some(firing), sink).map_err(|error| Failure::Error(error.into()))
+            self.apply(&mut drafts, Some(firing), sink)
+                .map_err(|error| Failure::Error(error.into()))
         });
         self.drafts = Some(drafts);
         match applied {

@@ -12,12 +12,12 @@ use crate::network::group::{Group, Inputs};
 use crate::network::join::{Buffers, Context, Join};
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
-use crate::then::Positions;
 use crate::network::right::RightDelta;
 use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
 use crate::network::undecided::Undecided;
 use crate::store::{Ops, Store};
+use crate::then::Positions;
 use crate::trail::{Scope, Trailed, trailed};
 
 /// What one level does.
