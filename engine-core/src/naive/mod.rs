@@ -17,6 +17,7 @@ mod rules;
 mod tests;
 mod time;
 mod turns;
+mod unique;
 
 /// What the strategies call the engine.
 use crate as api;
@@ -37,6 +38,7 @@ use crate::tms::{believe, disbelieve, start_believing};
 use crate::trail::Scope;
 use agenda::Agenda;
 use matching::{Found, Matched, Shape};
+use random::unique::{Attempt, attempts};
 use turns::{Turn, Turns};
 
 const SCOPE: Scope = Scope::NONE;
@@ -86,6 +88,8 @@ pub(super) struct Naive {
     /// The rule whose consequence, or what follows from it, is at work.
     issuer: Option<usize>,
     drafts: Drafts,
+    /// What was attempted on facts of the unique type.
+    pub(super) attempted: Vec<Attempt>,
 }
 
 impl Naive {
@@ -129,6 +133,7 @@ impl Naive {
             agenda: Agenda::new(ruleset),
             issuer: None,
             drafts: Drafts::default(),
+            attempted: Vec::new(),
         }
     }
 
@@ -144,7 +149,12 @@ impl Naive {
         drafts.begin(self.next_handle, self.random);
         let globals = Globals::default();
         let names = (&globals, &self.agenda.names);
+        let sheet = self.sheet(None);
+        drop(attempts());
         body(&mut Stage::new(&self.store, names, &mut drafts, 7, self.clock));
+        let attempts = attempts();
+        sheet.take(&attempts);
+        self.attempted.extend(attempts);
         self.apply(&mut drafts, None);
         self.drafts = drafts;
     }
@@ -421,7 +431,12 @@ impl Naive {
     /// Fires a match; gives whether that halts the run.
     fn fire_one(&mut self, id: &Id, trigger: u64) -> Result<bool, ()> {
         let mut drafts = std::mem::take(&mut self.drafts);
+        let sheet = self.sheet(Some(id));
+        drop(attempts());
         let outcome = self.consequence(id, &mut drafts);
+        let attempts = attempts();
+        sheet.take(&attempts);
+        self.attempted.extend(attempts);
         let skipped = outcome.is_err() && self.rules[id.0].on_error == OnError::Skip;
         if outcome.is_ok() || skipped {
             self.trace.push((id.clone(), trigger));
@@ -461,9 +476,20 @@ impl Naive {
         }
     }
 
+    /// Facts of the unique type that this match alone holds.
+    fn yielding<'a>(&'a self, id: &'a Id) -> impl Iterator<Item = FactHandle> + 'a {
+        let alone = self.supports.iter().filter(move |(_, by)| by.len() == 1 && by.contains(id));
+        alone.map(|(handle, _)| *handle).filter(|&handle| {
+            let place = self.store.locate(handle).expect("it is supported");
+            let kind = self.store.kind(place.kind);
+            kind.fact.is_unique() && !kind.is_stated(place.slot)
+        })
+    }
+
     /// Runs a consequence; gives whether it halts.
     fn consequence(&self, id: &Id, drafts: &mut Drafts) -> Result<bool, ()> {
         drafts.begin(self.next_handle, self.random);
+        drafts.yielding.extend(self.yielding(id));
         let row = self.row(&self.found.matches[id]);
         let globals = Globals::default();
         let names = (&globals, &self.agenda.names);

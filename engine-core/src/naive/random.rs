@@ -12,6 +12,8 @@ mod groups;
 mod steps;
 #[path = "random_time.rs"]
 mod time;
+#[path = "random_unique.rs"]
+pub(super) mod unique;
 
 use proptest::prelude::*;
 
@@ -23,9 +25,10 @@ use super::api::{ChangeError, Ref, RuleError, Then};
 pub use agenda::fire;
 use agenda::{TurnSpec, take_turn, turn, turn_to};
 use groups::close;
-use steps::{A, B, EAST, L, Row3, kind};
+use steps::{A, B, EAST, L, Row3, U, kind};
 pub use steps::{Kind, Step, stage, steps};
 pub(super) use time::rules_in_time;
+use unique::{UniqueAction, rules_of_unique_facts, unique_action};
 
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
@@ -100,6 +103,8 @@ pub(super) enum Action {
     Halt,
     Focus(usize),
     ClearGroup(usize),
+    /// Something with facts of the unique type: for even values, and for odd ones.
+    Unique(UniqueAction, UniqueAction),
 }
 
 /// A rule to be built.
@@ -169,6 +174,7 @@ fn group_part() -> impl Strategy<Value = PartSpec> {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
+        2 => unique_action(),
         3 => Just(Action::Nothing), 2 => Just(Action::Bump), 1 => Just(Action::Rekey),
         1 => Just(Action::Weigh), 1 => Just(Action::Insert), 1 => Just(Action::Delete),
         3 => Just(Action::Derive), 3 => Just(Action::DeriveByKey),
@@ -186,6 +192,7 @@ pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let some = prop::collection::vec(rule_of(some_parts), 1..4);
     prop_oneof![
         5 => some, 3 => rules_alike(), 1 => rules_with_groups_inside(), 1 => rules_in_time(),
+        1 => rules_of_unique_facts(),
     ]
 }
 
@@ -245,7 +252,8 @@ fn rule_of<S: Strategy<Value = Vec<PartSpec>>>(
 /// The ruleset that specs stand for.
 pub fn ruleset(specs: &[RuleSpec]) -> Ruleset {
     let rules = specs.iter().enumerate().map(|(at, spec)| rule(at, spec));
-    let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>().fact_from::<A>(EAST);
+    let empty = Ruleset::new("random", 1).fact::<A>().fact::<B>().fact::<L>().fact::<U>();
+    let empty = empty.fact_from::<A>(EAST).fact_from::<U>(EAST);
     rules.fold(empty, Ruleset::rule)
 }
 
@@ -255,6 +263,7 @@ enum Last {
     A(Var<A>),
     B(Var<B>),
     L(Var<L>),
+    U(Var<U>),
 }
 
 impl Last {
@@ -263,6 +272,7 @@ impl Last {
             Self::A(var) => var.of(row).v,
             Self::B(var) => var.of(row).v,
             Self::L(var) => var.of(row).v,
+            Self::U(var) => var.of(row).v,
         };
         i32::try_from(value).expect("a few values")
     }
@@ -306,6 +316,7 @@ fn constrain<T: Row3>(
         Some(Last::A(outer)) => join(builder, var, when, outer),
         Some(Last::B(outer)) => join(builder, var, when, outer),
         Some(Last::L(outer)) => join(builder, var, when, outer),
+        Some(Last::U(outer)) => join(builder, var, when, outer),
         None => {}
     }
 }
@@ -373,6 +384,8 @@ fn branch(at: usize, spec: &RuleSpec, parts: &[PartSpec]) -> RuleDef {
         Some(Last::A(var)) => act(action, var.reference(row), cx),
         Some(Last::B(var)) => act(action, var.reference(row), cx),
         Some(Last::L(var)) => act(action, var.reference(row), cx),
+        Some(Last::U(var)) if unique::act_on(action, var.reference(row), cx) => Ok(()),
+        Some(Last::U(var)) => act(action, var.reference(row), cx),
         None => act_alone(action, cx),
     })
 }
@@ -384,16 +397,17 @@ macro_rules! pattern {
             Kind::A => pattern!($builder.$method, A, "a", $when, $last, Last::A),
             Kind::B => pattern!($builder.$method, B, "b", $when, $last, Last::B),
             Kind::L => pattern!($builder.$method, L, "l", $when, $last, Last::L),
-            Kind::East => {
-                let var = $builder.$method::<A>("e");
-                $builder.from_entry(EAST);
-                constrain($builder, var, $when, $last);
-                Last::A(var)
-            }
+            Kind::U => pattern!($builder.$method, U, "u", $when, $last, Last::U),
+            Kind::East => pattern!($builder.$method, A, "e", $when, $last, Last::A, EAST),
+            Kind::EastU => pattern!($builder.$method, U, "f", $when, $last, Last::U, EAST),
         }
     };
-    ($builder:ident.$method:ident, $type:ty, $name:literal, $when:expr, $last:expr, $made:path) => {{
+    (
+        $builder:ident.$method:ident, $type:ty, $name:literal, $when:expr, $last:expr, $made:path
+        $(, $entry:expr)?
+    ) => {{
         let var = $builder.$method::<$type>($name);
+        $($builder.from_entry($entry);)?
         constrain($builder, var, $when, $last);
         $made(var)
     }};
@@ -450,6 +464,7 @@ fn group(
         Some(Last::A(var)) => close(builder, var, shape),
         Some(Last::B(var)) => close(builder, var, shape),
         Some(Last::L(var)) => close(builder, var, shape),
+        Some(Last::U(var)) => close(builder, var, shape),
         None => unreachable!("groups have elements"),
     }
 }
@@ -498,6 +513,7 @@ fn act<T: Row3>(action: Action, fact: Ref<'_, T>, cx: &mut Then<'_>) -> Result<(
         Action::Halt => cx.halt(),
         Action::Focus(group) => turn_to(cx, group, false),
         Action::ClearGroup(group) => turn_to(cx, group, true),
+        Action::Unique(even, odd) => unique::act((even, odd), (fact.k(), fact.v()), cx)?,
         Action::Nothing | Action::Insert | Action::InsertEast | Action::Panic => {}
     }
     Ok(())
@@ -530,6 +546,7 @@ fn act_alone(action: Action, cx: &mut Then<'_>) -> Result<(), RuleError> {
         Action::Halt => cx.halt(),
         Action::Focus(group) => turn_to(cx, group, false),
         Action::ClearGroup(group) => turn_to(cx, group, true),
+        Action::Unique(even, odd) => unique::act((even, odd), (1, 1), cx)?,
         _ => {}
     }
     Ok(())

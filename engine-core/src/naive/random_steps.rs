@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::api::__macro::read_current;
 use super::super::api::{Fact, FieldMask, Handle, ReadError, Ref, Stage};
 use super::agenda::turn_to;
+use super::unique;
 
 macro_rules! facts {
     ($($name:ident { $($field:ident $at:tt),* } $({ $($event:tt)* })?)*) => {
@@ -33,7 +34,8 @@ macro_rules! facts {
     };
 }
 // `A` and `B` are the users' facts, `L` is what rules derive. `B` and `L` are events: the one has the
-// clock at its insertion as its time, the other says it itself.
+// clock at its insertion as its time, the other says it itself. Of `U` there is one for each key, inserted or
+// derived; the codes of some keys collide.
 facts! {
     A { k 0, v 1, w 2 }
     B { k 0, v 1, w 2 } {
@@ -50,6 +52,16 @@ facts! {
         }
         fn duration(&self) -> i64 {
             1
+        }
+    }
+    U { k 0, v 1, w 2 } {
+        const KEYED: bool = true;
+        const UNIQUE: bool = true;
+        fn key_code(&self) -> Option<u64> {
+            Some(u64::from(self.k == 1))
+        }
+        fn same_key(&self, other: &Self) -> bool {
+            self.k == other.k
         }
     }
 }
@@ -74,7 +86,7 @@ macro_rules! rows {
         fn w_mut(&mut self) -> &mut i64 { &mut self.w }
     })* };
 }
-rows!(A B L);
+rows!(A B L U);
 
 /// The fact types of the random worlds.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +99,10 @@ pub enum Kind {
     L,
     /// An `A` that comes through the entry point `east`.
     East,
+    /// A fact of a unique type, which users insert and rules derive.
+    U,
+    /// The same through the entry point.
+    EastU,
 }
 
 /// The named entry point of the random worlds.
@@ -97,6 +113,11 @@ pub(super) const EAST: &str = "east";
 pub enum Step {
     /// Inserts a fact with this key and value.
     Insert(Kind, i64, i64),
+    /// Inserts one unless there is one with its key.
+    InsertUnique(Kind, i64, i64),
+    /// Of a unique type: deletes one, inserts another one under its key, and one under the next key if there
+    /// is none.
+    Replace(Kind, usize, i64),
     /// Sets a field of one of the facts there are.
     Update(Kind, usize, u8, i64),
     /// Touches one of the facts there are.
@@ -121,7 +142,8 @@ pub enum Step {
 
 pub(super) fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
-        4 => Just(Kind::A), 3 => Just(Kind::B), 2 => Just(Kind::L), 1 => Just(Kind::East)
+        8 => Just(Kind::A), 6 => Just(Kind::B), 4 => Just(Kind::L), 2 => Just(Kind::East),
+        3 => Just(Kind::U), 1 => Just(Kind::EastU),
     ]
 }
 
@@ -129,6 +151,8 @@ pub(super) fn kind() -> impl Strategy<Value = Kind> {
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (kind(), 0..3_i64, 0..4_i64).prop_map(|(kind, k, v)| Step::Insert(kind, k, v)),
+        1 => (kind(), 0..3_i64, 0..4_i64).prop_map(|(kind, k, v)| Step::InsertUnique(kind, k, v)),
+        1 => (kind(), 0..9_usize, 0..4_i64).prop_map(|(kind, at, v)| Step::Replace(kind, at, v)),
         4 => (kind(), 0..9_usize, 0..3_u8, 0..4_i64)
             .prop_map(|(kind, which, field, value)| Step::Update(kind, which, field, value)),
         1 => (kind(), 0..9_usize).prop_map(|(kind, which)| Step::Touch(kind, which)),
@@ -148,6 +172,8 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 pub fn stage(step: Step, stage: &mut Stage<'_>) {
     match step {
         Step::Insert(kind, ..)
+        | Step::InsertUnique(kind, ..)
+        | Step::Replace(kind, ..)
         | Step::Update(kind, ..)
         | Step::Touch(kind, _)
         | Step::Delete(kind, _)
@@ -156,6 +182,8 @@ pub fn stage(step: Step, stage: &mut Stage<'_>) {
             Kind::B => change::<B>(step, stage),
             Kind::L => change::<L>(step, stage),
             Kind::East => change::<A>(step, &mut stage.entry(EAST)),
+            Kind::U => unique::change(step, stage, false),
+            Kind::EastU => unique::change(step, stage, true),
         },
         Step::Focus(group) => turn_to(stage, group, false),
         Step::ClearGroup(group) => turn_to(stage, group, true),
@@ -166,6 +194,7 @@ pub fn stage(step: Step, stage: &mut Stage<'_>) {
 fn change<T: Row3>(step: Step, stage: &mut Stage<'_>) {
     match step {
         Step::Insert(_, k, v) => drop(stage.insert(T::make(k, v))),
+        Step::InsertUnique(_, k, v) => drop(stage.insert_unique(T::make(k, v))),
         Step::Update(_, at, field, value) => update::<T>(stage, at, field, value),
         Step::Touch(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.touch(fact))),
         Step::Delete(_, at) => with(stage, at, |stage, fact: Handle<T>| drop(stage.delete(fact))),

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
 use super::random::agenda::verdict;
+use super::random::unique::{attempts, rules_of_unique_facts, steps_of_unique_facts};
 use super::random::{
     RuleSpec, Step, fire, rules, rules_alike, rules_in_time, rules_with_groups_inside, ruleset,
     stage, steps,
@@ -98,6 +99,7 @@ fn run_with(
     let session = SessionId::from_bytes([3; 16]);
     let mut engine = Engine::new(rules, session, &mut Discard).unwrap();
     let mut naive = Naive::new(rules, engine.counters().random);
+    drop(attempts());
     for (at, &step) in steps.iter().enumerate() {
         before(at, &mut engine, &mut naive);
         same(&engine, &naive)?;
@@ -111,11 +113,13 @@ fn run_with(
                 let before = naive.trace.len();
                 let filtered = matches!(step, Step::FireFiltered(_));
                 drop(fire(&mut engine, limit, filtered, &mut trace));
+                let attempted = attempts();
                 naive.fire(limit, if filtered { verdict } else { |_| Verdict::Fire });
                 let fired: Vec<Id> = trace.0.iter().map(|id| naive.id_of(id)).collect();
                 let expected: Vec<Id> =
                     naive.trace[before..].iter().map(|(id, _)| id.clone()).collect();
                 prop_assert_eq!(fired, expected, "firings of {:?}", step);
+                prop_assert_eq!(attempted, std::mem::take(&mut naive.attempted));
             }
             Step::Advance(by) => {
                 let mut trace = Trace::default();
@@ -133,7 +137,9 @@ fn run_with(
                         Ok::<(), crate::ChangeError>(())
                     })
                     .unwrap();
+                let attempted = attempts();
                 naive.stage(|view| stage(step, view));
+                prop_assert_eq!(attempted, std::mem::take(&mut naive.attempted));
             }
         }
         same(&engine, &naive)?;
@@ -241,6 +247,14 @@ proptest! {
     #[test]
     fn absences_in_time_are_decided_as_for_the_oracle(
         specs in rules_in_time(), steps in steps(),
+    ) {
+        quiet();
+        run(&specs, &steps)?;
+    }
+
+    #[test]
+    fn facts_of_a_unique_type_come_to_what_they_must_for_the_oracle(
+        specs in rules_of_unique_facts(), steps in steps_of_unique_facts(),
     ) {
         quiet();
         run(&specs, &steps)?;

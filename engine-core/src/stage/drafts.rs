@@ -151,9 +151,12 @@ impl Drafts {
         self.yielding.clear();
     }
 
-    /// Whether a fact goes when the consequence is over, as far as that has come.
+    /// Whether a fact goes when the consequence is over, as far as that has come: neither derived again nor
+    /// stated meanwhile.
     pub(crate) fn yields(&self, handle: FactHandle) -> bool {
-        self.yielding.contains(&handle) && !self.supports(handle)
+        self.yielding.contains(&handle)
+            && !self.supports(handle)
+            && self.stated(handle) != Some(true)
     }
 
     fn clear(&mut self) {

@@ -17,6 +17,7 @@ use steadfast_wm::codec::v1;
 use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
 
 use crate::changing::{Changes, Present};
+use crate::random::unique::{Attempt, attempts, rules_of_unique_facts, steps_of_unique_facts};
 use crate::random::{RuleSpec, Step, fire, rules, stage, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
@@ -81,11 +82,12 @@ impl Session {
         }
     }
 
-    /// One step and its commit; gives what fired.
-    fn step(&mut self, step: Step) -> Vec<MatchId> {
+    /// One step and its commit; gives what fired, and what came of attempts on facts of the unique type.
+    fn step(&mut self, step: Step) -> (Vec<MatchId>, Vec<Attempt>) {
+        drop(attempts());
         let point = take(&mut self.engine, step, &mut self.log);
         self.commit(point);
-        std::mem::take(&mut self.log.fired)
+        (std::mem::take(&mut self.log.fired), attempts())
     }
 
     /// Takes steps, some of them twice and one after the other in scopes of their own, and undoes all of it.
@@ -301,6 +303,19 @@ proptest! {
     ) {
         quiet();
         crash((&specs, Changes::NONE), &steps, (first, every), None)?;
+    }
+
+    /// Facts of which there is one for each key: who has a key is not journaled, but follows from the facts.
+    #[test]
+    fn keys_of_a_unique_type_are_those_of_an_uninterrupted_session(
+        specs in rules_of_unique_facts(),
+        steps in steps_of_unique_facts(),
+        first in 0..8_usize,
+        every in 1..6_usize,
+        tier in prop::option::of(0..8_usize),
+    ) {
+        quiet();
+        crash((&specs, Changes::NONE), &steps, (first, every), tier)?;
     }
 
     /// INV-74: what normalization leaves is what the future depends on, whatever came before.

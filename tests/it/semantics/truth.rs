@@ -399,6 +399,33 @@ fn s24_a_match_that_fires_again_replaces_what_it_derived_under_a_key() {
     }
 }
 
+/// Derives the sheet of a payment; of a large one, states the small sheet and tries to derive a large one.
+#[rule]
+fn states_the_old_one(#[watch(amount)] p: &Payment, cx: &mut Then) -> RuleResult {
+    if p.amount > 1 {
+        cx.insert(Sheet { order: p.order, amount: 1 })?;
+        let refused = cx.insert_logical(Sheet { order: p.order, amount: p.amount });
+        assert!(refused.is_err(), "what is stated meanwhile does not go");
+    } else {
+        cx.insert_logical(Sheet { order: p.order, amount: p.amount })?;
+    }
+    Ok(())
+}
+
+ruleset!(stating = 1: states_the_old_one; facts: Sheet);
+
+#[test]
+fn s24_what_a_match_derived_and_states_now_keeps_its_key() {
+    let mut session = memory(stating());
+    let payment = pay(&mut session, 1, 1);
+    fire(&mut session);
+    session.update(payment, |p| p.amount = 2).unwrap();
+    assert_eq!(session.fire_all().unwrap().count, 1);
+    assert_eq!(amounts(&mut session), [1]);
+    session.delete(payment).unwrap();
+    assert_eq!(amounts(&mut session), [1], "it is stated");
+}
+
 #[test]
 fn s82_a_derived_fact_of_a_unique_type_is_stated_like_others() {
     let mut session = memory(sheets());
