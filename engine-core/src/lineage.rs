@@ -34,6 +34,7 @@ impl Lineage {
         for (at, level) in net.levels.iter().enumerate() {
             match &level.node {
                 Node::Join(join) => line.reads.push(join.plan.kind),
+                Node::Gate(gate) => line.reads.push(gate.plan.kind),
                 Node::Block(block) if block.is_exists() => {
                     line.reads.push(block.plan.kind);
                     line.chooses = true;

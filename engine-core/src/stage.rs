@@ -56,7 +56,7 @@ impl<'a> Stage<'a> {
     /// The same view, on the named entry point: what is inserted comes through it, what is looked up
     /// by value or listed came through it, and handles are those of its facts.
     ///
-    /// An entry point is a gate for facts of any type. A fact stays in the one that it came through, and
+    /// An entry point is a way in for facts of any type. A fact stays in the one that it came through, and
     /// only patterns that name it see it. Keys and equality are its own: `insert_unique` and unique types
     /// look at the facts of this entry point alone. The default one has no name.
     ///

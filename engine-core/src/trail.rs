@@ -304,11 +304,16 @@ impl<T: Clone + PartialEq> Sparse<T> {
 
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
-        if at < self.column.len() || value != self.default {
+        if !scope.is_open()
+            && let Some(cell) = self.column.cells.get_mut(at as usize)
+        {
+            *cell = value;
+        } else if at < self.column.len() || value != self.default {
             self.set_cell(scope, at, value);
         }
     }
 
+    #[inline(never)] // rare outside of scopes: a column soon reaches its length
     fn set_cell(&mut self, scope: Scope, at: u32, value: T) {
         self.column.reach(scope, at, &self.default);
         self.column.set(scope, at, value);

@@ -235,6 +235,33 @@ impl Terminal {
         }
     }
 
+    /// Forgets all matches that there are: they are dead.
+    pub(crate) fn bury_all(
+        &mut self,
+        scope: Scope,
+        tokens: impl Iterator<Item = u32>,
+        identity: impl Fn(u32) -> MatchId,
+    ) {
+        for token in tokens {
+            let state = self.state(token);
+            if state.trigger != 0 {
+                self.note_turn(token, false);
+            }
+            if self.due.is_used() {
+                self.due.bury(scope, token, || identity(token));
+            }
+            if self.journaled(&state) != 0 {
+                self.withdrawn.push(scope, identity(token));
+            }
+            if token < self.states.len() {
+                self.states.set(scope, token, DORMANT);
+            }
+        }
+        self.pending.set(scope, 0);
+        self.by_age.clear(scope);
+        self.by_salience.clear(scope);
+    }
+
     /// The match that fires next.
     pub(crate) fn first(&self) -> Option<u32> {
         if self.own_salience { self.by_salience.first() } else { self.by_age.first() }

@@ -77,6 +77,14 @@ impl ByAge {
             && salience.is_none_or(|salience| state.salience == salience)
     }
 
+    /// All matches leave.
+    pub(super) fn clear(&mut self, scope: Scope) {
+        if !self.places.is_empty() {
+            self.places.clear(scope);
+            self.ends.set(scope, Ends::default());
+        }
+    }
+
     /// Takes a match out that has another place by now, or none.
     pub(super) fn leave(
         &mut self,
@@ -207,6 +215,15 @@ impl BySalience {
         queue.leave(scope, states, Some(salience), queued.place);
         if queue.is_empty() {
             self.numbers.remove(scope, &Reverse(salience));
+            self.free.push(scope, number);
+        }
+    }
+
+    /// All matches leave.
+    pub(super) fn clear(&mut self, scope: Scope) {
+        while let Some((&salience, &number)) = self.numbers.first() {
+            self.queues[number as usize].clear(scope);
+            self.numbers.remove(scope, &salience);
             self.free.push(scope, number);
         }
     }

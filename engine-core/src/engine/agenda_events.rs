@@ -62,6 +62,14 @@ pub(super) struct AgendaNotes {
     events: Vec<AgendaEvent>,
 }
 
+impl AgendaNotes {
+    /// Whether somebody wants events.
+    #[inline]
+    pub(super) fn is_heard(&self) -> bool {
+        self.wanted
+    }
+}
+
 impl Engine {
     /// Notes events from here on if the sink wants them.
     pub(super) fn heed(&mut self, sink: &dyn ActionSink) {
@@ -70,7 +78,7 @@ impl Engine {
 
     #[inline]
     pub(super) fn is_heard(&self) -> bool {
-        self.scratch.agenda.wanted
+        self.scratch.agenda.is_heard()
     }
 
     pub(super) fn note(&mut self, event: AgendaEvent) {

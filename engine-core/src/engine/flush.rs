@@ -11,7 +11,7 @@ use super::agenda_events::{AgendaEvent, AgendaNotes};
 use super::distribute::{BusyMemories, DistributeScratch};
 use super::heirs::adopt;
 use super::rule_list::RuleList;
-use super::{Engine, RuleInfo};
+use super::{Engine, RuleInfo, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::fact::FieldMask;
@@ -19,6 +19,7 @@ use crate::ir::Salience;
 use crate::network::Flush;
 use crate::sink::ActionSink;
 use crate::store::{Change, KindSet, Ops, Place};
+use crate::then::Row;
 use crate::trail::clear;
 
 /// Buffers of a flush, and what it remembers until it ends.
@@ -451,15 +452,17 @@ impl Engine {
     fn bury_gone(&mut self, at: usize) {
         let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
         let RuleInfo { tag, branch, .. } = self.infos[at];
-        for (token, _) in gone.drain(..) {
-            self.note_cancelled(at, token);
-            let rule = &mut self.rules[at];
-            let (net, store) = (&rule.net, &self.store);
-            rule.terminal.bury(self.scope, token, || MatchId {
-                rule: tag,
-                branch,
-                members: net.members(store, token),
-            });
+        if self.is_heard() {
+            gone.iter().for_each(|&(token, _)| self.note_cancelled(at, token));
+        }
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        let store = &self.store;
+        let identity = |token| MatchId { rule: tag, branch, members: net.members(store, token) };
+        let tokens = gone.drain(..).map(|(token, _)| token);
+        if net.terminal().live_count() == 0 {
+            terminal.bury_all(self.scope, tokens, identity);
+        } else {
+            tokens.for_each(|token| terminal.bury(self.scope, token, || identity(token)));
         }
         self.scratch.matches[at].gone = gone;
     }
@@ -492,8 +495,12 @@ impl Engine {
         let (any_bereft, any_heirs) = (!self.scratch.bereft.is_empty(), !heirs.is_empty());
         let mut queued = std::mem::take(&mut self.scratch.queued);
         queued.reserve(touched.len());
+        let touching = rule.net.touching(&flush, &self.alphas);
         for &token in &touched {
-            let touch = rule.net.touch(&flush, &self.alphas, &mut self.buffers, token);
+            let touch = match &touching {
+                Some(touching) => rule.net.touch_of_facts(&flush, touching, token),
+                None => rule.net.touch(&flush, &self.alphas, &mut self.buffers, token),
+            };
             let bereft = any_bereft && self.scratch.bereft.contains(&(at, token));
             let is_heir = || any_heirs && heirs.contains(&token);
             let created = bereft || rule.net.terminal().is_new(token) && !is_heir();
@@ -524,19 +531,54 @@ impl Engine {
     /// Makes matches of one rule pending, given in the order of triggers and members.
     pub(super) fn enqueue(&mut self, at: usize, matches: impl IntoIterator<Item = (u64, u32)>) {
         self.scratch.unreported.insert(at);
+        let salience = match &self.infos[at].salience {
+            Salience::Fixed(salience) => *salience,
+            Salience::Of { .. } => {
+                self.enqueue_by_salience(at, matches);
+                return;
+            }
+        };
         let mut any = false;
         for (trigger, token) in matches {
             any = true;
-            let salience = match &self.infos[at].salience {
-                Salience::Fixed(salience) => *salience,
-                Salience::Of { evaluate, .. } => self.with_row(at, token, |row| evaluate(row)),
-            };
             self.rules[at].terminal.enqueue(self.scope, token, trigger, salience);
             if self.is_heard() {
                 let (id, trigger) = (self.match_id(at, token), Seq::new(trigger));
                 self.note(AgendaEvent::Created { id, salience, trigger });
             }
         }
+        self.enqueued(at, any);
+    }
+
+    /// The same of a rule whose matches have a salience each.
+    fn enqueue_by_salience(&mut self, at: usize, matches: impl IntoIterator<Item = (u64, u32)>) {
+        let Salience::Of { evaluate, .. } = &self.infos[at].salience else {
+            unreachable!("the caller looked")
+        };
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        let branch = self.infos[at].branch;
+        let heard = self.scratch.agenda.is_heard();
+        let mut created = Vec::new();
+        let mut any = false;
+        for (trigger, token) in matches {
+            any = true;
+            let slots = net.terminal().row(token);
+            let row = Row::new(&self.store, net, slots, self.fingerprint);
+            let salience = evaluate(&row.in_branch(branch));
+            terminal.enqueue(self.scope, token, trigger, salience);
+            if heard {
+                created.push((trigger, token, salience));
+            }
+        }
+        for (trigger, token, salience) in created {
+            let (id, trigger) = (self.match_id(at, token), Seq::new(trigger));
+            self.note(AgendaEvent::Created { id, salience, trigger });
+        }
+        self.enqueued(at, any);
+    }
+
+    /// Matches of a rule became pending, if any did: the rule may have another rank.
+    fn enqueued(&mut self, at: usize, any: bool) {
         if any && self.infos[at].turn.auto_focus {
             self.scratch.focusing.push(at);
         }

@@ -133,6 +133,9 @@ impl NetworkLevel {
 fn levels(alphas: &[Alpha], net: &Net, parts: &[Part]) -> Vec<NetworkLevel> {
     let mut texts = Vec::new();
     parts.iter().for_each(|part| describe(part, &mut texts));
+    if net.is_gated {
+        texts.rotate_left(1);
+    }
     debug_assert_eq!(texts.len(), net.levels.len(), "one text for each level");
     let describe = |(at, (text, level)): (usize, (String, &Level))| {
         let left = level.node.left_level(at);

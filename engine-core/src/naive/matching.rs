@@ -13,7 +13,7 @@ use crate::fact::FieldMask;
 use crate::ir::{
     Conditions, GroupPattern, Nested, Part, Pattern, RangeJoin, RuleDef, Test, Window,
 };
-use crate::network::{Node, compile};
+use crate::network::compile;
 use crate::rows::Rows;
 use crate::store::{Place, Store};
 use crate::then::Positions;
@@ -106,11 +106,8 @@ fn kind_of(store: &Store, pattern: &Pattern) -> u32 {
 impl Shape {
     pub(super) fn of(rule: &RuleDef, store: &Store) -> Self {
         let net = compile(rule, |pattern| kind_of(store, pattern));
-        let plans = net.levels.iter().filter_map(|level| match &level.node {
-            Node::Join(join) => Some((join.plan.kind, join.plan.reads)),
-            Node::Block(block) => Some((block.plan.kind, block.plan.reads)),
-            Node::Group(_) | Node::Subnet(_) => None,
-        });
+        let plans = net.in_order_of_parts().filter_map(|level| level.node.plan());
+        let plans = plans.map(|plan| (plan.kind, plan.reads));
         let patterns = rule.parts.iter().flat_map(Part::patterns);
         Self(patterns.map(|pattern| std::ptr::from_ref(pattern).addr()).zip(plans).collect())
     }

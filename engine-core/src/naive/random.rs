@@ -6,6 +6,8 @@
 
 #[path = "random_agenda.rs"]
 pub(super) mod agenda;
+#[path = "random_gates.rs"]
+pub(super) mod gates;
 #[path = "random_groups.rs"]
 mod groups;
 #[path = "random_steps.rs"]
@@ -24,6 +26,7 @@ use super::api::{ChangeError, Ref, RuleError, Then};
 
 pub use agenda::fire;
 use agenda::{TurnSpec, take_turn, turn, turn_to};
+pub(super) use gates::rules_with_gates;
 use groups::close;
 use steps::{A, B, EAST, L, Row3, U, kind};
 pub use steps::{Kind, Step, stage, steps};
@@ -192,7 +195,7 @@ pub fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     let some = prop::collection::vec(rule_of(some_parts), 1..4);
     prop_oneof![
         5 => some, 3 => rules_alike(), 1 => rules_with_groups_inside(), 1 => rules_in_time(),
-        1 => rules_of_unique_facts(),
+        1 => rules_of_unique_facts(), 2 => rules_with_gates(),
     ]
 }
 

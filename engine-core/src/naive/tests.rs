@@ -10,8 +10,8 @@ use steadfast_wm::{MatchId, SessionId};
 use super::random::agenda::verdict;
 use super::random::unique::{attempts, rules_of_unique_facts, steps_of_unique_facts};
 use super::random::{
-    RuleSpec, Step, fire, rules, rules_alike, rules_in_time, rules_with_groups_inside, ruleset,
-    stage, steps,
+    RuleSpec, Step, fire, rules, rules_alike, rules_in_time, rules_with_gates,
+    rules_with_groups_inside, ruleset, stage, steps,
 };
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, Missed, Verdict};
@@ -231,6 +231,14 @@ proptest! {
     #[test]
     fn rules_alike_share_memories_and_match_as_for_the_oracle(
         specs in rules_alike(), steps in steps(), changes in (0..12_usize, 0..8_usize),
+    ) {
+        quiet();
+        run_with_changes(&specs, &steps, changes)?;
+    }
+
+    #[test]
+    fn gates_open_and_close_as_for_the_oracle(
+        specs in rules_with_gates(), steps in steps(), changes in (0..12_usize, 0..8_usize),
     ) {
         quiet();
         run_with_changes(&specs, &steps, changes)?;

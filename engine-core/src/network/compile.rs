@@ -6,6 +6,7 @@ use crate::fact::FieldMask;
 use crate::ir::{Conditions, GroupPattern, Nested, Part, Pattern, RuleDef, Test, Window};
 use crate::network::alpha::Content;
 use crate::network::block::Block;
+use crate::network::gate::Gate;
 use crate::network::group::{Group, GroupPlan};
 use crate::network::horizon::Horizon;
 use crate::network::join::Join;
@@ -16,7 +17,10 @@ use crate::network::subnet::{Subnet, SubnetPlan};
 /// Builds the network of a rule; `kind_of` gives the kind of a pattern's facts.
 pub(crate) fn compile(rule: &RuleDef, kind_of: impl Fn(&Pattern) -> u32) -> Net {
     let mut compiler = Compiler { levels: Vec::new(), positions: Vec::new(), depth: 0, kind_of };
-    compiler.parts(&rule.parts);
+    match gate_of(&rule.parts) {
+        Some(gate) => compiler.behind(gate, &rule.parts),
+        None => compiler.parts(&rule.parts),
+    }
     Net::new(compiler.levels)
 }
 
@@ -30,6 +34,14 @@ struct Compiler<K> {
 }
 
 impl<K: Fn(&Pattern) -> u32> Compiler<K> {
+    /// All parts but the first one, which is a gate, and then that.
+    fn behind(&mut self, gate: &Pattern, parts: &[Part]) {
+        let plan = self.plan(gate, parts, false);
+        self.positions.push(Source::Facts(plan.kind));
+        self.parts(&parts[1..]);
+        self.push(Node::Gate(Gate::new(plan)), self.positions.clone());
+    }
+
     /// Parts that stand side by side: those of the rule, or of a `not` or `exists` over several.
     fn parts(&mut self, parts: &[Part]) {
         for (at, part) in parts.iter().enumerate() {
@@ -68,6 +80,7 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
             visited,
             content,
             window,
+            position: self.positions.len(),
             differs_from,
         })
     }
@@ -164,11 +177,33 @@ impl<K: Fn(&Pattern) -> u32> Compiler<K> {
     }
 }
 
-fn tests(conditions: &Conditions) -> impl Iterator<Item = &Test> {
-    (conditions.alpha.iter())
-        .chain(conditions.keys.iter().map(|key| &key.test))
+/// The first pattern, if the other parts are patterns alone and none of them asks anything of its fact.
+fn gate_of(parts: &[Part]) -> Option<&Pattern> {
+    let (Part::Each(gate), others) = parts.split_first()? else { return None };
+    // Conditions that do not say what they read may read it.
+    let is_apart = |test: &Test| {
+        !test.reads.is_empty() && test.reads.iter().all(|(position, _)| *position != 0)
+    };
+    let asks_nothing = |part: &Part| match part {
+        Part::Each(pattern) | Part::Not(pattern) | Part::Exists(pattern) => {
+            !(pattern.distinct && pattern.fact.id() == gate.fact.id())
+                && joins(&pattern.conditions).all(is_apart)
+        }
+        Part::Group(_) | Part::Nested(_) => false,
+    };
+    let is_alone = joins(&gate.conditions).next().is_none();
+    (is_alone && !others.is_empty() && others.iter().all(asks_nothing)).then_some(gate)
+}
+
+/// Conditions on more than the fact alone.
+fn joins(conditions: &Conditions) -> impl Iterator<Item = &Test> {
+    (conditions.keys.iter().map(|key| &key.test))
         .chain(conditions.ranges.iter().map(|range| &range.test))
         .chain(&conditions.residual)
+}
+
+fn tests(conditions: &Conditions) -> impl Iterator<Item = &Test> {
+    conditions.alpha.iter().chain(joins(conditions))
 }
 
 /// Everything that a part reads; of a group, conditions on its result only if asked for.

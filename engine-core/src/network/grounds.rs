@@ -80,7 +80,11 @@ impl Net {
                     let of = |member| ascend(&self.levels[..level_at], inner.0, member);
                     grounds.choices.push(self.alternatives(survey, level_at, inner, (parent, &of)));
                 }
-                Node::Join(_) | Node::Block(_) | Node::Group(_) | Node::Subnet(_) => {}
+                Node::Join(_)
+                | Node::Block(_)
+                | Node::Group(_)
+                | Node::Subnet(_)
+                | Node::Gate(_) => {}
             }
             at = level.node.left_level(level_at);
             token = parent;

@@ -23,7 +23,7 @@ struct LeftMemory {
 trailed!(LeftMemory { index, children });
 
 impl LeftMemory {
-    /// Takes a token from the list of its parent's children. The unit tuple has none: it never goes.
+    /// Takes a token from the list of its parent's children. The unit tuple has none: all go with it.
     #[inline]
     fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
         if !matches!(self.index, Index::Root(_)) {
@@ -204,7 +204,10 @@ impl Join {
         (right, delta): (&RightMemory, &RightDelta),
         out: &mut Tokens,
     ) {
-        if left.are_all_gone() && self.left.index.can_be_reset(cx.scope, left.deleted.len()) {
+        if !left.deleted.is_empty() && matches!(self.left.index, Index::Root(_)) {
+            self.delete_unit(cx.scope, out);
+        } else if left.are_all_gone() && self.left.index.can_be_reset(cx.scope, left.deleted.len())
+        {
             self.delete_all_left(cx.scope, &left.deleted, out);
         } else {
             left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
@@ -251,6 +254,20 @@ impl Join {
                 self.heads.set(scope, out.entry(child), NONE);
                 out.kill(scope, child);
                 child = out.next_sibling(child);
+            }
+        }
+    }
+
+    /// The unit tuple goes, and everything with it.
+    #[cold]
+    fn delete_unit(&mut self, scope: Scope, out: &mut Tokens) {
+        if let Index::Root(unit) = &mut self.left.index {
+            unit.set(scope, None);
+        }
+        for token in 0..out.count() {
+            if out.is_live(token) {
+                self.heads.set(scope, out.entry(token), NONE);
+                out.kill(scope, token);
             }
         }
     }
@@ -421,7 +438,7 @@ impl Join {
             return;
         }
         if let Some(unit) = self.unit().filter(|_| self.takes_all()) {
-            self.take_all(cx.scope, unit, right, entries, out);
+            self.take_all(cx.scope, (left, unit), right, entries, out);
             return;
         }
         let pairs = &mut cx.buffers.pairs;
@@ -448,7 +465,7 @@ impl Join {
     fn take_all(
         &mut self,
         scope: Scope,
-        unit: u32,
+        (left, unit): (&Tokens, u32),
         right: &RightMemory,
         entries: &[u32],
         out: &mut Tokens,
@@ -456,7 +473,7 @@ impl Join {
         out.reserve(entries.len());
         self.heads.reserve(entries.len());
         for &entry in entries {
-            let token = out.add(scope, unit, entry, &[], Some(right.slot(entry)));
+            let token = out.add(scope, unit, entry, left.row(unit), Some(right.slot(entry)));
             self.heads.set(scope, entry, token);
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! One [`Net`](net::Net) per rule: a chain of levels, each a join, a `not`/`exists`, the end of a
 //! `not`/`exists` over several patterns or a group, from the root's unit tuple to the terminal's
-//! complete matches. [`alpha`] says which facts are in which right memories. A flush takes its changes through the nets in rounds: the staged operations
+//! complete matches; a [`gate`] is joined last. [`alpha`] says which facts are in which right memories. A flush takes its changes through the nets in rounds: the staged operations
 //! first, then the deletions of each cascade of truth maintenance.
 
 pub(crate) mod alpha;
 mod block;
 mod compile;
+mod gate;
 mod grounds;
 mod group;
 mod horizon;
@@ -16,6 +17,7 @@ mod join;
 mod levels;
 mod memberships;
 pub(crate) mod net;
+mod order;
 mod plan;
 mod recent;
 pub(crate) mod right;

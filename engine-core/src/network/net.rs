@@ -1,18 +1,18 @@
 //! The network of one rule: its levels from the root to the terminal.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use steadfast_wm::{FactHandle, Member, Seq};
+use steadfast_wm::{Member, Seq};
 
 use crate::aggregate::AggregateError;
 use crate::network::alpha::{Alpha, Memory};
 use crate::network::block::Block;
+use crate::network::gate::Gate;
 use crate::network::group::{Group, Inputs};
 use crate::network::join::{Buffers, Context, Join};
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
-use crate::network::right::RightDelta;
+use crate::network::right::{RightDelta, RightMemory};
 use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
 use crate::network::undecided::Undecided;
@@ -27,6 +27,7 @@ pub(crate) enum Node {
     Block(Block),
     Group(Group),
     Subnet(Subnet),
+    Gate(Gate),
 }
 
 impl Node {
@@ -34,7 +35,7 @@ impl Node {
     /// nodes that end a chain of inner levels.
     pub(crate) fn left_level(&self, own: usize) -> Option<usize> {
         match self {
-            Self::Join(_) | Self::Block(_) => own.checked_sub(1),
+            Self::Join(_) | Self::Block(_) | Self::Gate(_) => own.checked_sub(1),
             Self::Group(group) => group.plan.outer_level,
             Self::Subnet(subnet) => subnet.plan.outer_level,
         }
@@ -45,7 +46,7 @@ impl Node {
         match self {
             Self::Block(block) => block.undecided.as_deref(),
             Self::Subnet(subnet) => subnet.undecided.as_deref(),
-            Self::Join(_) | Self::Group(_) => None,
+            Self::Join(_) | Self::Group(_) | Self::Gate(_) => None,
         }
     }
 
@@ -54,6 +55,7 @@ impl Node {
         match self {
             Self::Join(join) => Some(&join.plan),
             Self::Block(block) => Some(&block.plan),
+            Self::Gate(gate) => Some(&gate.plan),
             Self::Group(_) | Self::Subnet(_) => None,
         }
     }
@@ -63,6 +65,7 @@ impl Node {
         match self {
             Self::Join(join) => join.memory = place,
             Self::Block(block) => block.memory = place,
+            Self::Gate(gate) => gate.memory = place,
             Self::Group(_) | Self::Subnet(_) => {}
         }
     }
@@ -73,6 +76,7 @@ impl Node {
         match self {
             Self::Join(join) => Some((join.plan.kind, join.memory)),
             Self::Block(block) => Some((block.plan.kind, block.memory)),
+            Self::Gate(gate) => Some((gate.plan.kind, gate.memory)),
             Self::Group(_) | Self::Subnet(_) => None,
         }
     }
@@ -86,7 +90,7 @@ impl Node {
     /// Whether tuples pass that nothing goes with.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
-            Self::Join(_) | Self::Group(_) => false,
+            Self::Join(_) | Self::Group(_) | Self::Gate(_) => false,
             Self::Block(block) => !block.is_exists(),
             Self::Subnet(subnet) => !subnet.plan.exists,
         }
@@ -100,6 +104,7 @@ impl Trailed for Node {
             Self::Block(block) => block.undo(scope),
             Self::Group(group) => group.undo(scope),
             Self::Subnet(subnet) => subnet.undo(scope),
+            Self::Gate(gate) => gate.undo(scope),
         }
     }
     fn forget(&mut self) {
@@ -108,6 +113,7 @@ impl Trailed for Node {
             Self::Block(block) => block.forget(),
             Self::Group(group) => group.forget(),
             Self::Subnet(subnet) => subnet.forget(),
+            Self::Gate(gate) => gate.forget(),
         }
     }
 }
@@ -149,9 +155,11 @@ pub(crate) struct Net {
     pub(crate) levels: Vec<Level>,
     /// Whether each level takes facts: a join, or a `not` or `exists` of one pattern.
     pub(crate) is_flat: bool,
+    /// Whether the last level is a gate.
+    pub(crate) is_gated: bool,
     /// Levels that take the unit tuple in, and those that are no joins: whoever asks them for triggers
     /// may leave something behind in them until the flush ends.
-    root_feeds: LevelSet,
+    pub(super) root_feeds: LevelSet,
     asked: LevelSet,
     /// Scratch of the round: levels that may have something to do, and those that did it; of the flush:
     /// those that had something to do in any round.
@@ -190,7 +198,7 @@ impl Net {
         let mut root_feeds = LevelSet::default();
         let mut asked = LevelSet::default();
         for at in 0..levels.len() {
-            if !matches!(levels[at].node, Node::Join(_)) {
+            if !matches!(levels[at].node, Node::Join(_) | Node::Gate(_)) {
                 asked.insert(at);
             }
             for from in [at.checked_sub(1), levels[at].node.left_level(at)] {
@@ -199,13 +207,21 @@ impl Net {
         }
         let none = LevelSet::default();
         let (waiting, worked, flushed) = (none, none, none);
-        let root = Tokens::new(0);
-        Self { root, levels, is_flat, root_feeds, asked, waiting, worked, flushed }
+        let is_gated = levels.last().is_some_and(|last| matches!(last.node, Node::Gate(_)));
+        let root = Tokens::new(usize::from(is_gated));
+        Self { root, levels, is_flat, is_gated, root_feeds, asked, waiting, worked, flushed }
     }
 
-    /// Puts the unit tuple in, from which everything hangs.
+    /// Puts the unit tuple in, from which everything hangs. Where there is a gate it is put in when that
+    /// [opens](Net::turn_gate).
     pub(crate) fn plant(&mut self, scope: Scope) {
-        self.root.add(scope, 0, crate::chains::NONE, &[], None);
+        if !self.is_gated {
+            self.put_unit(scope, &[]);
+        }
+    }
+
+    pub(super) fn put_unit(&mut self, scope: Scope, row: &[u32]) {
+        self.root.add(scope, 0, crate::chains::NONE, row, None);
         self.waiting.union(self.root_feeds);
     }
 
@@ -248,7 +264,7 @@ impl Net {
                 let decided = undecided.take_until(scope, moment).into_iter();
                 level.delta.decided.extend(decided.filter(|&token| subnet.is_free(token)));
             }
-            Node::Join(_) | Node::Group(_) => unreachable!("only absences wait"),
+            Node::Join(_) | Node::Group(_) | Node::Gate(_) => unreachable!("only absences wait"),
         }
         !level.delta.decided.is_empty()
     }
@@ -266,7 +282,8 @@ impl Net {
         alphas: &mut [Alpha],
         buffers: &mut Buffers,
     ) -> Result<(), AggregateError> {
-        let mut next = 0;
+        let is_idle = self.is_gated && !self.turn_gate(flush.scope, alphas);
+        let (mut next, mut moves) = (0, 0);
         while let Some(at) = self.waiting.next(next)
             && at < self.levels.len()
         {
@@ -317,9 +334,13 @@ impl Net {
                     };
                     subnet.process(flush.scope, &inputs, &mut level.tokens);
                 }
+                Node::Gate(gate) => {
+                    gate_process(gate, &cx, input, (right(), &level.delta), &mut level.tokens);
+                }
             }
             level.taken += input.inserted().len() as u64;
             level.given += level.tokens.inserted().len() as u64;
+            moves += level.tokens.moves();
             level.delta.clear();
             self.worked.insert(at);
             if level.tokens.has_changes() {
@@ -327,6 +348,9 @@ impl Net {
             }
         }
         self.waiting = LevelSet::default();
+        if is_idle {
+            self.note_moves(moves);
+        }
         Ok(())
     }
 
@@ -346,7 +370,7 @@ impl Net {
     }
 
     pub(crate) fn end_flush(&mut self, scope: Scope) {
-        if self.root.has_new() {
+        if self.root.has_news() {
             self.root.end_flush(scope);
         }
         let mut flushed = self.flushed.take();
@@ -358,7 +382,7 @@ impl Net {
             next = at + 1;
             level.tokens.end_flush(scope);
             match &mut level.node {
-                Node::Join(_) | Node::Block(_) => {}
+                Node::Join(_) | Node::Block(_) | Node::Gate(_) => {}
                 Node::Group(group) => group.end_flush(scope),
                 Node::Subnet(subnet) => subnet.end_flush(),
             }
@@ -368,58 +392,6 @@ impl Net {
     /// The members of a complete match, live or dying in this flush.
     pub(crate) fn members(&self, store: &Store, token: u32) -> Vec<Member> {
         members(store, &self.levels, self.positions(), self.terminal().row(token))
-    }
-
-    /// Sorts complete matches, given with their triggers, by trigger and then by members.
-    pub(crate) fn sort_matches(&self, store: &Store, matches: &mut [(u64, u32)]) {
-        /// So few are compared as they are.
-        const FEW: usize = if cfg!(test) { 1 } else { 8 };
-        let by_members = |a: u32, b: u32| self.compare(store, a, b);
-        // Matches of one cause often differ in one member, which is then looked up once for each.
-        let of_one_cause = || matches.iter().all(|&(seq, _)| seq == matches[0].0);
-        let keyed = matches.len() > FEW && of_one_cause();
-        let differs = keyed.then(|| self.first_difference(matches)).flatten();
-        let differs = differs.map(|at| (at, self.positions()[at]));
-        let Some((at, Source::Facts(kind))) = differs else {
-            matches.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_members(a.1, b.1)));
-            return;
-        };
-        let (kind, tokens) = (store.kind(kind), self.terminal());
-        let keyed = matches.iter().map(|&(_, token)| (kind.handle(tokens.row(token)[at]), token));
-        let mut keyed: Vec<(FactHandle, u32)> = keyed.collect();
-        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_members(a.1, b.1)));
-        matches.iter_mut().zip(keyed).for_each(|(to, (_, token))| to.1 = token);
-    }
-
-    /// The first position at which these matches do not all have the same member.
-    fn first_difference(&self, matches: &[(u64, u32)]) -> Option<usize> {
-        let tokens = self.terminal();
-        let first = tokens.row(matches.first()?.1);
-        (0..first.len())
-            .find(|&at| matches.iter().any(|&(_, token)| tokens.row(token)[at] != first[at]))
-    }
-
-    /// Compares two complete matches by their members, without making a list of them.
-    pub(crate) fn compare(&self, store: &Store, a: u32, b: u32) -> Ordering {
-        let tokens = self.terminal();
-        for (&source, (&a, &b)) in
-            self.positions().iter().zip(tokens.row(a).iter().zip(tokens.row(b)))
-        {
-            let order = match source {
-                _ if a == b => Ordering::Equal,
-                Source::Facts(kind) => {
-                    let kind = store.kind(kind);
-                    kind.handle(a).cmp(&kind.handle(b))
-                }
-                Source::Groups(level) => {
-                    group_key(&self.levels, level, a).cmp(&group_key(&self.levels, level, b))
-                }
-            };
-            if order.is_ne() {
-                return order;
-            }
-        }
-        Ordering::Equal
     }
 }
 
@@ -433,7 +405,7 @@ fn look_for_facts(node: &Node, flush: &Flush<'_>, alphas: &mut [Alpha], buffers:
     }
 }
 
-fn group_key(levels: &[Level], level: usize, slot: u32) -> Vec<u8> {
+pub(super) fn group_key(levels: &[Level], level: usize, slot: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Node::Group(group) = &levels[level].node {
         group.grouping.key_bytes(slot, &mut bytes);
@@ -510,6 +482,18 @@ impl Positions for Net {
             Source::Groups(level) => Some(groups(&self.levels, *level)),
         }
     }
+}
+
+/// Apart, as joins and absences are many.
+#[inline(never)]
+fn gate_process(
+    gate: &mut Gate,
+    cx: &Context<'_>,
+    left: &Tokens,
+    right: (&RightMemory, &RightDelta),
+    out: &mut Tokens,
+) {
+    gate.process(cx, left, right, out);
 }
 
 /// Apart, as joins and absences are many.

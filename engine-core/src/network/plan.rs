@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     /// What a memory of its facts holds, if that can be told; others may share it then.
     pub(crate) content: Option<Content>,
     pub(crate) window: Option<Window>,
+    /// The position of its facts.
+    pub(crate) position: usize,
     /// Positions of the tuple whose facts it must differ from.
     pub(crate) differs_from: Vec<usize>,
 }

@@ -108,8 +108,10 @@ impl RightMemory {
         self.slots.len() - 1
     }
 
+    /// How many facts are in it; those that left in this round are not.
     pub(crate) fn fact_count(&self) -> u64 {
-        u64::from(self.slots.len() - self.free.len())
+        let left = u32::try_from(self.dying.len()).expect("entries are addressed by u32");
+        u64::from(self.slots.len() - self.free.len() - left)
     }
 
     /// Makes room for so many facts more.
@@ -121,8 +123,13 @@ impl RightMemory {
 
     /// All entries that hold a fact.
     pub(crate) fn entries(&self) -> Vec<u32> {
+        self.live_entries().collect()
+    }
+
+    /// As [`RightMemory::entries`], without making a list of them.
+    pub(crate) fn live_entries(&self) -> impl Iterator<Item = u32> {
         let slots = (0..).zip(self.slots.as_slice());
-        slots.filter_map(|(entry, &slot)| (slot != NONE).then_some(entry)).collect()
+        slots.filter_map(|(entry, &slot)| (slot != NONE).then_some(entry))
     }
 
     pub(crate) fn is_indexed(&self) -> bool {

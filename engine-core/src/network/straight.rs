@@ -13,7 +13,7 @@ impl Net {
         let [level] = &*self.levels else { return false };
         match &level.node {
             Node::Join(join) => join.takes_all() && join.plan.window.is_none(),
-            Node::Block(_) | Node::Group(_) | Node::Subnet(_) => false,
+            Node::Block(_) | Node::Group(_) | Node::Subnet(_) | Node::Gate(_) => false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! change nothing. Left tokens that come or move in the same round look into the memory themselves.
 
 use crate::network::block::Block;
+use crate::network::gate::Gate;
 use crate::network::join::Join;
 use crate::network::net::{Level, Net, Node};
 use crate::network::right::{RightDelta, RightMemory};
@@ -12,6 +13,7 @@ use crate::network::right::{RightDelta, RightMemory};
 enum Listening<'a> {
     Join(&'a Join),
     Block(&'a Block),
+    Gate(&'a Gate),
 }
 
 impl Listening<'_> {
@@ -22,6 +24,7 @@ impl Listening<'_> {
         match self {
             Self::Join(join) => join.has_tokens(entry),
             Self::Block(block) => block.is_exists() || block.has_tokens(entry),
+            Self::Gate(gate) => gate.has_tokens(entry),
         }
     }
 
@@ -30,6 +33,8 @@ impl Listening<'_> {
         match self {
             Self::Join(join) => join.expects(codes),
             Self::Block(block) => block.expects(codes),
+            // It may be what opens it.
+            Self::Gate(_) => true,
         }
     }
 
@@ -38,6 +43,7 @@ impl Listening<'_> {
         match self {
             Self::Join(join) => join.verifies(right),
             Self::Block(block) => block.verifies(right),
+            Self::Gate(_) => false,
         }
     }
 
@@ -46,8 +52,8 @@ impl Listening<'_> {
     fn is_deaf(&self) -> bool {
         match self {
             Self::Join(join) => join.is_deaf(),
-            // Tuples that hang at a witness are not in its index.
-            Self::Block(_) => false,
+            // Tuples that hang at a witness are not in its index; a gate has none.
+            Self::Block(_) | Self::Gate(_) => false,
         }
     }
 }
@@ -58,6 +64,7 @@ impl Net {
         let listening = match node {
             Node::Join(join) => Listening::Join(join),
             Node::Block(block) => Listening::Block(block),
+            Node::Gate(gate) => Listening::Gate(gate),
             Node::Group(_) | Node::Subnet(_) => unreachable!("they have no right memory"),
         };
         (listening, delta)

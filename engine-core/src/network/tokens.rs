@@ -111,6 +111,20 @@ impl Tokens {
         self.marks.get(token as usize).is_some_and(|mark| mark & NEW != 0)
     }
 
+    /// Whether the token came into being in this round.
+    pub(crate) fn is_inserted(&self, token: u32) -> bool {
+        self.marks.get(token as usize).is_some_and(|mark| mark & IN_INSERTED != 0)
+    }
+
+    /// How many tokens there are, with those that are not in use.
+    pub(crate) fn count(&self) -> u32 {
+        self.links.len()
+    }
+
+    pub(crate) fn live_count(&self) -> usize {
+        (self.links.len() - self.free.len()) as usize - self.dead.len()
+    }
+
     /// All live tokens.
     pub(crate) fn live(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.links.len()).filter(|&token| self.is_live(token))
@@ -171,6 +185,12 @@ impl Tokens {
         *self.mark(token) = NEW | IN_INSERTED;
         self.new.push(token);
         token
+    }
+
+    /// Sets what a token has at its first position.
+    #[inline]
+    pub(crate) fn set_first(&mut self, scope: Scope, token: u32, slot: u32) {
+        self.rows.set(scope, token * self.width, slot);
     }
 
     #[inline]
@@ -257,6 +277,12 @@ impl Tokens {
         &self.new[self.round..]
     }
 
+    /// How many tokens came or went in this round.
+    #[inline]
+    pub(crate) fn moves(&self) -> usize {
+        self.inserted().len() + self.deleted.len()
+    }
+
     pub(crate) fn has_changes(&self) -> bool {
         !(self.inserted().is_empty() && self.updated.is_empty() && self.deleted.is_empty())
     }
@@ -267,9 +293,9 @@ impl Tokens {
         !self.deleted.is_empty() && self.links.len() as usize == gone + self.inserted().len()
     }
 
-    /// Whether a token came in this flush.
-    pub(crate) fn has_new(&self) -> bool {
-        !self.new.is_empty()
+    /// Whether a token came or went in this flush.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.new.is_empty() || !self.dead.is_empty()
     }
 
     /// Forgets what happened in this round.

@@ -1,13 +1,16 @@
 //! How a match was touched in a flush: a walk from its token up to the root.
 
+use smallvec::SmallVec;
 use steadfast_wm::Seq;
 
+use crate::fact::FieldMask;
 use crate::network::alpha::Alpha;
 use crate::network::block::Block;
+use crate::network::gate::Gate;
 use crate::network::group::TriggerContext;
-use crate::network::join::{Buffers, Context};
+use crate::network::join::{Buffers, Context, Join};
 use crate::network::net::{Flush, Level, Net, Node, Touch, members, resolve, tokens_of};
-use crate::network::plan::{Source, Sources};
+use crate::network::plan::{Plan, Source, Sources};
 use crate::network::subnet::Move;
 use crate::network::tokens::Tokens;
 use crate::store::{Place, Store};
@@ -21,10 +24,8 @@ impl Net {
         buffers: &mut Buffers,
         token: u32,
     ) -> Touch {
-        if self.is_flat
-            && let Some(touch) = self.touch_of_facts(flush, alphas, token)
-        {
-            return touch;
+        if let Some(touching) = self.touching(flush, alphas) {
+            return self.touch_of_facts(flush, &touching, token);
         }
         let mut touch =
             Walk { flush, alphas, buffers, root: &self.root }.up(&mut self.levels, None, token);
@@ -33,24 +34,53 @@ impl Net {
     }
 }
 
+/// The positions of matches whose facts a flush may have touched, with their kinds and what is read of them.
+pub(crate) struct Touching(SmallVec<[(usize, u32, FieldMask); 4]>);
+
 impl Net {
-    /// How the facts of a match were touched, of a flat network, if nothing else can have touched it: no fact
-    /// came to a `not` or an `exists`, changed in it or left it.
-    fn touch_of_facts(&self, flush: &Flush<'_>, alphas: &[Alpha], token: u32) -> Option<Touch> {
-        let mut slots = self.terminal().row(token).iter();
-        let mut touched = None;
+    /// What of its matches a flush may have touched, of a flat network, if nothing but their facts counts: no
+    /// fact came to a `not` or an `exists`, changed in it or left it.
+    pub(crate) fn touching(&self, flush: &Flush<'_>, alphas: &[Alpha]) -> Option<Touching> {
+        if !self.is_flat {
+            return None;
+        }
+        let mut touching = SmallVec::new();
         for level in &self.levels {
             match &level.node {
-                Node::Join(join) => {
-                    let (kind, reads) = (join.plan.kind, join.plan.reads);
-                    let slot = *slots.next().expect("joins add a position");
-                    touched = touched.max(flush.store.touched(flush.ops, kind, slot, reads));
+                Node::Join(Join { plan, .. }) | Node::Gate(Gate { plan, .. }) => {
+                    if flush.ops.kinds.may_hold(plan.kind) {
+                        touching.push((plan.position, plan.kind, plan.reads));
+                    }
                 }
                 Node::Block(block) if block.right(alphas).turns.list.is_empty() => {}
                 Node::Block(_) | Node::Group(_) | Node::Subnet(_) => return None,
             }
         }
-        Some(Touch { rearm: touched, any: touched })
+        Some(Touching(touching))
+    }
+
+    /// How the facts of a match were touched.
+    #[inline]
+    pub(crate) fn touch_of_facts(
+        &self,
+        flush: &Flush<'_>,
+        touching: &Touching,
+        token: u32,
+    ) -> Touch {
+        let row = self.terminal().row(token);
+        let touched = touching.0.iter().map(|&(position, kind, reads)| {
+            flush.store.touched(flush.ops, kind, row[position], reads)
+        });
+        let touched = touched.max().flatten();
+        Touch { rearm: touched, any: touched }
+    }
+}
+
+impl Plan {
+    /// The last operation of this flush on its fact in a row that concerns what it reads.
+    #[inline]
+    fn touched(&self, flush: &Flush<'_>, row: &[u32]) -> Option<Seq> {
+        flush.store.touched(flush.ops, self.kind, row[self.position], self.reads)
     }
 }
 
@@ -81,11 +111,8 @@ impl Walk<'_> {
             let parent = level.tokens.parent(token);
             at = level_at.checked_sub(1);
             match &mut level.node {
-                Node::Join(join) => {
-                    let slot = *level.tokens.row(token).last().expect("joins add a position");
-                    let (kind, reads) = (join.plan.kind, join.plan.reads);
-                    touch.rearm =
-                        touch.rearm.max(flush.store.touched(flush.ops, kind, slot, reads));
+                Node::Join(Join { plan, .. }) | Node::Gate(Gate { plan, .. }) => {
+                    touch.rearm = touch.rearm.max(plan.touched(flush, level.tokens.row(token)));
                 }
                 Node::Block(block) => {
                     let right = block.right(self.alphas);
@@ -225,9 +252,8 @@ impl Walk<'_> {
             let row = &row[..level.own.len()];
             at = level_at.checked_sub(1);
             let seq = match &mut level.node {
-                Node::Join(join) => {
-                    let slot = *row.last().expect("joins add a position");
-                    flush.store.touched(flush.ops, join.plan.kind, slot, join.plan.reads)
+                Node::Join(Join { plan, .. }) | Node::Gate(Gate { plan, .. }) => {
+                    plan.touched(flush, row)
                 }
                 Node::Block(block) if all_live(flush.store, &level.own, row) => {
                     let right = block.right(self.alphas);

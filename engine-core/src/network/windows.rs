@@ -19,7 +19,7 @@ impl Net {
         let is_bounded = |at: &usize| match &self.levels[*at].node {
             Node::Block(block) => block.is_absence() && block.plan.conditions.is_bounded(),
             Node::Subnet(subnet) => subnet.plan.horizon.is_some(),
-            Node::Join(_) | Node::Group(_) => false,
+            Node::Join(_) | Node::Group(_) | Node::Gate(_) => false,
         };
         (0..self.levels.len()).filter(|&at| own[at]).filter(is_bounded).collect()
     }
@@ -48,7 +48,7 @@ impl Net {
                 Node::Subnet(subnet) => {
                     subnet.plan.horizon.as_ref().map(|horizon| horizon.decided(&rows))
                 }
-                Node::Join(_) | Node::Group(_) => None,
+                Node::Join(_) | Node::Group(_) | Node::Gate(_) => None,
             };
             decided = decided.max(moment);
         }

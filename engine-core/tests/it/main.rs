@@ -4,6 +4,7 @@
 
 extern crate steadfast_engine_core as steadfast;
 
+mod gates;
 mod groups;
 mod invariants;
 mod sharing;
