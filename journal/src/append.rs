@@ -20,6 +20,10 @@ pub const GROUP_BYTES_MAX: usize = 1 << 30;
 /// The queue is written by the appending thread when it is longer than this.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a group at most that waits in the queue for the sync that acknowledges it. A longer one is
+/// not worth the copy.
+const QUEUED_BYTES_MAX: usize = 64 << 10;
+
 /// Fewer bytes than this are not worth a sync that nobody waits for.
 pub(crate) const SYNC_EARLY_BYTES: u64 = 4 << 20;
 
@@ -43,14 +47,15 @@ struct Role {
     more_follows: bool,
     /// Whether another part comes before it.
     continues: bool,
+    /// See [`Writer::place`].
+    may_queue: bool,
 }
 
 impl Shared {
     pub(crate) fn append(&self, batch: &Batch, end: End) -> Result<Appended, AppendError> {
-        let (writer, appended) = self.append_locked(batch, end, self.level)?;
-        if let Sink::Queue { bytes, .. } = &writer.active.sink
-            && bytes.len() > QUEUE_BYTES_MAX
-        {
+        let (writer, appended) = self.append_locked(batch, end, self.level, false)?;
+        let Sink { map, queue, .. } = &writer.active.sink;
+        if queue.len() > QUEUE_BYTES_MAX || (map.is_some() && !queue.is_empty()) {
             drop(self.drain(writer));
         }
         Ok(appended)
@@ -59,21 +64,26 @@ impl Shared {
     /// Appends and waits, without letting go of the lock in between.
     pub(crate) fn commit(&self, batch: &Batch, level: Level) -> Result<Appended, CommitError> {
         self.use_level(level);
-        let (writer, appended) = self.append_locked(batch, End::SafePoint, level)?;
+        // Whoever leads the sync writes it, together with those of others.
+        let may_queue = level.acknowledges_by_sync();
+        let (writer, appended) = self.append_locked(batch, End::SafePoint, level, may_queue)?;
         self.wait_locked(writer, appended.position, level.into())?;
         Ok(appended)
     }
 
-    /// Appends a group that will be acknowledged at `level`.
+    /// Appends a group that will be acknowledged at `level`. If it may be queued, the caller sees to it
+    /// that the queue is written.
     fn append_locked(
         &self,
         batch: &Batch,
         end: End,
         level: Level,
+        may_queue: bool,
     ) -> Result<(Guard<'_>, Appended), AppendError> {
         if batch.fits_one_frame(self.payload_bytes_max) {
             let part = Part::new(batch.payload(), batch.record_count());
-            return self.append_parts(&[part], end, level);
+            let may_queue = may_queue && batch.byte_len() <= QUEUED_BYTES_MAX;
+            return self.append_parts(&[part], end, level, may_queue);
         }
         if batch.byte_len() > GROUP_BYTES_MAX {
             let bytes = batch.byte_len();
@@ -81,7 +91,7 @@ impl Shared {
         }
         let max = self.payload_bytes_max;
         let parts = batch.parts(max).map_err(|bytes| AppendError::RecordTooLong { bytes, max })?;
-        self.append_parts(&parts, end, level)
+        self.append_parts(&parts, end, level, false)
     }
 
     fn append_parts(
@@ -89,6 +99,7 @@ impl Shared {
         parts: &[Part<'_>],
         end: End,
         level: Level,
+        may_queue: bool,
     ) -> Result<(Guard<'_>, Appended), AppendError> {
         let mut writer = self.lock();
         Self::writable(&writer)?;
@@ -105,12 +116,17 @@ impl Shared {
         let (last, body) = parts.split_last().expect("a group has at least one part");
         let mut continues = false;
         for part in body {
-            let role = Role { kind: Kind::Batch, more_follows: true, continues };
+            let role = Role { kind: Kind::Batch, more_follows: true, continues, may_queue: false };
             self.place(&mut writer, &mut room, part, role)?;
             continues = true;
         }
         let kind = if end == End::SafePoint { Kind::SafePoint } else { Kind::Batch };
-        self.place(&mut writer, &mut room, last, Role { kind, more_follows: false, continues })?;
+        self.place(
+            &mut writer,
+            &mut room,
+            last,
+            Role { kind, more_follows: false, continues, may_queue },
+        )?;
         writer.end_group(end);
         self.publish(&mut writer);
         for unused in room {
@@ -130,12 +146,12 @@ impl Shared {
         part: &Part<'_>,
         role: Role,
     ) -> Result<(), Poisoned> {
-        let Role { kind, more_follows, continues } = role;
+        let Role { kind, more_follows, continues, may_queue } = role;
         if !writer.active.fits(part.payload.len()) {
             let spare = room.next().expect("room was made for every part");
             self.roll(writer, &spare, continues)?;
         }
-        writer.place(part, kind, more_follows);
+        writer.place(part, kind, more_follows, may_queue);
         Ok(())
     }
 

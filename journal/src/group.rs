@@ -1,10 +1,10 @@
 //! Group commit: one thread syncs for everybody who waits, then hands over.
 //!
-//! Syncing goes in rounds. The first waiter who finds no round in flight leads one: it writes what
-//! is queued, notes how far the journal then reaches, and syncs without holding the lock. Whoever
-//! waits for a position inside the round sleeps until its end; the others sleep for the next round,
-//! and at the end of a round one of them is woken to lead it. Nobody else is woken in vain, and who
-//! is woken with its work done does not take the lock again.
+//! Syncing goes in rounds. The first waiter for whom a round may begin (`rounds.rs`) leads it: it
+//! writes what is queued, notes how far the journal then reaches, and syncs without holding the lock.
+//! Whoever waits for a position inside the round sleeps until its end; the others sleep for the next
+//! round, and at the end of a round one of them is woken to lead it. Nobody else is woken in vain, all
+//! of a round are woken by one call, and who is woken with its work done does not take the lock again.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use crate::ids::Position;
 use crate::options::Level;
 use crate::primitives::atomic::Ordering;
 use crate::primitives::thread;
+use crate::rounds::gate_of;
 use crate::shared::{Guard, Shared};
 use crate::writer::{Mark, Sink, Writer};
 
@@ -82,7 +83,7 @@ impl Shared {
             return Err(WaitError::NotAppended { position, appended });
         }
         if want == Want::Slot {
-            writer.sync.slot_wanted = writer.sync.slot_wanted.max(wanted);
+            writer.rounds.slot_wanted = writer.rounds.slot_wanted.max(wanted);
         }
         loop {
             if let Some(poison) = &writer.poison {
@@ -90,7 +91,7 @@ impl Shared {
             }
             let reached = match want {
                 Want::Stored => writer.stored().position.max(writer.durable),
-                Want::Durable if self.bugs.acknowledge_early => writer.stored().position,
+                Want::Durable if self.bugs.acknowledge_early => writer.end.position,
                 Want::Durable => writer.durable,
                 Want::Slot => writer.slotted,
             };
@@ -111,31 +112,50 @@ impl Shared {
         if want == Want::Stored {
             return Some(self.drain(writer));
         }
-        if let Some(target) = writer.sync.target {
-            let round = writer.sync.round + u64::from(wanted > target);
-            self.sleep(writer, round);
+        let flights_max = writer.active.syncs.len();
+        let round = match writer.rounds.covering(wanted) {
+            None if writer.rounds.may_begin(1, flights_max) => None,
+            covering => Some(covering.unwrap_or(writer.rounds.next())),
+        };
+        let ended = if let Some(round) = round {
+            self.sleep(writer, round)
         } else {
             self.lead(writer);
-        }
+            true
+        };
         let durable = self.published.durable.load(Ordering::Acquire);
-        if want == Want::Durable && durable >= wanted && !self.is_poisoned() {
+        // Whoever was woken to lead a round looks after it, even if another one has done the work.
+        if ended && want == Want::Durable && durable >= wanted && !self.is_poisoned() {
             return None;
         }
-        Some(self.lock())
+        let mut writer = self.lock();
+        if let Some(round) = round {
+            // Does nothing if the round has ended.
+            writer.rounds.leave(round);
+        }
+        Some(writer)
     }
 
-    /// Sleeps until a round has ended, or needs a leader, or everybody is woken.
-    fn sleep(&self, mut writer: Guard<'_>, round: u64) {
-        writer.sync.waiting[parity(round)].push(thread::current());
+    /// Sleeps until a round has ended, or needs a leader, or everybody is woken; whether it has ended.
+    fn sleep(&self, mut writer: Guard<'_>, round: u64) -> bool {
+        writer.rounds.enter(round);
         let alarms = self.published.alarms.load(Ordering::Acquire);
         drop(writer);
-        // Whoever wakes a sleeper has changed one of these before, and a wake-up that comes before
-        // the sleep is kept for it: none is lost.
         let ended = || self.published.rounds.load(Ordering::Acquire) > round;
         let must_lead = || self.published.leaderless.load(Ordering::Acquire) == round;
         let alarmed = || self.published.alarms.load(Ordering::Acquire) != alarms;
-        while !ended() && !must_lead() && !alarmed() {
-            thread::park();
+        let gate = &self.gates[gate_of(round)];
+        loop {
+            // Whoever wakes a sleeper has changed one of those before it moves the gate, and the gate
+            // is looked at before them: no wake-up is lost.
+            let turn = gate.turn();
+            if ended() {
+                return true;
+            }
+            if must_lead() || alarmed() {
+                return false;
+            }
+            gate.sleep(turn);
         }
     }
 
@@ -146,47 +166,46 @@ impl Shared {
     /// Wakes a waiter to lead if nobody does and somebody waits: a waiter whose work was done by a
     /// roll goes away without leading the round that it was woken for.
     fn hand_over(&self, writer: &Writer) {
-        if writer.sync.target.is_none() {
-            let round = writer.sync.round;
-            // It stays in the list: if another thread leads first, it sleeps on to the round's end.
-            if let Some(waiter) = writer.sync.waiting[parity(round)].last() {
-                self.published.leaderless.store(round, Ordering::Release);
-                waiter.unpark();
-            }
+        if writer.rounds.may_begin(0, writer.active.syncs.len()) {
+            let round = writer.rounds.next();
+            // If another thread leads first, the one that is woken sleeps on to the round's end.
+            self.published.leaderless.store(round, Ordering::Release);
+            self.gates[gate_of(round)].wake_one();
         }
     }
 
     /// Leads one round.
     fn lead<'a>(&'a self, mut writer: Guard<'a>) {
         // Whoever comes while the round is being prepared belongs to it.
-        writer.sync.target = Some(u64::MAX);
+        let place = writer.rounds.begin();
         self.published.leaderless.store(u64::MAX, Ordering::Release);
-        let rescue = Rescue { shared: self, armed: true };
-        writer = self.gather(writer);
+        let rescue = Rescue { shared: self, place: Some(place), armed: true };
+        writer = self.gather(writer, place);
+        // Who comes while the queue is written is late: what it has appended is not in it.
+        let end = writer.end.position;
+        writer.rounds.close(place, end);
         writer = self.drain(writer);
         if writer.poison.is_none() {
             let mark = writer.stored();
-            writer.sync.target = Some(mark.position);
             if self.bugs.slot_before_sync && self.write_slot(mark).is_ok() {
                 writer.slotted = mark.position;
             }
-            writer = self.sync_round(writer, mark);
+            writer = self.sync_round(writer, place, mark);
         }
         rescue.disarm();
-        self.end_round(writer);
+        self.end_round(writer, place);
     }
 
-    /// Waits a little for the threads that the last round has released: with them on board, one sync
-    /// serves everybody, else two groups take turns and each waits for the other's.
-    fn gather<'a>(&'a self, mut writer: Guard<'a>) -> Guard<'a> {
-        let parity = parity(writer.sync.round);
-        let expected = writer.sync.expected;
-        let complete = |writer: &Writer| writer.sync.waiting[parity].len() >= expected;
+    /// Waits a little for the threads that the last rounds have released: with them on board, one sync
+    /// serves more of them.
+    fn gather<'a>(&'a self, mut writer: Guard<'a>, place: usize) -> Guard<'a> {
+        let complete =
+            |writer: &Writer| writer.rounds.is_complete(place, writer.active.syncs.len());
         if complete(&writer) {
             return writer;
         }
         // Real time is no matter of interleavings.
-        let limit = if cfg!(shuttle) { Duration::ZERO } else { writer.sync.patience.limit() };
+        let limit = if cfg!(shuttle) { Duration::ZERO } else { writer.rounds.patience.limit() };
         if limit.is_zero() {
             return writer;
         }
@@ -197,14 +216,14 @@ impl Shared {
             writer = self.lock();
         }
         let they_came = complete(&writer);
-        writer.sync.patience.learn(they_came);
+        writer.rounds.patience.learn(they_came);
         writer
     }
 
     /// Syncs the active segment up to `mark` and, if somebody wants one, writes a durable slot.
-    fn sync_round<'a>(&'a self, mut writer: Guard<'a>, mark: Mark) -> Guard<'a> {
+    fn sync_round<'a>(&'a self, mut writer: Guard<'a>, place: usize, mark: Mark) -> Guard<'a> {
         writer.active.announce_sync();
-        let file = writer.active.file.clone();
+        let file = writer.active.syncs[place].clone();
         drop(writer);
         let synced = if self.bugs.skip_sync { Ok(()) } else { file.sync() };
         let mut writer = self.lock();
@@ -215,7 +234,7 @@ impl Shared {
                 return writer;
             }
         }
-        if writer.sync.slot_wanted <= writer.slotted {
+        if writer.rounds.slot_wanted <= writer.slotted {
             return writer;
         }
         drop(writer);
@@ -239,20 +258,15 @@ impl Shared {
         slots.write(mark.position, mark.lsn).at("write", &path)
     }
 
-    /// Ends the round in flight and hands over to the next one.
-    fn end_round(&self, mut writer: Guard<'_>) {
-        // Two lists take turns, so that nobody is woken under the lock and nothing is allocated.
-        let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.sync.expected = writer.sync.waiting.iter().map(Vec::len).sum();
-        let parity = parity(writer.sync.round);
-        std::mem::swap(&mut writer.sync.waiting[parity], &mut *released);
-        writer.sync.target = None;
-        writer.sync.round += 1;
-        self.published.rounds.store(writer.sync.round, Ordering::Release);
+    /// Ends a round and hands over to the next one.
+    fn end_round(&self, mut writer: Guard<'_>, place: usize) {
+        let gates = writer.rounds.end(place);
+        self.published.rounds.store(writer.rounds.ended(), Ordering::Release);
         self.hand_over(&writer);
         drop(writer);
-        for waiter in released.drain(..) {
-            waiter.unpark();
+        // Nobody is woken under the lock.
+        for (gate, _) in self.gates.iter().zip(gates).filter(|(_, sleeps)| *sleeps) {
+            gate.wake_all();
         }
         self.roles.notify_all();
     }
@@ -280,19 +294,17 @@ impl Shared {
             return writer;
         }
         let mark = writer.end;
-        let Sink::Queue { bytes, at, other } = &mut writer.active.sink else {
-            return writer;
-        };
-        if bytes.is_empty() {
+        let Sink { queue, at, other, .. } = &mut writer.active.sink;
+        if queue.is_empty() {
             writer.written = mark;
             self.publish(&mut writer);
             return writer;
         }
-        let (full, at) = (std::mem::replace(bytes, std::mem::take(other)), *at);
+        let (full, at) = (std::mem::replace(queue, std::mem::take(other)), *at);
         let file = writer.active.file.clone();
         writer.writing = true;
         drop(writer);
-        let rescue = Rescue { shared: self, armed: true };
+        let rescue = Rescue { shared: self, place: None, armed: true };
         let written = file.write_at(&full, at);
         rescue.disarm();
         let mut writer = self.lock();
@@ -306,24 +318,20 @@ impl Shared {
                 self.fail(&mut writer, error);
             }
         }
-        if let Sink::Queue { other, .. } = &mut writer.active.sink {
-            *other = full;
-            other.clear();
-        }
+        let other = &mut writer.active.sink.other;
+        *other = full;
+        other.clear();
         self.roles.notify_all();
         writer
     }
-}
-
-/// Which of the two lists a round's waiters are in.
-fn parity(round: u64) -> usize {
-    usize::from(round % 2 == 1)
 }
 
 /// Poisons the journal if a thread goes away while it syncs or writes for others, so that nobody
 /// waits for it for ever.
 struct Rescue<'a> {
     shared: &'a Shared,
+    /// The place of the round that it leads.
+    place: Option<usize>,
     armed: bool,
 }
 
@@ -339,8 +347,10 @@ impl Drop for Rescue<'_> {
             let error = std::io::Error::other("the thread at work panicked");
             let mut writer = self.shared.lock();
             self.shared.fail(&mut writer, IoError::new("sync", &self.shared.dir.path, error));
-            writer.sync.target = None;
-            writer.writing = false;
+            match self.place {
+                Some(place) => drop(writer.rounds.end(place)),
+                None => writer.writing = false,
+            }
         }
     }
 }

@@ -368,14 +368,14 @@ impl Shared {
     fn unmap(&self) {
         let mut writer = self.lock();
         writer.written = writer.stored();
-        writer.active.sink = Sink::Queue { bytes: Vec::new(), at: 0, other: Vec::new() };
+        writer.active.sink = Sink::default();
     }
 
     fn close(&self) -> Result<(), CloseError> {
         let end = self.lock().end.position;
         let synced = self.wait(Position::new(end), Want::Durable);
         let mut writer = self.lock();
-        while writer.writing || writer.sync.target.is_some() {
+        while writer.writing || writer.rounds.is_any_in_flight() {
             // Another thread is still at work for somebody; it ends with or without success.
             writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }

@@ -1,6 +1,6 @@
 //! Rolling: seal the active segment, go on in a spare.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,10 +13,11 @@ use crate::ids::Uuid;
 use crate::manifest::{Manifest, SealEntry, SegmentEntry};
 use crate::mmap::MapPermit;
 use crate::options::WriteMode;
+use crate::rounds::FLIGHTS;
 use crate::segment::{Format, SEGMENT_HEADER, SegmentHeader};
-use crate::shared::{Guard, Shared};
+use crate::shared::{Bugs, Guard, Shared};
 use crate::spare::Spare;
-use crate::storage::StorageFile;
+use crate::storage::{Access, StorageFile};
 use crate::writer::{Active, Sink, Writer};
 
 /// Where a new segment begins.
@@ -36,7 +37,7 @@ pub(crate) struct SegmentMaker<'a> {
     pub(crate) mode: WriteMode,
     pub(crate) journal: Uuid,
     pub(crate) session: Uuid,
-    pub(crate) drop_salt: bool,
+    pub(crate) bugs: Bugs,
 }
 
 impl SegmentMaker<'_> {
@@ -90,10 +91,12 @@ impl SegmentMaker<'_> {
     pub(crate) fn activate(&self, place: Place) -> Result<Active, IoError> {
         let Place { path, file, salt, offset, bytes } = place;
         let sink = make_sink(self.mode, &*file, bytes).at("map", &path)?;
-        let salt = Salt::new(if self.drop_salt { 0 } else { salt });
+        let syncs = self.sync_handles(&path, &file)?;
+        let salt = Salt::new(if self.bugs.drop_salt { 0 } else { salt });
         Ok(Active {
             path,
             file,
+            syncs,
             sink,
             salt,
             offset,
@@ -102,6 +105,25 @@ impl SegmentMaker<'_> {
             sync_early_at: offset + SYNC_EARLY_BYTES,
             next_requested: false,
         })
+    }
+}
+
+impl SegmentMaker<'_> {
+    /// The handles of rounds of syncing. None of them is that of a roll or of another round: whoever
+    /// syncs through the handle of somebody else may find that the failure was told already.
+    fn sync_handles(
+        &self,
+        path: &Path,
+        file: &Arc<dyn StorageFile>,
+    ) -> Result<Vec<Arc<dyn StorageFile>>, IoError> {
+        if self.bugs.share_sync_handle {
+            return Ok(vec![Arc::clone(file); FLIGHTS]);
+        }
+        if !self.dir.storage.tells_every_handle() {
+            return Ok(vec![Arc::clone(file)]);
+        }
+        let open = |_| self.dir.storage.open(path, Access::Write).at("open", path);
+        (0..FLIGHTS).map(open).collect()
     }
 }
 
@@ -122,7 +144,7 @@ impl Shared {
             mode: self.mode,
             journal: self.journal,
             session: self.session,
-            drop_salt: self.bugs.drop_salt,
+            bugs: self.bugs,
         }
     }
 
@@ -155,7 +177,7 @@ impl Shared {
         spare: &Spare,
         continues_group: bool,
     ) -> Result<(), IoError> {
-        writer.place(&Part::new(&[], 0), Kind::Seal, false);
+        writer.place(&Part::new(&[], 0), Kind::Seal, false, false);
         Self::write_queue(writer)?;
         writer.active.announce_sync();
         if !self.bugs.roll_without_sync {
@@ -188,11 +210,10 @@ impl Shared {
     /// Writes what is queued, under the lock.
     pub(crate) fn write_queue(writer: &mut Writer) -> Result<(), IoError> {
         let active = &mut writer.active;
-        if let Sink::Queue { bytes, at, .. } = &mut active.sink
-            && !bytes.is_empty()
-        {
-            active.file.write_at(bytes, *at).at("write", &active.path)?;
-            bytes.clear();
+        let Sink { queue, at, .. } = &mut active.sink;
+        if !queue.is_empty() {
+            active.file.write_at(queue, *at).at("write", &active.path)?;
+            queue.clear();
         }
         Ok(())
     }
@@ -200,10 +221,11 @@ impl Shared {
 
 /// Opens the way of frames into a segment.
 fn make_sink(mode: WriteMode, file: &dyn StorageFile, bytes: u64) -> std::io::Result<Sink> {
-    Ok(match mode {
-        WriteMode::Map => Sink::Map(file.map_write(bytes, MapPermit::for_segment())?),
-        WriteMode::Pwrite => Sink::Queue { bytes: Vec::new(), at: 0, other: Vec::new() },
-    })
+    let map = match mode {
+        WriteMode::Map => Some(file.map_write(bytes, MapPermit::for_segment())?),
+        WriteMode::Pwrite => None,
+    };
+    Ok(Sink { map, ..Sink::default() })
 }
 
 /// Seals the manifest's last segment where the writer stands.

@@ -7,12 +7,13 @@ use crate::background::Wake;
 use crate::durable_slot::DurableSlots;
 use crate::error::{IoError, Poisoned};
 use crate::files::Dir;
+use crate::gate::Gate;
 use crate::ids::Uuid;
 use crate::options::{Level, WriteMode};
 use crate::pins::Pins;
 use crate::primitives::atomic::{AtomicU64, Ordering};
-use crate::primitives::thread::Thread;
 use crate::primitives::{Condvar, Mutex, MutexGuard};
+use crate::rounds::GATES;
 use crate::spare::Spares;
 use crate::upkeep::Upkeep;
 use crate::writer::{Published, Writer};
@@ -30,6 +31,7 @@ pub(crate) struct Bugs {
     pub(crate) trust_open_read: bool,
     pub(crate) ignore_claims: bool,
     pub(crate) roll_without_sync: bool,
+    pub(crate) share_sync_handle: bool,
     pub(crate) slot_before_sync: bool,
     pub(crate) normalize_without_sync: bool,
     pub(crate) unlink_before_switch: bool,
@@ -48,8 +50,8 @@ pub(crate) struct Shared {
     pub(crate) payload_bytes_max: usize,
     pub(crate) bugs: Bugs,
     pub(crate) writer: Mutex<Writer>,
-    /// Whom the end of a round releases; empty in between.
-    pub(crate) released: Mutex<Vec<Thread>>,
+    /// Where threads sleep for rounds of syncing; see `gate_of`.
+    pub(crate) gates: [Gate; GATES],
     /// Where threads wait for the queue to be written.
     pub(crate) roles: Condvar,
     pub(crate) published: Published,
@@ -98,8 +100,8 @@ impl Shared {
     pub(crate) fn wake_all(&self, writer: &mut Writer) {
         self.published.alarms.fetch_add(1, Ordering::AcqRel);
         Self::wake_tails(writer);
-        for waiter in writer.sync.waiting.iter_mut().flat_map(|waiting| waiting.drain(..)) {
-            waiter.unpark();
+        for gate in &self.gates {
+            gate.wake_all();
         }
         self.roles.notify_all();
     }

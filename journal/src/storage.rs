@@ -162,6 +162,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Whatever the storage answers.
     fn medium(&self, dir: &Path) -> io::Result<Medium>;
 
+    /// Whether each handle of a file is told of a failure to write back, whoever else was told: a
+    /// [`sync`](StorageFile::sync) through one of them succeeds only if everything that was written
+    /// to the file since its last success is durable.
+    ///
+    /// Where that holds, two syncs are in flight at once.
+    fn tells_every_handle(&self) -> bool {
+        false
+    }
+
     /// Which start of the operating system this is.
     ///
     /// # Errors

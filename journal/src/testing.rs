@@ -39,6 +39,8 @@ pub enum Planted {
     IgnoreClaims,
     /// Seals a segment in the manifest without syncing it.
     RollWithoutSync,
+    /// Syncs two rounds at once through one handle, of which only one is told of a failure.
+    ShareSyncHandle,
     /// Records in a slot that something is durable before it is synced.
     SlotBeforeSync,
     /// Switches to compacted segments that were never synced.
@@ -56,6 +58,7 @@ impl Planted {
             trust_open_read: self == Self::TrustOpenRead,
             ignore_claims: self == Self::IgnoreClaims,
             roll_without_sync: self == Self::RollWithoutSync,
+            share_sync_handle: self == Self::ShareSyncHandle,
             slot_before_sync: self == Self::SlotBeforeSync,
             normalize_without_sync: self == Self::NormalizeWithoutSync,
             unlink_before_switch: self == Self::UnlinkBeforeSwitch,

@@ -38,7 +38,7 @@ impl Shared {
         let safe = find_safe_point(&Source::Open(self.clone()), position)?
             .ok_or(TruncateError::NoSafePoint { position })?;
         let mut writer = self.lock();
-        while writer.poison.is_none() && (writer.writing || writer.sync.target.is_some()) {
+        while writer.poison.is_none() && (writer.writing || writer.rounds.is_any_in_flight()) {
             writer = self.roles.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(poison) = &writer.poison {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::batch::{End, Part};
 use crate::error::Poisoned;
@@ -11,6 +10,7 @@ use crate::manifest::Manifest;
 use crate::mmap::WriteMap;
 use crate::primitives::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::primitives::thread::Thread;
+use crate::rounds::Rounds;
 use crate::segment::SEGMENT_HEADER;
 use crate::storage::StorageFile;
 
@@ -27,19 +27,17 @@ pub(crate) struct Mark {
     pub(crate) safe: u64,
 }
 
-/// The way of frames into the page cache.
-#[derive(Debug)]
-pub(crate) enum Sink {
-    /// Stored at once.
-    Map(Box<dyn WriteMap>),
-    /// Queued until somebody writes the queue.
-    Queue {
-        bytes: Vec<u8>,
-        /// File offset of the queue's first byte.
-        at: u64,
-        /// The other buffer, empty while it is not being written.
-        other: Vec<u8>,
-    },
+/// The way of frames into the page cache: through a map at once, or in a queue until somebody writes
+/// it. All of them go in order, so whatever comes behind something queued is queued too.
+#[derive(Debug, Default)]
+pub(crate) struct Sink {
+    /// `None` if everything is queued.
+    pub(crate) map: Option<Box<dyn WriteMap>>,
+    pub(crate) queue: Vec<u8>,
+    /// File offset of the queue's first byte.
+    pub(crate) at: u64,
+    /// The other buffer, empty while it is being written.
+    pub(crate) other: Vec<u8>,
 }
 
 /// The segment that takes frames.
@@ -47,6 +45,9 @@ pub(crate) enum Sink {
 pub(crate) struct Active {
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn StorageFile>,
+    /// A handle for each round of syncing that may be in flight: whatever another one is told of, it
+    /// is told of too.
+    pub(crate) syncs: Vec<Arc<dyn StorageFile>>,
     pub(crate) sink: Sink,
     pub(crate) salt: Salt,
     /// Where the next frame goes.
@@ -65,7 +66,7 @@ impl Active {
     /// Tells the map that what was stored is about to be synced.
     pub(crate) fn announce_sync(&mut self) {
         let from = std::mem::replace(&mut self.sync_announced, self.offset);
-        if let Sink::Map(map) = &mut self.sink {
+        if let Some(map) = &mut self.sink.map {
             map.before_sync(from, self.offset);
         }
     }
@@ -87,65 +88,6 @@ pub(crate) fn segment_bytes_for(payload_len: usize) -> u64 {
     crate::bytes::round_up(bytes, 4096)
 }
 
-/// How long a leader waits for those whose sync has just ended, so that one sync serves them all
-/// instead of every other one. Learns whether they come.
-#[derive(Debug)]
-pub(crate) struct Patience {
-    limit: Duration,
-    /// Rounds since waiting was given up.
-    given_up: u32,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { limit: Self::LONGEST, given_up: 0 }
-    }
-}
-
-impl Patience {
-    /// About one sync of a fast disk: waiting longer cannot pay.
-    const LONGEST: Duration = Duration::from_micros(100);
-    const SHORTEST: Duration = Duration::from_micros(6);
-    /// After so many rounds, waiting is tried again.
-    const RETRY: u32 = 64;
-
-    /// How long the next leader waits.
-    pub(crate) fn limit(&mut self) -> Duration {
-        if self.limit >= Self::SHORTEST {
-            return self.limit;
-        }
-        self.given_up += 1;
-        if self.given_up < Self::RETRY {
-            return Duration::ZERO;
-        }
-        self.given_up = 0;
-        self.limit = 4 * Self::SHORTEST;
-        self.limit
-    }
-
-    /// Learns from one round.
-    pub(crate) fn learn(&mut self, they_came: bool) {
-        self.limit = if they_came { (self.limit * 2).min(Self::LONGEST) } else { self.limit / 2 };
-    }
-}
-
-/// Group commit: who syncs, and for whom. See `group.rs`.
-#[derive(Debug, Default)]
-pub(crate) struct Sync {
-    /// Number of the round that is in flight, or comes next.
-    pub(crate) round: u64,
-    /// Up to where the round in flight makes the journal durable.
-    pub(crate) target: Option<u64>,
-    /// Who waits for even and odd rounds.
-    pub(crate) waiting: [Vec<Thread>; 2],
-    /// How many threads waited when the last round ended: so many may soon wait again.
-    pub(crate) expected: usize,
-    /// How long a leader waits for them.
-    pub(crate) patience: Patience,
-    /// The furthest position for which somebody wants a durable slot.
-    pub(crate) slot_wanted: u64,
-}
-
 /// Everything that the lock protects.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -162,7 +104,7 @@ pub(crate) struct Writer {
     pub(crate) prev_crc: u32,
     /// Whether a thread writes the queue.
     pub(crate) writing: bool,
-    pub(crate) sync: Sync,
+    pub(crate) rounds: Rounds,
     /// Whether the background thread watches for idleness.
     pub(crate) watched: bool,
     pub(crate) poison: Option<Poisoned>,
@@ -172,8 +114,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Places one frame behind the last one. The caller has checked that it fits.
+    ///
+    /// It goes through the map at once, if there is one, unless it may be queued or follows what is.
+    /// Only a group of one frame may be.
     #[inline]
-    pub(crate) fn place(&mut self, part: &Part<'_>, kind: Kind, more_follows: bool) {
+    pub(crate) fn place(
+        &mut self,
+        part: &Part<'_>,
+        kind: Kind,
+        more_follows: bool,
+        may_queue: bool,
+    ) {
         let active = &mut self.active;
         assert!(
             kind == Kind::Seal || active.fits(part.payload.len()),
@@ -199,16 +150,21 @@ impl Writer {
         };
         let (header, crc) = frame::encode(&content, &place);
         let len = frame::frame_len(part.payload.len() as u64);
-        match &mut active.sink {
-            Sink::Map(map) => map.append(active.offset, &header, part.payload),
-            Sink::Queue { bytes, at, .. } => {
-                if bytes.is_empty() {
+        let Sink { map, queue, at, .. } = &mut active.sink;
+        let is_idle = queue.is_empty() && !self.writing;
+        match map {
+            Some(map) if is_idle && !may_queue => map.append(active.offset, &header, part.payload),
+            _ => {
+                if is_idle && map.is_some() {
+                    self.written = self.end;
+                }
+                if queue.is_empty() {
                     *at = active.offset;
                 }
-                let start = bytes.len();
-                bytes.extend_from_slice(&header);
-                bytes.extend_from_slice(part.payload);
-                bytes.resize(start + crate::bytes::size(len), 0);
+                let start = queue.len();
+                queue.extend_from_slice(&header);
+                queue.extend_from_slice(part.payload);
+                queue.resize(start + crate::bytes::size(len), 0);
             }
         }
         let was_safe = !self.root_open();
@@ -227,13 +183,11 @@ impl Writer {
         self.end.safe != self.end.position
     }
 
-    /// The end of what is in the page cache. Through a map, that is everything.
+    /// The end of what is in the page cache. With a map, that is everything unless something is queued.
     #[inline]
     pub(crate) fn stored(&self) -> Mark {
-        match self.active.sink {
-            Sink::Map(_) => self.end,
-            Sink::Queue { .. } => self.written,
-        }
+        let Sink { map, queue, .. } = &self.active.sink;
+        if map.is_some() && queue.is_empty() && !self.writing { self.end } else { self.written }
     }
 
     /// Notes the end of a group.

@@ -18,12 +18,13 @@ use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::primitives::{Condvar, Mutex};
 use crate::recovery::Checkup;
 use crate::roll::{Begin, Place, SegmentMaker};
+use crate::rounds::Rounds;
 use crate::segment::SEGMENT_HEADER;
 use crate::shared::{Bugs, Shared};
 use crate::spare::{Spare, Spares};
 use crate::storage::{Access, Incarnation};
 use crate::upkeep::Upkeep;
-use crate::writer::{Active, Mark, Published, SEAL_BYTES, Sync, Writer};
+use crate::writer::{Active, Mark, Published, SEAL_BYTES, Writer};
 
 /// The spare that becomes a segment while opening.
 const FIRST_SPARE: &str = "spare-0.tmp";
@@ -115,7 +116,7 @@ impl Opening {
             mode: self.write_mode,
             journal: self.manifest.journal,
             session: self.manifest.session,
-            drop_salt: self.bugs.drop_salt,
+            bugs: self.bugs,
         }
     }
 
@@ -207,7 +208,7 @@ impl Opening {
             payload_bytes_max: payload_bytes_max(options.segment_bytes),
             bugs,
             writer: Mutex::new(writer),
-            released: Mutex::default(),
+            gates: Default::default(),
             roles: Condvar::new(),
             published,
             spares: Arc::new(spares),
@@ -241,7 +242,7 @@ impl Opening {
             slotted: self.checkup.slot.position,
             prev_crc: kept.prev_crc,
             writing: false,
-            sync: Sync::default(),
+            rounds: Rounds::default(),
             watched: false,
             poison: None,
             tails: Vec::new(),

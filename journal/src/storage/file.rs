@@ -140,6 +140,11 @@ impl Storage for FileStorage {
         Ok(medium_of(magic))
     }
 
+    /// Since Linux 4.13 each open file keeps its own place in the sequence of errors of the inode.
+    fn tells_every_handle(&self) -> bool {
+        cfg!(target_os = "linux")
+    }
+
     fn incarnation(&self) -> io::Result<Incarnation> {
         let text = fs::read_to_string(BOOT_ID)?;
         parse_boot_id(&text).ok_or_else(|| {

@@ -21,6 +21,8 @@ pub(super) struct Node {
     durable: Arc<Vec<u8>>,
     /// For each sector that was written since the last sync: its contents, oldest first.
     pending: BTreeMap<usize, Vec<Sector>>,
+    /// How many syncs have failed. Each handle is told of each.
+    failures: u64,
 }
 
 /// Copies a sector; what lies behind the end is zero.
@@ -52,6 +54,10 @@ fn set_len(bytes: &mut Vec<u8>, len: usize) {
 impl Node {
     pub(super) fn len(&self) -> usize {
         self.cached.len()
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.failures
     }
 
     /// Sectors that the file occupies.
@@ -128,6 +134,7 @@ impl Node {
     /// A sync that failed: some sectors are written, all are marked clean, and the cache keeps what
     /// the disk does not have.
     pub(super) fn fail_sync(&mut self, chooser: &mut dyn Chooser) {
+        self.failures += 1;
         let cached_len = self.cached.len();
         set_len(Arc::make_mut(&mut self.durable), cached_len);
         for (index, versions) in std::mem::take(&mut self.pending) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Seeded;
 use super::disk::{Fault, SimDisk};
@@ -57,8 +58,10 @@ impl Storage for SimDisk {
         };
         let direct = access == Access::ReadDirect;
         state.handle_opened(node);
+        let told = state.nodes.get(&node).map_or(0, Node::failures);
         drop(state);
-        Ok(Arc::new(SimFile { disk: self.clone(), node, direct }))
+        let told = Arc::new(AtomicU64::new(told));
+        Ok(Arc::new(SimFile { disk: self.clone(), node, direct, told }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -110,6 +113,10 @@ impl Storage for SimDisk {
         Ok(state.medium)
     }
 
+    fn tells_every_handle(&self) -> bool {
+        true
+    }
+
     fn incarnation(&self) -> io::Result<Incarnation> {
         let mut state = self.state();
         state.plain_call(self.process())?;
@@ -148,12 +155,14 @@ struct SimFile {
     disk: SimDisk,
     node: u64,
     direct: bool,
+    /// How many failures to write back this handle was told of, or has not lived through.
+    told: Arc<AtomicU64>,
 }
 
 impl Clone for SimFile {
     fn clone(&self) -> Self {
         self.disk.state().handle_opened(self.node);
-        Self { disk: self.disk.clone(), ..*self }
+        Self { disk: self.disk.clone(), told: Arc::clone(&self.told), ..*self }
     }
 }
 
@@ -223,8 +232,12 @@ impl StorageFile for SimFile {
             Some(Fault::LostSync) => {}
             Some(fault) => {
                 node.fail_sync(&mut Seeded::new(seed));
+                self.told.store(node.failures(), Ordering::Relaxed);
                 state.changed();
                 return Err(State::error_of(fault));
+            }
+            None if self.told.swap(node.failures(), Ordering::Relaxed) < node.failures() => {
+                return Err(State::error_of(Fault::Io));
             }
             None => node.sync(),
         }

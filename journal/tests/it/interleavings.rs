@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::thread;
-use steadfast_journal::testing::{Fixed, Planted, Seeded, SimDisk};
+use steadfast_journal::testing::{Fault, Fixed, Planted, Seeded, SimDisk};
 use steadfast_journal::{
     AppendError, CommitError, End, From, Journal, Level, Maintenance, NormalizeError, Options,
     ReadError, WaitError, WriteMode,
@@ -110,6 +110,53 @@ fn a_failed_sync_leaves_nobody_waiting() {
     for seed in 0..8 {
         shuttle::check_random(move || scenario(seed), runs(60));
     }
+}
+
+/// One sync fails while others are in flight: what is acknowledged all the same survives a power cut.
+fn acknowledged_despite_a_failure(seed: u64, planted: Option<Planted>) {
+    let mut random = Seeded::new(seed);
+    let disk = SimDisk::new(seed);
+    let journal = open(&disk, WriteMode::Pwrite, planted);
+    disk.fail_call(3 + random.below(12), Fault::Io);
+    let threads: Vec<_> = (0..5_u8)
+        .map(|number| {
+            let (journal, disk) = (Arc::clone(&journal), disk.clone());
+            thread::spawn(move || {
+                let mut after = Vec::new();
+                while after.len() < 3
+                    && journal.commit(&batch([&[number][..]]), Level::Batch).is_ok()
+                {
+                    after.push(disk.fork());
+                }
+                after
+            })
+        })
+        .collect();
+    for (number, thread) in (0..5).zip(threads) {
+        for (count, disk) in (1..).zip(thread.join().expect("no panic")) {
+            let disk = disk.power_cut(&mut Fixed::Nothing);
+            disk.heal();
+            let options = options(&disk, WriteMode::Pwrite);
+            let journal = Journal::open("/journal", options).expect("sound").0;
+            let found = payloads(&read_all(&journal));
+            let own = found.iter().filter(|payload| payload[0] == number).count();
+            assert!(own >= count, "thread {number}: acknowledged {count}, found {own}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_acknowledges_nothing_that_is_lost() {
+    for seed in 0..12 {
+        shuttle::check_random(move || acknowledged_despite_a_failure(seed, None), runs(40));
+    }
+    let sharing = Some(Planted::ShareSyncHandle);
+    let found = catch_unwind(|| {
+        for seed in 0..100 {
+            shuttle::check_random(move || acknowledged_despite_a_failure(seed, sharing), 100);
+        }
+    });
+    assert!(found.is_err(), "the planted bug is found");
 }
 
 /// A tail waits, others append and close: it sees every group once and is told of the end.
