@@ -169,7 +169,6 @@ impl<'a> Stage<'a> {
         {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
-        self.drafts.open::<T>(kind);
         self.drafts.update(kind, handle.fact(), new, mask, slot);
         Ok(())
     }
@@ -196,7 +195,6 @@ impl<'a> Stage<'a> {
         let handle = handle.into();
         let (value, Place { kind, slot }) = self.live(handle)?;
         let value = value.clone();
-        self.drafts.open::<T>(kind);
         self.drafts.update(kind, handle.fact(), value, FieldMask::ALL, slot);
         Ok(())
     }
@@ -365,7 +363,7 @@ impl<'a> Stage<'a> {
         self.drafts.drop_after(mark);
     }
 
-    fn kind<T: Fact>(&mut self) -> Result<u32, ChangeError> {
+    fn kind<T: Fact>(&self) -> Result<u32, ChangeError> {
         let Some(kind) = self.store.kind_of::<T>(self.entry) else {
             let (kind, entry) = (T::NAME, self.entry_name.to_owned());
             return Err(match self.entry {
@@ -373,7 +371,6 @@ impl<'a> Stage<'a> {
                 _ => ChangeError::UnknownEntryPoint { kind, entry },
             });
         };
-        self.drafts.open::<T>(kind);
         Ok(kind)
     }
 

@@ -243,16 +243,6 @@ impl<T: Copy> Column<T> {
             self.cells[at..at + values.len()].copy_from_slice(values);
         }
     }
-
-    /// Pushes several cells.
-    #[inline]
-    pub(crate) fn extend_from(&mut self, scope: Scope, values: &[T]) {
-        self.check_room(values.len());
-        self.cells.extend_from_slice(values);
-        if scope.is_open() {
-            self.log.extend(values.iter().map(|_| (scope, Undo::Pushed)));
-        }
-    }
 }
 
 impl<T: Clone> Column<T> {

@@ -110,30 +110,35 @@ impl Moves {
 #[derive(Clone, Default)]
 struct Triggers {
     computed: bool,
-    of: Vec<Option<Seq>>,
+    /// [`Triggers::NONE`] where there is none.
+    of: Vec<Seq>,
     set: Vec<u32>,
 }
 
 impl Triggers {
+    /// Below all numbers of operations.
+    const NONE: Seq = Seq::new(0);
+
     fn raise(&mut self, context: u32, seq: Seq) {
         let at = context as usize;
         if self.of.len() <= at {
-            self.of.resize(at + 1, None);
+            self.of.resize(at + 1, Self::NONE);
         }
-        if self.of[at].is_none() {
+        let of = &mut self.of[at];
+        if *of == Self::NONE {
             self.set.push(context);
         }
-        self.of[at] = self.of[at].max(Some(seq));
+        *of = seq.max(*of);
     }
 
     fn get(&self, context: u32) -> Option<Seq> {
-        self.of.get(context as usize).copied().flatten()
+        self.of.get(context as usize).copied().filter(|&seq| seq != Self::NONE)
     }
 
     fn clear(&mut self) {
         self.computed = false;
         for context in self.set.drain(..) {
-            self.of[context as usize] = None;
+            self.of[context as usize] = Self::NONE;
         }
     }
 }
@@ -495,10 +500,12 @@ impl Group {
                 .filter_map(|(&slot, &(kind, reads))| store.touched(ops, kind, slot, reads))
                 .max();
             let Some(seq) = touched else { continue };
-            for context in [start, self.grouping.context_of(member)] {
-                if context != NONE {
-                    self.triggers.raise(context, seq);
-                }
+            let context = self.grouping.context_of(member);
+            if context != NONE {
+                self.triggers.raise(context, seq);
+            }
+            if start != NONE && start != context {
+                self.triggers.raise(start, seq);
             }
         }
     }

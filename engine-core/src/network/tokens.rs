@@ -176,10 +176,8 @@ impl Tokens {
             token
         } else {
             self.links.push(scope, links);
-            self.rows.extend_from(scope, base);
-            if let Some(slot) = slot {
-                self.rows.push(scope, slot);
-            }
+            // Rows are so short that to call for a copy costs more than to make one.
+            self.rows.extend(scope, base.iter().copied().chain(slot));
             self.links.len() - 1
         };
         *self.mark(token) = NEW | IN_INSERTED;
@@ -196,7 +194,9 @@ impl Tokens {
     #[inline]
     fn mark(&mut self, token: u32) -> &mut u8 {
         let token = token as usize;
-        if token >= self.marks.len() {
+        if token == self.marks.len() {
+            self.marks.push(0);
+        } else if token > self.marks.len() {
             self.marks.resize(token + 1, 0);
         }
         &mut self.marks[token]

@@ -93,7 +93,8 @@ pub(crate) struct Mark {
 pub(crate) struct Drafts {
     pub(crate) list: Vec<Draft>,
     pub(crate) arenas: Vec<Option<Box<dyn AnyArena>>>,
-    lengths: Vec<usize>,
+    /// Kinds whose arenas may hold values.
+    used: Vec<u32>,
     /// By fact its latest draft with a value or its deletion; for lookup only, built when asked.
     latest: RefCell<Latest>,
     /// Drafts that derive, state or unstate facts: as long as there is none, all staged facts are
@@ -160,13 +161,8 @@ impl Drafts {
     }
 
     fn clear(&mut self) {
-        for draft in &self.list {
-            if let Draft::Insert { kind, .. } | Draft::Update { kind, .. } = draft
-                && std::mem::take(&mut self.lengths[*kind as usize]) > 0
-                && let Some(arena) = &mut self.arenas[*kind as usize]
-            {
-                arena.clear();
-            }
+        for kind in self.used.drain(..) {
+            self.arenas[kind as usize].as_mut().expect("it was used").clear();
         }
         clear(&mut self.list);
         self.latest.get_mut().clear();
@@ -184,24 +180,28 @@ impl Drafts {
         self.list.push(draft);
     }
 
-    /// Makes an arena for a kind of this type.
-    pub(crate) fn open<T: Fact>(&mut self, kind: u32) {
+    /// Puts a value into the arena of its kind; gives its place there.
+    #[inline]
+    fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
+        if !matches!(self.arenas.get(kind as usize), Some(Some(_))) {
+            self.open(kind, FactType::of::<T>());
+        }
+        let arena = self.arenas[kind as usize].as_mut().expect("it is open");
+        let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+        if arena.0.is_empty() {
+            self.used.push(kind);
+        }
+        arena.0.push(Some(value));
+        u32::try_from(arena.0.len() - 1).expect("fewer than 2³² staged values")
+    }
+
+    #[cold]
+    fn open(&mut self, kind: u32, fact: FactType) {
         let place = kind as usize;
         if self.arenas.len() <= place {
             self.arenas.resize_with(place + 1, || None);
-            self.lengths.resize(place + 1, 0);
         }
-        if self.arenas[place].is_none() {
-            self.arenas[place] = Some(FactType::of::<T>().new_arena());
-        }
-    }
-
-    fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
-        let arena = self.arenas[kind as usize].as_mut().expect("`open` made it");
-        let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
-        arena.0.push(Some(value));
-        self.lengths[kind as usize] = arena.0.len();
-        u32::try_from(arena.0.len() - 1).expect("fewer than 2³² staged values")
+        self.arenas[place] = Some(fact.new_arena());
     }
 
     fn peek<T: Fact>(&self, kind: u32, at: u32) -> Option<&T> {
@@ -431,7 +431,7 @@ impl Drafts {
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             drafts: self.list.len(),
-            arenas: self.lengths.clone(),
+            arenas: self.arenas.iter().map(|it| it.as_ref().map_or(0, |it| it.len())).collect(),
             keyed: self.keyed.borrow().facts.len(),
             next_handle: self.next_handle,
             random: self.random,
@@ -443,7 +443,6 @@ impl Drafts {
         self.beliefs = self.list.iter().filter(|draft| concerns_belief(draft)).count();
         for (at, arena) in self.arenas.iter_mut().enumerate() {
             let length = mark.arenas.get(at).copied().unwrap_or(0);
-            self.lengths[at] = length;
             if let Some(arena) = arena {
                 arena.truncate(length);
             }

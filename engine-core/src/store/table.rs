@@ -68,6 +68,7 @@ impl<T> fmt::Debug for Table<T> {
 pub(crate) trait AnyArena: Send {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn len(&self) -> usize;
     fn clear(&mut self);
     fn truncate(&mut self, len: usize);
     /// Appends the postcard bytes of a value.
@@ -83,6 +84,9 @@ impl<T: Fact> AnyArena for Arena<T> {
     }
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+    fn len(&self) -> usize {
+        self.0.len()
     }
     fn clear(&mut self) {
         clear(&mut self.0);
