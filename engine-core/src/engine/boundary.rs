@@ -48,7 +48,15 @@ impl Engine {
             terminal.mark_journaled(self.scope);
             return;
         }
-        let change = terminal.net_change(self.scope);
+        let mut change = terminal.net_change(self.scope);
+        // INV-50: in the order of what they are, not of what made them so. A session that was restored has its
+        // tokens in another one, and reports the same.
+        change.dead.sort_unstable();
+        let (net, store) = (&self.rules[rule].net, &self.store);
+        change.left.sort_unstable_by(|&a, &b| net.compare(store, a, b));
+        change.entered.sort_unstable_by(|a, b| {
+            a.trigger.cmp(&b.trigger).then_with(|| net.compare(store, a.token, b.token))
+        });
         for by in change.dead {
             sink.record(&Record::Withdrawn { by });
         }
@@ -66,7 +74,10 @@ impl Engine {
         if !self.rules[rule].terminal.due.is_used() {
             return;
         }
-        let change = self.rules[rule].terminal.due.net_change(self.scope);
+        let mut change = self.rules[rule].terminal.due.net_change(self.scope);
+        change.cancelled.sort_unstable();
+        let (net, store) = (&self.rules[rule].net, &self.store);
+        change.changed.sort_unstable_by(|&(a, _), &(b, _)| net.compare(store, a, b));
         if !sink.wants_records() {
             return;
         }

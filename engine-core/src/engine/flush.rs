@@ -453,6 +453,8 @@ impl Engine {
         let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
         let RuleInfo { tag, branch, .. } = self.infos[at];
         if self.is_heard() {
+            let net = &self.rules[at].net;
+            gone.sort_unstable_by(|&(a, _), &(b, _)| net.compare(&self.store, a, b));
             gone.iter().for_each(|&(token, _)| self.note_cancelled(at, token));
         }
         let RuleState { net, terminal, .. } = &mut self.rules[at];

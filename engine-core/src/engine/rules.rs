@@ -107,7 +107,8 @@ impl Engine {
 
     /// All matches of a rule end: those that the journal holds as pending or waiting are withdrawn.
     fn bury_all(&mut self, at: usize, sink: &mut dyn ActionSink) {
-        let live: Vec<u32> = self.rules[at].net.terminal().live().collect();
+        let mut live: Vec<u32> = self.rules[at].net.terminal().live().collect();
+        live.sort_unstable_by(|&a, &b| self.rules[at].net.compare(&self.store, a, b));
         let scope = self.scope;
         for token in live {
             let id = self.match_id(at, token);

@@ -1,8 +1,8 @@
 //! Random rulesets, random histories, a crash after any commit: the rebuilt session has the digest of
 //! the uninterrupted one, and its whole future, including what it journals from then on.
 //!
-//! INV-41: handles and numbers go on where they were. INV-60: consequences, some of which panic, do
-//! not run meanwhile.
+//! INV-50: it journals the same bytes, and tells listeners the same. INV-41: handles and numbers go on
+//! where they were. INV-60: consequences, some of which panic, do not run meanwhile.
 //!
 //! The records go through their bytes and the fold, as on disk; where bytes end is the journal's
 //! part and tested there.
@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use steadfast_engine_core::{ActionSink, ChangeError, Engine, RulesPolicy};
+use steadfast_engine_core::{ActionSink, AgendaEvent, ChangeError, Engine, RulesPolicy};
 use steadfast_replay::rebuild;
 use steadfast_snapshotter::{Image, normal_form};
 use steadfast_wm::codec::v1;
@@ -22,11 +22,14 @@ use crate::random::{RuleSpec, Step, fire, rules, stage, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 
-/// A journal in memory: the bytes of all records, and what fired since the last look.
+/// A journal in memory: the bytes of all records, and what fired since the last look; for half of the
+/// histories also what listeners hear.
 #[derive(Clone, Default)]
 struct Log {
     bytes: Vec<u8>,
     fired: Vec<MatchId>,
+    hears: bool,
+    heard: Vec<AgendaEvent>,
 }
 
 impl ActionSink for Log {
@@ -36,6 +39,24 @@ impl ActionSink for Log {
             self.fired.push(by.clone());
         }
     }
+
+    fn agenda_event(&mut self, event: AgendaEvent) {
+        self.heard.push(event);
+    }
+
+    fn wants_agenda_events(&self) -> bool {
+        self.hears
+    }
+}
+
+/// What a step came to.
+#[derive(PartialEq, Debug)]
+struct Came {
+    fired: Vec<MatchId>,
+    attempts: Vec<Attempt>,
+    /// What was journaled, to the byte.
+    journaled: Vec<String>,
+    heard: Vec<AgendaEvent>,
 }
 
 /// An engine and its journal.
@@ -50,8 +71,8 @@ struct Session {
 }
 
 impl Session {
-    fn new(specs: &[RuleSpec], present: Present) -> Self {
-        let mut log = Log::default();
+    fn new(specs: &[RuleSpec], present: Present, hears: bool) -> Self {
+        let mut log = Log { hears, ..Log::default() };
         let engine = Engine::new(&present.of(specs), SESSION, &mut log).unwrap();
         let mut session = Self { engine, log, present, commit: 0, ends: Vec::new() };
         session.commit(SafePoint::Staged);
@@ -74,20 +95,30 @@ impl Session {
         self.log.bytes = bytes;
     }
 
-    /// What is due before a step becomes of the rules, with a commit of its own.
-    fn change(&mut self, changes: Changes, before: usize, specs: &[RuleSpec]) {
+    /// What is due before a step becomes of the rules, with a commit of its own; gives what was journaled.
+    fn change(&mut self, changes: Changes, before: usize, specs: &[RuleSpec]) -> Vec<String> {
+        let start = self.log.bytes.len();
         let session = (&mut self.engine, &mut self.present);
         if changes.make(before, specs, session, &mut self.log) {
             self.commit(SafePoint::Evaluated);
         }
+        told(&self.log.bytes[start..])
     }
 
-    /// One step and its commit; gives what fired, and what came of attempts on facts of the unique type.
-    fn step(&mut self, step: Step) -> (Vec<MatchId>, Vec<Attempt>) {
+    /// One step and its commit.
+    fn step(&mut self, step: Step) -> Came {
+        // What the opening under other rules told is no part of it.
+        self.log.heard.clear();
         drop(attempts());
+        let before = self.log.bytes.len();
         let point = take(&mut self.engine, step, &mut self.log);
         self.commit(point);
-        (std::mem::take(&mut self.log.fired), attempts())
+        Came {
+            fired: std::mem::take(&mut self.log.fired),
+            attempts: attempts(),
+            journaled: told(&self.log.bytes[before..]),
+            heard: std::mem::take(&mut self.log.heard),
+        }
     }
 
     /// Takes steps, some of them twice and one after the other in scopes of their own, and undoes all of it.
@@ -152,6 +183,18 @@ impl Session {
     }
 }
 
+/// Records as they are told, and all of their bytes.
+fn told(bytes: &[u8]) -> Vec<String> {
+    let mut rest = bytes;
+    let mut told = Vec::new();
+    while !rest.is_empty() {
+        let (record, after) = v1::decode(rest).unwrap();
+        told.push(format!("{record:?} {:?}", &rest[..rest.len() - after.len()]));
+        rest = after;
+    }
+    told
+}
+
 /// Takes steps that nobody hears of.
 fn take_all(engine: &mut Engine, steps: &[Step]) {
     for &step in steps {
@@ -197,8 +240,8 @@ fn crash(
     (first, every): (usize, usize),
     tier: Option<usize>,
 ) -> Result<(), TestCaseError> {
-    let mut uninterrupted = Session::new(specs, changes.start());
-    let mut crashing = Session::new(specs, changes.start());
+    let mut uninterrupted = Session::new(specs, changes.start(), first % 2 == 0);
+    let mut crashing = Session::new(specs, changes.start(), first % 2 == 0);
     for (at, &step) in steps.iter().enumerate() {
         if at >= first && (at - first).is_multiple_of(every) {
             if let Some(commit) = tier {
@@ -208,9 +251,9 @@ fn crash(
             let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
             prop_assert_eq!(old, new, "digest after a crash before step {}", at);
         }
-        uninterrupted.change(changes, at, specs);
-        crashing.change(changes, at, specs);
-        prop_assert_eq!(uninterrupted.step(step), crashing.step(step), "firings of step {}", at);
+        let told = uninterrupted.change(changes, at, specs);
+        prop_assert_eq!(told, crashing.change(changes, at, specs), "rules before step {}", at);
+        prop_assert_eq!(uninterrupted.step(step), crashing.step(step), "step {}", at);
         let (old, new) = (uninterrupted.engine.digest(), crashing.engine.digest());
         prop_assert_eq!(old, new, "digest after step {}", at);
     }
@@ -228,16 +271,16 @@ fn crash_and_undo(
     steps: &[Step],
     (first, every): (usize, usize),
 ) -> Result<(), TestCaseError> {
-    let mut plain = Session::new(specs, changes.start());
-    let mut trying = Session::new(specs, changes.start());
+    let mut plain = Session::new(specs, changes.start(), first % 2 == 0);
+    let mut trying = Session::new(specs, changes.start(), first % 2 == 0);
     for (at, &step) in steps.iter().enumerate() {
         if at >= first && (at - first).is_multiple_of(every) {
             trying = trying.recovered(specs);
         }
-        plain.change(changes, at, specs);
-        trying.change(changes, at, specs);
+        let told = plain.change(changes, at, specs);
+        prop_assert_eq!(told, trying.change(changes, at, specs), "rules before step {}", at);
         trying.try_out(&steps[at..]);
-        prop_assert_eq!(plain.step(step), trying.step(step), "firings of step {}", at);
+        prop_assert_eq!(plain.step(step), trying.step(step), "step {}", at);
         let (plain, trying) = (plain.engine.digest(), trying.engine.digest());
         prop_assert_eq!(plain, trying, "digest after step {}", at);
     }
@@ -254,7 +297,7 @@ fn change_and_crash(
 ) -> Result<(), TestCaseError> {
     let policy = |keep| if keep { RulesPolicy::KeepFired } else { RulesPolicy::Reevaluate };
     let policies = [RulesPolicy::Reject, policy(policies.0), policy(policies.1)];
-    let mut uninterrupted = Session::new(&specs[0], Present::ALL[0]);
+    let mut uninterrupted = Session::new(&specs[0], Present::ALL[0], first % 2 == 0);
     for (at, (specs, policy)) in specs.iter().zip(policies).enumerate() {
         if at > 0 {
             uninterrupted = uninterrupted.reopened(specs, policy);

@@ -341,6 +341,7 @@ impl Restoring {
         // A pending match that was dropped may have been the last to hold an event whose time is over.
         engine.note_all_over();
         engine.flush(sink)?;
+        engine.tell(sink);
         Ok(())
     }
 }
