@@ -11,7 +11,6 @@ use super::agenda_events::AgendaEvent;
 use super::apply::Firing;
 use super::run::{FireRun, Verdict};
 use crate::error::{EvaluateError, Failure, FireError};
-use crate::ir::OnError;
 use crate::sink::ActionSink;
 use crate::stage::Stage;
 use crate::then::Then;
@@ -29,7 +28,7 @@ pub struct FireOptions {
 pub struct Fired {
     /// How many consequences ran and were applied.
     pub count: u64,
-    /// How many failed under [`OnError::Skip`]: nothing of them was applied, their matches are used up.
+    /// How many failed under [`OnError::Skip`](crate::ir::OnError::Skip): nothing of them was applied, their matches are used up.
     pub skipped: u64,
     /// Whether a consequence asked the run to stop.
     pub halted: bool,
@@ -246,7 +245,7 @@ impl Engine {
         sink: &mut dyn ActionSink,
     ) -> Outcome {
         let &Firing { rule, token } = firing;
-        if self.infos[rule].on_error == OnError::Skip {
+        if self.infos[rule].on_error.skips(&failure) {
             self.note_firing(firing);
             self.note_fired(firing);
             self.tell(sink);

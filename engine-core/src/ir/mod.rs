@@ -26,11 +26,13 @@ mod writes;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use steadfast_wm::Digest;
 
 use crate::aggregate::GroupSpec;
+use crate::error::Failure;
 use crate::fact::FieldMask;
 use crate::key::Codes;
 use crate::rows::Rows;
@@ -272,13 +274,28 @@ impl Part {
 }
 
 /// What happens to a match whose consequence fails.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum OnError {
     /// Nothing of the consequence is applied, the match stays pending, the run stops with the error.
     #[default]
     Abort,
     /// Nothing of the consequence is applied, the match counts as fired, the run goes on.
     Skip,
+    /// As `Skip` if this says so of the failure, else as `Abort`, also if it panics.
+    SkipIf(fn(&Failure) -> bool),
+}
+
+impl OnError {
+    /// Whether a match whose consequence failed so counts as fired.
+    pub(crate) fn skips(self, failure: &Failure) -> bool {
+        match self {
+            Self::Abort => false,
+            Self::Skip => true,
+            Self::SkipIf(decide) => {
+                catch_unwind(AssertUnwindSafe(|| decide(failure))).unwrap_or(false)
+            }
+        }
+    }
 }
 
 /// How early the matches of a rule fire: those of higher salience first.

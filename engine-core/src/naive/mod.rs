@@ -27,10 +27,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, MatchId, Member, RuleTag, Seq};
 
-use crate::engine::Verdict;
+use crate::engine::{Verdict, panic_message};
+use crate::error::Failure;
 use crate::fact::FieldMask;
 use crate::globals::Globals;
-use crate::ir::{AgendaAttributes, OnError, RuleDef, Ruleset, Salience};
+use crate::ir::{AgendaAttributes, RuleDef, Ruleset, Salience};
 use crate::stage::{Draft, Drafts, Stage};
 use crate::store::{Birth, Change, Place, Store};
 use crate::then::{Row, Then};
@@ -437,7 +438,8 @@ impl Naive {
         let attempts = attempts();
         sheet.take(&attempts);
         self.attempted.extend(attempts);
-        let skipped = outcome.is_err() && self.rules[id.0].on_error == OnError::Skip;
+        let skips = |failure: &Failure| self.rules[id.0].on_error.skips(failure);
+        let skipped = outcome.as_ref().is_err_and(skips);
         if outcome.is_ok() || skipped {
             self.trace.push((id.clone(), trigger));
         }
@@ -456,7 +458,7 @@ impl Naive {
             self.settle_focus();
         }
         self.issuer = None;
-        if skipped { Ok(false) } else { outcome }
+        if skipped { Ok(false) } else { outcome.map_err(drop) }
     }
 
     fn row<'a>(&'a self, matched: &'a Matched) -> Row<'a> {
@@ -487,7 +489,7 @@ impl Naive {
     }
 
     /// Runs a consequence; gives whether it halts.
-    fn consequence(&self, id: &Id, drafts: &mut Drafts) -> Result<bool, ()> {
+    fn consequence(&self, id: &Id, drafts: &mut Drafts) -> Result<bool, Failure> {
         drafts.begin(self.next_handle, self.random);
         drafts.yielding.extend(self.yielding(id));
         let row = self.row(&self.found.matches[id]);
@@ -498,7 +500,8 @@ impl Naive {
         let result = catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then)));
         match result {
             Ok(Ok(())) => Ok(drafts.list.iter().any(|draft| matches!(draft, Draft::Halt))),
-            _ => Err(()),
+            Ok(Err(error)) => Err(Failure::Error(error)),
+            Err(panic) => Err(Failure::Panic(panic_message(panic.as_ref()))),
         }
     }
 }

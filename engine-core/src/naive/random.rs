@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use super::api::ir::{
     Comparison, Late, OnError, RuleBuilder, RuleDef, Ruleset, Timer, Var, Window,
 };
-use super::api::{ChangeError, Ref, RuleError, Then};
+use super::api::{ChangeError, Failure, Ref, RuleError, Then};
 
 pub use agenda::fire;
 use agenda::{TurnSpec, take_turn, turn, turn_to};
@@ -110,12 +110,22 @@ pub(super) enum Action {
     Unique(UniqueAction, UniqueAction),
 }
 
+/// What becomes of a match whose consequence fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FailSpec {
+    Abort,
+    Skip,
+    /// It is skipped if the consequence panicked.
+    SkipPanics,
+}
+
 /// A rule to be built.
 #[derive(Clone, Debug)]
 pub struct RuleSpec {
     /// None is one for each match: the value of its first fact.
     salience: Option<i32>,
-    skip: bool,
+    /// What its failure means.
+    on_error: FailSpec,
     /// Which timer, and whether late matches are dropped.
     timer: Option<(u8, bool)>,
     turn: TurnSpec,
@@ -239,10 +249,12 @@ fn rule_of<S: Strategy<Value = Vec<PartSpec>>>(
     let or = prop_oneof![3 => none, 1 => prop::collection::vec(parts(), 1..3)];
     let salience = prop::option::weighted(0.7, -1..3_i32);
     let timer = prop::option::weighted(0.3, (0..4_u8, prop::bool::weighted(0.3)));
-    (salience, any::<bool>(), timer, turn(), parts(), or, action()).prop_map(
-        |(salience, skip, timer, turn, parts, or, action)| RuleSpec {
+    let on_error = vec![FailSpec::Abort, FailSpec::Skip, FailSpec::SkipPanics];
+    let on_error = prop::sample::select(on_error);
+    (salience, on_error, timer, turn(), parts(), or, action()).prop_map(
+        |(salience, on_error, timer, turn, parts, or, action)| RuleSpec {
             salience,
-            skip,
+            on_error,
             timer,
             turn,
             parts,
@@ -363,7 +375,11 @@ fn rule(at: usize, spec: &RuleSpec) -> RuleDef {
 }
 
 fn branch(at: usize, spec: &RuleSpec, parts: &[PartSpec]) -> RuleDef {
-    let on_error = if spec.skip { OnError::Skip } else { OnError::Abort };
+    let on_error = match spec.on_error {
+        FailSpec::Abort => OnError::Abort,
+        FailSpec::Skip => OnError::Skip,
+        FailSpec::SkipPanics => OnError::SkipIf(|failure| matches!(failure, Failure::Panic(_))),
+    };
     let mut builder = RuleBuilder::new(format!("random::r{at}")).on_error(on_error);
     let mut last = None;
     let mut first = None;

@@ -36,6 +36,15 @@ pub(super) struct Verdict {
     text: String,
 }
 
+/// Of orders of one number one has it: derived, or stated by somebody.
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(unique)]
+pub(super) struct Badge {
+    #[fact(key)]
+    order: u64,
+    amount: i64,
+}
+
 /// What consumers see; the number drawn by chance would differ if anything was done twice.
 #[derive(Effect, Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Mail {
@@ -52,6 +61,12 @@ fn mail(cx: &mut Then, text: String) -> RuleResult {
 #[rule(logical)]
 fn hold(#[when(o.open && o.amount % 5 == 0)] o: &Order) -> Hold {
     Hold { order: o.id }
+}
+
+/// An order that changes has another one under its number, which no other order may have.
+#[rule(logical, on_error = "skip")]
+fn badge(#[when(o.open && o.amount > 30)] o: &Order) -> Badge {
+    Badge { order: o.id, amount: o.amount }
 }
 
 /// Late after a while, unless somebody still asks for it.
@@ -109,7 +124,7 @@ fn warn(v: &Verdict, #[when(h.order == v.order)] h: &Hold) -> Late {
     Late { order: h.order }
 }
 
-ruleset!(pub(super) orders = 1: hold, late, remind, audit, refuse, accept, close, sum);
+ruleset!(pub(super) orders = 1: hold, badge, late, remind, audit, refuse, accept, close, sum);
 
 pub(super) fn with_warn() -> Ruleset {
     orders().rule(warn::definition())
@@ -175,7 +190,16 @@ impl Life<'_> {
         self.session.transact(|stage| {
             for _ in 0..=draw.next(3) {
                 let (id, amount) = (draw.next(30), i64::try_from(draw.next(100)).unwrap());
-                match draw.next(5) {
+                match draw.next(6) {
+                    5 if amount > 60 => drop(stage.insert_unique(Badge { order: id, amount })?),
+                    5 => {
+                        let badges = stage.query::<Badge>();
+                        let Some(found) = badges.iter().find(|badge| badge.order == id) else {
+                            continue;
+                        };
+                        let found = found.handle();
+                        stage.delete(found)?;
+                    }
                     0 | 1 => drop(stage.insert(Order { id, amount, open: true })?),
                     2 => drop(stage.insert(Ping { order: id })?),
                     _ => {

@@ -289,6 +289,28 @@ fn two_sessions_side_by_side_each_restore_their_own() {
     assert!(fire(&mut sessions[1]).is_empty());
 }
 
+/// Scenario 46: a session is its directory.
+#[test]
+fn a_session_whose_directory_is_removed_is_gone_and_no_other_one_is() {
+    let parent = Disk::new();
+    let path = |name: &str| parent.path().join(name);
+    let open = |name: &str| crate::support::durable(&path(name)).open(sizes()).unwrap();
+    let mut sessions = ["a", "b"].map(open);
+    let ids = [sessions[0].id(), sessions[1].id()];
+    for (session, id) in sessions.iter_mut().zip([1, 2]) {
+        session.insert(order(id, 500)).unwrap();
+    }
+    let [removed, kept] = sessions;
+    removed.close().unwrap();
+    drop(kept);
+    std::fs::remove_dir_all(path("a")).unwrap();
+    let mut kept = open("b");
+    assert_eq!((kept.id(), fire(&mut kept)), (ids[1], vec!["big 2".to_owned()]));
+    let mut new = open("a");
+    assert!(!ids.contains(&new.id()), "it is another session");
+    assert!(fire(&mut new).is_empty() && new.fact_count() == 0);
+}
+
 #[test]
 fn doing_nothing_writes_nothing() {
     let disk = Disk::new();

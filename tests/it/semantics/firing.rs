@@ -3,7 +3,7 @@
 use steadfast::prelude::*;
 use steadfast::{Error, Failure, FireError};
 
-use crate::support::{fire, memory, said, say};
+use crate::support::{Disk, fire, memory, said, say};
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Job {
@@ -129,6 +129,42 @@ fn s34_a_failing_consequence_changes_nothing_and_stops_the_run_or_is_skipped() {
     assert_eq!(said(), ["try 1", "try 2", "try 3"]);
     assert_eq!(done(&mut session), [1, 101, 3, 103]);
     assert!(fire(&mut session).is_empty(), "the failed match is used up");
+}
+
+#[test]
+fn s34_a_rule_may_decide_by_the_failure_whether_its_match_is_skipped() {
+    fn is_a_lack(failure: &Failure) -> bool {
+        match failure {
+            Failure::Error(error) => error.to_string().contains("no tools"),
+            Failure::Panic(message) => panic!("it decides nothing of panics: {message}"),
+        }
+    }
+    #[rule(on_error = skip_if(is_a_lack))]
+    fn choosy(j: &Job, cx: &mut Then) -> RuleResult {
+        try_work(j, cx)?;
+        match j.id {
+            4 => Err(RuleError::new("no strength")),
+            5 => panic!("no hope"),
+            _ => Ok(()),
+        }
+    }
+    ruleset!(choosing = 1: choosy; facts: Done);
+    let disk = Disk::new();
+    let mut session = disk.open(choosing());
+    jobs(&mut session, 1..=5);
+    for left in [4, 5] {
+        // Job 2 is skipped; the others stop the run, and stay pending.
+        session.fire_all().unwrap_err();
+        assert_eq!(done(&mut session), [1, 101, 3, 103]);
+        assert_eq!(session.pending().len(), 6 - left);
+        let restored = disk.crash().open(choosing());
+        assert_eq!(restored.digest(), session.digest());
+        let first = session.query::<Job>().unwrap().iter().find(|it| it.id == 4).map(Ref::handle);
+        if let Some(first) = first {
+            session.delete(first).unwrap();
+        }
+    }
+    assert_eq!(said(), ["try 1", "try 2", "try 3", "try 4", "try 5"]);
 }
 
 #[test]

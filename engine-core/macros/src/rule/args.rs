@@ -3,7 +3,7 @@
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, UnOp};
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, UnOp};
 
 use super::timing::{Late, Timer, Timing};
 use super::writes::Declared;
@@ -16,7 +16,7 @@ pub(crate) struct RuleArgs {
     /// Whether what the function returns is inserted for as long as the match lives.
     pub(crate) logical: Option<Span>,
     /// Whether a failing consequence counts as fired.
-    pub(crate) skip_on_error: bool,
+    pub(crate) on_error: OnError,
     /// Its turn on the agenda.
     pub(crate) agenda: AgendaArgs,
     /// How many branches it may have, if more than the default.
@@ -67,6 +67,16 @@ impl Default for Salience {
     }
 }
 
+/// What a failing consequence means.
+#[derive(Default)]
+pub(crate) enum OnError {
+    #[default]
+    Abort,
+    Skip,
+    /// The function that decides.
+    SkipIf(Path),
+}
+
 const EXPECTED: &str = "expected `salience = …`, `logical`, `on_error = \"skip\"`, `group = \"…\"`, \
     `auto_focus`, `lock_on_active`, `no_loop`, `activation_group = \"…\"`, `enabled = …`, `timer`, \
     `late` or `writes(…)`";
@@ -96,7 +106,7 @@ impl Parse for RuleArgs {
                 "timer" => args.timing.timer = Some(Timer::parse(input)?),
                 "late" => args.timing.late = Some(Late::parse(input)?),
                 "allow_dnf" => args.allow_dnf = Some(allow_dnf(input)?),
-                "on_error" => args.skip_on_error = on_error(input)?,
+                "on_error" => args.on_error = on_error(input)?,
                 "group" => args.agenda.group = Some(group(&word, input)?),
                 "auto_focus" => args.agenda.auto_focus = true,
                 "lock_on_active" => args.agenda.lock_on_active = true,
@@ -173,7 +183,7 @@ fn group(word: &str, input: ParseStream<'_>) -> Result<String> {
     Ok(name.value())
 }
 
-fn on_error(input: ParseStream<'_>) -> Result<bool> {
+fn on_error(input: ParseStream<'_>) -> Result<OnError> {
     input.parse::<Token![=]>()?;
     let (word, span) = if input.peek(LitStr) {
         let literal: LitStr = input.parse()?;
@@ -183,9 +193,23 @@ fn on_error(input: ParseStream<'_>) -> Result<bool> {
         (ident.to_string(), ident.span())
     };
     match word.as_str() {
-        "skip" => Ok(true),
-        "abort" => Ok(false),
-        _ => Err(Error::new(span, "expected `\"skip\"` or `\"abort\"`")),
+        "skip" => Ok(OnError::Skip),
+        "abort" => Ok(OnError::Abort),
+        "skip_if" if input.peek(syn::token::Paren) => {
+            let function;
+            syn::parenthesized!(function in input);
+            let path = function.parse()?;
+            if function.is_empty() {
+                Ok(OnError::SkipIf(path))
+            } else {
+                Err(function.error("expected nothing but the function"))
+            }
+        }
+        _ => {
+            let message =
+                "expected `\"skip\"`, `\"abort\"`, or `skip_if(…)` with a function of the failure";
+            Err(Error::new(span, message))
+        }
     }
 }
 
@@ -234,8 +258,10 @@ mod tests {
     #[test]
     fn arguments_are_known_and_given_once() {
         let args = parse("logical, on_error = \"skip\", salience = 1").expect("valid");
-        assert!(args.logical.is_some() && args.skip_on_error);
-        assert!(!parse("on_error = abort").expect("valid").skip_on_error);
+        assert!(args.logical.is_some() && matches!(args.on_error, OnError::Skip));
+        let on_error = |source| parse(source).expect("valid").on_error;
+        assert!(matches!(on_error("on_error = abort"), OnError::Abort));
+        assert!(matches!(on_error("on_error = skip_if(a::b)"), OnError::SkipIf(_)));
         let message = |source| parse(source).err().unwrap_or_default();
         assert!(message("logical, logical").contains("twice"));
         assert!(message("no_loop = true").contains("stands alone"));

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::ItemFn;
 
-use super::args::{AgendaArgs, RuleArgs, Salience};
+use super::args::{AgendaArgs, OnError, RuleArgs, Salience};
 use super::emit::written;
 use super::model::{Analysis, Argument, Condition, FactPattern, GroupPattern, Nested, Part};
 use crate::tokens::Digester;
@@ -74,7 +74,14 @@ fn turn(digester: &mut Digester, agenda: &AgendaArgs) {
 pub(crate) fn consequence(function: &ItemFn, analysis: &Analysis, args: &RuleArgs) -> [u8; 16] {
     let mut digester = Digester::new("steadfast consequence 1");
     digester.word(if args.logical.is_some() { "logical" } else { "plain" });
-    digester.word(if args.skip_on_error { "skip" } else { "abort" });
+    match &args.on_error {
+        OnError::Abort => digester.word("abort"),
+        OnError::Skip => digester.word("skip"),
+        OnError::SkipIf(function) => {
+            digester.word("skip if");
+            digester.tokens(function.to_token_stream());
+        }
+    }
     digester.count(analysis.arguments.len());
     for (argument, input) in analysis.arguments.iter().zip(&function.sig.inputs) {
         if let syn::FnArg::Typed(typed) = input {

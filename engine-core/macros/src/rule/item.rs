@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, ItemFn, Pat, Result, Signature};
 
 use super::analyze::analyze;
-use super::args::{RuleArgs, Salience};
+use super::args::{OnError, RuleArgs, Salience};
 use super::attributes::is_ours;
 use super::digest;
 use super::emit;
@@ -190,7 +190,11 @@ fn branch_definition(
     let name = function.sig.ident.unraw().to_string();
     let salience = emit::salience(&args.salience, branch.salience.as_ref());
     let agenda = emit::agenda(&args.agenda, branch.enabled.as_ref());
-    let on_error = Ident::new(if args.skip_on_error { "Skip" } else { "Abort" }, site());
+    let on_error = match &args.on_error {
+        OnError::Abort => quote!(Abort),
+        OnError::Skip => quote!(Skip),
+        OnError::SkipIf(function) => quote!(SkipIf(#function)),
+    };
     let timing = args.timing.emit();
     let (checks, parts) = emit::parts(branch);
     let conditions = bytes(digest::conditions(all, args));
