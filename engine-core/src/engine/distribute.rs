@@ -239,6 +239,9 @@ impl Distribution<'_> {
         let Self { flush, alphas, hears, busy, scratch, buffers } = self;
         let Alpha { memories, memberships, .. } = &mut alphas[kind as usize];
         let memory = &mut memories[place as usize];
+        if memory.is_asleep() {
+            return;
+        }
         if first > 0 && memory.listeners.iter().any(|it| (it.net as usize) < first) {
             return;
         }
@@ -367,6 +370,9 @@ impl Distribution<'_> {
         decided: Option<usize>,
     ) -> bool {
         let memory = &self.alphas[kind as usize].memories[place as usize];
+        if memory.is_asleep() {
+            return false;
+        }
         let DistributeScratch { slots, settled, masks, .. } = &mut *self.scratch;
         slots.clear();
         settled.clear();

@@ -501,7 +501,7 @@ impl Engine {
         for &token in &touched {
             let touch = match &touching {
                 Some(touching) => rule.net.touch_of_facts(&flush, touching, token),
-                None => rule.net.touch(&flush, &self.alphas, &mut self.buffers, token),
+                None => rule.net.touch_of_parts(&flush, &self.alphas, &mut self.buffers, token),
             };
             let bereft = any_bereft && self.scratch.bereft.contains(&(at, token));
             let is_heir = || any_heirs && heirs.contains(&token);

@@ -13,7 +13,8 @@ use crate::network::net::Flush;
 use crate::network::plan::Plan;
 use crate::network::right::RightMemory;
 use crate::network::switch::Arrangement;
-use crate::trail::trailed;
+use crate::rows::Rows;
+use crate::trail::{Cell, Scope, trailed};
 
 /// A level of a rule that takes its right facts from a memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,13 +56,17 @@ pub(crate) struct Memory {
     pub(crate) slides: bool,
     /// Whether facts leave it with time.
     pub(crate) elapses: bool,
+    /// Whether it has no facts because nobody could look for them yet: all who listen are behind gates that
+    /// were never open since it was made.
+    asleep: Cell<bool>,
 }
 
-trailed!(Memory { right });
+trailed!(Memory { right, asleep });
 
 impl Memory {
-    fn new(plan: &Arc<Plan>) -> Self {
+    fn new(plan: &Arc<Plan>, asleep: bool) -> Self {
         let mut memory = Self {
+            asleep: Cell::new(asleep),
             right: RightMemory::new(plan),
             listeners: Vec::new(),
             reads: FieldMask::NONE,
@@ -80,6 +85,16 @@ impl Memory {
         let reads = self.listeners.iter().map(|listener| listener.reads);
         self.reads = reads.fold(FieldMask::NONE, FieldMask::union);
         self.blocks = self.listeners.iter().any(|listener| listener.blocks);
+    }
+
+    #[inline]
+    pub(crate) fn is_asleep(&self) -> bool {
+        *self.asleep.get()
+    }
+
+    /// Facts that come are taken in from now on.
+    pub(crate) fn rouse(&mut self, scope: Scope) {
+        self.asleep.set(scope, false);
     }
 
     /// Whether an update of these fields can move a fact to another key.
@@ -115,19 +130,37 @@ pub(crate) struct Alpha {
 trailed!(Alpha { memories, memberships });
 
 impl Alpha {
-    /// The memory for a pattern's facts, by its place: one that there is, if it holds the same.
-    pub(crate) fn listen(&mut self, plan: &Arc<Plan>, listener: Listener) -> u32 {
+    /// The memory for a pattern's facts, by its place: one that there is, if it holds the same. A new one is
+    /// asleep if nobody looks for facts before a gate opens.
+    pub(crate) fn listen(&mut self, plan: &Arc<Plan>, listener: Listener, gated: bool) -> u32 {
         self.arrangement = None;
         let alike = |memory: &Memory| plan.content.is_some() && memory.plan.content == plan.content;
         let known = self.memories.iter().position(alike);
         let place = known.unwrap_or_else(|| {
-            self.memories.push(Memory::new(plan));
+            self.memories.push(Memory::new(plan, gated));
             self.memories.len() - 1
         });
         self.memories[place].listeners.push(listener);
         self.memories[place].summarize();
         self.summarize();
         u32::try_from(place).expect("few patterns")
+    }
+
+    /// Takes the facts into a memory that is asleep: somebody may look for them from now on.
+    #[cold]
+    pub(crate) fn wake(&mut self, place: u32, flush: &Flush<'_>, buffers: &mut Buffers) {
+        let Self { memories, memberships, .. } = self;
+        let memory = &mut memories[place as usize];
+        memory.rouse(flush.scope);
+        let Memory { right, plan, .. } = memory;
+        let slots: Vec<u32> = flush.store.live_slots(plan.kind).collect();
+        let answers = &mut buffers.answers;
+        plan.alpha(None, &Rows::new(&[flush.store.source(plan.kind)], &slots), answers);
+        right.reserve(slots.len());
+        for (&slot, _) in slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed) {
+            let entry = right.admit(flush.scope, slot);
+            memberships.join(flush.scope, slot, place, entry);
+        }
     }
 
     fn summarize(&mut self) {

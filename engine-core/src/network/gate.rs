@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use crate::chains::NONE;
 use crate::network::alpha::Alpha;
-use crate::network::join::Context;
+use crate::network::join::{Buffers, Context};
 #[cfg(test)]
 use crate::network::net::Level;
-use crate::network::net::{Net, Node};
+use crate::network::net::{Flush, Net, Node};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Heads, Tokens};
@@ -182,7 +182,12 @@ impl Net {
     /// Puts the unit tuple in if a gate is open, and takes it away if too much is done behind a closed one.
     /// Says whether it is open.
     #[inline(never)] // few rules have gates
-    pub(super) fn turn_gate(&mut self, scope: Scope, alphas: &[Alpha]) -> bool {
+    pub(super) fn turn_gate(
+        &mut self,
+        flush: &Flush<'_>,
+        alphas: &mut [Alpha],
+        buffers: &mut Buffers,
+    ) -> bool {
         let (last, before) = self.levels.split_last_mut().expect("rules have parts");
         let is_open = last.node.memory(alphas).is_some_and(|it| it.right.fact_count() > 0);
         let Node::Gate(gate) = &mut last.node else { unreachable!("the last level is a gate") };
@@ -190,13 +195,14 @@ impl Net {
         if is_open {
             gate.is_needed();
             if unit.is_none() {
-                self.put_unit(scope, &[BLANK]);
+                self.put_unit(flush.scope, &[BLANK]);
+                self.wake_memories(flush, alphas, buffers);
             }
         } else if let Some(unit) = unit {
             let tuples = || before.iter().map(|level| level.tokens.live_count() as u64).sum();
             if gate.is_idle(tuples) {
                 gate.is_needed();
-                self.root.kill(scope, unit);
+                self.root.kill(flush.scope, unit);
                 self.waiting.union(self.root_feeds);
             }
         }
@@ -208,6 +214,17 @@ impl Net {
     pub(crate) fn in_order_of_parts(&self) -> impl Iterator<Item = &Level> {
         let (first, last) = self.levels.split_at(self.levels.len() - usize::from(self.is_gated));
         last.iter().chain(first)
+    }
+
+    /// What has slept as long as the gate was closed has its facts from now on.
+    fn wake_memories(&self, flush: &Flush<'_>, alphas: &mut [Alpha], buffers: &mut Buffers) {
+        for level in &self.levels {
+            let Some((kind, place)) = level.node.memory_place() else { continue };
+            let alpha = &mut alphas[kind as usize];
+            if alpha.memories[place as usize].is_asleep() {
+                alpha.wake(place, flush, buffers);
+            }
+        }
     }
 
     /// Notes how many tuples came and went behind a closed gate in this round, all levels taken together.

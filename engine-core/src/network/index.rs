@@ -1,29 +1,20 @@
 //! Indexes of one side of a join: by key, and within a key by order if the join has a range.
 
 use crate::chains::{Chains, NONE};
-use crate::trail::{Cell, Column, OrderedMap, Scope, Trailed, trailed};
+use crate::network::ordered::Ordered;
+use crate::trail::{Cell, Scope, Trailed};
 
 /// Members by key code, or by key code and order code.
 #[derive(Clone)]
 pub(crate) enum Index {
     Hash(Chains),
-    Ordered(Ordered),
+    Ordered(Box<Ordered>),
     /// Of the root: its unit tuple goes with every right fact.
     Root(Cell<Option<u32>>),
     /// Of the right facts of the root: the unit tuple is there before all of them and never changes,
     /// so that nobody looks for them.
     Unvisited,
 }
-
-/// Members ordered by key code, then by order code.
-#[derive(Clone, Default)]
-pub(crate) struct Ordered {
-    members: OrderedMap<(u64, u64, u32), ()>,
-    /// By member: its key and order codes.
-    codes: Column<(u64, u64)>,
-}
-
-trailed!(Ordered { members, codes });
 
 impl Trailed for Index {
     fn undo(&mut self, scope: Scope) {
@@ -49,7 +40,7 @@ pub(crate) type Bounds = (u64, u64);
 
 impl Index {
     pub(crate) fn new(ordered: bool) -> Self {
-        if ordered { Self::Ordered(Ordered::default()) } else { Self::Hash(Chains::default()) }
+        if ordered { Self::Ordered(Box::default()) } else { Self::Hash(Chains::default()) }
     }
 
     /// Has what lookups and links of these key codes will touch near.
@@ -82,11 +73,7 @@ impl Index {
     pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64, order: u64) {
         match self {
             Self::Hash(chains) => chains.link(scope, member, code),
-            Self::Ordered(ordered) => {
-                ordered.codes.reach(scope, member, &(0, 0));
-                ordered.codes.set(scope, member, (code, order));
-                ordered.members.insert(scope, (code, order, member), ());
-            }
+            Self::Ordered(ordered) => ordered.link(scope, member, (code, order)),
             Self::Root(token) => token.set(scope, Some(member)),
             Self::Unvisited => {}
         }
@@ -97,10 +84,7 @@ impl Index {
     pub(crate) fn note(&mut self, scope: Scope, member: u32, codes: (u64, u64)) {
         match self {
             Self::Hash(chains) => chains.note(scope, member, codes.0),
-            Self::Ordered(ordered) => {
-                ordered.codes.reach(scope, member, &(0, 0));
-                ordered.codes.set(scope, member, codes);
-            }
+            Self::Ordered(ordered) => ordered.note(scope, member, codes),
             Self::Root(_) | Self::Unvisited => {}
         }
     }
@@ -118,10 +102,7 @@ impl Index {
     pub(crate) fn unlink(&mut self, scope: Scope, member: u32) {
         match self {
             Self::Hash(chains) => chains.unlink(scope, member),
-            Self::Ordered(ordered) => {
-                let (code, order) = *ordered.codes.get(member);
-                ordered.members.remove(scope, &(code, order, member));
-            }
+            Self::Ordered(ordered) => ordered.unlink(scope, member),
             Self::Root(token) => token.set(scope, None),
             Self::Unvisited => {}
         }
@@ -132,7 +113,7 @@ impl Index {
     pub(crate) fn codes(&self, member: u32) -> (u64, u64) {
         match self {
             Self::Hash(chains) => (chains.code(member), 0),
-            Self::Ordered(ordered) => *ordered.codes.get(member),
+            Self::Ordered(ordered) => ordered.codes(member),
             Self::Root(_) | Self::Unvisited => (0, 0),
         }
     }
@@ -141,7 +122,7 @@ impl Index {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Hash(chains) => chains.is_empty(),
-            Self::Ordered(ordered) => ordered.members.first().is_none(),
+            Self::Ordered(ordered) => ordered.is_empty(),
             Self::Root(token) => token.get().is_none(),
             Self::Unvisited => true,
         }
@@ -152,10 +133,7 @@ impl Index {
     pub(crate) fn holds(&self, code: u64, bounds: Bounds) -> bool {
         match self {
             Self::Hash(chains) => chains.first(code) != NONE,
-            Self::Ordered(ordered) => {
-                let range = (code, bounds.0, 0)..=(code, bounds.1, u32::MAX);
-                ordered.members.range(range).next().is_some()
-            }
+            Self::Ordered(ordered) => ordered.holds(code, bounds),
             Self::Root(token) => token.get().is_some(),
             Self::Unvisited => false,
         }
@@ -171,14 +149,7 @@ impl Index {
                     member = chains.after(member);
                 }
             }
-            Self::Ordered(ordered) => {
-                let range = (code, bounds.0, 0)..=(code, bounds.1, u32::MAX);
-                for (&(_, _, member), ()) in ordered.members.range(range) {
-                    if !visit(member) {
-                        break;
-                    }
-                }
-            }
+            Self::Ordered(ordered) => ordered.visit(code, bounds, visit),
             Self::Root(token) => {
                 if let Some(token) = *token.get() {
                     visit(token);

@@ -18,6 +18,7 @@ mod levels;
 mod memberships;
 pub(crate) mod net;
 mod order;
+mod ordered;
 mod plan;
 mod recent;
 pub(crate) mod right;

@@ -72,7 +72,7 @@ impl Node {
 
     /// Kind and place of its right memory, if it has one.
     #[inline]
-    fn memory_place(&self) -> Option<(u32, u32)> {
+    pub(super) fn memory_place(&self) -> Option<(u32, u32)> {
         match self {
             Self::Join(join) => Some((join.plan.kind, join.memory)),
             Self::Block(block) => Some((block.plan.kind, block.memory)),
@@ -282,7 +282,7 @@ impl Net {
         alphas: &mut [Alpha],
         buffers: &mut Buffers,
     ) -> Result<(), AggregateError> {
-        let is_idle = self.is_gated && !self.turn_gate(flush.scope, alphas);
+        let is_idle = self.is_gated && !self.turn_gate(flush, alphas, buffers);
         let (mut next, mut moves) = (0, 0);
         while let Some(at) = self.waiting.next(next)
             && at < self.levels.len()

@@ -24,9 +24,20 @@ impl Net {
         buffers: &mut Buffers,
         token: u32,
     ) -> Touch {
-        if let Some(touching) = self.touching(flush, alphas) {
-            return self.touch_of_facts(flush, &touching, token);
+        match self.touching(flush, alphas) {
+            Some(touching) => self.touch_of_facts(flush, &touching, token),
+            None => self.touch_of_parts(flush, alphas, buffers, token),
         }
+    }
+
+    /// How a live match was touched in this flush, of which [more](Net::touching) than its facts counts.
+    pub(crate) fn touch_of_parts(
+        &mut self,
+        flush: &Flush<'_>,
+        alphas: &[Alpha],
+        buffers: &mut Buffers,
+        token: u32,
+    ) -> Touch {
         let mut touch =
             Walk { flush, alphas, buffers, root: &self.root }.up(&mut self.levels, None, token);
         touch.any = touch.any.max(touch.rearm);
@@ -121,7 +132,9 @@ impl Walk<'_> {
                         let asked = |block: &mut Block, cx: &mut Context<'_>| {
                             block.trigger(cx, right, row, parent)
                         };
-                        touch.any = touch.any.max(self.ask(before, &level.left, block, asked));
+                        // What is not compared need not be looked up.
+                        let left = if block.verifies(right) { &*level.left } else { &[] };
+                        touch.any = touch.any.max(self.ask(before, left, block, asked));
                     }
                 }
                 Node::Group(group) => {

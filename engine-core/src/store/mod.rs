@@ -149,12 +149,19 @@ impl Store {
     /// The live facts of a kind in the order of their handles.
     pub(crate) fn in_order(&self, kind: u32) -> Vec<(FactHandle, u32)> {
         let columns = self.kind(kind);
-        let mut facts: Vec<(FactHandle, u32)> = (0..columns.slot_count())
-            .map(|slot| (columns.handle(slot), slot))
-            .filter(|(handle, slot)| self.locate(*handle) == Some(Place { kind, slot: *slot }))
-            .collect();
+        let facts = self.live_slots(kind).map(|slot| (columns.handle(slot), slot));
+        let mut facts: Vec<(FactHandle, u32)> = facts.collect();
         facts.sort_unstable();
         facts
+    }
+
+    /// The slots of the facts of a kind, in no order that anybody may depend on.
+    pub(crate) fn live_slots(&self, kind: u32) -> impl Iterator<Item = u32> {
+        let columns = self.kind(kind);
+        let lives = move |slot: &u32| {
+            self.locate(columns.handle(*slot)) == Some(Place { kind, slot: *slot })
+        };
+        (0..columns.slot_count()).filter(lives)
     }
 
     /// The source of a position that holds facts of this kind.
