@@ -40,7 +40,18 @@ fn child() {
         _ => WriteMode::Pwrite,
     };
     let first: u64 = std::env::var(FIRST).expect("set").parse().expect("a number");
-    let (journal, _) = Journal::open(&dir, options(mode)).expect("the parent has let go of it");
+    if dir.is_empty() {
+        // Told to be there, until the parent has seen enough.
+        tell("\nthere");
+        let read = std::io::stdin().lines().count();
+        assert_eq!(read, 0, "nothing is said to it");
+        return;
+    }
+    let (journal, _) = match Journal::open(&dir, options(mode)) {
+        Ok(opened) => opened,
+        Err(OpenError::Io(error)) => return tell(&format!("\nrefused {error:?}")),
+        Err(error) => panic!("the parent has let go of it: {error:?}"),
+    };
     tell("\nopen");
     for id in first.. {
         let payload = payload_of(id);
@@ -58,7 +69,18 @@ fn payload_of(id: u64) -> Vec<u8> {
 }
 
 fn spawn(dir: &Path, level: &str, mode: &str, first: u64) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().expect("this binary has a path"))
+    let command = Command::new(std::env::current_exe().expect("this binary has a path"));
+    spawn_by(command, dir, (level, mode), first)
+}
+
+/// The same by a command that runs this binary with what follows.
+fn spawn_by(
+    mut command: Command,
+    dir: &Path,
+    (level, mode): (&str, &str),
+    first: u64,
+) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command
         .args(["process::child", "--exact", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .env(LEVEL, level)
@@ -189,4 +211,94 @@ fn a_second_process_is_refused_with_the_holders_pid_until_the_first_is_killed() 
     child.kill().expect("the child runs");
     child.wait().expect("the child is dead");
     drop(Journal::open(dir.path(), small()).expect("the lock went with its holder"));
+}
+
+/// Of a journal that is open, a process that is started meanwhile has neither the lock nor a map.
+#[test]
+fn a_process_that_is_started_while_a_journal_is_open_holds_nothing_of_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (journal, _) = Journal::open(dir.path(), small()).expect("new");
+    journal.commit(&batch([&payload_of(1)[..]]), Level::Batch).expect("room");
+    let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
+    command.stdin(Stdio::piped());
+    let (mut child, mut out) = spawn_by(command, Path::new(""), ("batch", "map"), 1);
+    listen(&mut out, |line| line == "there");
+    drop(journal);
+    let (journal, _) = Journal::open(dir.path(), small()).expect("the child does not hold it");
+    assert_eq!(read_ids(&journal), [1]);
+    drop(child.stdin.take());
+    assert!(child.wait().expect("it ends").success());
+}
+
+/// Sends a signal by its name.
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("there is a `kill`").success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_process_that_is_stopped_keeps_its_journal_and_goes_on() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (mut child, mut out) = spawn(dir.path(), "batch", "map", 1);
+    let mut acknowledged = 0;
+    let mut more = |out: &mut BufReader<ChildStdout>, count: u64| {
+        let until = acknowledged + count;
+        listen(out, |line| {
+            if let Some(id) = line.strip_prefix("ack ") {
+                acknowledged = id.parse().expect("a number");
+            }
+            acknowledged >= until
+        });
+        acknowledged
+    };
+    for _ in 0..5 {
+        let before = more(&mut out, 7);
+        signal(&child, "-STOP");
+        let refused = Journal::open(dir.path(), small());
+        assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+        drop(Journal::inspect(dir.path(), small()));
+        signal(&child, "-CONT");
+        assert!(more(&mut out, 7) > before, "it goes on");
+    }
+    child.kill().expect("the child runs");
+    child.wait().expect("the child is dead");
+    let (journal, _) = Journal::open(dir.path(), small()).expect("sound");
+    let ids = read_ids(&journal);
+    assert!(ids.iter().copied().eq(1..=ids.len() as u64) && ids.len() as u64 >= acknowledged);
+}
+
+/// Whatever cannot be opened for want of descriptors, nothing that was acknowledged is lost.
+#[cfg(unix)]
+#[test]
+fn a_process_without_descriptors_is_told_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut acknowledged = 0;
+    let mut outcomes = [false, false];
+    for limit in 4..24 {
+        let mut command = Command::new("sh");
+        let binary = std::env::current_exe().expect("this binary has a path");
+        let limited = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limited]).arg(binary);
+        let (mut child, mut out) =
+            spawn_by(command, dir.path(), ("process", "map"), acknowledged + 1);
+        let enough = acknowledged + 80;
+        listen(&mut out, |line| {
+            if let Some(id) = line.strip_prefix("ack ") {
+                acknowledged = id.parse().expect("a number");
+            }
+            outcomes[0] |= line.starts_with("refused") && line.contains("Too many open files");
+            acknowledged >= enough
+        });
+        outcomes[1] |= acknowledged >= enough;
+        drop(child.kill());
+        child.wait().expect("the child is dead");
+        let (journal, _) = Journal::open(dir.path(), options(WriteMode::Map)).expect("sound");
+        let ids = read_ids(&journal);
+        let all = ids.len() as u64;
+        assert!(ids.iter().copied().eq(1..=all) && all >= acknowledged, "limit {limit}: {ids:?}");
+        acknowledged = all;
+    }
+    assert_eq!(outcomes, [true, true], "refused with few, at work with more");
 }
