@@ -224,3 +224,102 @@ fn a_derived_fact_that_was_deleted_stays_away_until_its_match_has_a_new_trigger(
         ],
     );
 }
+
+/// What an order costs: one for each order, here and through the counter.
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[fact(unique)]
+struct Cost {
+    #[fact(key)]
+    order: u64,
+    amount: i64,
+}
+
+#[rule(logical)]
+fn cost(#[watch(amount)] p: &Payment) -> Cost {
+    Cost { order: p.order, amount: p.amount }
+}
+
+#[rule]
+fn at_the_counter(#[from("counter")] c: &Cost) {
+    say(format!("{} at the counter", c.order));
+}
+
+ruleset!(costs = 1: cost, at_the_counter);
+
+fn amounts(w: &mut World) -> Vec<(u64, i64)> {
+    w.session.query::<Cost>().unwrap().iter().map(|it| (it.order, it.amount)).collect()
+}
+
+fn refused<T: std::fmt::Debug>(outcome: steadfast::Result<T>) {
+    let report = outcome.unwrap_err().report();
+    assert!(report.contains("a `Cost` with the same key exists"), "{report}");
+}
+
+fn at_counter(w: &mut World, amount: i64) -> steadfast::Result<Handle<Cost>> {
+    w.session.entry("counter").insert(Cost { order: 1, amount })
+}
+
+/// S24 and S82 over restarts: who has a key is not journaled, it follows from the facts.
+#[test]
+fn keys_of_a_unique_type_are_taken_given_up_and_replaced_over_restarts() {
+    survives(
+        costs,
+        &[
+            step("one is stated", |w| w.insert("one", Cost { order: 1, amount: 5 }), []),
+            step(
+                "a second is refused",
+                |w| refused(w.session.insert(Cost { order: 1, amount: 6 })),
+                [],
+            ),
+            step("not at the counter", |w| _ = at_counter(w, 7).unwrap(), []),
+            step("but there a second is", |w| refused(at_counter(w, 8)), []),
+            step("a payment", |w| w.insert("payment", Payment { order: 2, amount: 10 }), []),
+            step("its cost is derived", World::fire, ["1 at the counter"]),
+            step(
+                "whose key nobody takes",
+                |w| {
+                    refused(w.session.insert(Cost { order: 2, amount: 1 }));
+                    refused(w.session.update(w.held::<Cost>("one"), |cost| cost.order = 2));
+                },
+                [],
+            ),
+            step("it is another one", |w| w.update("payment", |p: &mut Payment| p.amount = 11), []),
+            step("which replaces it", World::fire, []),
+            step("under its key", |w| assert_eq!(amounts(w), [(1, 5), (2, 11)]), []),
+            step(
+                "the order of the first",
+                |w| {
+                    w.update("payment", |p: &mut Payment| (p.order, p.amount) = (1, 12));
+                },
+                [],
+            ),
+            step("has a cost that is stated", |w| drop(w.session.fire_all().unwrap_err()), []),
+            step("so that all stays", |w| assert_eq!(amounts(w), [(1, 5), (2, 11)]), []),
+            step(
+                "which gets another key",
+                |w| w.update("one", |cost: &mut Cost| cost.order = 3),
+                [],
+            ),
+            step("so that the rule can", World::fire, []),
+            step("derive under it", |w| assert_eq!(amounts(w), [(3, 5), (1, 12)]), []),
+            step(
+                "an equal one states it",
+                |w| {
+                    let derived = w.session.query::<Cost>().unwrap()[1].handle();
+                    let stated = w.session.insert_unique(Cost { order: 1, amount: 12 }).unwrap();
+                    assert_eq!(stated, derived);
+                },
+                [],
+            ),
+            step("its payment goes", |w| w.delete::<Payment>("payment"), []),
+            step(
+                "it stays, with its key",
+                |w| {
+                    assert_eq!(amounts(w), [(3, 5), (1, 12)]);
+                    refused(w.session.insert(Cost { order: 1, amount: 1 }));
+                },
+                [],
+            ),
+        ],
+    );
+}
