@@ -305,6 +305,10 @@ impl<T: Clone + PartialEq> Sparse<T> {
 
     #[inline(never)] // rare outside of scopes: a column soon reaches its length
     fn set_cell(&mut self, scope: Scope, at: u32, value: T) {
+        if at == self.column.len() {
+            self.column.push(scope, value);
+            return;
+        }
         self.column.reach(scope, at, &self.default);
         self.column.set(scope, at, value);
     }

@@ -290,9 +290,13 @@ impl Distribution<'_> {
             alpha.memberships.entries(slot, count, &mut self.scratch.entries);
         }
         for &place in &arrangement.plain {
-            let reads = self.alphas[kind as usize].memories[place as usize].reads;
-            let read = updated.iter().copied().filter(|(_, mask)| mask.intersects(reads));
-            self.revise(kind, place, read, is_one, None);
+            let memory = &self.alphas[kind as usize].memories[place as usize];
+            let reads = memory.reads;
+            let is_read = |(_, mask): &(u32, FieldMask)| mask.intersects(reads);
+            if !memory.is_asleep() && updated.iter().any(is_read) {
+                let read = updated.iter().copied().filter(is_read);
+                self.revise(kind, place, read, is_one, None);
+            }
         }
         for (at, switch) in arrangement.switches.iter().enumerate() {
             self.switch_updated(kind, (&arrangement, at), switch, updated, is_one);

@@ -87,6 +87,22 @@ impl Node {
         Some(&alphas[kind as usize].memories[place as usize])
     }
 
+    /// Whether it may ask anything of tuples or pairs in a round with these changes.
+    #[inline]
+    fn asks(&self, input: &Tokens, delta: &RightDelta, memory: Option<&Memory>) -> bool {
+        match self {
+            Self::Join(join) => {
+                let of_facts = || !delta.inserted.is_empty() || !delta.updated.is_empty();
+                let verifies = || memory.is_some_and(|memory| join.verifies(&memory.right));
+                !input.inserted().is_empty()
+                    || !input.updated.is_empty()
+                    || of_facts() && verifies()
+            }
+            Self::Gate(_) => false,
+            Self::Block(_) | Self::Group(_) | Self::Subnet(_) => true,
+        }
+    }
+
     /// Whether tuples pass that nothing goes with.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
@@ -298,12 +314,12 @@ impl Net {
             if !input.inserted().is_empty() {
                 look_for_facts(&level.node, flush, alphas, buffers);
             }
-            let mut sources = Sources::new();
-            for source in &level.left {
-                sources.push(resolve(flush.store, before, *source));
-            }
             let memory = level.node.memory(alphas);
             let right = || &memory.expect("it has one").right;
+            let mut sources = Sources::new();
+            if level.node.asks(input, &level.delta, memory) {
+                sources.extend(level.left.iter().map(|it| resolve(flush.store, before, *it)));
+            }
             let mut cx = Context {
                 scope: flush.scope,
                 moment: flush.moment,
