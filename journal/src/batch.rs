@@ -119,6 +119,10 @@ impl Batch {
     fn count_from(&mut self, start: usize) -> Result<(), BatchError> {
         let (mut at, mut count) = (start, 0);
         while at < self.payload.len() {
+            if let Some(len) = record::short_len(&self.payload[at..]) {
+                (at, count) = (at + len, count + 1);
+                continue; // The common case.
+            }
             match record::take(&self.payload, at) {
                 Ok((_, end)) if end - at > RECORD_BYTES_MAX => {
                     return self.refuse(start, end - at);

@@ -157,6 +157,17 @@ pub(crate) fn take(payload: &[u8], start: usize) -> Result<(Record<'_>, usize), 
     Ok((record, end))
 }
 
+/// Length of the record that the bytes begin with, if its head takes three bytes.
+#[inline]
+pub(crate) fn short_len(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [tag, version, len, rest @ ..] if tag | version | len < 0x80 => {
+            (usize::from(*len) <= rest.len()).then_some(3 + usize::from(*len))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the bytes are exactly one record whose head takes three bytes.
 #[inline]
 pub(crate) fn is_one_short(bytes: &[u8]) -> bool {

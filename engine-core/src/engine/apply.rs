@@ -88,26 +88,34 @@ impl Engine {
         bytes.clear();
         ranges.clear();
         let max = sink.value_bytes_max();
-        for draft in &drafts.list {
-            let start = bytes.len();
-            if let Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. } = draft {
-                let arena = drafts.arenas[*kind as usize].as_ref().expect("drafts have arenas");
-                arena.encode(*at, bytes).map_err(|error| ChangeError::Unserializable {
-                    kind: self.store.kind(*kind).fact.name(),
-                    detail: error.to_string(),
-                })?;
-            }
-            let (length, kind) = match draft {
-                Draft::Insert { kind, .. } | Draft::Update { kind, .. } => {
-                    (bytes.len() - start, self.store.kind(*kind).fact.name())
+        while let Some(draft) = drafts.list.get(ranges.len()) {
+            let first = ranges.len();
+            let (kind, places) = match *draft {
+                Draft::Insert { kind, at, .. } => {
+                    (kind, at..at + inserts_in_a_row(&drafts.list[first..], kind, at))
                 }
-                Draft::Emit(named) | Draft::SetGlobal(named) => (named.bytes.len(), named.name),
-                _ => (0, ""),
+                Draft::Update { kind, at, .. } => (kind, at..at + 1),
+                Draft::Emit(ref named) | Draft::SetGlobal(ref named) => {
+                    let (kind, length) = (named.name, named.bytes.len());
+                    if length > max {
+                        return Err(ChangeError::TooLong { kind, bytes: length, max });
+                    }
+                    ranges.push(bytes.len()..bytes.len());
+                    continue;
+                }
+                _ => {
+                    ranges.push(bytes.len()..bytes.len());
+                    continue;
+                }
             };
-            if length > max {
-                return Err(ChangeError::TooLong { kind, bytes: length, max });
+            let arena = drafts.arenas[kind as usize].as_ref().expect("drafts have arenas");
+            let kind = self.store.kind(kind).fact.name();
+            arena
+                .encode_all(places, bytes, ranges)
+                .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })?;
+            if let Some(long) = ranges[first..].iter().find(|range| range.len() > max) {
+                return Err(ChangeError::TooLong { kind, bytes: long.len(), max });
             }
-            ranges.push(start..bytes.len());
         }
         Ok(())
     }
@@ -478,4 +486,10 @@ impl Engine {
 
 pub(super) fn issuer_code(issuer: Option<RuleTag>) -> u32 {
     issuer.map_or(0, |tag| tag.get() + 1)
+}
+
+/// How many of these drafts, from the first on, insert facts of a kind from places that follow `at`.
+fn inserts_in_a_row(drafts: &[Draft], kind: u32, at: u32) -> u32 {
+    let follows = |(draft, place): &(&Draft, u32)| matches!(draft, Draft::Insert { kind: of, at, .. } if *of == kind && at == place);
+    drafts.iter().zip(at..).take_while(follows).map(|_| 1).sum()
 }

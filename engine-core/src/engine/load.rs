@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use steadfast_wm::{FactHandle, Record, RuleTag, Seq};
+use steadfast_wm::{Inserts, RuleTag, Seq};
 
 use super::Engine;
 use super::apply::issuer_code;
@@ -66,14 +66,10 @@ impl Engine {
         });
         self.ops.extend(scope, ops);
         if sink.wants_records() {
-            for (range, nth) in ranges.iter().zip(0..) {
-                let (handle, seq) =
-                    (FactHandle::new(handle.get() + nth), Seq::new(seq.get() + nth));
-                let (kind, bytes, origin) = (tag, &bytes[range.clone()], issuer);
-                let record =
-                    Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock };
-                sink.record(&record);
-            }
+            let (kind, origin) = (tag, issuer);
+            let inserts =
+                Inserts { handle, kind, version, bytes, ranges, seq, origin, stated, clock };
+            sink.inserts(&inserts);
         }
     }
 }

@@ -73,6 +73,13 @@ pub(crate) trait AnyArena: Send {
     fn truncate(&mut self, len: usize);
     /// Appends the postcard bytes of a value.
     fn encode(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
+    /// Appends the postcard bytes of values that follow one another, and to `ranges` where they stand.
+    fn encode_all(
+        &self,
+        places: Range<u32>,
+        bytes: &mut Vec<u8>,
+        ranges: &mut Vec<Range<usize>>,
+    ) -> Result<(), postcard::Error>;
 }
 
 /// A typed arena: values by index, taken out when applied.
@@ -96,6 +103,19 @@ impl<T: Fact> AnyArena for Arena<T> {
     }
     fn encode(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
         append_postcard(self.0[at as usize].as_ref().expect("a staged value"), bytes)
+    }
+    fn encode_all(
+        &self,
+        places: Range<u32>,
+        bytes: &mut Vec<u8>,
+        ranges: &mut Vec<Range<usize>>,
+    ) -> Result<(), postcard::Error> {
+        for value in &self.0[places.start as usize..places.end as usize] {
+            let start = bytes.len();
+            append_postcard(value.as_ref().expect("a staged value"), bytes)?;
+            ranges.push(start..bytes.len());
+        }
+        Ok(())
     }
 }
 

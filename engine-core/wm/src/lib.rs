@@ -32,12 +32,14 @@
 pub mod codec;
 mod digest;
 mod ids;
+mod inserts;
 mod matches;
 mod record;
 mod safe_point;
 
 pub use digest::{Digest, Digester};
 pub use ids::{CommitSeq, EffectKey, FactHandle, RuleTag, Seq, SessionId, TypeTag};
+pub use inserts::Inserts;
 pub use matches::{MatchId, Member};
 pub use record::{Counters, Record, RuleManifest, RulesetManifest};
 pub use safe_point::SafePoint;

@@ -73,6 +73,10 @@ pub fn put_varint(number: u64, bytes: &mut Vec<u8>) {
 
 /// Appends a number of at least two bytes.
 fn put_longer(mut number: u64, bytes: &mut Vec<u8>) {
+    if number < 1 << 14 {
+        bytes.extend_from_slice(&[low_byte(number) | 0x80, low_byte(number >> 7)]);
+        return;
+    }
     if let Some((four, length)) = room::short(number) {
         let end = bytes.len() + length;
         bytes.extend_from_slice(&four);

@@ -12,7 +12,27 @@ pub(super) struct Room<'a, const N: usize> {
     at: usize,
 }
 
-impl<const N: usize> Room<'_, N> {
+impl<'a, const N: usize> Room<'a, N> {
+    /// Room in an array of zeros.
+    #[inline]
+    pub(super) fn over(bytes: &'a mut [u8; N]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes were put into it.
+    #[inline]
+    pub(super) fn used(&self) -> usize {
+        self.at
+    }
+
+    /// The first `length` of `some` bytes, all of which there must be room for.
+    #[inline]
+    pub(super) fn part_of<const M: usize>(&mut self, some: &[u8; M], length: usize) {
+        let room = self.bytes[self.at..].first_chunk_mut().expect("there is room for all");
+        *room = *some;
+        self.at += length;
+    }
+
     /// Appends what `write` puts into the room.
     #[inline]
     pub(super) fn fill(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Room<'_, N>)) {

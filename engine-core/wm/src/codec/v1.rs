@@ -4,9 +4,10 @@ mod fast;
 
 use serde::{Deserialize, Serialize};
 
+use super::room::Room;
 use super::writer::Writer;
 use super::{DecodeError, put_varint, take_varint};
-use crate::Record;
+use crate::{Inserts, Record};
 
 /// Schema version that this module writes for every kind.
 const VERSION: u32 = 1;
@@ -46,6 +47,11 @@ pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
     if !fast::encode(record, bytes) {
         encode_any(record, bytes);
     }
+}
+
+/// Appends the records of insertions: the bytes that [`encode`] appends for each of them.
+pub fn encode_inserts(inserts: &Inserts<'_>, bytes: &mut Vec<u8>) {
+    fast::encode_inserts(inserts, bytes);
 }
 
 /// Appends the envelope and payload of any kind.
@@ -264,9 +270,11 @@ fn set_length(bytes: &mut Vec<u8>, length_at: usize) {
     if length < 0x80 {
         bytes[length_at] = u8::try_from(length).unwrap_or_default();
     } else {
-        let mut prefix = Vec::with_capacity(5);
-        put_varint(length as u64, &mut prefix);
-        bytes.splice(length_at..=length_at, prefix);
+        let mut prefix = [0; 16];
+        let mut room = Room::over(&mut prefix);
+        room.number(length as u64);
+        let used = room.used();
+        bytes.splice(length_at..=length_at, prefix[..used].iter().copied());
     }
 }
 

@@ -6,7 +6,8 @@
 use super::tag;
 use crate::codec::room::Room;
 use crate::{
-    CommitSeq, Counters, FactHandle, MatchId, Member, Record, RuleTag, SafePoint, Seq, TypeTag,
+    CommitSeq, Counters, FactHandle, Inserts, MatchId, Member, Record, RuleTag, SafePoint, Seq,
+    TypeTag,
 };
 
 /// Appends the record's envelope and payload; `false` if that is left to the slower way.
@@ -76,6 +77,92 @@ pub(super) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> bool {
     }
     super::set_length(bytes, start + LENGTH_AT);
     true
+}
+
+/// Appends the records of insertions. What stands before a value and behind it is kept from one record to
+/// the next, for hardly more than a handle and a number change in it, and these by one.
+pub(super) fn encode_inserts(inserts: &Inserts<'_>, bytes: &mut Vec<u8>) {
+    let Inserts { handle, kind, version, seq, origin, stated, clock, .. } = *inserts;
+    let mut ahead = Around::<64>::default();
+    let mut behind = Around::<40>::default();
+    let mut length = None;
+    for (value, nth) in inserts.values().zip(0..) {
+        let (handle, seq) = (handle.get() + nth, seq.get() + nth);
+        let same_length = length.replace(value.len()) == Some(value.len());
+        if !(same_length && ahead.count_up(handle) && behind.count_up(seq)) {
+            behind = Around::of(|room| {
+                let counting_at = room.used();
+                room.number(seq);
+                put_origin(origin, room);
+                room.flag(stated);
+                room.signed(clock);
+                counting_at
+            });
+            let fields = Around::<40>::of(|room| {
+                room.number(handle);
+                room.number(kind.get());
+                room.number(version);
+                room.number(value.len() as u64);
+                0
+            });
+            ahead = Around::of(|room| {
+                room.number(tag::INSERT);
+                room.number(super::VERSION);
+                room.number((fields.length + value.len() + behind.length) as u64);
+                let counting_at = room.used();
+                room.part_of(&fields.bytes, fields.length);
+                counting_at
+            });
+        }
+        append_part(bytes, &ahead.bytes, ahead.length);
+        bytes.extend_from_slice(value);
+        append_part(bytes, &behind.bytes, behind.length);
+    }
+}
+
+/// What stands around a value in a run of records, with one number in it that counts up.
+#[derive(Debug)]
+struct Around<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+    /// Where the number begins.
+    counting_at: usize,
+}
+
+impl<const N: usize> Default for Around<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], length: 0, counting_at: 0 }
+    }
+}
+
+impl<const N: usize> Around<N> {
+    /// What `write` writes; it returns where the number begins that counts up.
+    fn of(write: impl FnOnce(&mut Room<'_, N>) -> usize) -> Self {
+        let mut bytes = [0; N];
+        let mut room = Room::over(&mut bytes);
+        let counting_at = write(&mut room);
+        let length = room.used();
+        Self { bytes, length, counting_at }
+    }
+
+    /// Makes the number one more, which is `number` then; `false` if that changes more than its first byte.
+    #[inline]
+    fn count_up(&mut self, number: u64) -> bool {
+        let carries = number.trailing_zeros() >= 7;
+        if !carries {
+            self.bytes[self.counting_at] += 1;
+        }
+        !carries
+    }
+}
+
+/// Appends the first bytes of an array: a copy of known length and a truncation cost less than a copy of
+/// any length.
+#[inline]
+fn append_part<const N: usize>(bytes: &mut Vec<u8>, array: &[u8; N], length: usize) {
+    let end = bytes.len() + length;
+    bytes.extend_from_slice(array);
+    bytes.truncate(end);
 }
 
 fn code_of(point: SafePoint) -> u32 {

@@ -159,6 +159,36 @@ fn the_fast_way_writes_what_the_other_writes() {
     assert_eq!(fast, 10 + 64 * 3 * 11);
 }
 
+/// Insertions in a row are the records that they say, at every edge of their numbers.
+#[test]
+fn insertions_in_a_row_are_written_as_one_by_one() {
+    for bit in 0..64 {
+        for number in [1 << bit, (1_u64 << bit) - 1, !(1 << bit)] {
+            let number = number.min(u64::MAX - 5);
+            let small = u32::try_from(number & 0xffff_ffff).expect("32 bits");
+            let value = [7; 300];
+            let inserts = Inserts {
+                handle: FactHandle::new(number),
+                kind: TypeTag::new(small),
+                version: small,
+                bytes: &value,
+                ranges: &[5..5, 10..30, 20..40, 0..20, 20..300],
+                seq: Seq::new(number),
+                origin: (bit % 2 == 0).then(|| RuleTag::new(small)),
+                stated: bit % 3 == 0,
+                clock: number.cast_signed(),
+            };
+            let (mut expected, mut bytes) = (b"before".to_vec(), b"before".to_vec());
+            inserts.records().for_each(|record| encode_any(&record, &mut expected));
+            encode_inserts(&inserts, &mut bytes);
+            assert_eq!(bytes, expected, "{inserts:?}");
+            let last = inserts.records().last().expect("five");
+            let Record::Insert { handle, seq, bytes, .. } = last else { panic!("{last:?}") };
+            assert_eq!((handle.get(), seq.get(), bytes.len()), (number + 4, number + 4, 280));
+        }
+    }
+}
+
 /// The records that are read field by field are what postcard reads: of every byte, every value.
 #[test]
 fn the_fast_way_reads_what_the_other_reads_or_nothing() {
