@@ -73,6 +73,7 @@ impl SegmentMaker<'_> {
             generation: 0,
             continues_group: begin.continues_group,
             compacted: false,
+            run_end: None,
         };
         let name = entry.name();
         self.dir.make_segment(&spare.name, &*spare.file, &header, &name)?;

@@ -86,6 +86,15 @@ impl Format {
     }
 }
 
+/// Where a run of compacted segments ends, as the segments said that it stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RunEnd {
+    /// The header checksum of their last frame: the `prev_crc` of what comes behind the run.
+    pub(crate) crc: u32,
+    pub(crate) last_lsn: u64,
+    pub(crate) position: u64,
+}
+
 /// What a segment says about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SegmentHeader {
@@ -102,6 +111,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) continues_group: bool,
     /// Whether normalization has written the segment.
     pub(crate) compacted: bool,
+    /// Of a compacted segment, the end of its run: its own last frame is not the one that was last.
+    pub(crate) run_end: Option<RunEnd>,
 }
 
 impl SegmentHeader {
@@ -118,6 +129,11 @@ impl SegmentHeader {
         put(&mut bytes, 80, &self.prev_crc.to_le_bytes());
         put(&mut bytes, 84, &self.generation.to_le_bytes());
         put(&mut bytes, 86, &[u8::from(self.continues_group), u8::from(self.compacted)]);
+        if let Some(end) = self.run_end {
+            put(&mut bytes, 88, &end.crc.to_le_bytes());
+            put(&mut bytes, 96, &end.last_lsn.to_le_bytes());
+            put(&mut bytes, 104, &end.position.to_le_bytes());
+        }
         let crc = crc32c::crc32c(&bytes[..CRC_AT]);
         put(&mut bytes, CRC_AT, &crc.to_le_bytes());
         bytes
@@ -143,6 +159,12 @@ impl SegmentHeader {
             generation: u16_at(bytes, 84),
             continues_group: bytes[86] != 0,
             compacted: bytes[87] != 0,
+            run_end: Some(RunEnd {
+                crc: u32_at(bytes, 88),
+                last_lsn: u64_at(bytes, 96),
+                position: u64_at(bytes, 104),
+            })
+            .filter(|end| end.last_lsn > 0),
         })
     }
 }
@@ -168,6 +190,7 @@ mod tests {
             generation: 7,
             continues_group: true,
             compacted: true,
+            run_end: Some(RunEnd { crc: 9, last_lsn: 700, position: 90_000 }),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::ids::Lsn;
 use crate::manifest::{SealEntry, SegmentEntry};
 use crate::reader::Group;
 use crate::record;
-use crate::segment::{COPY_OFFSETS, Format, SEGMENT_HEADER, SegmentHeader, segment_name};
+use crate::segment::{COPY_OFFSETS, Format, RunEnd, SEGMENT_HEADER, SegmentHeader, segment_name};
 use crate::shared::Shared;
 use crate::storage::{Access, StorageFile};
 use crate::window::{Checked, Window};
@@ -55,6 +55,8 @@ pub(super) struct Output<'a> {
     /// The range's first frame and position, end of its last frame and position.
     range: (SegmentEntry, SealEntry),
     end_crc: u32,
+    /// The end of the range's last group.
+    end_position: u64,
     prev_crc: u32,
     /// The frame that is being put together.
     payload: Vec<u8>,
@@ -146,6 +148,7 @@ impl<'a> Output<'a> {
             open: None,
             range: (input.first().clone(), input.end()),
             end_crc: input.last().chain_end().ok_or(NormalizeError::Overtaken)?,
+            end_position: 0,
             prev_crc: input.prev_crc(shared)?,
             payload: Vec::new(),
             records: 0,
@@ -159,6 +162,7 @@ impl<'a> Output<'a> {
         normalize: &mut dyn Normalize,
         last: LastGroup,
     ) -> Result<(), NormalizeError> {
+        self.end_position = last.end;
         normalize.write(&mut Survivors(self))?;
         // The range ends with its last group, whether or not anything remains of that.
         if self.lsn != last.lsn.get() {
@@ -274,6 +278,11 @@ impl<'a> Output<'a> {
             generation: entry.generation,
             continues_group: false,
             compacted: true,
+            run_end: Some(RunEnd {
+                crc: self.end_crc,
+                last_lsn: self.range.1.last_lsn,
+                position: self.end_position,
+            }),
         };
         let mut buffer = vec![0; size(SEGMENT_HEADER)];
         for offset in COPY_OFFSETS {

@@ -155,8 +155,9 @@ impl Mend {
         self.chain.entries.iter().map(|entry| self.dir.file(&entry.name())).collect()
     }
 
-    /// Those of them that follow the one before by their numbers alone: what a normalization has
-    /// left does not hold the frame that the next segment continues.
+    /// Those of them that follow the one before by their numbers alone. What a normalization has left
+    /// does not hold the frame that the next segment continues; it says which one that was, unless an
+    /// older build wrote it.
     #[must_use]
     pub fn assumed(&self) -> Vec<PathBuf> {
         let assumed = self.chain.assumed.iter();

@@ -185,11 +185,57 @@ fn what_normalization_has_left_is_found_in_its_order() {
         }
         let mended = mend(&disk);
         assert_eq!((mended.left_out, mended.keeps_slots), (0, true));
-        // What a run ends with is nowhere but in a manifest.
-        assert_eq!(mended.assumed > 0, !keeps_previous, "{mended:?}");
+        assert_eq!(mended.assumed, 0, "a run says what it ends with");
         let journal = open_mended(&disk);
         assert_eq!(values(&journal), expected);
         assert_eq!(read_all(&journal), groups);
+    }
+}
+
+/// Two histories of one journal with the same numbers, one of which was normalized: what followed the
+/// other one is not taken for its continuation.
+#[test]
+fn a_run_is_continued_by_no_other_history() {
+    let disk = SimDisk::new(3);
+    let journal = open(&disk);
+    for key in 0..20 {
+        put(&journal, key, 0, End::SafePoint);
+    }
+    journal.close().expect("sound");
+    let branch = |round: u8| {
+        let disk = disk.fork();
+        let journal = open(&disk);
+        put(&journal, 20, round, End::SafePoint);
+        journal.roll().expect("room");
+        put(&journal, 21, round, End::SafePoint);
+        journal.wait(journal.positions().appended, Level::Paranoid).expect("durable");
+        if round == 1 {
+            let maintenance = journal.maintenance();
+            let segments = maintenance.segments().expect("open");
+            let range = segments[0].begin..segments[segments.len() - 1].begin;
+            maintenance.normalize(range, &mut Keyed::default(), None).expect("it works");
+        }
+        drop(journal);
+        disk.kill()
+    };
+    for foreign in [false, true] {
+        let (disk, other) = (branch(1), branch(2));
+        let last = segments(&disk).pop().expect("the active segment");
+        assert_eq!(segments(&other).pop().as_ref(), Some(&last), "the numbers are the same");
+        if foreign {
+            let path = Path::new(DIR).join(&last);
+            disk.plant(&path, &other.content(&path));
+        }
+        displace(&disk, "MANIFEST");
+        displace(&disk, "MANIFEST.prev");
+        assert_eq!(mend(&disk).assumed, 0);
+        match Journal::open(INTO, options(&disk)) {
+            Ok((journal, _)) => {
+                assert!(!foreign, "two histories are mixed");
+                assert_eq!(values(&journal).len(), 22);
+            }
+            Err(error) => assert!(foreign && matches!(error, OpenError::Corrupt(_)), "{error}"),
+        }
     }
 }
 

@@ -43,7 +43,8 @@ struct Link {
 enum Kind {
     /// It continues a frame that is there, or one that a manifest knows of.
     Continues,
-    /// It begins where what a normalization has left ends, by their numbers.
+    /// It begins where what a normalization has left ends, by their numbers: that does not say which
+    /// frame it ended with.
     Behind,
     /// It begins where the other one is damaged.
     Damaged,
@@ -247,26 +248,40 @@ impl Segments<'_> {
         let known = known.filter(|entry| entry.salt == before.header.salt && entry.compacted);
         let known =
             known.filter(|entry| entry.end_crc == next.prev_crc).find_map(|entry| entry.seal);
+        // The run says itself what it ends with; those of older builds do not.
+        let run_end = before.header.run_end;
+        if run_end
+            .is_some_and(|end| end.last_lsn >= next.first_lsn || end.position > next.first_position)
+        {
+            return None;
+        }
         // A seal follows the last group, and takes a header, as numbers do that a cut has left out. A
         // cut right behind what was normalized leaves out the seal's bytes, and not its number.
         let left_out = next.first_lsn - 1 - scanned.end.lsn;
         let least = before.position(scanned.end.offset);
         let headers = if left_out > 1 { left_out - 1 } else { left_out };
         let end_position = next.first_position.checked_sub(Candidate::room_of(headers));
+        let told = run_end.map_or_else(
+            || (next.first_lsn - 1, end_position.unwrap_or(0).max(least)),
+            |end| (end.last_lsn, end.position),
+        );
         let seal = known.unwrap_or(SealEntry {
             bytes: scanned.end.offset,
-            last_lsn: next.first_lsn - 1,
-            end_position: end_position.unwrap_or(0).max(least),
+            last_lsn: told.0,
+            end_position: told.1,
             digest: 0,
         });
-        let kind = match (known, left_out) {
+        let kind = match (known, run_end) {
             (Some(_), _) => Kind::Continues,
+            (None, Some(end)) if end.crc == next.prev_crc => Kind::Continues,
             // The seal of the range, and nothing else.
-            (None, 1) => Kind::Behind,
-            (None, _) if end_position.is_some_and(|end| end >= least) => Kind::Damaged,
+            (None, None) if left_out == 1 => Kind::Behind,
+            (None, None) if end_position.is_some_and(|end| end >= least) => Kind::Damaged,
+            // What it continues is not there. Opening says so, by the checksum of the run's end.
             (None, _) => Kind::Missing,
         };
+        let end_crc = run_end.map_or(next.prev_crc, |end| end.crc);
         let last_lsn = scanned.end.lsn;
-        Some(Link { from, kind, last_lsn, seal, end_crc: next.prev_crc })
+        Some(Link { from, kind, last_lsn, seal, end_crc })
     }
 }
