@@ -236,6 +236,7 @@ proptest! {
         run_with_changes(&specs, &steps, changes)?;
     }
 
+    /// INV-51.
     #[test]
     fn gates_open_and_close_as_for_the_oracle(
         specs in rules_with_gates(), steps in steps(), changes in (0..12_usize, 0..8_usize),

@@ -9,6 +9,7 @@
 //! What nobody needs costs nothing: as long as a gate has never been open there is no unit tuple, from
 //! which everything hangs. It is taken away again when more work was done behind a closed gate than it
 //! takes to make all tuples anew. So keeping them costs at most twice what the better choice would have.
+//! INV-51: what is kept is no state. A session that was restored has made anew what open gates need.
 
 use std::sync::Arc;
 
