@@ -2,13 +2,16 @@
 //!
 //! Whoever wakes threads one by one gives a processor that idles something to do for as long as one
 //! of them runs, and pays for each a call and an interrupt of that processor.
+//!
+//! Elsewhere than on Linux a lock and a condition variable do it; so they do under a scheduler that
+//! tries interleavings, and in Miri, which follows no such system call.
 
-#[cfg(all(target_os = "linux", not(shuttle)))]
+#[cfg(all(target_os = "linux", not(any(shuttle, miri))))]
 pub(crate) use linux::Gate;
-#[cfg(not(all(target_os = "linux", not(shuttle))))]
+#[cfg(not(all(target_os = "linux", not(any(shuttle, miri)))))]
 pub(crate) use portable::Gate;
 
-#[cfg(all(target_os = "linux", not(shuttle)))]
+#[cfg(all(target_os = "linux", not(any(shuttle, miri))))]
 mod linux {
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -50,7 +53,7 @@ mod linux {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(shuttle))))]
+#[cfg(not(all(target_os = "linux", not(any(shuttle, miri)))))]
 mod portable {
     use std::sync::PoisonError;
 
