@@ -60,7 +60,7 @@ pub(crate) struct FlushScratch {
     /// Rules of which supports may have lost what they stood on, and matches whose supports went with
     /// facts that had no foundation.
     pub(super) shaken: BTreeSet<usize>,
-    bereft: BTreeSet<(usize, u32)>,
+    pub(super) bereft: BTreeSet<(usize, u32)>,
     /// The moment on the clock's way that is being evaluated, if it is not the clock itself.
     pub(super) moment: Option<i64>,
     /// Of a flush that time brought about: the number of what left windows over time.
@@ -473,6 +473,9 @@ impl Engine {
     /// are gone.
     #[inline(never)] // what it needs is not gathered where it is not called
     fn queue_matches(&mut self, at: usize, lost_any: bool) {
+        if !self.scratch.bereft.is_empty() {
+            self.renew_bereft(at);
+        }
         let mut touched = std::mem::take(&mut self.scratch.matches[at].touched);
         let moment = self.moment();
         let rule = &mut self.rules[at];
@@ -506,9 +509,6 @@ impl Engine {
             let bereft = any_bereft && self.scratch.bereft.contains(&(at, token));
             let is_heir = || any_heirs && heirs.contains(&token);
             let created = bereft || rule.net.terminal().is_new(token) && !is_heir();
-            if bereft && rule.terminal.due.is_used() {
-                rule.terminal.due.set(self.scope, token, None);
-            }
             if created {
                 let first = self.scratch.first_flush.then_some(1);
                 let seq = touch.any.map(Seq::get).or(first).unwrap_or(last);

@@ -1,11 +1,11 @@
-//! Matches that one round of a flush takes away and a later one brings back.
+//! Matches that a flush takes away and brings back, and those that it leaves as good as new.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_wm::Member;
 
-use super::RuleState;
 use super::flush::MatchLog;
+use super::{Engine, RuleState};
 use crate::store::Store;
 use crate::trail::Scope;
 
@@ -30,4 +30,21 @@ pub(super) fn adopt(scope: Scope, store: &Store, rule: &mut RuleState, log: &mut
         at += 1;
         !adopted.contains(&(at - 1))
     });
+}
+
+impl Engine {
+    /// Matches of a rule that lost a fact which they supported, because that had no foundation, are as good as
+    /// new: not pending, and waiting for nothing.
+    pub(super) fn renew_bereft(&mut self, at: usize) {
+        let bereft = self.scratch.bereft.range((at, 0)..=(at, u32::MAX));
+        for token in bereft.map(|&(_, token)| token).collect::<Vec<u32>>() {
+            if self.rules[at].terminal.is_pending(token) {
+                self.make_dormant(at, token);
+            }
+            let due = &mut self.rules[at].terminal.due;
+            if due.is_used() {
+                due.set(self.scope, token, None);
+            }
+        }
+    }
 }

@@ -137,7 +137,8 @@ impl Engine {
         self.scratch.moment.unwrap_or_else(|| self.now())
     }
 
-    /// Takes all moments after `from` up to the clock in turn; says whether there were any.
+    /// Takes all moments after `from` up to the clock in turn, then lets events go that matches released since;
+    /// says whether anything happened.
     fn pass_moments(
         &mut self,
         from: i64,
@@ -156,10 +157,17 @@ impl Engine {
             })?;
         }
         self.scratch.moment = None;
-        if reached > from {
+        let mut any = reached > from;
+        if self.has_expiring() {
+            self.guarded(|engine| {
+                any |= engine.let_go(sink)?;
+                Ok(())
+            })?;
+        }
+        if any {
             sink.record(&Record::Evaluated);
         }
-        Ok(reached > from)
+        Ok(any)
     }
 
     /// Deletes the events whose time is over at this moment, but for those that pending matches hold.
@@ -335,7 +343,7 @@ impl Engine {
         ready
     }
 
-    fn make_dormant(&mut self, at: usize, token: u32) {
+    pub(super) fn make_dormant(&mut self, at: usize, token: u32) {
         self.note_cancelled(at, token);
         self.scratch.unreported.insert(at);
         let terminal = &mut self.rules[at].terminal;

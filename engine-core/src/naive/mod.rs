@@ -323,9 +323,10 @@ impl Naive {
 
     /// Decides which matches are pending from now on.
     fn settle(&mut self, found: Found, lost: &BTreeSet<Id>) {
-        self.pending.retain(|id, _| found.matches.contains_key(id));
-        let matches = &found.matches;
-        self.waiting.retain(|id, _| matches.contains_key(id) && !lost.contains(id));
+        // A match that lost something is as good as new.
+        let stays = |id: &Id| found.matches.contains_key(id) && !lost.contains(id);
+        self.pending.retain(|id, _| stays(id));
+        self.waiting.retain(|id, _| stays(id));
         let mut focusing = BTreeSet::new();
         for (id, matched) in &found.matches {
             let created = !self.found.matches.contains_key(id) || lost.contains(id);

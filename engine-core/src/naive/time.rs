@@ -31,6 +31,7 @@ impl Naive {
             self.let_go();
         }
         self.moment = None;
+        self.let_go();
     }
 
     fn depends_on_time(&self) -> bool {

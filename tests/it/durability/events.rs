@@ -179,6 +179,23 @@ fn scenario_49_a_match_that_was_complete_in_time_still_fires() {
 }
 
 #[test]
+fn an_event_that_a_cancelled_match_held_goes_with_the_next_step_of_the_clock() {
+    survives(
+        sensors,
+        &[
+            step("a sensor", |w| w.insert("s", Sensor { id: 1 }), []),
+            step("a reading", |w| w.insert("r", Reading { sensor: 1 }), []),
+            step("its time is over", |w| at(w, 9_000), []),
+            step("nobody holds it now", |w| w.session.clear_group("MAIN").unwrap(), []),
+            step("nothing happens at this moment", |w| at(w, 9_001), []),
+            step("it is gone", |w| assert!(w.get::<Reading>("r").is_none()), []),
+            step("and silent it is", World::fire, []),
+            step("silent", |w| assert_eq!(w.count::<Silent>(), 1), []),
+        ],
+    );
+}
+
+#[test]
 fn scenario_50_a_clock_that_passed_an_expiry_leaves_nothing_to_be_done() {
     survives(
         sensors,
