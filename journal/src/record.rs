@@ -144,6 +144,18 @@ fn put_head(tag: u32, version: u32, len: u32, out: &mut Vec<u8>) {
 /// Takes the record at `start` apart; returns it and the offset behind it.
 #[inline]
 pub(crate) fn take(payload: &[u8], start: usize) -> Result<(Record<'_>, usize), MalformedRecord> {
+    if let Some(rest) = payload.get(start..)
+        && let Some(len) = short_len(rest)
+        && let Some(envelope @ &[tag, version, ..]) = rest.get(..len)
+    {
+        let (tag, version) = (u32::from(tag), u32::from(version));
+        return Ok((Record { tag, version, envelope, payload_at: 3 }, start + len));
+    }
+    take_any(payload, start)
+}
+
+#[inline(never)] // heads of more than three bytes are few
+fn take_any(payload: &[u8], start: usize) -> Result<(Record<'_>, usize), MalformedRecord> {
     let (tag, at) = take_varint(payload, start, start)?;
     let (version, at) = take_varint(payload, at, start)?;
     let (len, at) = take_varint(payload, at, start)?;
