@@ -161,9 +161,12 @@ pub(super) fn quiet() {
     });
 }
 
+/// How many random cases: as many as `STEADFAST_CASES` says, or twenty times as many as usual in soak.
 #[expect(clippy::disallowed_methods, reason = "how long to test is not what the engine does")]
 pub(super) fn cases(default: u32) -> ProptestConfig {
     let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let soaks = std::env::var_os("STEADFAST_SOAK").is_some();
+    let default = if soaks { default * 20 } else { default };
     ProptestConfig { cases: cases.unwrap_or(default), ..ProptestConfig::default() }
 }
 

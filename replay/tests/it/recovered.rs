@@ -331,6 +331,8 @@ pub(crate) fn quiet() {
 
 pub(crate) fn cases(default: u32) -> ProptestConfig {
     let cases = std::env::var("STEADFAST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let soaks = std::env::var_os("STEADFAST_SOAK").is_some();
+    let default = if soaks { default * 20 } else { default };
     ProptestConfig { cases: cases.unwrap_or(default), ..ProptestConfig::default() }
 }
 
