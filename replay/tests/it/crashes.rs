@@ -211,6 +211,9 @@ fn run(
     for &crash in crashes {
         disk.crash_after(crash.after);
         let of = (specs, changes);
+        // The process is gone: nobody closes anything in order. What it held is given back when another disk
+        // has taken over.
+        let mut killed = Vec::new();
         if let Some(mut session) = Session::open(&disk, of, level, history.clone()) {
             check(&session, at_least)?;
             while !disk.has_crashed()
@@ -221,16 +224,15 @@ fn run(
             }
             at_least = session.acknowledged;
             history.clone_from(&session.history);
-            // The process is gone: nobody closes anything in order.
-            std::mem::forget(session);
+            killed.push(session);
         }
         disk = crash.of(&disk);
+        killed.clear();
         if let Some(after) = crash.again {
             disk.crash_after(after);
-            if let Some(session) = Session::open(&disk, of, level, history.clone()) {
-                std::mem::forget(session);
-            }
+            killed.extend(Session::open(&disk, of, level, history.clone()));
             disk = crash.of(&disk);
+            killed.clear();
         }
     }
     let session = Session::open(&disk, (specs, changes), level, history);
