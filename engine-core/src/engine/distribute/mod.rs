@@ -1,0 +1,310 @@
+//! The alpha side of a flush: which facts enter, change in and leave which right memories, and which levels
+//! hear of it.
+
+mod updates;
+mod windows;
+
+use super::rule_list::RuleList;
+use super::{Engine, RuleState};
+use crate::fact::FieldMask;
+use crate::network::alpha::{Alpha, Memory};
+use crate::network::switch::Buckets;
+use crate::network::{Buffers, Facts, Flush};
+use crate::rows::Rows;
+use crate::store::Ops;
+use crate::trail::clear;
+
+/// A fact that is in so few memories is looked for in each.
+pub(super) const FEW_MEMORIES: usize = 4;
+
+/// After so few operations it is worth to ask whether a level is concerned before it is told.
+const FEW_OPS: u32 = if cfg!(test) { 2 } else { 16 };
+
+/// Buffers of a distribution.
+#[derive(Default)]
+pub(super) struct DistributeScratch {
+    /// Facts that a memory's conditions must be asked for, and those that stay where they are.
+    slots: Vec<u32>,
+    settled: Vec<(u32, FieldMask)>,
+    /// The fields that changed of the facts that are asked for.
+    masks: Vec<FieldMask>,
+    /// Updated facts of which a switch reads something, and memories that one leaves, with its entries.
+    read: Vec<(u32, FieldMask)>,
+    pub(super) left: Vec<(u32, u32)>,
+    buckets: Buckets,
+    /// By memory of one kind, the entry of one fact.
+    pub(super) entries: Vec<u32>,
+    /// Of one memory, entries that come, and entries that stay with the fields that changed.
+    came: Vec<u32>,
+    stay: Vec<(u32, FieldMask)>,
+    stay_entries: Vec<u32>,
+    moved: Vec<bool>,
+}
+
+/// Memories that have something to do when a round or a flush ends.
+#[derive(Default)]
+pub(super) struct BusyMemories(Vec<(u32, u32)>);
+
+impl BusyMemories {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
+    fn insert(&mut self, kind: u32, place: u32) {
+        if self.0.last() != Some(&(kind, place)) {
+            self.0.push((kind, place));
+        }
+    }
+}
+
+/// One round's distribution.
+pub(super) struct Distribution<'a> {
+    flush: Flush<'a>,
+    alphas: &'a mut [Alpha],
+    hears: Hears<'a>,
+    busy: &'a mut BusyMemories,
+    scratch: &'a mut DistributeScratch,
+    buffers: &'a mut Buffers,
+}
+
+/// Those who hear of changes.
+pub(super) struct Hears<'a> {
+    rules: &'a mut [RuleState],
+    dirty: &'a mut RuleList,
+    few: bool,
+}
+
+impl Hears<'_> {
+    fn of_inserted(&mut self, memory: &Memory, entries: &[u32]) {
+        for listener in &memory.listeners {
+            let net = &mut self.rules[listener.net as usize].net;
+            if net.tell_inserted(listener.level, &memory.right, entries, self.few) {
+                self.dirty.insert(listener.net as usize);
+            }
+        }
+    }
+
+    fn of_updated(&mut self, memory: &Memory, mask: FieldMask, entry: u32, moved: bool) {
+        for listener in memory.listeners.iter().filter(|it| mask.intersects(it.reads)) {
+            let net = &mut self.rules[listener.net as usize].net;
+            if net.tell_updated(listener.level, &memory.right, (entry, moved)) {
+                self.dirty.insert(listener.net as usize);
+            }
+        }
+    }
+
+    fn of_deleted(&mut self, memory: &Memory, entry: u32) {
+        for listener in &memory.listeners {
+            let net = &mut self.rules[listener.net as usize].net;
+            if net.tell_deleted(listener.level, entry) {
+                self.dirty.insert(listener.net as usize);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Takes the net changes of a round through the alpha side.
+    pub(super) fn distribute(&mut self, round_start: u32) {
+        for kind in 0..u32::try_from(self.store.kinds.len()).expect("few types") {
+            if self.scratch.deltas[kind as usize].is_empty() {
+                continue;
+            }
+            let mut delta = std::mem::take(&mut self.scratch.deltas[kind as usize]);
+            let mut distribution = self.distribution(round_start);
+            if !delta.deleted.is_empty() {
+                distribution.deleted(kind, &delta.deleted);
+            }
+            if !delta.updated.is_empty() {
+                distribution.updated(kind, &delta.updated);
+            }
+            if !delta.inserted.is_empty() {
+                distribution.inserted(kind, &delta.inserted, 0);
+            }
+            distribution.slide(kind);
+            clear(&mut delta.inserted);
+            clear(&mut delta.updated);
+            clear(&mut delta.deleted);
+            self.scratch.deltas[kind as usize] = delta;
+        }
+    }
+
+    /// Takes facts into the memories that only networks from `first` on listen to.
+    pub(super) fn distribute_to(&mut self, kind: u32, slots: &[u32], first: usize) {
+        let mut distribution = self.distribution(0);
+        distribution.inserted(kind, slots, first);
+        distribution.slide(kind);
+    }
+
+    /// What distributes changes, of the operations from `round_start` on.
+    pub(super) fn distribution(&mut self, round_start: u32) -> Distribution<'_> {
+        let moment = self.moment();
+        let Self { scratch, buffers, alphas, rules, store, ops, .. } = self;
+        let flush = Flush {
+            scope: self.scope,
+            moment,
+            store,
+            ops: Ops::new(ops.as_slice(), scratch.kinds, scratch.only_inserts),
+            round_start,
+            cascaded: scratch.rounds > 1,
+        };
+        let few = ops.len() - round_start <= FEW_OPS;
+        let hears = Hears { rules, dirty: &mut scratch.dirty, few };
+        let (busy, scratch) = (&mut scratch.busy, &mut scratch.distribute);
+        Distribution { flush, alphas, hears, busy, scratch, buffers }
+    }
+
+    /// Gives back the entries of facts that left memories in this round.
+    pub(super) fn end_round_of_memories(&mut self) {
+        for &(kind, place) in &self.scratch.busy.0 {
+            let memory = &mut self.alphas[kind as usize].memories[place as usize];
+            memory.right.end_round(self.scope);
+        }
+    }
+
+    pub(super) fn end_flush_of_memories(&mut self) {
+        self.end_round_of_memories();
+        for (kind, place) in self.scratch.busy.0.drain(..) {
+            self.alphas[kind as usize].memories[place as usize].right.end_flush();
+        }
+    }
+}
+
+impl Distribution<'_> {
+    /// Takes a fact out of a memory that it is known to be in.
+    pub(super) fn leave(&mut self, kind: u32, place: u32, slot: u32, entry: u32) {
+        let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];
+        memberships.part(self.flush.scope, slot, place);
+        leave(&self.flush, &mut memories[place as usize], entry, &mut self.hears);
+        self.busy.insert(kind, place);
+    }
+
+    pub(super) fn deleted(&mut self, kind: u32, slots: &[u32]) {
+        let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];
+        for &slot in slots {
+            for (place, entry) in memberships.of(slot) {
+                let memory = &mut memories[place as usize];
+                if let Some(recent) = &mut memory.right.recent {
+                    recent.leave(self.flush.scope, entry);
+                }
+                leave(&self.flush, memory, entry, &mut self.hears);
+                self.busy.insert(kind, place);
+            }
+            memberships.part_all(self.flush.scope, slot);
+        }
+        if self.alphas[kind as usize].slides {
+            let columns = self.flush.store.kind(kind);
+            let memories = self.alphas[kind as usize].memories.iter_mut();
+            for sliding in memories.filter_map(|memory| memory.right.sliding.as_mut()) {
+                for &slot in slots {
+                    sliding.fail(self.flush.scope, columns.handle(slot));
+                }
+            }
+        }
+    }
+
+    pub(super) fn inserted(&mut self, kind: u32, slots: &[u32], first: usize) {
+        let arrangement = self.alphas[kind as usize].arrangement();
+        for &place in &arrangement.plain {
+            self.admit(kind, place, slots, first, None);
+        }
+        for switch in &arrangement.switches {
+            let mut buckets = std::mem::take(&mut self.scratch.buckets);
+            let codes = &mut self.buffers.codes.codes;
+            switch.codes(&Rows::new(&[self.flush.store.source(kind)], slots), codes);
+            let exact = codes.is_exact();
+            for (&slot, &code) in slots.iter().zip(codes.as_slice()) {
+                switch.memories(code).iter().for_each(|&place| buckets.put(place, slot));
+            }
+            for (place, slots) in buckets.filled() {
+                let decided = arrangement.case(place).and_then(|case| case.decided);
+                self.admit(kind, place, slots, first, decided.filter(|_| exact));
+            }
+            buckets.clear();
+            self.scratch.buckets = buckets;
+        }
+        self.alphas[kind as usize].arranged(arrangement);
+    }
+
+    /// Takes those of new facts that pass the conditions of a memory into it, if no network before `first`
+    /// listens to it: what they listen to is there already.
+    pub(super) fn admit(
+        &mut self,
+        kind: u32,
+        place: u32,
+        slots: &[u32],
+        first: usize,
+        decided: Option<usize>,
+    ) {
+        let Self { flush, alphas, hears, busy, scratch, buffers } = self;
+        let Alpha { memories, memberships, .. } = &mut alphas[kind as usize];
+        let memory = &mut memories[place as usize];
+        if memory.is_asleep() {
+            return;
+        }
+        if first > 0 && memory.listeners.iter().any(|it| (it.net as usize) < first) {
+            return;
+        }
+        let answers = &mut buffers.answers;
+        let source = [flush.store.source(kind)];
+        memory.plan.alpha(decided, &Rows::new(&source, slots), answers);
+        if !answers.passed.contains(&true) {
+            return;
+        }
+        let (right, columns) = (&mut memory.right, flush.store.kind(kind));
+        if let Some(recent) = &mut right.recent {
+            let facts = Facts { columns, memberships, place, slots };
+            recent.sift(flush.scope, flush.moment, &facts, &mut answers.passed);
+        }
+        let passed = slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed);
+        if let Some(sliding) = &mut right.sliding {
+            for (&slot, _) in passed {
+                sliding.pass(flush.scope, columns.handle(slot), slot);
+            }
+            return;
+        }
+        scratch.came.clear();
+        right.reserve(slots.len());
+        for (&slot, _) in passed {
+            let entry = right.admit(flush.scope, slot);
+            memberships.join(flush.scope, slot, place, entry);
+            scratch.came.push(entry);
+        }
+        if let Some(recent) = &mut right.recent {
+            let facts = Facts { columns, memberships, place, slots };
+            recent.admit(flush.scope, &facts, &answers.passed);
+        }
+        if come(flush, memory, &scratch.came, buffers, hears) {
+            busy.insert(kind, place);
+        }
+        clear(&mut scratch.came);
+    }
+}
+
+/// Facts have entered a memory: they get their keys, and levels that they concern hear of them. Says whether
+/// somebody must forget them when the flush ends.
+fn come(
+    flush: &Flush<'_>,
+    memory: &mut Memory,
+    entries: &[u32],
+    buffers: &mut Buffers,
+    hears: &mut Hears<'_>,
+) -> bool {
+    memory.right.link(flush, &memory.plan, entries, buffers);
+    if memory.blocks {
+        memory.right.turn_in(flush, &memory.plan, entries);
+    }
+    hears.of_inserted(memory, entries);
+    memory.blocks
+}
+
+/// A fact leaves a memory.
+pub(super) fn leave(flush: &Flush<'_>, memory: &mut Memory, entry: u32, hears: &mut Hears<'_>) {
+    if memory.blocks {
+        memory.right.turn(flush, &memory.plan, entry, true);
+    }
+    memory.right.leave(flush.scope, entry);
+    hears.of_deleted(memory, entry);
+}

@@ -1,0 +1,65 @@
+//! What the operations of a round come to: each fact's are folded to one net change.
+
+use super::Engine;
+use crate::fact::FieldMask;
+use crate::store::{Change, KindSet};
+
+/// Net changes of one kind's facts in a round.
+#[derive(Default)]
+pub(super) struct KindDelta {
+    pub(super) inserted: Vec<u32>,
+    pub(super) updated: Vec<(u32, FieldMask)>,
+    pub(super) deleted: Vec<u32>,
+}
+
+impl KindDelta {
+    pub(super) fn is_empty(&self) -> bool {
+        self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+    }
+}
+impl Engine {
+    /// Folds the round's operations to net changes by kind.
+    #[inline(never)] // of a single operation nobody asks for them
+    pub(super) fn net_changes(&mut self, round_start: u32) {
+        if self.scratch.deltas.len() < self.store.kinds.len() {
+            self.scratch.deltas.resize_with(self.store.kinds.len(), KindDelta::default);
+        }
+        let ops = &self.ops.as_slice()[round_start as usize..];
+        if round_start == 0 {
+            self.scratch.kinds = KindSet::default();
+        }
+        ops.iter().for_each(|op| self.scratch.kinds.insert(op.kind));
+        // Where a window slides, facts leave a pattern although nothing but insertions happened.
+        let inserts = self.scratch.passing.is_none()
+            && !self.alphas.iter().any(|alpha| alpha.slides)
+            && ops.iter().all(|op| op.what == Change::Insert);
+        self.scratch.only_inserts = inserts && (round_start == 0 || self.scratch.only_inserts);
+        if inserts {
+            for op in ops {
+                self.scratch.deltas[op.kind as usize].inserted.push(op.slot);
+            }
+            return;
+        }
+        for at in round_start..self.ops.len() {
+            let op = *self.ops.get(at);
+            if self.store.kind(op.kind).last_op(op.slot) != Some(at) {
+                continue;
+            }
+            let mut mask = op.mask;
+            let mut first = op;
+            while let Some(before) = first.previous.checked_sub(1).filter(|&op| op >= round_start) {
+                first = *self.ops.get(before);
+                mask = mask.union(first.mask);
+            }
+            let existed = first.what != Change::Insert;
+            let exists = op.what != Change::Delete;
+            let delta = &mut self.scratch.deltas[op.kind as usize];
+            match (existed, exists) {
+                (false, true) => delta.inserted.push(op.slot),
+                (true, true) => delta.updated.push((op.slot, mask)),
+                (true, false) => delta.deleted.push(op.slot),
+                (false, false) => {}
+            }
+        }
+    }
+}
