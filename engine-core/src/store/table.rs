@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 
-use steadfast_wm::codec::v1::append_postcard;
+use steadfast_wm::codec::v1::{append_postcard, append_run};
 
 use crate::fact::{Fact, FieldMask, ReadError};
 use crate::rows::BEFORE;
@@ -110,12 +110,12 @@ impl<T: Fact> AnyArena for Arena<T> {
         bytes: &mut Vec<u8>,
         ranges: &mut Vec<Range<usize>>,
     ) -> Result<(), postcard::Error> {
-        for value in &self.0[places.start as usize..places.end as usize] {
-            let start = bytes.len();
-            append_postcard(value.as_ref().expect("a staged value"), bytes)?;
-            ranges.push(start..bytes.len());
-        }
-        Ok(())
+        let values = &self.0[places.start as usize..places.end as usize];
+        append_run(
+            values.iter().map(|value| value.as_ref().expect("a staged value")),
+            bytes,
+            ranges,
+        )
     }
 }
 

@@ -64,17 +64,20 @@ pub enum DecodeError {
 /// Appends a number as a varint: 7 bits per byte, least significant first.
 #[inline]
 pub fn put_varint(number: u64, bytes: &mut Vec<u8>) {
-    if number < 0x80 {
+    if number < 1 << 7 {
         bytes.push(low_byte(number));
+    } else if number < 1 << 14 {
+        bytes.extend_from_slice(&[low_byte(number) | 0x80, low_byte(number >> 7)]);
     } else {
         put_longer(number, bytes);
     }
 }
 
-/// Appends a number of at least two bytes.
+/// Appends a number of at least three bytes.
 fn put_longer(mut number: u64, bytes: &mut Vec<u8>) {
-    if number < 1 << 14 {
-        bytes.extend_from_slice(&[low_byte(number) | 0x80, low_byte(number >> 7)]);
+    if number < 1 << 21 {
+        let [first, second] = [number, number >> 7].map(|part| low_byte(part) | 0x80);
+        bytes.extend_from_slice(&[first, second, low_byte(number >> 14)]);
         return;
     }
     if let Some((four, length)) = room::short(number) {
@@ -90,6 +93,7 @@ fn put_longer(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(low_byte(number));
 }
 
+#[inline]
 fn low_byte(number: u64) -> u8 {
     u8::try_from(number & 0xff).unwrap_or_default()
 }

@@ -25,14 +25,6 @@ impl<'a, const N: usize> Room<'a, N> {
         self.at
     }
 
-    /// The first `length` of `some` bytes, all of which there must be room for.
-    #[inline]
-    pub(super) fn part_of<const M: usize>(&mut self, some: &[u8; M], length: usize) {
-        let room = self.bytes[self.at..].first_chunk_mut().expect("there is room for all");
-        *room = *some;
-        self.at += length;
-    }
-
     /// Appends what `write` puts into the room.
     #[inline]
     pub(super) fn fill(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Room<'_, N>)) {
@@ -107,4 +99,10 @@ pub(super) fn short(number: u64) -> Option<([u8; 4], usize)> {
         | (number << 2 & 0x7f_0000)
         | (number << 3 & 0x7f00_0000);
     Some(((sevens | more).to_le_bytes(), length))
+}
+
+/// How many bytes a varint takes.
+#[inline]
+pub(super) fn varint_len(number: u64) -> usize {
+    (number | 1).ilog2() as usize / 7 + 1
 }

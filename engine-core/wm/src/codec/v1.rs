@@ -2,6 +2,8 @@
 
 mod fast;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::room::Room;
@@ -251,6 +253,24 @@ pub fn append_postcard<T: Serialize + ?Sized>(
         bytes.truncate(before);
     }
     written
+}
+
+/// Appends the postcard bytes of values one behind the other, and to `ranges` where each of them stands.
+///
+/// # Errors
+///
+/// What the `Serialize` of one of them reports; `bytes` then ends with the value before it.
+pub fn append_run<'v, T: Serialize + 'v>(
+    values: impl Iterator<Item = &'v T>,
+    bytes: &mut Vec<u8>,
+    ranges: &mut Vec<Range<usize>>,
+) -> Result<(), postcard::Error> {
+    for value in values {
+        let start = bytes.len();
+        append_postcard(value, bytes)?;
+        ranges.push(start..bytes.len());
+    }
+    Ok(())
 }
 
 fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {

@@ -4,7 +4,8 @@
 //! postcard, which decides and says what is wrong. What it writes is what postcard would write.
 
 use super::tag;
-use crate::codec::room::Room;
+use crate::codec::low_byte;
+use crate::codec::room::{Room, varint_len};
 use crate::{
     CommitSeq, Counters, FactHandle, Inserts, MatchId, Member, Record, RuleTag, SafePoint, Seq,
     TypeTag,
@@ -82,77 +83,15 @@ pub(super) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> bool {
 /// Appends the records of insertions. What stands before a value and behind it is kept from one record to
 /// the next, for hardly more than a handle and a number change in it, and these by one.
 pub(super) fn encode_inserts(inserts: &Inserts<'_>, bytes: &mut Vec<u8>) {
-    let Inserts { handle, kind, version, seq, origin, stated, clock, .. } = *inserts;
-    let mut ahead = Around::<64>::default();
-    let mut behind = Around::<40>::default();
-    let mut length = None;
-    for (value, nth) in inserts.values().zip(0..) {
-        let (handle, seq) = (handle.get() + nth, seq.get() + nth);
-        let same_length = length.replace(value.len()) == Some(value.len());
-        if !(same_length && ahead.count_up(handle) && behind.count_up(seq)) {
-            behind = Around::of(|room| {
-                let counting_at = room.used();
-                room.number(seq);
-                put_origin(origin, room);
-                room.flag(stated);
-                room.signed(clock);
-                counting_at
-            });
-            let fields = Around::<40>::of(|room| {
-                room.number(handle);
-                room.number(kind.get());
-                room.number(version);
-                room.number(value.len() as u64);
-                0
-            });
-            ahead = Around::of(|room| {
-                room.number(tag::INSERT);
-                room.number(super::VERSION);
-                room.number((fields.length + value.len() + behind.length) as u64);
-                let counting_at = room.used();
-                room.part_of(&fields.bytes, fields.length);
-                counting_at
-            });
+    let mut around = Around::default();
+    for (range, nth) in inserts.ranges.iter().zip(0..) {
+        let length = range.end - range.start;
+        if !around.goes_on(length) {
+            around = Around::of(inserts, nth, length);
         }
-        append_part(bytes, &ahead.bytes, ahead.length);
-        bytes.extend_from_slice(value);
-        append_part(bytes, &behind.bytes, behind.length);
-    }
-}
-
-/// What stands around a value in a run of records, with one number in it that counts up.
-#[derive(Debug)]
-struct Around<const N: usize> {
-    bytes: [u8; N],
-    length: usize,
-    /// Where the number begins.
-    counting_at: usize,
-}
-
-impl<const N: usize> Default for Around<N> {
-    fn default() -> Self {
-        Self { bytes: [0; N], length: 0, counting_at: 0 }
-    }
-}
-
-impl<const N: usize> Around<N> {
-    /// What `write` writes; it returns where the number begins that counts up.
-    fn of(write: impl FnOnce(&mut Room<'_, N>) -> usize) -> Self {
-        let mut bytes = [0; N];
-        let mut room = Room::over(&mut bytes);
-        let counting_at = write(&mut room);
-        let length = room.used();
-        Self { bytes, length, counting_at }
-    }
-
-    /// Makes the number one more, which is `number` then; `false` if that changes more than its first byte.
-    #[inline]
-    fn count_up(&mut self, number: u64) -> bool {
-        let carries = number.trailing_zeros() >= 7;
-        if !carries {
-            self.bytes[self.counting_at] += 1;
-        }
-        !carries
+        append_part(bytes, &around.ahead, around.ahead_length);
+        append_value(bytes, inserts.bytes, range.start, length);
+        append_part(bytes, &around.behind, around.behind_length);
     }
 }
 
@@ -165,6 +104,111 @@ fn append_part<const N: usize>(bytes: &mut Vec<u8>, array: &[u8; N], length: usi
     bytes.truncate(end);
 }
 
+/// Appends a value that stands among others.
+#[inline]
+fn append_value(bytes: &mut Vec<u8>, values: &[u8], start: usize, length: usize) {
+    const SHORT: usize = 32;
+    match values[start..].first_chunk::<SHORT>() {
+        Some(first) if length <= SHORT => append_part(bytes, first, length),
+        _ => bytes.extend_from_slice(&values[start..start + length]),
+    }
+}
+
+/// Room for what stands before a value, and for what stands behind it: the longest before a value, six
+/// numbers of 32 bits at most and one of 64, begins its last number at byte 27, and any number has ten.
+const AROUND_BYTES: usize = 48;
+
+/// What stands around a value in a run of records, with two numbers in it that count up.
+#[derive(Debug)]
+struct Around {
+    ahead: [u8; AROUND_BYTES],
+    ahead_length: usize,
+    behind: [u8; AROUND_BYTES],
+    behind_length: usize,
+    /// Where the handle begins; the number begins what stands behind.
+    handle_at: usize,
+    value_length: usize,
+    /// Whether the lengths of payload and value take a byte each.
+    is_short: bool,
+    /// How many more records there are until a number changes in more than its first byte.
+    left: u64,
+}
+
+impl Default for Around {
+    /// Goes on with nothing.
+    fn default() -> Self {
+        let (ahead, behind) = ([0; AROUND_BYTES], [0; AROUND_BYTES]);
+        let (ahead_length, behind_length, handle_at, value_length) = (0, 0, 0, 0);
+        let (is_short, left) = (false, 0);
+        Self { ahead, ahead_length, behind, behind_length, handle_at, value_length, is_short, left }
+    }
+}
+
+/// Where a record's length stands: tag and version take a byte each.
+const LENGTH_AT: usize = 2;
+
+impl Around {
+    /// What stands around the value of the `nth` insertion. It stands apart because most of them go on
+    /// from the one before.
+    #[inline(never)]
+    fn of(inserts: &Inserts<'_>, nth: u64, value_length: usize) -> Self {
+        let Inserts { handle, kind, version, seq, origin, stated, clock, .. } = *inserts;
+        let (handle, seq) = (handle.get() + nth, seq.get() + nth);
+        let mut around = Self { value_length, ..Self::default() };
+        let mut room = Room::over(&mut around.behind);
+        room.number(seq);
+        room.flag(origin.is_some());
+        if let Some(rule) = origin {
+            room.number(rule.get());
+        }
+        room.flag(stated);
+        room.signed(clock);
+        around.behind_length = room.used();
+        let value_bytes = value_length as u64;
+        let numbers = [handle, kind.get().into(), version.into(), value_bytes];
+        let fields: usize = numbers.into_iter().map(varint_len).sum();
+        let length = fields + value_length + around.behind_length;
+        let mut room = Room::over(&mut around.ahead);
+        room.number(tag::INSERT);
+        room.number(super::VERSION);
+        room.number(length as u64);
+        around.handle_at = room.used();
+        numbers.into_iter().for_each(|number| room.number(number));
+        around.ahead_length = room.used();
+        around.is_short = length < 0x80;
+        let until_carry = |number: u64| 0x7f - number % 0x80;
+        around.left = until_carry(handle).min(until_carry(seq));
+        around
+    }
+
+    /// Makes it what stands around the next value; `false` if too much changes.
+    #[inline]
+    fn goes_on(&mut self, value_length: usize) -> bool {
+        if self.left == 0
+            || !(value_length == self.value_length || self.change_length(value_length))
+        {
+            return false;
+        }
+        self.left -= 1;
+        self.ahead[self.handle_at] += 1;
+        self.behind[0] += 1;
+        true
+    }
+
+    /// Changes the lengths; `false` if they take other than a byte each.
+    #[inline]
+    fn change_length(&mut self, value_length: usize) -> bool {
+        let length = self.ahead_length - self.handle_at + value_length + self.behind_length;
+        let is_short = self.is_short && length < 0x80;
+        if is_short {
+            self.ahead[LENGTH_AT] = low_byte(length as u64);
+            self.ahead[self.ahead_length - 1] = low_byte(value_length as u64);
+            self.value_length = value_length;
+        }
+        is_short
+    }
+}
+
 fn code_of(point: SafePoint) -> u32 {
     match point {
         SafePoint::Staged => 0,
@@ -172,9 +216,6 @@ fn code_of(point: SafePoint) -> u32 {
         SafePoint::Fired => 2,
     }
 }
-
-/// Where a record's length stands: tag and version take a byte each.
-const LENGTH_AT: usize = 2;
 
 #[inline]
 fn head<const N: usize>(tag: u32, room: &mut Room<'_, N>) {

@@ -159,20 +159,25 @@ fn the_fast_way_writes_what_the_other_writes() {
     assert_eq!(fast, 10 + 64 * 3 * 11);
 }
 
-/// Insertions in a row are the records that they say, at every edge of their numbers.
+/// Insertions in a row are the records that they say, at every edge of their numbers and with values of
+/// all lengths up to where those of value and payload take another byte, going up and down.
 #[test]
 fn insertions_in_a_row_are_written_as_one_by_one() {
+    let value: Vec<u8> = (0..=u8::MAX).cycle().take(300).collect();
+    let up = (0_usize..140).map(|length| length..2 * length);
+    let down = (0_usize..140).rev().step_by(3).map(|length| 300 - length..300);
+    let ranges: Vec<_> =
+        up.chain(down).chain([20..300, 20..300, 5..5, 5..5, 7..14, 7..20]).collect();
     for bit in 0..64 {
         for number in [1 << bit, (1_u64 << bit) - 1, !(1 << bit)] {
-            let number = number.min(u64::MAX - 5);
+            let number = number.min(u64::MAX - ranges.len() as u64);
             let small = u32::try_from(number & 0xffff_ffff).expect("32 bits");
-            let value = [7; 300];
             let inserts = Inserts {
                 handle: FactHandle::new(number),
                 kind: TypeTag::new(small),
                 version: small,
                 bytes: &value,
-                ranges: &[5..5, 10..30, 20..40, 0..20, 20..300],
+                ranges: &ranges,
                 seq: Seq::new(number),
                 origin: (bit % 2 == 0).then(|| RuleTag::new(small)),
                 stated: bit % 3 == 0,
@@ -181,10 +186,11 @@ fn insertions_in_a_row_are_written_as_one_by_one() {
             let (mut expected, mut bytes) = (b"before".to_vec(), b"before".to_vec());
             inserts.records().for_each(|record| encode_any(&record, &mut expected));
             encode_inserts(&inserts, &mut bytes);
-            assert_eq!(bytes, expected, "{inserts:?}");
-            let last = inserts.records().last().expect("five");
+            assert_eq!(bytes, expected, "number {number:#x}");
+            let last = inserts.records().last().expect("many");
             let Record::Insert { handle, seq, bytes, .. } = last else { panic!("{last:?}") };
-            assert_eq!((handle.get(), seq.get(), bytes.len()), (number + 4, number + 4, 280));
+            let nth = number + ranges.len() as u64 - 1;
+            assert_eq!((handle.get(), seq.get(), bytes.len()), (nth, nth, 13));
         }
     }
 }
