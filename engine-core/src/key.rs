@@ -17,11 +17,13 @@ pub struct Codes {
 
 impl Codes {
     /// Adds a code that stands for its value alone.
+    #[inline]
     pub fn push_exact(&mut self, code: u64) {
         self.codes.push(code);
     }
 
     /// Adds a code that other values may share.
+    #[inline]
     pub fn push_hashed(&mut self, code: u64) {
         self.hashed = true;
         self.codes.push(code);

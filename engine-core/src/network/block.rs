@@ -34,6 +34,9 @@ struct Hang {
     child: u32,
 }
 
+/// By how much more candidates for a witness are looked at when those before did not pass.
+const BATCH_GROWTH: usize = 4;
+
 const FREE: Hang = Hang { witness: NONE, next: NONE, prev: NONE, child: NONE };
 
 /// A `not` or `exists` node.
@@ -322,22 +325,27 @@ impl Block {
         token: u32,
         (code, order): (u64, u64),
     ) -> Option<u32> {
-        let (verifies, bounds) = (self.verifies(right), self.plan.inner_bounds(order));
-        // The first candidate is asked alone: where it passes, no other one is looked at.
-        for most in [1, usize::MAX] {
+        let bounds = self.plan.inner_bounds(order);
+        // Most often one of the first candidates passes: they are asked in batches that grow.
+        let (mut asked, mut most) = (0, 1);
+        loop {
             let pairs = &mut cx.buffers.pairs;
             pairs.clear();
+            let mut seen = 0;
             right.index.visit(code, bounds, |entry| {
-                pairs.push((token, entry));
-                pairs.len() < most
+                seen += 1;
+                if seen > asked {
+                    pairs.push((token, entry));
+                }
+                seen < most
             });
-            let more = pairs.len() == most;
             cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-            if !verifies || !more || !cx.buffers.pairs.is_empty() {
-                break;
+            let witness = cx.buffers.pairs.first().map(|&(_, entry)| entry);
+            if witness.is_some() || seen < most {
+                return witness;
             }
+            (asked, most) = (most, most * BATCH_GROWTH);
         }
-        cx.buffers.pairs.first().map(|&(_, entry)| entry)
     }
 
     /// Whether tokens pass that some fact goes with (`exists`), not those with none (`not`).

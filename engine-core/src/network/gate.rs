@@ -86,7 +86,10 @@ impl Gate {
         out: &mut Tokens,
     ) {
         let scope = cx.scope;
-        if left.are_all_gone() || right.fact_count() == 0 && !delta.deleted.is_empty() {
+        let closes = right.fact_count() == 0 && !delta.deleted.is_empty();
+        // Of few among many that are free, each is taken alone.
+        let is_many = || left.deleted.len() >= out.count() as usize / 16;
+        if closes || left.are_all_gone() && is_many() {
             self.delete_all(scope, out);
         } else {
             left.deleted.iter().for_each(|&token| self.delete_left(scope, token, out));

@@ -23,6 +23,14 @@ struct LeftMemory {
 trailed!(LeftMemory { index, children });
 
 impl LeftMemory {
+    /// Takes a new token in.
+    #[inline]
+    fn take_in(&mut self, scope: Scope, token: u32, (code, order): (u64, u64)) {
+        self.children.reach(scope, token, &NONE);
+        self.children.set(scope, token, NONE);
+        self.index.link(scope, token, code, order);
+    }
+
     /// Takes a token from the list of its parent's children. The unit tuple has none: all go with it.
     #[inline]
     fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
@@ -204,13 +212,8 @@ impl Join {
         (right, delta): (&RightMemory, &RightDelta),
         out: &mut Tokens,
     ) {
-        if !left.deleted.is_empty() && matches!(self.left.index, Index::Root(_)) {
-            self.delete_unit(cx.scope, out);
-        } else if left.are_all_gone() && self.left.index.can_be_reset(cx.scope, left.deleted.len())
-        {
-            self.delete_all_left(cx.scope, &left.deleted, out);
-        } else {
-            left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
+        if !left.deleted.is_empty() {
+            self.delete_lefts(cx.scope, left, out);
         }
         delta.deleted.iter().for_each(|&entry| self.delete_right(cx.scope, entry, out));
         let mut rematched = false;
@@ -231,6 +234,16 @@ impl Join {
             self.insert_right(cx, (left, right), &delta.inserted, out);
         }
         self.insert_left(cx, (left, right), left.inserted(), out);
+    }
+
+    fn delete_lefts(&mut self, scope: Scope, left: &Tokens, out: &mut Tokens) {
+        if matches!(self.left.index, Index::Root(_)) {
+            self.delete_unit(scope, out);
+        } else if left.are_all_gone() && self.left.index.can_be_reset(scope, left.deleted.len()) {
+            self.delete_all_left(scope, &left.deleted, out);
+        } else {
+            left.deleted.iter().for_each(|&token| self.delete_left(scope, token, out));
+        }
     }
 
     fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
@@ -443,19 +456,22 @@ impl Join {
         }
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
-        for entries in entries.chunks(ABREAST) {
-            if entries.len() > 1 {
+        let mut seek = |entry: u32| {
+            let (code, order) = right.index.codes(entry);
+            self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
+                pairs.push((token, entry));
+                true
+            });
+        };
+        if let [entry] = *entries {
+            seek(entry);
+        } else {
+            for entries in entries.chunks(ABREAST) {
                 let mut codes = [0; ABREAST];
                 let ahead = codes.iter_mut().zip(entries);
                 ahead.for_each(|(code, &entry)| *code = right.index.codes(entry).0);
                 self.left.index.warm(&codes[..entries.len()]);
-            }
-            for &entry in entries {
-                let (code, order) = right.index.codes(entry);
-                self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
-                    pairs.push((token, entry));
-                    true
-                });
+                entries.iter().for_each(|&entry| seek(entry));
             }
         }
         self.add_pairs(cx, (left, right), out);
@@ -500,9 +516,19 @@ impl Join {
             plan.outer_codes(rows, codes)
         });
         self.exact &= exact;
-        self.left.index.reserve(tokens.len());
         let Buffers { codes, orders, pairs, .. } = cx.buffers;
         pairs.clear();
+        if let [token] = *tokens {
+            let (code, order) = (codes.codes.as_slice()[0], orders[0]);
+            right.index.visit(code, plan.inner_bounds(order), |entry| {
+                pairs.push((token, entry));
+                true
+            });
+            self.left.take_in(cx.scope, token, (code, order));
+            self.add_pairs(cx, (left, right), out);
+            return;
+        }
+        self.left.index.reserve(tokens.len());
         let codes = codes.codes.as_slice().chunks(ABREAST);
         let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
         for ((tokens, orders), codes) in tokens.zip(codes) {
@@ -515,9 +541,7 @@ impl Join {
             }
             self.left.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
-                self.left.children.reach(cx.scope, token, &NONE);
-                self.left.children.set(cx.scope, token, NONE);
-                self.left.index.link(cx.scope, token, code, order);
+                self.left.take_in(cx.scope, token, (code, order));
             }
         }
         self.add_pairs(cx, (left, right), out);
@@ -531,6 +555,10 @@ impl Join {
         out: &mut Tokens,
     ) {
         cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
+        if let [pair] = *cx.buffers.pairs {
+            self.add(cx.scope, (left, right), pair, out);
+            return;
+        }
         out.reserve(cx.buffers.pairs.len());
         for pairs in cx.buffers.pairs.chunks(ABREAST) {
             for &(token, entry) in pairs.iter().filter(|_| pairs.len() > 1) {

@@ -207,9 +207,24 @@ fn codes<'a>(
     match parts {
         0 => codes.codes_mut().resize(rows.len(), 0),
         1 => {}
+        2 => return join_two(codes, part) && codes.is_exact() && part.is_exact(),
         _ => return join_parts(codes, part, parts) && codes.is_exact() && part.is_exact(),
     }
     codes.is_exact()
+}
+
+/// As [`join_parts`], of two parts: most keys with several parts have as many.
+fn join_two(codes: &mut Codes, others: &Codes) -> bool {
+    let mut all_fit = true;
+    for (code, &part) in codes.codes_mut().iter_mut().zip(others.as_slice()) {
+        if (*code | part) >> 32 == 0 {
+            *code = *code << 32 | part;
+        } else {
+            *code = combine(*code, part);
+            all_fit = false;
+        }
+    }
+    all_fit
 }
 
 /// Makes one code of several parts in each row: side by side if each is small enough, so that the code still

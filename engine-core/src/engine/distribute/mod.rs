@@ -7,6 +7,7 @@ mod windows;
 use super::rule_list::RuleList;
 use super::{Engine, RuleState};
 use crate::fact::FieldMask;
+use crate::key::Codes;
 use crate::network::alpha::{Alpha, Memory};
 use crate::network::switch::Buckets;
 use crate::network::{Buffers, Facts, Flush};
@@ -32,6 +33,8 @@ pub(super) struct DistributeScratch {
     read: Vec<(u32, FieldMask)>,
     pub(super) left: Vec<(u32, u32)>,
     buckets: Buckets,
+    /// Codes by which a switch finds its memories.
+    cases: Codes,
     /// By memory of one kind, the entry of one fact.
     pub(super) entries: Vec<u32>,
     /// Of one memory, entries that come, and entries that stay with the fields that changed.

@@ -45,7 +45,7 @@ impl Distribution<'_> {
     ) {
         let mut read = std::mem::take(&mut self.scratch.read);
         let mut buckets = std::mem::take(&mut self.scratch.buckets);
-        let mut codes = std::mem::take(&mut self.buffers.codes.codes);
+        let mut codes = std::mem::take(&mut self.scratch.cases);
         read.extend(updated.iter().filter(|(_, mask)| mask.intersects(switch.reads)));
         self.scratch.slots.clear();
         self.scratch.slots.extend(read.iter().map(|(slot, _)| *slot));
@@ -65,7 +65,7 @@ impl Distribution<'_> {
             self.revise(kind, place, some, is_one, decided.filter(|_| codes.is_exact()));
         }
         codes.clear();
-        self.buffers.codes.codes = codes;
+        self.scratch.cases = codes;
         buckets.clear();
         self.scratch.buckets = buckets;
         clear(&mut read);
