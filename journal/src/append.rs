@@ -7,11 +7,10 @@ use crate::batch::{Batch, End, Part};
 use crate::error::{AppendError, CommitError, Poisoned};
 use crate::frame::Kind;
 use crate::ids::{Lsn, Position};
-use crate::manifest::Manifest;
 use crate::options::Level;
 use crate::segment::SEGMENT_HEADER;
 use crate::shared::{Guard, Shared};
-use crate::spare::{Need, Spare};
+use crate::spare::{Fill, Need, Spare};
 use crate::writer::{Sink, Writer, fits, segment_bytes_for};
 
 /// Bytes of one group at most: 1 GiB.
@@ -173,7 +172,7 @@ impl Shared {
         let (mut offset, mut bytes) = (writer.active.offset, writer.active.bytes);
         for part in parts {
             if !fits(offset, bytes, part.payload.len()) {
-                let need = self.need(&writer.manifest, bytes, part.payload.len());
+                let need = self.need(&writer, bytes, part.payload.len());
                 // The reserve is made for frames shorter than a whole segment.
                 let least = Need {
                     segment_bytes: segment_bytes_for(part.payload.len()),
@@ -218,7 +217,8 @@ impl Shared {
                 // Whoever knows what comes needs no small segments first.
                 segment = self.segment_bytes;
                 room += segment - SEGMENT_HEADER;
-                needs.push(self.need(&writer.manifest, segment, 0));
+                // There is time to write zeros.
+                needs.push(Need { fill: Fill::Zeros, ..self.need(&writer, segment, 0) });
             }
         }
         self.spares.make_ready(&needs).map_err(|error| {
@@ -241,7 +241,7 @@ impl Shared {
         if writer.active.offset == SEGMENT_HEADER {
             return Ok(()); // There is nothing to seal.
         }
-        let need = self.need(&writer.manifest, writer.active.bytes, 0);
+        let need = self.need(&writer, writer.active.bytes, 0);
         match self.spares.take(need, need, false) {
             Ok(spare) => self.roll(&mut writer, &spare, false).map_err(AppendError::from)?,
             Err(error) if error.is_out_of_space() => {
@@ -255,9 +255,11 @@ impl Shared {
     }
 
     /// What the next segment needs, given the size of the one before.
-    pub(crate) fn need(&self, manifest: &Manifest, bytes: u64, payload_len: usize) -> Need {
+    pub(crate) fn need(&self, writer: &Writer, bytes: u64, payload_len: usize) -> Need {
+        let Writer { active, manifest, .. } = writer;
         let grown = (bytes * GROWTH).min(self.segment_bytes);
         Need {
+            fill: active.fill_of_next(),
             segment_bytes: grown.max(segment_bytes_for(payload_len)),
             // A page more than needed now: the spare may be used after many others.
             manifest_bytes: manifest.file_bytes(40),
@@ -270,7 +272,7 @@ impl Shared {
         let active = &mut writer.active;
         if !active.next_requested && active.offset > active.bytes / 4 {
             active.next_requested = true;
-            let need = self.need(&writer.manifest, writer.active.bytes, 0);
+            let need = self.need(writer, writer.active.bytes, 0);
             self.spares.request_ahead(need);
         }
         if writer.active.offset >= writer.active.sync_early_at {

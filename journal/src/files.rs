@@ -7,17 +7,13 @@ use crate::bytes::size;
 use crate::error::{At as _, IoError};
 use crate::manifest::{self, Manifest};
 use crate::segment::{COPY_OFFSETS, SegmentHeader};
-use crate::storage::{Access, Storage, StorageFile};
+use crate::storage::{Access, Storage, StorageFile, write_zeros};
 
 /// Where a cut and unknown files put what they take away.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// Where readers of other processes say what they still need.
 pub(crate) const PINS: &str = "pins";
-
-/// Files are zero-filled in writes of this size: larger ones make the file system map them with
-/// large folios, and then a store of one kilobyte through a map flushes a whole folio.
-const FILL_BYTES: usize = 4096;
 
 /// The manifest before the present one has room for so many segments more than it lists: a roll and
 /// a cut may have come since.
@@ -64,20 +60,28 @@ impl Dir {
     /// Makes a file of `bytes` zeros, allocated and durable; its name is durable after
     /// [`sync`](Self::sync).
     pub(crate) fn fill(&self, name: &str, bytes: u64) -> Result<Arc<dyn StorageFile>, IoError> {
-        let path = self.file(name);
         let file = self.open(name, Access::Create)?;
-        let zeros = [0; FILL_BYTES];
-        let mut at = 0;
-        while at < bytes {
-            let step = size(bytes - at).min(FILL_BYTES);
-            file.write_at(&zeros[..step], at).at("zero-fill", &path)?;
-            at += step as u64;
-        }
-        file.sync().at("sync", &path)?;
+        write_zeros(&*file, bytes).at("zero-fill", &self.file(name))?;
+        self.synced(name, file)
+    }
+
+    /// Makes a file as [`fill`](Self::fill) does, and leaves its zeros to the storage.
+    pub(crate) fn allocate(&self, name: &str, bytes: u64) -> Result<Arc<dyn StorageFile>, IoError> {
+        let file = self.open(name, Access::Create)?;
+        file.allocate(bytes).at("allocate", &self.file(name))?;
+        self.synced(name, file)
+    }
+
+    fn synced(
+        &self,
+        name: &str,
+        file: Arc<dyn StorageFile>,
+    ) -> Result<Arc<dyn StorageFile>, IoError> {
+        file.sync().at("sync", &self.file(name))?;
         Ok(file)
     }
 
-    /// Makes a zero-filled file the segment that `header` describes, durably (roll, step 2).
+    /// Makes a file of zeros the segment that `header` describes, durably (roll, step 2).
     pub(crate) fn make_segment(
         &self,
         from: &str,

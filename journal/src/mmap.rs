@@ -1,6 +1,6 @@
 //! Maps of segments: the crate's only unsafe code.
 //!
-//! What makes maps of journal files sound here: a segment is zero-filled, allocated and synced
+//! What makes maps of journal files sound here: a segment is filled with zeros, allocated and synced
 //! before it is mapped; a map never reaches past the length that `fstat` reports; no segment is
 //! ever truncated, by anybody who holds the journal's lock, while it may be mapped. A process that
 //! truncates the file in spite of that makes a later access fail with `SIGBUS`, and a medium error

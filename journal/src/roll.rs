@@ -103,6 +103,7 @@ impl SegmentMaker<'_> {
             offset,
             bytes,
             sync_announced: offset,
+            syncs_begun: 0,
             sync_early_at: offset + SYNC_EARLY_BYTES,
             next_requested: false,
         })

@@ -1,4 +1,4 @@
-//! Segments made ahead: zero-filled, durable, with room for the manifest that will list them.
+//! Segments made ahead: of zeros, durable, with room for the manifest that will list them.
 //!
 //! A background thread fills them, so that appending never waits for it in the common case. When
 //! the disk is full, appending goes on to the end of what exists; one reserve lets an open root
@@ -24,9 +24,22 @@ use crate::storage::StorageFile;
 /// normalized. While it cannot be made, no spare is.
 const UPKEEP_SHARE: u64 = 8;
 
+/// How the bytes of a spare are prepared for the frames that will be written over them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fill {
+    /// Zeros are written: a sync then changes nothing but the bytes of frames, and is as fast as it can
+    /// be.
+    Zeros,
+    /// They have room, and that is all: every byte goes to the medium once instead of twice. A sync
+    /// that covers much hardly notices what it has to note besides.
+    Room,
+}
+
 /// What a spare must have room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Need {
+    /// How the segment is best prepared.
+    pub(crate) fill: Fill,
     /// Bytes of the segment.
     pub(crate) segment_bytes: u64,
     /// Bytes of the manifest that will list it.
@@ -35,7 +48,7 @@ pub(crate) struct Need {
     pub(crate) has_sealed: bool,
 }
 
-/// A zero-filled file that can become a segment.
+/// A file of zeros that can become a segment.
 #[derive(Debug)]
 pub(crate) struct Spare {
     pub(crate) name: String,
@@ -142,7 +155,7 @@ impl Spares {
         drop(pool);
         self.answered.notify_all();
         if of_roots && !self.stop.load(Ordering::Relaxed) {
-            let need = Need { segment_bytes: self.reserve_bytes, ..need };
+            let need = Need { segment_bytes: self.reserve_bytes, fill: Fill::Zeros, ..need };
             // One that does not fit on the disk any more is missed later, not now.
             if let Ok(reserve) = self.fill(need) {
                 self.pool().reserve = Some(reserve);
@@ -156,7 +169,9 @@ impl Spares {
             return Ok(());
         }
         let share = round_up(need.segment_bytes / UPKEEP_SHARE, SEGMENT_HEADER);
-        self.fill_upkeep(Need { segment_bytes: share.max(self.reserve_bytes), ..need })
+        let segment_bytes = share.max(self.reserve_bytes);
+        // Only its room counts.
+        self.fill_upkeep(Need { segment_bytes, fill: Fill::Room, ..need })
     }
 
     fn fill_upkeep(&self, need: Need) -> Result<(), IoError> {
@@ -192,7 +207,8 @@ impl Spares {
         let mut pool = self.pool();
         let Some(spare) = pool.upkeep.take() else { return false };
         let (segment_bytes, manifest_bytes) = (spare.bytes, spare.manifest_bytes);
-        pool.given_up = Some(Need { segment_bytes, manifest_bytes, has_sealed: true });
+        let fill = Fill::Room;
+        pool.given_up = Some(Need { segment_bytes, manifest_bytes, fill, has_sealed: true });
         drop(pool);
         self.remove(spare);
         true
@@ -225,7 +241,11 @@ impl Spares {
         };
         let name = format!("spare-{number}.tmp");
         let manifest_name = format!("manifest-{number}.tmp");
-        let made = self.dir.fill(&name, need.segment_bytes).and_then(|file| {
+        let segment = match need.fill {
+            Fill::Zeros => self.dir.fill(&name, need.segment_bytes),
+            Fill::Room => self.dir.allocate(&name, need.segment_bytes),
+        };
+        let made = segment.and_then(|file| {
             drop(self.dir.fill(&manifest_name, need.manifest_bytes)?);
             self.dir.sync()?;
             Ok(file)

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::bytes::size;
+
 pub use crate::mmap::{MapPermit, ReadMap, WriteMap};
 
 pub use file::FileStorage;
@@ -230,6 +232,19 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// Whatever the storage answers; then any part of the range may hold the new bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Makes a shorter file `len` bytes long: what is new reads as zero and has room on the medium, so
+    /// that writing it finds no full disk. How the medium notes what of it was written is its own
+    /// affair; it makes the next syncs slower than where zeros were written.
+    ///
+    /// A storage that knows no such thing writes zeros.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at).
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        write_zeros(self, len)
+    }
+
     /// Makes the bytes and the length durable.
     ///
     /// # Errors
@@ -258,4 +273,20 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     ///
     /// `Unsupported` if the storage has no maps.
     fn map_read(&self, len: u64, permit: MapPermit) -> io::Result<Arc<dyn ReadMap>>;
+}
+
+/// Zeros are written in pieces of this size: larger ones make the file system cache them in large
+/// folios, and then a store of one kilobyte through a map flushes a whole folio.
+const ZEROS_BYTES: usize = 4096;
+
+/// Makes a shorter file `len` bytes long by writing zeros.
+pub(crate) fn write_zeros<F: StorageFile + ?Sized>(file: &F, len: u64) -> io::Result<()> {
+    let zeros = [0; ZEROS_BYTES];
+    let mut at = file.len()?;
+    while at < len {
+        let step = size(len - at).min(ZEROS_BYTES);
+        file.write_at(&zeros[..step], at)?;
+        at += step as u64;
+    }
+    Ok(())
 }

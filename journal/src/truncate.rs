@@ -47,7 +47,7 @@ impl Shared {
         if safe.position == writer.end.position {
             return Ok(Truncated { next: position, quarantined: Vec::new() });
         }
-        let need = self.need(&writer.manifest, writer.active.bytes, 0);
+        let need = self.need(&writer, writer.active.bytes, 0);
         let least = Need { segment_bytes: segment_bytes_for(0), ..need };
         let spare = match self.spares.take(need, least, false) {
             Ok(spare) => spare,

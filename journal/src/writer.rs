@@ -12,6 +12,7 @@ use crate::primitives::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::primitives::thread::Thread;
 use crate::rounds::Rounds;
 use crate::segment::SEGMENT_HEADER;
+use crate::spare::Fill;
 use crate::storage::StorageFile;
 
 /// Bytes that every segment keeps free for its seal.
@@ -40,6 +41,10 @@ pub(crate) struct Sink {
     pub(crate) other: Vec<u8>,
 }
 
+/// Where a sync covers so many bytes, writing zeros ahead for them costs more than it saves: a sync that
+/// changes metadata of the file writes and flushes once more.
+const STREAM_BYTES: u64 = 256 << 10;
+
 /// The segment that takes frames.
 #[derive(Debug)]
 pub(crate) struct Active {
@@ -56,6 +61,8 @@ pub(crate) struct Active {
     pub(crate) bytes: u64,
     /// Up to here the map knows of a sync.
     pub(crate) sync_announced: u64,
+    /// How many syncs were begun.
+    pub(crate) syncs_begun: u64,
     /// Where the background thread is asked to sync ahead of the next roll.
     pub(crate) sync_early_at: u64,
     /// Whether the next segment was asked for.
@@ -65,10 +72,17 @@ pub(crate) struct Active {
 impl Active {
     /// Tells the map that what was stored is about to be synced.
     pub(crate) fn announce_sync(&mut self) {
+        self.syncs_begun += 1;
         let from = std::mem::replace(&mut self.sync_announced, self.offset);
         if let Some(map) = &mut self.sink.map {
             map.before_sync(from, self.offset);
         }
+    }
+
+    /// How the next segment is best prepared, if its syncs will cover as much as those of this one.
+    pub(crate) fn fill_of_next(&self) -> Fill {
+        let each = (self.offset - SEGMENT_HEADER) / (self.syncs_begun + 1);
+        if each >= STREAM_BYTES { Fill::Room } else { Fill::Zeros }
     }
 
     /// Whether a frame with this payload fits, with the seal behind it.

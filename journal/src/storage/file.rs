@@ -6,12 +6,16 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+#[cfg(target_os = "linux")]
+use rustix::fs::FallocateFlags;
 use rustix::fs::{Advice, Mode, OFlags};
 use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 use rustix::io::ReadWriteFlags;
 
 use super::ahead::ReadAhead;
+#[cfg(target_os = "linux")]
+use super::write_zeros;
 use super::{Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile};
 use crate::error::is_out_of_space;
 use crate::mmap::{FileReadMap, FileWriteMap, MapPermit, ReadMap, WriteMap};
@@ -303,6 +307,16 @@ impl StorageFile for OpenFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let all = || rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len);
+        match retry(|| all().map_err(io::Error::from)) {
+            // The file system knows no such thing.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => write_zeros(self, len),
+            done => done,
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

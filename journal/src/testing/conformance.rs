@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::mmap::MapPermit;
-use crate::storage::{Access, LockError, Storage};
+use crate::storage::{Access, LockError, Storage, StorageFile};
 
 /// Puts a storage through the contract of [`Storage`], in a directory that does not exist yet.
 ///
@@ -75,7 +75,21 @@ fn check_files(storage: &dyn Storage, dir: &Path) -> Result<(), String> {
     let count = attempt("read past the cache", direct.read_at(aligned, 0))?;
     expect("what was written, past the cache", count == 6000 && aligned[..4093] == [7; 4093])?;
     let emptied = attempt("create it again", storage.open(&path, Access::Create))?;
-    expect("a file that is made again is empty", attempt("measure", emptied.is_empty())?)
+    expect("a file that is made again is empty", attempt("measure", emptied.is_empty())?)?;
+    check_allocation(&*emptied)
+}
+
+fn check_allocation(file: &dyn StorageFile) -> Result<(), String> {
+    attempt("write", file.write_at(&[7; 100], 0))?;
+    for allocated in [20_000, 10] {
+        attempt("allocate", file.allocate(allocated))?;
+        expect("the length allocated", attempt("measure", file.len())? == 20_000)?;
+    }
+    let mut bytes = vec![1; 20_000];
+    let count = attempt("read what was allocated", file.read_at(&mut bytes, 0))?;
+    let (before, new) = bytes.split_at(100);
+    let holds = count == 20_000 && before == [7; 100] && new.iter().all(|byte| *byte == 0);
+    expect("what was there, and zeros behind it", holds)
 }
 
 fn check_names(storage: &dyn Storage, dir: &Path) -> Result<(), String> {

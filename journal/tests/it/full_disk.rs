@@ -24,11 +24,11 @@ fn fill_up(journal: &Journal, payload: &[u8]) -> u64 {
     unreachable!("the disk is small")
 }
 
-fn run(mode: WriteMode, disk: &Mounted) {
+fn run(mode: WriteMode, segment_bytes: u64, disk: &Mounted) {
     let dir: &Path = &disk.path("journal");
     let ballast = disk.path("ballast");
-    std::fs::write(&ballast, vec![1; 1 << 20]).expect("room");
-    let options = || Options::new().segment_bytes(256 << 10).write_mode(mode);
+    std::fs::write(&ballast, vec![1; 3 << 20]).expect("room");
+    let options = || Options::new().segment_bytes(segment_bytes).write_mode(mode);
     let journal = Journal::open(dir, options()).expect("room").0;
     let payload = vec![7; 10_000];
     let mut count = fill_up(&journal, &payload);
@@ -56,11 +56,14 @@ fn run(mode: WriteMode, disk: &Mounted) {
 
 #[test]
 fn a_disk_that_is_really_full_refuses_whole_groups_and_goes_on_with_room() {
-    let Some(disk) = Mounted::in_memory(4 << 20) else {
+    let Some(disk) = Mounted::in_memory(8 << 20) else {
         skipped("a file system in memory");
         return;
     };
     for mode in [WriteMode::Map, WriteMode::Pwrite] {
-        run(mode, &disk);
+        // Of the longer ones, all but the first few are allocated without being written.
+        for segment_bytes in [256 << 10, 1 << 20] {
+            run(mode, segment_bytes, &disk);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_journal::storage::{
@@ -29,6 +30,8 @@ type Armed = Arc<Mutex<Option<(Moment, Hook)>>>;
 pub(crate) struct Hooked {
     storage: Arc<dyn Storage>,
     armed: Armed,
+    /// Length of the longest file that was allocated without being written.
+    allocated: Arc<AtomicU64>,
     refuses_pins: bool,
 }
 
@@ -51,7 +54,8 @@ fn reach(armed: &Armed, moment: Moment) {
 
 impl Hooked {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, armed: Arc::default(), refuses_pins: false }
+        let (armed, allocated) = <(Armed, Arc<AtomicU64>)>::default();
+        Self { storage, armed, allocated, refuses_pins: false }
     }
 
     /// As for a reader that may not write into the journal's directory: it cannot pin its place.
@@ -63,6 +67,10 @@ impl Hooked {
     pub(crate) fn arm(&self, moment: Moment, hook: impl FnOnce() + Send + 'static) {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         *armed = Some((moment, Box::new(hook)));
+    }
+
+    pub(crate) fn allocated(&self) -> u64 {
+        self.allocated.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_armed(&self) -> bool {
@@ -82,7 +90,8 @@ impl Storage for Hooked {
     }
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.storage.open(path, access)?;
-        Ok(Arc::new(HookedFile { file, armed: self.armed.clone() }))
+        let (armed, allocated) = (self.armed.clone(), self.allocated.clone());
+        Ok(Arc::new(HookedFile { file, armed, allocated }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         if to.file_name().is_some_and(|name| name == "MANIFEST") {
@@ -122,6 +131,7 @@ impl Storage for Hooked {
 struct HookedFile {
     file: Arc<dyn StorageFile>,
     armed: Armed,
+    allocated: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for HookedFile {
@@ -140,6 +150,10 @@ impl StorageFile for HookedFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         reach(&self.armed, Moment::BeforeWrite);
         self.file.write_at(bytes, offset)
+    }
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.allocated.fetch_max(len, Ordering::Relaxed);
+        self.file.allocate(len)
     }
     fn sync(&self) -> io::Result<()> {
         reach(&self.armed, Moment::BeforeSync);

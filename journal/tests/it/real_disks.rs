@@ -13,22 +13,48 @@ use crate::keyed::Verbatim;
 use crate::mounted::{KINDS, Kind, Mounted, copy_image, skipped};
 use crate::process;
 
-fn options() -> Options {
-    Options::new().segment_bytes(64 << 10)
+/// What is appended, and how much of it each sync covers.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// Small groups, most of them acknowledged one by one.
+    Steps,
+    /// Large ones, acknowledged by tens: segments are allocated, and not written ahead.
+    Stream,
 }
 
-fn payload(id: u64) -> Vec<u8> {
-    let len = usize::try_from(8 + id * 211 % 3000).expect("short");
-    id.to_le_bytes().into_iter().chain([7]).cycle().take(len.max(8)).collect()
+impl Pace {
+    fn options(self) -> Options {
+        Options::new().segment_bytes(match self {
+            Self::Steps => 64 << 10,
+            Self::Stream => 1 << 20,
+        })
+    }
+
+    fn payload(self, id: u64) -> Vec<u8> {
+        let more = match self {
+            Self::Steps => id * 211 % 3000,
+            Self::Stream => id * 7919 % 120_000,
+        };
+        let len = usize::try_from(8 + more).expect("short");
+        id.to_le_bytes().into_iter().chain([7]).cycle().take(len).collect()
+    }
+
+    /// Whether the group of this number is acknowledged.
+    fn commits(self, number: u64) -> bool {
+        match self {
+            Self::Steps => number % 3 != 2,
+            Self::Stream => number % 10 == 9,
+        }
+    }
 }
 
-fn ids(journal: &Journal) -> Vec<u64> {
+fn ids(journal: &Journal, pace: Pace) -> Vec<u64> {
     let mut ids = Vec::new();
     let mut reader = journal.read(From::Start).expect("readable");
     while let Some(group) = reader.next_group().expect("sound") {
         ids.extend(group.records().map(|record| {
             let id = record.payload()[..8].try_into().map(u64::from_le_bytes).expect("8 bytes");
-            assert_eq!(record.payload(), payload(id));
+            assert!(record.payload() == pace.payload(id), "{id}");
             id
         }));
     }
@@ -37,24 +63,24 @@ fn ids(journal: &Journal) -> Vec<u64> {
 
 /// Appends, rolls, cuts and normalizes, and cuts the power now and then; everything acknowledged must
 /// be there, and nothing that was cut off.
-fn power_cuts(kind: Kind, mode: WriteMode, cuts: u64) -> bool {
+fn power_cuts(kind: Kind, mode: WriteMode, pace: Pace, cuts: u64) -> bool {
     let images = tempfile::tempdir().expect("a temporary directory");
     let image = images.path().join("disk");
     let Some(disk) = Mounted::made(kind, &image) else { return false };
     let dir = disk.path("journal");
-    let journal = Journal::open(&dir, options().write_mode(mode)).expect("room").0;
+    let journal = Journal::open(&dir, pace.options().write_mode(mode)).expect("room").0;
     let (mut id, mut taken) = (0, Vec::new());
     for cut in 0..cuts {
         let mut acknowledged = 0;
         for number in 0..20 {
             id += 1;
-            let bytes = payload(id);
+            let bytes = pace.payload(id);
             let record = batch([&bytes[..]]);
-            if number % 3 == 2 {
-                journal.append(&record, End::SafePoint).expect("room");
-            } else {
+            if pace.commits(number) {
                 journal.commit(&record, Level::Batch).expect("acknowledged");
                 acknowledged = id;
+            } else {
+                journal.append(&record, End::SafePoint).expect("room");
             }
             // Nothing waits for the last ones.
             if number == 16 {
@@ -74,14 +100,15 @@ fn power_cuts(kind: Kind, mode: WriteMode, cuts: u64) -> bool {
     drop(disk);
     for (copy, acknowledged, appended) in taken {
         let disk = Mounted::image(kind, &copy).expect("as the original");
-        let options = options().write_mode(mode).after_power_loss(true);
+        let options = pace.options().write_mode(mode).after_power_loss(true);
         let opened = Journal::open(disk.path("journal"), options);
         let (journal, _) = opened.unwrap_or_else(|error| panic!("{}: {error:?}", kind.name));
-        let found = ids(&journal);
+        let found = ids(&journal, pace);
         assert!(found.iter().copied().eq(1..=found.len() as u64), "{}: {found:?}", kind.name);
         let count = found.len() as u64;
         assert!((acknowledged..=appended).contains(&count), "{}: {count}", kind.name);
-        journal.commit(&batch([&payload(count + 1)[..]]), Level::Batch).expect("it goes on");
+        let next = pace.payload(count + 1);
+        journal.commit(&batch([&next[..]]), Level::Batch).expect("it goes on");
     }
     true
 }
@@ -107,8 +134,10 @@ fn a_power_cut_on_a_real_file_system_leaves_what_was_acknowledged() {
         for mode in [WriteMode::Map, WriteMode::Pwrite] {
             // Where blocks are not overwritten in place, nothing is stored through maps.
             let fits = mode == WriteMode::Pwrite || kind.name != "btrfs";
-            if fits && !power_cuts(kind, mode, times(4)) {
-                skipped(kind.name);
+            for pace in [Pace::Steps, Pace::Stream] {
+                if fits && !power_cuts(kind, mode, pace, times(4)) {
+                    skipped(kind.name);
+                }
             }
         }
     }
@@ -147,7 +176,7 @@ fn fills(kind: Kind, disk: &Mounted) {
         let before = *id;
         loop {
             let level = if id.is_multiple_of(50) { Level::Batch } else { Level::Process };
-            match journal.commit(&batch([&payload(*id + 1)[..]]), level) {
+            match journal.commit(&batch([&Pace::Steps.payload(*id + 1)[..]]), level) {
                 Ok(_) => *id += 1,
                 Err(_) => return *id - before,
             }
@@ -171,11 +200,11 @@ fn fills(kind: Kind, disk: &Mounted) {
         fill_to_the_last_byte(&disk.path("rest"));
         let opened = Journal::open(dir, options());
         let (journal, _) = opened.unwrap_or_else(|error| panic!("{}: {error:?}", kind.name));
-        assert!(ids(&journal).len() as u64 >= id, "{}", kind.name);
+        assert!(ids(&journal, Pace::Steps).len() as u64 >= id, "{}", kind.name);
         fill(&journal, &mut id);
     }
     taken.set_len(0).expect("it was taken");
-    let found = ids(&Journal::open(dir, options()).expect("sound").0);
+    let found = ids(&Journal::open(dir, options()).expect("sound").0, Pace::Steps);
     assert!(found.iter().copied().eq(1..=found.len() as u64), "{}", kind.name);
     assert!(found.len() as u64 >= id, "{}: {id} acknowledged, {} found", kind.name, found.len());
 }

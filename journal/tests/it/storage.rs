@@ -12,6 +12,7 @@ use steadfast_journal::{
 };
 
 use crate::common::{append, batch, open, payloads, read_all, small};
+use crate::hooked::Hooked;
 use crate::world::{DIR, Setup};
 
 #[test]
@@ -130,6 +131,30 @@ fn reserved_segments_are_there_before_they_are_needed() {
     journal.close().expect("closes");
     let spares = disk.names(DIR).into_iter().filter(|name| name.contains(".tmp"));
     assert_eq!(spares.count(), 0, "what was not needed is gone");
+}
+
+/// Zeros are written ahead for small syncs alone.
+#[test]
+fn segments_of_a_stream_are_allocated_and_not_written_ahead() {
+    const SEGMENT_BYTES: u64 = 2 << 20;
+    for streams in [true, false] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let storage = Hooked::new(Arc::new(FileStorage::new()));
+        let options =
+            || Options::new().segment_bytes(SEGMENT_BYTES).storage(Arc::new(storage.clone()));
+        let (journal, _) = Journal::open(dir.path(), options()).expect("a new journal");
+        let payload = |number: u8| vec![number; 60_000];
+        for number in 0..200 {
+            let appended = append(&journal, &payload(number));
+            if !streams {
+                journal.wait_durable(appended.position).expect("durable");
+            }
+        }
+        assert_eq!(storage.allocated() >= SEGMENT_BYTES, streams, "{}", storage.allocated());
+        drop(journal);
+        let (journal, _) = Journal::open(dir.path(), options()).expect("sound");
+        assert!(payloads(&read_all(&journal)).into_iter().eq((0..200).map(payload)));
+    }
 }
 
 /// The way out of a small first segment, with its syncs, is behind a burst that room was made for.
