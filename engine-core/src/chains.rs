@@ -81,8 +81,13 @@ impl Chains {
     /// All members with this code.
     #[inline]
     pub(crate) fn members(&self, code: u64) -> impl Iterator<Item = u32> + '_ {
-        let first = self.first(code);
-        std::iter::successors((first != NONE).then_some(first), |&member| {
+        self.members_from(self.first(code))
+    }
+
+    /// A member, or `NONE`, and those behind it in its chain.
+    #[inline]
+    pub(crate) fn members_from(&self, member: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors((member != NONE).then_some(member), |&member| {
             let next = self.after(member);
             (next != NONE).then_some(next)
         })

@@ -130,7 +130,7 @@ impl Block {
             left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
         self.update_left(cx, left, &lefts, &mut touched);
         let orphans = touched.clone();
-        orphans.iter().for_each(|&token| self.seek_witness(cx, (left, right), token));
+        self.seek_witnesses(cx, (left, right), &orphans, Self::attach);
         self.insert_left(cx, (left, right), left.inserted());
         touched.extend_from_slice(left.inserted());
         touched.extend_from_slice(&lefts);
@@ -228,18 +228,18 @@ impl Block {
             plan.outer_codes(rows, codes)
         });
         self.exact &= exact;
-        for (at, &token) in tokens.iter().enumerate() {
-            let Buffers { codes, orders, .. } = &*cx.buffers;
-            let codes = (codes.codes.as_slice()[at], orders[at]);
+        let Buffers { codes, orders, .. } = &*cx.buffers;
+        for ((&token, &code), &order) in tokens.iter().zip(codes.codes.as_slice()).zip(orders) {
             self.hangs.reach(cx.scope, token, &FREE);
             self.hangs.set(cx.scope, token, FREE);
-            match self.witness_of(cx, (left, right), token, codes) {
-                Some(entry) => {
-                    // It may look for another one some day.
-                    self.free.note(cx.scope, token, codes);
-                    self.hang(cx.scope, token, entry);
-                }
-                None => self.free.link(cx.scope, token, codes.0, codes.1),
+            // Also one that has a witness may look for another some day.
+            self.free.note(cx.scope, token, (code, order));
+        }
+        self.seek_witnesses(cx, (left, right), tokens, Self::hang);
+        for &token in tokens {
+            if self.is_free(token) {
+                let (code, order) = self.free.codes(token);
+                self.free.link(cx.scope, token, code, order);
             }
         }
     }
@@ -254,7 +254,8 @@ impl Block {
         }
     }
 
-    /// Whether a left token that was taken from the queue passes now that it is decided.
+    /// Whether a left token has no witness.
+    #[inline]
     pub(crate) fn is_free(&self, token: u32) -> bool {
         self.hangs.get(token).witness == NONE
     }
@@ -306,46 +307,46 @@ impl Block {
         self.heads.set(scope, entry, token);
     }
 
-    /// Looks for a right fact that goes with a free token.
-    fn seek_witness(&mut self, cx: &mut Context<'_>, sides: (&Tokens, &RightMemory), token: u32) {
-        if self.hangs.get(token).witness != NONE {
-            return;
-        }
-        let witness = self.witness_of(cx, sides, token, self.free.codes(token));
-        if let Some(entry) = witness {
-            self.attach(cx.scope, token, entry);
-        }
-    }
-
-    /// A right fact that goes with a left token of these codes.
-    fn witness_of(
-        &self,
+    /// Gives left tokens without a witness a right fact that goes with them, as far as there are any; their
+    /// codes are known to the index.
+    fn seek_witnesses(
+        &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
-        token: u32,
-        (code, order): (u64, u64),
-    ) -> Option<u32> {
-        let bounds = self.plan.inner_bounds(order);
+        tokens: &[u32],
+        found: fn(&mut Self, Scope, u32, u32),
+    ) {
+        let exact = self.exact && right.exact;
+        let mut seekers = std::mem::take(&mut cx.buffers.seekers);
+        seekers.extend(tokens.iter().filter(|&&token| self.is_free(token)));
         // Most often one of the first candidates passes: they are asked in batches that grow.
         let (mut asked, mut most) = (0, 1);
-        loop {
+        while !seekers.is_empty() {
             let pairs = &mut cx.buffers.pairs;
             pairs.clear();
-            let mut seen = 0;
-            right.index.visit(code, bounds, |entry| {
-                seen += 1;
-                if seen > asked {
-                    pairs.push((token, entry));
-                }
-                seen < most
+            // Whoever has had all of them looks no further.
+            seekers.retain(|&token| {
+                let (code, order) = self.free.codes(token);
+                let mut seen = 0;
+                right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+                    seen += 1;
+                    if seen > asked {
+                        pairs.push((token, entry));
+                    }
+                    seen < most
+                });
+                seen == most
             });
-            cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-            let witness = cx.buffers.pairs.first().map(|&(_, entry)| entry);
-            if witness.is_some() || seen < most {
-                return witness;
+            cx.verify_pairs(&self.plan, exact, left, right);
+            for &(token, entry) in &cx.buffers.pairs {
+                if self.is_free(token) {
+                    found(self, cx.scope, token, entry);
+                }
             }
+            seekers.retain(|&token| self.is_free(token));
             (asked, most) = (most, most * BATCH_GROWTH);
         }
+        cx.buffers.seekers = seekers;
     }
 
     /// Whether tokens pass that some fact goes with (`exists`), not those with none (`not`).

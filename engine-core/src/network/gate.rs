@@ -16,9 +16,7 @@ use std::sync::Arc;
 use crate::chains::NONE;
 use crate::network::alpha::Alpha;
 use crate::network::join::{Buffers, Context};
-#[cfg(test)]
-use crate::network::net::Level;
-use crate::network::net::{Flush, Net, Node};
+use crate::network::net::{Flush, Level, Net, Node};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Heads, Tokens};
@@ -183,9 +181,17 @@ impl Gate {
 }
 
 impl Net {
+    /// Whether its gate is open and was so before: there is nothing to turn.
+    #[inline]
+    pub(super) fn is_at_work(&self, alphas: &[Alpha]) -> bool {
+        let Some(Level { node: Node::Gate(gate), .. }) = self.levels.last() else { return false };
+        let right = &alphas[gate.plan.kind as usize].memories[gate.memory as usize].right;
+        gate.idle == 0 && right.fact_count() > 0 && self.root.live_count() > 0
+    }
+
     /// Puts the unit tuple in if a gate is open, and takes it away if too much is done behind a closed one.
     /// Says whether it is open.
-    #[inline(never)] // few rules have gates
+    #[inline(never)] // few rules have gates, and of those few are turned
     pub(super) fn turn_gate(
         &mut self,
         flush: &Flush<'_>,

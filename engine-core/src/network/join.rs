@@ -65,6 +65,8 @@ pub(crate) struct Buffers {
     /// Candidate pairs of left token and right entry.
     pub(crate) pairs: Vec<(u32, u32)>,
     pub(crate) existing: Vec<(u32, u32)>,
+    /// Left tokens that look for a witness.
+    pub(crate) seekers: Vec<u32>,
 }
 
 impl Buffers {
@@ -86,6 +88,7 @@ impl Buffers {
         clear(&mut self.slots);
         clear(&mut self.pairs);
         clear(&mut self.existing);
+        clear(&mut self.seekers);
     }
 }
 
@@ -102,6 +105,12 @@ pub(crate) struct Context<'a> {
     pub(crate) buffers: &'a mut Buffers,
 }
 
+/// Rows are so short that to call for a copy costs more than to make one.
+#[inline]
+fn put_row(slots: &mut Vec<u32>, row: &[u32]) {
+    row.iter().for_each(|&slot| slots.push(slot));
+}
+
 impl Context<'_> {
     /// Evaluates over the rows of left tokens.
     pub(crate) fn left_rows<R>(
@@ -112,7 +121,7 @@ impl Context<'_> {
     ) -> R {
         let Buffers { slots, codes, orders, .. } = self.buffers;
         slots.clear();
-        tokens.iter().for_each(|&token| slots.extend_from_slice(left.row(token)));
+        tokens.iter().for_each(|&token| put_row(slots, left.row(token)));
         if self.left_sources.is_empty() {
             // Rows without positions: one per token, all alike; the root has just one.
             debug_assert!(tokens.len() <= 1, "only the root has no position");
@@ -137,15 +146,17 @@ impl Context<'_> {
         }
         slots.clear();
         for &(token, entry) in pairs.iter() {
-            slots.extend_from_slice(left.row(token));
+            put_row(slots, left.row(token));
             slots.push(right.slot(entry));
         }
         let mut sources = Sources::new();
         self.left_sources.iter().for_each(|source| sources.push(*source));
         sources.push(self.store.source(plan.kind));
         plan.verify(exact, &Rows::new(sources.as_slice(), slots), answers);
-        let mut passed = answers.passed.iter();
-        pairs.retain(|_| *passed.next().expect("one answer per pair"));
+        if answers.passed.contains(&false) {
+            let mut passed = answers.passed.iter();
+            pairs.retain(|_| *passed.next().expect("one answer per pair"));
+        }
     }
 }
 

@@ -47,7 +47,8 @@ impl Ordered {
             return;
         }
         self.few.link(scope, member, code);
-        if self.few.members(code).nth(FEW as usize).is_some() {
+        // It is the first of its chain.
+        if self.few.members_from(member).nth(FEW as usize).is_some() {
             self.crowd_in(scope, code);
         }
     }
