@@ -181,18 +181,24 @@ impl Gate {
 }
 
 impl Net {
-    /// Whether its gate is open and was so before: there is nothing to turn.
+    /// Whether its gate is open; turns it if it was not before.
     #[inline]
-    pub(super) fn is_at_work(&self, alphas: &[Alpha]) -> bool {
-        let Some(Level { node: Node::Gate(gate), .. }) = self.levels.last() else { return false };
+    pub(super) fn is_at_work(
+        &mut self,
+        flush: &Flush<'_>,
+        alphas: &mut [Alpha],
+        buffers: &mut Buffers,
+    ) -> bool {
+        let Some(Level { node: Node::Gate(gate), .. }) = self.levels.last() else { return true };
         let right = &alphas[gate.plan.kind as usize].memories[gate.memory as usize].right;
-        gate.idle == 0 && right.fact_count() > 0 && self.root.live_count() > 0
+        let stays_open = gate.idle == 0 && right.fact_count() > 0 && self.root.live_count() > 0;
+        stays_open || self.turn_gate(flush, alphas, buffers)
     }
 
     /// Puts the unit tuple in if a gate is open, and takes it away if too much is done behind a closed one.
     /// Says whether it is open.
     #[inline(never)] // few rules have gates, and of those few are turned
-    pub(super) fn turn_gate(
+    fn turn_gate(
         &mut self,
         flush: &Flush<'_>,
         alphas: &mut [Alpha],

@@ -23,7 +23,6 @@ struct LeftMemory {
 trailed!(LeftMemory { index, children });
 
 impl LeftMemory {
-    /// Takes a new token in.
     #[inline]
     fn take_in(&mut self, scope: Scope, token: u32, (code, order): (u64, u64)) {
         self.children.reach(scope, token, &NONE);

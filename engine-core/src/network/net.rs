@@ -298,8 +298,7 @@ impl Net {
         alphas: &mut [Alpha],
         buffers: &mut Buffers,
     ) -> Result<(), AggregateError> {
-        let is_turned = self.is_gated && !self.is_at_work(alphas);
-        let is_idle = is_turned && !self.turn_gate(flush, alphas, buffers);
+        let is_idle = self.is_gated && !self.is_at_work(flush, alphas, buffers);
         let (mut next, mut moves) = (0, 0);
         while let Some(at) = self.waiting.next(next)
             && at < self.levels.len()
