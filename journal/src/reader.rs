@@ -37,30 +37,24 @@ pub enum From {
 /// One group, borrowed from its reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
-    place: GroupPlace,
+    /// Where the reader has it: it is long, and moving it costs as much as checking a short group.
+    place: &'a GroupPlace,
     payload: &'a [u8],
 }
 
 /// A group's numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupPlace {
-    lsn: u64,
-    begin: u64,
+    pub(crate) lsn: u64,
+    pub(crate) begin: u64,
     pub(crate) end: u64,
     pub(crate) meaning: End,
-    records: usize,
+    pub(crate) records: usize,
 }
 
 impl<'a> Group<'a> {
     /// What remains of a group in a compacted segment.
-    pub(crate) const fn compacted(
-        lsn: u64,
-        place: std::ops::Range<u64>,
-        meaning: End,
-        records: usize,
-        payload: &'a [u8],
-    ) -> Self {
-        let place = GroupPlace { lsn, begin: place.start, end: place.end, meaning, records };
+    pub(crate) const fn compacted(place: &'a GroupPlace, payload: &'a [u8]) -> Self {
         Self { place, payload }
     }
 
@@ -109,8 +103,8 @@ impl<'a> Group<'a> {
 
 /// A group that was verified, and where its payload is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Located {
-    pub(crate) place: GroupPlace,
+struct Located {
+    place: GroupPlace,
     /// `None` if it was assembled from several frames.
     payload: Option<Payload>,
 }
@@ -144,6 +138,8 @@ pub struct Reader {
     spent: bool,
     /// The frames of a group that spans several.
     assembled: Vec<u8>,
+    /// The group that was found last.
+    located: Located,
 }
 
 impl Reader {
@@ -157,6 +153,10 @@ impl Reader {
             from,
             spent: false,
             assembled: Vec::new(),
+            located: Located {
+                place: GroupPlace { lsn: 0, begin: 0, end: 0, meaning: End::Batch, records: 0 },
+                payload: None,
+            },
         };
         reader.refresh();
         loop {
@@ -252,10 +252,7 @@ impl Reader {
     /// stays in front of the group. [`ReadError::Gone`] if a cut or a normalization took the reader's
     /// place away, for good: begin again with a new one.
     pub fn next_group(&mut self) -> Result<Option<Group<'_>>, ReadError> {
-        match self.advance()? {
-            Some(located) => self.group(located).map(Some),
-            None => Ok(None),
-        }
+        if self.advance()? { self.group().map(Some) } else { Ok(None) }
     }
 
     /// Where the next group begins, or the end of what was read so far.
@@ -264,8 +261,8 @@ impl Reader {
         Position::new(self.at.position)
     }
 
-    /// Moves behind the next group that was asked for.
-    pub(crate) fn advance(&mut self) -> Result<Option<Located>, ReadError> {
+    /// Moves behind the next group that was asked for; whether there was one.
+    pub(crate) fn advance(&mut self) -> Result<bool, ReadError> {
         if self.spent {
             return Err(self.gone());
         }
@@ -275,12 +272,15 @@ impl Reader {
             if self.source.generation() != self.generation {
                 self.adopt(&self.here())?;
             }
-            let before = self.here();
+            let (at, index) = (self.at, self.current.as_ref().map(|current| current.index));
             match self.locate(limit) {
-                Ok(None) => return Ok(None),
-                Ok(Some(located)) if self.is_before(&located.place) => {}
-                Ok(Some(located)) => return Ok(Some(located)),
+                Ok(false) => return Ok(false),
+                Ok(true) if self.is_before(&self.located.place) => {}
+                Ok(true) => return Ok(true),
                 Err(error) => {
+                    // The list of segments is still the one that `index` means.
+                    let segment = index.map(|index| self.segments[index].clone());
+                    let before = Here { at, segment };
                     // A segment may have been replaced after the list was taken.
                     let is_gone = matches!(error, ReadError::Gone { .. });
                     let renewed = is_gone.then(|| self.source.renew(self.generation));
@@ -300,9 +300,15 @@ impl Reader {
     }
 
     /// The group that [`advance`](Self::advance) has found.
-    pub(crate) fn group(&mut self, located: Located) -> Result<Group<'_>, ReadError> {
-        let payload = self.payload(located.payload)?;
-        Ok(Group { place: located.place, payload })
+    pub(crate) fn group(&mut self) -> Result<Group<'_>, ReadError> {
+        let Self { current, assembled, located, .. } = self;
+        let payload = payload_of(current.as_mut(), assembled, located.payload)?;
+        Ok(Group { place: &located.place, payload })
+    }
+
+    /// The place of the group that [`advance`](Self::advance) has found.
+    pub(crate) const fn place(&self) -> &GroupPlace {
+        &self.located.place
     }
 
     pub(crate) const fn source(&self) -> &Source {
@@ -342,14 +348,14 @@ impl Reader {
         }
     }
 
-    /// Verifies the frames of the next group below `limit`; returns its place, and its payload if it
-    /// is in one frame. That of several frames is assembled.
-    fn locate(&mut self, limit: u64) -> Result<Option<Located>, ReadError> {
+    /// Verifies the frames of the next group below `limit`, if there is one, and notes its place, and
+    /// its payload if it is in one frame. That of several frames is assembled.
+    fn locate(&mut self, limit: u64) -> Result<bool, ReadError> {
         self.assembled.clear();
         let (mut begin, mut records, mut offset) = (None, 0, 0);
         loop {
             if !self.next_segment(limit)? {
-                return Ok(None);
+                return Ok(false);
             }
             let (header, payload) = self.frame(limit)?;
             let kind = {
@@ -372,26 +378,22 @@ impl Reader {
                 continue;
             }
             let meaning = if kind == Kind::SafePoint { End::SafePoint } else { End::Batch };
-            let place = GroupPlace {
+            self.located.place = GroupPlace {
                 lsn: header.lsn,
                 begin: begin.unwrap_or_default(),
                 end: self.at.position,
                 meaning,
                 records,
             };
-            let payload = self.assembled.is_empty().then_some(payload);
-            self.check_records(payload, records, offset)?;
-            return Ok(Some(Located { place, payload }));
+            self.located.payload = self.assembled.is_empty().then_some(payload);
+            self.check_records(records, offset)?;
+            return Ok(true);
         }
     }
 
-    fn check_records(
-        &mut self,
-        payload: Option<Payload>,
-        records: usize,
-        offset: u64,
-    ) -> Result<(), ReadError> {
-        let bytes = self.payload(payload)?;
+    fn check_records(&mut self, records: usize, offset: u64) -> Result<(), ReadError> {
+        let Self { current, assembled, located, .. } = self;
+        let bytes = payload_of(current.as_mut(), assembled, located.payload)?;
         record::check(bytes, records).map_err(|malformed| ReadError::Malformed {
             file: self.current().path.clone(),
             offset,
@@ -401,18 +403,6 @@ impl Reader {
 
     fn current(&self) -> &Current {
         self.current.as_ref().expect("a frame was read from a segment")
-    }
-
-    /// The payload in the reader's buffer or map.
-    fn payload(&mut self, payload: Option<Payload>) -> Result<&[u8], ReadError> {
-        let Some(payload) = payload else {
-            return Ok(&self.assembled);
-        };
-        let current = self.current.as_mut().expect("a frame was read from a segment");
-        let end = payload.offset + payload.len as u64;
-        let bytes =
-            current.bytes.get(payload.offset, payload.len, end).at("read", &current.path)?;
-        Ok(bytes.unwrap_or_default())
     }
 
     fn assemble(&mut self, payload: Payload) -> Result<(), ReadError> {
@@ -473,6 +463,21 @@ impl Reader {
         };
         Ok((header, payload))
     }
+}
+
+/// The payload in the reader's buffer or map, or assembled.
+fn payload_of<'a>(
+    current: Option<&'a mut Current>,
+    assembled: &'a [u8],
+    payload: Option<Payload>,
+) -> Result<&'a [u8], ReadError> {
+    let Some(payload) = payload else {
+        return Ok(assembled);
+    };
+    let current = current.expect("a frame was read from a segment");
+    let end = payload.offset + payload.len as u64;
+    let bytes = current.bytes.get(payload.offset, payload.len, end).at("read", &current.path)?;
+    Ok(bytes.unwrap_or_default())
 }
 
 fn corrupt(

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::pins::{FilePin, Pin};
 use crate::primitives::atomic::Ordering;
 use crate::primitives::thread;
-use crate::reader::{From, Group, Located, Reader, Source};
+use crate::reader::{From, Group, Reader, Source};
 use crate::shared::Shared;
 
 pub(crate) use watched::Watched;
@@ -112,10 +112,7 @@ impl Tail {
     /// As [`Reader::next_group`]. [`ReadError::Ended`] if the writer's handle was closed, or the
     /// journal stopped for good, and everything was read; a tail of another process waits on.
     pub fn next_group(&mut self, timeout: Duration) -> Result<Option<Group<'_>>, ReadError> {
-        match self.wait(timeout)? {
-            Some(located) => self.reader.group(located).map(Some),
-            None => Ok(None),
-        }
+        if self.wait(timeout)? { self.reader.group().map(Some) } else { Ok(None) }
     }
 
     /// Where the next group begins, or the end of what was read so far.
@@ -130,21 +127,22 @@ impl Tail {
         !matches!(self.pin, Pin::None)
     }
 
-    fn wait(&mut self, timeout: Duration) -> Result<Option<Located>, ReadError> {
+    /// Moves behind the next group; `false` if the time is over before there is one.
+    fn wait(&mut self, timeout: Duration) -> Result<bool, ReadError> {
         // `None` is never: the time is beyond what the clock can tell.
         let mut deadline: Option<Option<Instant>> = None;
         let mut pause = LOOK_AGAIN[0];
         loop {
             let seen = self.reader.seen();
-            if let Some(located) = self.reader.advance()? {
+            if self.reader.advance()? {
                 self.move_pin()?;
-                return Ok(Some(located));
+                return Ok(true);
             }
             if timeout.is_zero() && !self.reader.source().is_watched() {
                 return if self.reader.source().ended(seen) {
                     Err(ReadError::Ended)
                 } else {
-                    Ok(None)
+                    Ok(false)
                 };
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
@@ -156,7 +154,7 @@ impl Tail {
             };
             match waited {
                 Waited::More => {}
-                Waited::TimedOut => return Ok(None),
+                Waited::TimedOut => return Ok(false),
                 Waited::Ended => return Err(ReadError::Ended),
             }
         }

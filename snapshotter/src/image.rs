@@ -2,7 +2,6 @@
 
 mod digest;
 mod presume;
-mod spare;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +12,7 @@ use steadfast_wm::{
 
 use crate::by_handle::{ByHandle, Handles};
 use crate::error::FoldError;
-
-use spare::Spare;
+use crate::spare::Spare;
 
 /// A fact as of the last flush.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +31,14 @@ pub struct Fact {
     pub stated: bool,
     /// The session's clock at its insertion, in milliseconds.
     pub clock: i64,
+}
+
+impl Fact {
+    /// Takes the fact away, and leaves one without a value.
+    fn take(&mut self) -> Self {
+        let bytes = std::mem::take(&mut self.bytes);
+        Self { bytes, ..*self }
+    }
 }
 
 /// An operation that no flush has matched yet, verbatim.
@@ -243,14 +249,15 @@ impl Image {
             }
             Record::Update { handle, version, bytes, mask, seq, origin } => {
                 self.check_live("update", *handle)?;
-                self.staged.push(StagedOperation::Update {
+                let value = self.spare.fill(bytes);
+                self.staged.extend(std::iter::once_with(|| StagedOperation::Update {
                     handle: *handle,
                     version: *version,
-                    bytes: self.spare.fill(bytes),
+                    bytes: value,
                     mask: *mask,
                     seq: *seq,
                     origin: *origin,
-                });
+                }));
             }
             Record::Delete { handle, seq, origin, .. } => {
                 self.check_live("deletion", *handle)?;
@@ -287,30 +294,33 @@ impl Image {
         self.evaluated = true;
         self.born.clear();
         self.dying.clear();
-        for operation in self.staged.drain(..) {
+        // In place: an operation is long, and moving it costs more than what is done with it.
+        for operation in &mut self.staged {
             match operation {
-                StagedOperation::Insert { handle, fact } => {
-                    self.facts.insert(handle, fact);
-                }
                 StagedOperation::Update { handle, version, bytes, seq, origin, .. } => {
-                    if let Some(fact) = self.facts.get_mut(handle) {
-                        (fact.version, fact.seq, fact.origin) = (version, seq, origin);
-                        self.spare.keep(std::mem::replace(&mut fact.bytes, bytes));
+                    if let Some(fact) = self.facts.get_mut(*handle) {
+                        (fact.version, fact.seq, fact.origin) = (*version, *seq, *origin);
+                        std::mem::swap(&mut fact.bytes, bytes);
                     }
+                    self.spare.keep(std::mem::take(bytes));
+                }
+                StagedOperation::Insert { handle, fact } => {
+                    self.facts.insert(*handle, fact.take());
                 }
                 StagedOperation::Delete { handle, .. } => {
-                    if let Some(fact) = self.facts.remove(handle) {
+                    if let Some(fact) = self.facts.remove(*handle) {
                         self.spare.keep(fact.bytes);
                     }
-                    self.justifications.remove(&handle);
+                    self.justifications.remove(handle);
                 }
                 StagedOperation::Stated { handle, stated, .. } => {
-                    if let Some(fact) = self.facts.get_mut(handle) {
-                        fact.stated = stated;
+                    if let Some(fact) = self.facts.get_mut(*handle) {
+                        fact.stated = *stated;
                     }
                 }
             }
         }
+        self.staged.clear();
     }
 
     /// Marks that say nothing are not kept.
@@ -331,9 +341,11 @@ impl Image {
         if commit.get() != self.commit.get() + 1 {
             return Err(FoldError::CommitOrder { found: commit, last: self.commit });
         }
-        let emitted = std::mem::take(&mut self.emitted);
-        let effects = emitted.into_iter().map(|(ordinal, effect)| ((commit, ordinal), effect));
-        self.outbox.extend(effects);
+        if !self.emitted.is_empty() {
+            let emitted = std::mem::take(&mut self.emitted);
+            let effects = emitted.into_iter().map(|(ordinal, effect)| ((commit, ordinal), effect));
+            self.outbox.extend(effects);
+        }
         (self.commit, self.point, self.counters) = (commit, Some(point), counters);
         Ok(())
     }

@@ -42,6 +42,7 @@ mod image;
 mod normal;
 mod normalize;
 mod records;
+mod spare;
 mod upkeep;
 
 pub use error::{FoldError, FoldJournalError, NormalFormError, RecordError};

@@ -13,7 +13,7 @@ use crate::error::{At as _, IoError};
 use crate::frame::{self, Content, HEADER, Kind, PAYLOAD_BYTES_MAX, Place, RECORDS_MAX, Salt};
 use crate::ids::Lsn;
 use crate::manifest::{SealEntry, SegmentEntry};
-use crate::reader::Group;
+use crate::reader::{Group, GroupPlace};
 use crate::record;
 use crate::segment::{COPY_OFFSETS, Format, RunEnd, SEGMENT_HEADER, SegmentHeader, segment_name};
 use crate::shared::Shared;
@@ -408,10 +408,9 @@ fn read_part(
         let next = at + header.total_len();
         let meaning =
             if header.kind() == Ok(Kind::SafePoint) { End::SafePoint } else { End::Batch };
-        let place = at..next;
         let records = usize::from(header.records);
-        take(&Group::compacted(header.lsn, place, meaning, records, &payload))
-            .map_err(NormalizeError::Refused)?;
+        let place = GroupPlace { lsn: header.lsn, begin: at, end: next, meaning, records };
+        take(&Group::compacted(&place, &payload)).map_err(NormalizeError::Refused)?;
         step(&mut window, next)?;
         at = next;
     }

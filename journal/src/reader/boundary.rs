@@ -1,6 +1,6 @@
 //! Finding the boundary behind a safe point.
 
-use super::{From, Located, Reader, Source};
+use super::{From, Reader, Source};
 use crate::batch::End;
 use crate::error::ReadError;
 use crate::ids::Position;
@@ -50,7 +50,8 @@ pub(crate) fn find_safe_point(
         return Ok(Some(boundary(&reader)));
     }
     let limit = source.limit();
-    while let Some(Located { place, .. }) = reader.locate(limit)? {
+    while reader.locate(limit)? {
+        let place = reader.place();
         if place.end >= position.get() {
             let found = place.end == position.get() && place.meaning == End::SafePoint;
             return Ok(found.then(|| boundary(&reader)));

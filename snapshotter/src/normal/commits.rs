@@ -14,7 +14,9 @@ pub(super) struct Commits {
     /// folded into the range.
     before: Option<CommitSeq>,
     last: CommitSeq,
-    /// The last commit, and those of effects that wait.
+    /// The record of the last commit; none if it is folded.
+    last_record: Option<Kept>,
+    /// Earlier commits, of effects that wait.
     kept: BTreeMap<CommitSeq, Kept>,
     /// Effects of the commit that is not complete yet.
     emitted: BTreeMap<u32, Kept>,
@@ -29,17 +31,28 @@ impl Commits {
     }
 
     pub(super) fn acknowledge(&mut self, commit: CommitSeq, ordinal: u32, record: Kept) {
-        if self.waiting.remove(&(commit, ordinal)).is_some() {
-            drop(self.drop_commit(commit));
-        } else {
+        if self.waiting.remove(&(commit, ordinal)).is_none() {
             self.acknowledged.insert((commit, ordinal), record);
+        } else if !self.waits(commit) {
+            self.kept.remove(&commit);
         }
     }
 
-    /// Drops a commit that nothing needs any more, and gives it.
-    fn drop_commit(&mut self, commit: CommitSeq) -> Option<Kept> {
-        let waits = self.waiting.range((commit, 0)..=(commit, u32::MAX)).next().is_some();
-        if commit != self.last && !waits { self.kept.remove(&commit) } else { None }
+    /// Whether an effect of the commit waits.
+    fn waits(&self, commit: CommitSeq) -> bool {
+        let effects = (commit, 0)..=(commit, u32::MAX);
+        !self.waiting.is_empty() && self.waiting.range(effects).next().is_some()
+    }
+
+    /// Makes another commit the last one; gives the record of the one that was if nobody needs it.
+    fn advance(&mut self, commit: CommitSeq) -> Option<Kept> {
+        let previous = std::mem::replace(&mut self.last, commit);
+        let record = self.last_record.take()?;
+        if self.waits(previous) {
+            self.kept.insert(previous, record);
+            return None;
+        }
+        Some(record)
     }
 
     pub(super) fn close(
@@ -53,14 +66,14 @@ impl Commits {
             return Err(FoldError::CommitOrder { found: commit, last: self.last });
         }
         self.before.get_or_insert(before);
-        let previous = std::mem::replace(&mut self.last, commit);
-        let record = match self.drop_commit(previous) {
+        self.last_record = Some(match self.advance(commit) {
             Some(dropped) => dropped.instead(at, bytes),
             None => Kept::new(at, bytes),
-        };
-        self.kept.insert(commit, record);
-        for (ordinal, effect) in std::mem::take(&mut self.emitted) {
-            self.waiting.insert((commit, ordinal), effect);
+        });
+        if !self.emitted.is_empty() {
+            let emitted = std::mem::take(&mut self.emitted);
+            let waiting = emitted.into_iter().map(|(ordinal, effect)| ((commit, ordinal), effect));
+            self.waiting.extend(waiting);
         }
         Ok(())
     }
@@ -71,8 +84,7 @@ impl Commits {
             return Err(FoldError::CommitOrder { found: through, last: self.last });
         }
         self.before.get_or_insert(CommitSeq::new(through.get().saturating_sub(1)));
-        let previous = std::mem::replace(&mut self.last, through);
-        drop(self.drop_commit(previous));
+        drop(self.advance(through));
         Ok(())
     }
 
@@ -83,13 +95,14 @@ impl Commits {
 
     /// Whether the range has a commit and no effect behind the last.
     pub(super) fn is_complete(&self) -> bool {
-        self.emitted.is_empty() && self.kept.contains_key(&self.last)
+        self.emitted.is_empty() && self.last_record.is_some()
     }
 
     /// Adds the records that remain.
     pub(super) fn survivors<'a>(&'a self, survivors: &mut Vec<(At, Survivor<'a>)>) {
         let mut previous = self.before();
-        for (&commit, kept) in &self.kept {
+        let last = self.last_record.iter().map(|record| (&self.last, record));
+        for (&commit, kept) in self.kept.iter().chain(last) {
             let through = CommitSeq::new(commit.get().saturating_sub(1));
             if through > previous {
                 survivors.push((kept.at, Survivor::Record(Record::Folded { through })));

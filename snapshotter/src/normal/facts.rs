@@ -1,13 +1,12 @@
 //! Facts: what became of each in the range.
 
-use std::ops::Range;
-
 use steadfast_wm::{FactHandle, Record, RuleTag, Seq, TypeTag};
 
 use super::supports::Supports;
 use super::{At, Survivor};
 use crate::by_handle::ByHandle;
 use crate::error::FoldError;
+use crate::spare::Spare;
 
 /// A fact that the range inserts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,7 +14,7 @@ pub(super) struct Born {
     at: At,
     kind: TypeTag,
     version: u32,
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
     seq: Seq,
     origin: Option<RuleTag>,
     stated: bool,
@@ -27,7 +26,7 @@ pub(super) struct Born {
 pub(super) struct Updated {
     at: At,
     version: u32,
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
     mask: u64,
     seq: Seq,
     origin: Option<RuleTag>,
@@ -91,13 +90,14 @@ enum Operation {
     },
 }
 
-/// An operation that no flush has matched: its value is in the arena.
+/// An operation that no flush has matched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Staged {
     at: At,
     handle: FactHandle,
     operation: Operation,
-    value: Range<usize>,
+    /// Empty if the operation has none.
+    value: Box<[u8]>,
 }
 
 /// The facts that the range changes.
@@ -105,30 +105,32 @@ struct Staged {
 pub(super) struct Facts {
     pub(super) changes: ByHandle<Change>,
     staged: Vec<Staged>,
-    arena: Vec<u8>,
+    spare: Spare,
 }
 
 impl Facts {
     /// Takes in an operation; it remains as it is until the next flush.
     pub(super) fn stage(&mut self, at: At, record: &Record<'_>) {
-        let (handle, operation, value) = match *record {
-            Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock } => {
-                (handle, Operation::Insert { kind, version, seq, origin, stated, clock }, bytes)
-            }
+        let staged = match *record {
             Record::Update { handle, version, bytes, mask, seq, origin } => {
-                (handle, Operation::Update { version, mask, seq, origin }, bytes)
+                let operation = Operation::Update { version, mask, seq, origin };
+                Staged { at, handle, operation, value: self.spare.fill(bytes) }
+            }
+            Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock } => {
+                let operation = Operation::Insert { kind, version, seq, origin, stated, clock };
+                Staged { at, handle, operation, value: self.spare.fill(bytes) }
             }
             Record::Delete { handle, seq, origin, cascade } => {
-                (handle, Operation::Delete { seq, origin, cascade }, &[][..])
+                let operation = Operation::Delete { seq, origin, cascade };
+                Staged { at, handle, operation, value: Box::default() }
             }
             Record::Stated { handle, stated, seq } => {
-                (handle, Operation::Stated { stated, seq }, &[][..])
+                let operation = Operation::Stated { stated, seq };
+                Staged { at, handle, operation, value: Box::default() }
             }
             ref other => unreachable!("only operations are staged, not {other:?}"),
         };
-        let start = self.arena.len();
-        self.arena.extend_from_slice(value);
-        self.staged.push(Staged { at, handle, operation, value: start..self.arena.len() });
+        self.staged.push(staged);
     }
 
     /// How many facts were born and live, and how many older ones were changed.
@@ -146,97 +148,13 @@ impl Facts {
 
     /// Everything staged is in the facts from now on.
     pub(super) fn flush(&mut self, supports: &mut Supports) -> Result<(), FoldError> {
-        let (mut staged, arena) =
-            (std::mem::take(&mut self.staged), std::mem::take(&mut self.arena));
-        for Staged { at, handle, operation, value } in staged.drain(..) {
-            self.settle(at, handle, operation, &arena[value], supports)?;
+        let Self { changes, staged, spare } = self;
+        // In place: an operation is long, and moving it costs more than what is done with it.
+        for staged in &mut *staged {
+            settle(changes, spare, staged, supports)?;
         }
-        // The memory is used again.
-        (self.staged, self.arena) = (staged, arena);
-        self.arena.clear();
+        staged.clear();
         Ok(())
-    }
-
-    fn settle(
-        &mut self,
-        at: At,
-        handle: FactHandle,
-        operation: Operation,
-        value: &[u8],
-        supports: &mut Supports,
-    ) -> Result<(), FoldError> {
-        match operation {
-            Operation::Insert { kind, version, seq, origin, stated, clock } => {
-                let bytes = value.to_vec();
-                let born = Born { at, kind, version, bytes, seq, origin, stated, clock };
-                // A handle is given once: the place of another fact cannot be folded into this one.
-                if self.changes.insert(handle, Change::Born(born)).is_some() {
-                    return Err(FoldError::DuplicateFact { handle });
-                }
-            }
-            Operation::Update { version, mask, seq, origin } => {
-                self.update(at, handle, (version, value, mask, seq, origin));
-            }
-            Operation::Stated { stated, seq } => {
-                let last = Some(Statement { at, stated, seq });
-                match self.changes.get_mut(handle) {
-                    Some(Change::Born(born)) => born.stated = stated,
-                    Some(Change::Old { stated, .. }) => *stated = last,
-                    Some(Change::Gone(_)) => {}
-                    None => {
-                        self.changes.insert(handle, Change::Old { updated: None, stated: last });
-                    }
-                }
-            }
-            Operation::Delete { seq, origin, cascade } => {
-                supports.forget(handle);
-                let gone = Change::Gone(Gone { at, seq, origin, cascade });
-                match self.changes.get_mut(handle) {
-                    Some(Change::Born(_)) => {
-                        self.changes.remove(handle);
-                    }
-                    Some(Change::Gone(_)) => {}
-                    Some(old @ Change::Old { .. }) => *old = gone,
-                    None => drop(self.changes.insert(handle, gone)),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn update(
-        &mut self,
-        at: At,
-        handle: FactHandle,
-        (version, bytes, mask, seq, origin): (u32, &[u8], u64, Seq, Option<RuleTag>),
-    ) {
-        let replace = |old: &mut Vec<u8>| {
-            old.clear();
-            old.extend_from_slice(bytes);
-        };
-        match self.changes.get_mut(handle) {
-            Some(Change::Born(born)) => {
-                replace(&mut born.bytes);
-                (born.version, born.seq, born.origin) = (version, seq, origin);
-            }
-            Some(Change::Old { updated: Some(updated), .. }) => {
-                replace(&mut updated.bytes);
-                (updated.at, updated.version) = (at, version);
-                (updated.seq, updated.origin) = (seq, origin);
-                updated.mask |= mask;
-            }
-            Some(Change::Gone(_)) => {}
-            old @ (Some(Change::Old { .. }) | None) => {
-                let bytes = bytes.to_vec();
-                let new = Some(Updated { at, version, bytes, mask, seq, origin });
-                match old {
-                    Some(Change::Old { updated, .. }) => *updated = new,
-                    _ => {
-                        self.changes.insert(handle, Change::Old { updated: new, stated: None });
-                    }
-                }
-            }
-        }
     }
 
     /// Adds the records that remain.
@@ -269,14 +187,16 @@ impl Facts {
             }
         }
         survivors.extend(
-            self.staged.iter().map(|staged| (staged.at, Survivor::Record(self.record(staged)))),
+            self.staged.iter().map(|staged| (staged.at, Survivor::Record(staged.record()))),
         );
     }
+}
 
-    /// A staged operation as it was.
-    fn record(&self, staged: &Staged) -> Record<'_> {
-        let (handle, bytes) = (staged.handle, &self.arena[staged.value.clone()]);
-        match staged.operation {
+impl Staged {
+    /// The operation as it was.
+    fn record(&self) -> Record<'_> {
+        let (handle, bytes) = (self.handle, &*self.value);
+        match self.operation {
             Operation::Insert { kind, version, seq, origin, stated, clock } => {
                 Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock }
             }
@@ -289,4 +209,81 @@ impl Facts {
             Operation::Stated { stated, seq } => Record::Stated { handle, stated, seq },
         }
     }
+}
+
+/// Lets a fact have become what the operation makes of it.
+fn settle(
+    changes: &mut ByHandle<Change>,
+    spare: &mut Spare,
+    staged: &mut Staged,
+    supports: &mut Supports,
+) -> Result<(), FoldError> {
+    let (at, handle) = (staged.at, staged.handle);
+    match staged.operation {
+        Operation::Update { .. } => update(changes, spare, staged),
+        Operation::Insert { kind, version, seq, origin, stated, clock } => {
+            let bytes = std::mem::take(&mut staged.value);
+            let born = Born { at, kind, version, bytes, seq, origin, stated, clock };
+            // A handle is given once: the place of another fact cannot be folded into this one.
+            if changes.insert(handle, Change::Born(born)).is_some() {
+                return Err(FoldError::DuplicateFact { handle });
+            }
+        }
+        Operation::Stated { stated, seq } => {
+            let last = Some(Statement { at, stated, seq });
+            match changes.get_mut(handle) {
+                Some(Change::Born(born)) => born.stated = stated,
+                Some(Change::Old { stated, .. }) => *stated = last,
+                Some(Change::Gone(_)) => {}
+                None => {
+                    changes.insert(handle, Change::Old { updated: None, stated: last });
+                }
+            }
+        }
+        Operation::Delete { seq, origin, cascade } => {
+            supports.forget(handle);
+            let gone = Change::Gone(Gone { at, seq, origin, cascade });
+            match changes.get_mut(handle) {
+                Some(Change::Born(born)) => {
+                    spare.keep(std::mem::take(&mut born.bytes));
+                    changes.remove(handle);
+                }
+                Some(Change::Gone(_)) => {}
+                Some(old @ Change::Old { .. }) => *old = gone,
+                None => drop(changes.insert(handle, gone)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn update(changes: &mut ByHandle<Change>, spare: &mut Spare, staged: &mut Staged) {
+    let Operation::Update { version, mask, seq, origin } = staged.operation else { return };
+    let (at, handle) = (staged.at, staged.handle);
+    let old = match changes.get_mut(handle) {
+        Some(Change::Born(born)) => {
+            (born.version, born.seq, born.origin) = (version, seq, origin);
+            Some(&mut born.bytes)
+        }
+        Some(Change::Old { updated: Some(updated), .. }) => {
+            (updated.at, updated.version) = (at, version);
+            (updated.seq, updated.origin) = (seq, origin);
+            updated.mask |= mask;
+            Some(&mut updated.bytes)
+        }
+        Some(Change::Gone(_)) => None,
+        old @ (Some(Change::Old { .. }) | None) => {
+            let bytes = std::mem::take(&mut staged.value);
+            let new = Some(Updated { at, version, bytes, mask, seq, origin });
+            match old {
+                Some(Change::Old { updated, .. }) => *updated = new,
+                _ => drop(changes.insert(handle, Change::Old { updated: new, stated: None })),
+            }
+            return;
+        }
+    };
+    if let Some(old) = old {
+        std::mem::swap(old, &mut staged.value);
+    }
+    spare.keep(std::mem::take(&mut staged.value));
 }

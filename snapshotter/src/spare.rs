@@ -3,29 +3,35 @@
 /// How many values are kept at most: those that the operations of a few flushes leave behind.
 const SPARES_MAX: usize = 64;
 
+/// So many of them are looked at for one that fits.
+const LOOKS: usize = 4;
+
 /// Boxes of values that were overwritten or deleted. Most values of a session have one of few
 /// lengths, so that the next one often fits, and nothing is allocated for it.
 ///
-/// It is no part of the image: a copy begins without, and all are equal.
+/// It is no part of what it serves: a copy begins without, and all are equal.
 #[derive(Debug, Default)]
-pub(super) struct Spare(Vec<Box<[u8]>>);
+pub(crate) struct Spare(Vec<Box<[u8]>>);
 
 impl Spare {
     /// A box with these bytes.
     #[inline]
-    pub(super) fn fill(&mut self, bytes: &[u8]) -> Box<[u8]> {
-        match self.0.pop() {
-            Some(mut spare) if spare.len() == bytes.len() => {
-                spare.copy_from_slice(bytes);
-                spare
-            }
-            _ => bytes.into(),
+    pub(crate) fn fill(&mut self, bytes: &[u8]) -> Box<[u8]> {
+        let last = self.0.len().saturating_sub(LOOKS);
+        let fits = self.0[last..].iter().rposition(|spare| spare.len() == bytes.len());
+        if let Some(at) = fits {
+            let mut spare = self.0.swap_remove(last + at);
+            spare.copy_from_slice(bytes);
+            return spare;
         }
+        // One that fits nothing must not stay for ever.
+        drop(self.0.pop());
+        bytes.into()
     }
 
     /// Takes in a box that nobody needs any more.
     #[inline]
-    pub(super) fn keep(&mut self, spare: Box<[u8]>) {
+    pub(crate) fn keep(&mut self, spare: Box<[u8]>) {
         if self.0.len() < SPARES_MAX {
             self.0.push(spare);
         }
