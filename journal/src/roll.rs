@@ -121,7 +121,8 @@ impl SegmentMaker<'_> {
         if self.bugs.share_sync_handle {
             return Ok(vec![Arc::clone(file); FLIGHTS]);
         }
-        if !self.dir.storage.tells_every_handle() {
+        let dir = &self.dir.path;
+        if !self.dir.storage.tells_every_handle(dir).at("examine", dir)? {
             return Ok(vec![Arc::clone(file)]);
         }
         let open = |_| self.dir.storage.open(path, Access::Write).at("open", path);

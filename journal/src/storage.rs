@@ -5,6 +5,7 @@
 
 mod ahead;
 mod file;
+mod file_system;
 
 use std::fmt;
 use std::io;
@@ -164,13 +165,18 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Whatever the storage answers.
     fn medium(&self, dir: &Path) -> io::Result<Medium>;
 
-    /// Whether each handle of a file is told of a failure to write back, whoever else was told: a
-    /// [`sync`](StorageFile::sync) through one of them succeeds only if everything that was written
-    /// to the file since its last success is durable.
+    /// Whether each handle of a file in the directory is told of a failure to write back, whoever else
+    /// was told: a [`sync`](StorageFile::sync) through one of them succeeds only if everything that was
+    /// written to the file since its last success is durable.
     ///
-    /// Where that holds, two syncs are in flight at once.
-    fn tells_every_handle(&self) -> bool {
-        false
+    /// Where that holds, two syncs are in flight at once. Whoever does not know answers `false`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the storage answers.
+    fn tells_every_handle(&self, dir: &Path) -> io::Result<bool> {
+        let _ = dir;
+        Ok(false)
     }
 
     /// Which start of the operating system this is.

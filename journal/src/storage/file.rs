@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::io::ReadWriteFlags;
 
 use super::ahead::ReadAhead;
+use super::file_system;
 #[cfg(target_os = "linux")]
 use super::write_zeros;
 use super::{Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile};
@@ -138,15 +139,12 @@ impl Storage for FileStorage {
     }
 
     fn medium(&self, dir: &Path) -> io::Result<Medium> {
-        let info = rustix::fs::statfs(dir)?;
-        // The type's width differs by architecture; the magic numbers are 32 bits wide.
-        let magic = u32::try_from(info.f_type & 0xffff_ffff).unwrap_or_default();
-        Ok(medium_of(magic))
+        Ok(file_system::medium_of(file_system::magic_of(dir)?))
     }
 
-    /// Since Linux 4.13 each open file keeps its own place in the sequence of errors of the inode.
-    fn tells_every_handle(&self) -> bool {
-        cfg!(target_os = "linux")
+    #[cfg(target_os = "linux")]
+    fn tells_every_handle(&self, dir: &Path) -> io::Result<bool> {
+        file_system::tells_every_handle(dir)
     }
 
     fn incarnation(&self) -> io::Result<Incarnation> {
@@ -159,18 +157,6 @@ impl Storage for FileStorage {
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
         getrandom::fill(bytes).map_err(io::Error::other)
-    }
-}
-
-/// Sorts file systems by the magic numbers of statfs(2).
-fn medium_of(magic: u32) -> Medium {
-    match magic {
-        // NFS, SMB, SMB2, CIFS, NCP, Coda, AFS, Ceph, 9P, Lustre, GFS2, OCFS2.
-        0x6969 | 0x517b | 0xfe53_4d42 | 0xff53_4d42 | 0x564c | 0x7375_7245 | 0x5346_414f
-        | 0x00c3_6400 | 0x0102_1997 | 0x0bd0_0bd0 | 0x0116_1970 | 0x7461_636f => Medium::Network,
-        // Btrfs, ZFS, bcachefs, and FUSE, which can be anything but a promise to keep blocks.
-        0x9123_683e | 0x2fc1_2fc1 | 0xca45_1a4e | 0x6573_5546 => Medium::CopyOnWrite,
-        _ => Medium::InPlace,
     }
 }
 
@@ -353,13 +339,6 @@ mod tests {
         assert_eq!(parse_boot_id(text), Some(Incarnation::from_bytes(expected)));
         assert_eq!(parse_boot_id("00"), None);
         assert_eq!(parse_boot_id(&format!("{}0", text.trim())), None);
-    }
-
-    #[test]
-    fn network_and_copying_file_systems_are_known() {
-        assert_eq!(medium_of(0x6969), Medium::Network);
-        assert_eq!(medium_of(0x9123_683e), Medium::CopyOnWrite);
-        assert_eq!(medium_of(0xef53), Medium::InPlace);
     }
 
     #[test]

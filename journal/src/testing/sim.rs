@@ -113,8 +113,8 @@ impl Storage for SimDisk {
         Ok(state.medium)
     }
 
-    fn tells_every_handle(&self) -> bool {
-        true
+    fn tells_every_handle(&self, _dir: &Path) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn incarnation(&self) -> io::Result<Incarnation> {
