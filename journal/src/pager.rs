@@ -175,11 +175,32 @@ mod tests {
             while pager.ready() < end {
                 std::thread::yield_now();
             }
+            // The next request wakes it.
+            while !pager.pages.request().sleeps {
+                std::thread::yield_now();
+            }
         }
         drop(pager);
         assert_eq!(Arc::strong_count(&map), 1, "the thread has let go of the map");
         let mut bytes = [0; 5];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 4096).expect("readable");
         assert_eq!(&bytes, b"kept\0");
+    }
+
+    #[test]
+    fn whoever_helps_takes_one_step_and_has_its_pages() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        file.set_len(3 * STEP_BYTES as u64).expect("room");
+        let map = MmapOptions::new().len(3 * STEP_BYTES).map_raw(&file).expect("mappable");
+        let request = Mutex::new(Request { range: 0..2 * STEP_BYTES, ..Request::default() });
+        let (requested, ready) = (Condvar::new(), AtomicUsize::new(0));
+        let pages = Arc::new(Pages { map: Arc::new(map), request, requested, ready });
+        let pager = Pager { pages, thread: None };
+        for steps in [1, 2, 2] {
+            pager.help(0);
+            assert_eq!(pager.ready(), steps * STEP_BYTES);
+        }
+        pager.ask(0, 3 * STEP_BYTES);
+        assert_eq!(pager.pages.request().range, 2 * STEP_BYTES..3 * STEP_BYTES);
     }
 }
