@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memmap2::MmapRaw;
 
@@ -19,6 +19,9 @@ const STEP_BYTES: usize = 64 << 10;
 /// How long the thread dozes before it looks for a request by itself. A stream of 150 MB/s fills 75 KB
 /// meanwhile, a part of what is ready by then.
 const DOZE: Duration = Duration::from_micros(500);
+
+/// If requests come faster than this, dozing would miss them: then the thread sleeps, and is woken.
+const DOZE_FOR: Duration = Duration::from_millis(1);
 
 /// After so many looks without a request the thread sleeps until it is woken: nobody streams any more.
 const DOZES_MAX: u32 = 20;
@@ -69,14 +72,17 @@ impl Pages {
 
     fn run(&self) {
         let mut request = self.request();
-        let mut dozes = 0;
+        let (mut dozes, mut done_at) = (0, Instant::now());
         while !request.ended {
             if let Some(step) = request.take() {
                 drop(request);
                 populate(&self.map, step.clone());
                 self.ready.fetch_max(step.end, Ordering::Relaxed);
                 request = self.request();
-                dozes = 0;
+                if request.range.is_empty() {
+                    let before = std::mem::replace(&mut done_at, Instant::now());
+                    dozes = if done_at - before < DOZE_FOR { DOZES_MAX } else { 0 };
+                }
             } else if dozes < DOZES_MAX {
                 // Who streams asks again and again, and to wake somebody takes it longer than several
                 // groups do: looking is for the thread.
