@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::aggregate::GroupTable;
+use crate::chains::NONE;
 use crate::fact::{Fact, Handle};
 use crate::stage::Stage;
 use crate::store::{Kind, Store, Table};
@@ -69,6 +70,7 @@ impl<T> From<&Ref<'_, T>> for Handle<T> {
 pub struct Row<'a> {
     store: &'a Store,
     positions: &'a dyn Positions,
+    kinds: &'a [u32],
     slots: &'a [u32],
     session: u32,
     branch: u16,
@@ -76,8 +78,8 @@ pub struct Row<'a> {
 
 /// What stands at the positions of a rule's matches.
 pub(crate) trait Positions {
-    /// The kind of the facts at a position.
-    fn kind(&self, position: usize) -> Option<u32>;
+    /// By position the kind of its facts; `NONE` of a position of groups.
+    fn kinds(&self) -> &[u32];
     /// The table of the groups at a position.
     fn groups(&self, position: usize) -> Option<&dyn Any>;
 }
@@ -89,7 +91,7 @@ impl<'a> Row<'a> {
         slots: &'a [u32],
         session: u32,
     ) -> Self {
-        Self { store, positions, slots, session, branch: 0 }
+        Self { store, positions, kinds: positions.kinds(), slots, session, branch: 0 }
     }
 
     pub(crate) fn in_branch(self, branch: u16) -> Self {
@@ -123,9 +125,11 @@ impl<'a> Row<'a> {
 
     #[inline]
     fn value<T: Fact>(&self, position: usize) -> (&'a T, &'a Kind) {
-        if let Some(kind) = self.positions.kind(position) {
+        let kind = self.kinds[position];
+        if kind != NONE {
             let kind = self.store.kind(kind);
-            if let Some(table) = kind.table.as_any().downcast_ref::<Table<T>>() {
+            let table: &dyn Any = &*kind.table;
+            if let Some(table) = table.downcast_ref::<Table<T>>() {
                 return (table.value(self.slots[position]), kind);
             }
         }

@@ -73,7 +73,7 @@ enum Empty {
 impl Empty {
     fn source(&self) -> &dyn Any {
         match self {
-            Self::Facts(table) => table.as_any(),
+            Self::Facts(table) => &**table,
             Self::Group(grouping) => grouping.results(),
         }
     }
@@ -152,9 +152,10 @@ impl Check<'_> {
             return Err(RulesetError::Window { path, pattern });
         }
         let own = pattern.fact.new_table();
+        let own: &dyn Any = &*own;
         let before: Vec<&dyn Any> = self.before.iter().map(Empty::source).collect();
-        of_own(&pattern.conditions, (own.as_any(), before.len()))
-            .and_then(|()| of_joins(&pattern.conditions, &before, own.as_any()))
+        of_own(&pattern.conditions, (own, before.len()))
+            .and_then(|()| of_joins(&pattern.conditions, &before, own))
             .map_err(|(condition, problem)| self.condition(&pattern.variable, condition, problem))
     }
 

@@ -9,6 +9,7 @@ use steadfast_wm::{FactHandle, Member};
 use super::horizon::horizon;
 use super::{Id, SCOPE};
 use crate::aggregate::{Grouping, Member as GroupMember};
+use crate::chains::NONE;
 use crate::fact::FieldMask;
 use crate::ir::{
     Conditions, GroupPattern, Nested, Part, Pattern, RangeJoin, RuleDef, Test, Window,
@@ -31,13 +32,17 @@ enum Source {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Sources(Vec<Source>);
+pub(super) struct Sources {
+    of: Vec<Source>,
+    /// The kinds of those that hold facts; `NONE` of groups.
+    kinds: Vec<u32>,
+}
 
 impl Sources {
     /// Whether a row holds the fact in this slot of this kind.
     fn holds(&self, kind: u32, inner: &Store, slot: u32, row: &[u32], store: &Store) -> bool {
         let fact = inner.kind(kind).handle(slot);
-        row.iter().zip(&self.0).any(|(&at, source)| {
+        row.iter().zip(&self.of).any(|(&at, source)| {
             matches!(source, Source::Facts(of) if *of == kind)
                 && store.kind(kind).handle(at) == fact
         })
@@ -45,11 +50,22 @@ impl Sources {
 
     /// The first `width` positions of these, with what the others have behind.
     pub(super) fn with_tail_of(&self, width: usize, other: &Self) -> Self {
-        Self(self.0[..width].iter().chain(&other.0[width..]).cloned().collect())
+        let mut sources = Self::default();
+        let of = self.of[..width].iter().chain(&other.of[width..]);
+        of.for_each(|source| sources.push(source.clone()));
+        sources
+    }
+
+    fn push(&mut self, source: Source) {
+        self.kinds.push(match &source {
+            Source::Facts(kind) => *kind,
+            Source::Groups(_) => NONE,
+        });
+        self.of.push(source);
     }
 
     pub(super) fn resolve<'a>(&'a self, store: &'a Store) -> Vec<&'a dyn Any> {
-        let resolved = self.0.iter().map(|source| match source {
+        let resolved = self.of.iter().map(|source| match source {
             Source::Facts(kind) => store.source(*kind),
             Source::Groups(grouping) => grouping.results(),
         });
@@ -58,15 +74,12 @@ impl Sources {
 }
 
 impl Positions for Sources {
-    fn kind(&self, position: usize) -> Option<u32> {
-        match self.0.get(position)? {
-            Source::Facts(kind) => Some(*kind),
-            Source::Groups(_) => None,
-        }
+    fn kinds(&self) -> &[u32] {
+        &self.kinds
     }
 
     fn groups(&self, position: usize) -> Option<&dyn Any> {
-        match self.0.get(position)? {
+        match self.of.get(position)? {
             Source::Facts(_) => None,
             Source::Groups(grouping) => Some(grouping.results()),
         }
@@ -278,7 +291,7 @@ impl Chain<'_> {
             match part {
                 Part::Each(pattern) => {
                     partials = each(pattern, partials, sources, (store, now));
-                    sources.0.push(Source::Facts(kind_of(store, pattern)));
+                    sources.push(Source::Facts(kind_of(store, pattern)));
                 }
                 Part::Not(pattern) | Part::Exists(pattern) => {
                     let exists = matches!(part, Part::Exists(_));
@@ -388,7 +401,7 @@ fn group_by(
         let mut tuples = vec![start];
         for element in &group.elements {
             tuples = each(element, tuples, &inner, (store, now));
-            inner.0.push(Source::Facts(kind_of(store, element)));
+            inner.push(Source::Facts(kind_of(store, element)));
         }
         for member in tuples {
             let handles: Vec<FactHandle> = member
@@ -418,7 +431,7 @@ fn group_by(
     let grouping = Rc::new(grouping);
     let mut results = Vec::new();
     let outer_sources = sources.clone();
-    sources.0.push(Source::Groups(Rc::clone(&grouping)));
+    sources.push(Source::Groups(Rc::clone(&grouping)));
     for ((context, outer, members), shown) in found.into_iter().zip(shown) {
         if !shown {
             continue;

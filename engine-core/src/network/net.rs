@@ -5,6 +5,7 @@ use std::sync::Arc;
 use steadfast_wm::{Member, Seq};
 
 use crate::aggregate::AggregateError;
+use crate::chains::NONE;
 use crate::network::alpha::{Alpha, Memory};
 use crate::network::block::Block;
 use crate::network::gate::Gate;
@@ -169,6 +170,8 @@ impl Level {
 pub(crate) struct Net {
     pub(crate) root: Tokens,
     pub(crate) levels: Vec<Level>,
+    /// By position of complete matches the kind of its facts; `NONE` of a position of groups.
+    kinds: Vec<u32>,
     /// Whether each level takes facts: a join, or a `not` or `exists` of one pattern.
     pub(crate) is_flat: bool,
     /// Whether the last level is a gate.
@@ -225,7 +228,13 @@ impl Net {
         let (waiting, worked, flushed) = (none, none, none);
         let is_gated = levels.last().is_some_and(|last| matches!(last.node, Node::Gate(_)));
         let root = Tokens::new(usize::from(is_gated));
-        Self { root, levels, is_flat, is_gated, root_feeds, asked, waiting, worked, flushed }
+        let own = levels.last().map_or(&[][..], |last| &last.own);
+        let kinds = own.iter().map(|source| match source {
+            Source::Facts(kind) => *kind,
+            Source::Groups(_) => NONE,
+        });
+        let kinds = kinds.collect();
+        Self { root, levels, kinds, is_flat, is_gated, root_feeds, asked, waiting, worked, flushed }
     }
 
     /// Puts the unit tuple in, from which everything hangs. Where there is a gate it is put in when that
@@ -237,7 +246,7 @@ impl Net {
     }
 
     pub(super) fn put_unit(&mut self, scope: Scope, row: &[u32]) {
-        self.root.add(scope, 0, crate::chains::NONE, row, None);
+        self.root.add(scope, 0, NONE, row, None);
         self.waiting.union(self.root_feeds);
     }
 
@@ -484,12 +493,8 @@ fn groups(levels: &[Level], level: usize) -> &dyn std::any::Any {
 }
 
 impl Positions for Net {
-    #[inline]
-    fn kind(&self, position: usize) -> Option<u32> {
-        match self.positions().get(position)? {
-            Source::Facts(kind) => Some(*kind),
-            Source::Groups(_) => None,
-        }
+    fn kinds(&self) -> &[u32] {
+        &self.kinds
     }
 
     fn groups(&self, position: usize) -> Option<&dyn std::any::Any> {

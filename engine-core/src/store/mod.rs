@@ -142,7 +142,7 @@ impl Store {
     }
 
     pub(crate) fn value<T: Fact>(&self, place: Place) -> Option<&T> {
-        let table = self.kind(place.kind).table.as_any().downcast_ref::<Table<T>>()?;
+        let table = self.source(place.kind).downcast_ref::<Table<T>>()?;
         Some(table.value(place.slot))
     }
 
@@ -167,7 +167,7 @@ impl Store {
     /// The source of a position that holds facts of this kind.
     #[inline]
     pub(crate) fn source(&self, kind: u32) -> &dyn Any {
-        self.kind(kind).table.as_any()
+        &*self.kind(kind).table
     }
 
     /// Highest sequence number of the operations of this flush that touched these fields of a fact.

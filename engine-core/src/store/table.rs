@@ -120,8 +120,7 @@ impl<T: Fact> AnyArena for Arena<T> {
 }
 
 /// A table behind its type.
-pub(crate) trait AnyTable: Trailed + Send {
-    fn as_any(&self) -> &dyn Any;
+pub(crate) trait AnyTable: Any + Trailed + Send {
     fn clone_box(&self) -> Box<dyn AnyTable>;
     /// Appends the postcard bytes of a value.
     fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
@@ -184,10 +183,6 @@ fn take_from<T: Fact>(arena: &mut dyn AnyArena, at: u32) -> T {
 }
 
 impl<T: Fact> AnyTable for Table<T> {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn clone_box(&self) -> Box<dyn AnyTable> {
         Box::new(Self {
             values: self.values.clone(),
