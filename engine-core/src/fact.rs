@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use steadfast_wm::FactHandle;
+use steadfast_wm::codec::v1::append_postcard;
 
 /// A type whose values may be facts. Implemented by `#[derive(Fact)]`.
 ///
@@ -29,6 +30,8 @@ pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
     const KEYED: bool = false;
     /// Whether inserting a second fact with the same key is an error (`#[fact(unique)]`).
     const UNIQUE: bool = false;
+    /// Whether some fields alone decide which derived facts are one (`#[fact(derived_key)]`).
+    const HAS_DERIVED_KEY: bool = false;
 
     /// Whether values are events (`#[fact(event)]`): they have a time, and may expire.
     const EVENT: bool = false;
@@ -59,6 +62,13 @@ pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// [`ReadError`] when the version has no upcaster or the bytes do not fit it.
     fn read(version: u32, bytes: &[u8]) -> Result<Self, ReadError>;
 
+    /// Tells the parts by which facts that rules derive are told apart: values that are equal in all of
+    /// them are one fact, with the first value (S80). All of the value, unless the type declares a
+    /// derived key.
+    fn derived_key(&self, key: &mut DerivedKey<'_>) {
+        key.part(self);
+    }
+
     /// Hash code of the key fields, if the type declares any.
     fn key_code(&self) -> Option<u64> {
         None
@@ -68,6 +78,32 @@ pub trait Fact: Clone + Serialize + DeserializeOwned + Send + 'static {
     fn same_key(&self, _other: &Self) -> bool {
         false
     }
+}
+
+/// Takes the parts of a value's derived key: see [`Fact::derived_key`].
+#[derive(Debug)]
+pub struct DerivedKey<'a> {
+    bytes: &'a mut Vec<u8>,
+    failed: Result<(), postcard::Error>,
+}
+
+impl DerivedKey<'_> {
+    /// Takes the next part. Parts with equal bytes are equal.
+    pub fn part<P: Serialize>(&mut self, part: &P) {
+        if self.failed.is_ok() {
+            self.failed = append_postcard(part, self.bytes);
+        }
+    }
+}
+
+/// Appends the bytes that decide which derived facts are one.
+pub(crate) fn append_derived_key<T: Fact>(
+    fact: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), postcard::Error> {
+    let mut key = DerivedKey { bytes, failed: Ok(()) };
+    fact.derived_key(&mut key);
+    key.failed
 }
 
 /// A type whose values leave the session through the outbox. Implemented by `#[derive(Effect)]`.

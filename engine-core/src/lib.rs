@@ -59,7 +59,7 @@ pub mod __macro {
         SampleVariance, StdDev, Sum, TakeFloat, TakeOrdered, TopK, Variance,
     };
     pub use crate::error::{RuleError, RuleResult};
-    pub use crate::fact::{Effect, Fact, FieldMask, Global, ReadError, read_current};
+    pub use crate::fact::{DerivedKey, Effect, Fact, FieldMask, Global, ReadError, read_current};
     pub use crate::ir::{
         Absent, AgendaAttributes, Apart, Comparison, Conditions, Constant, Either, Enabled, Exists,
         Forall, GroupPattern, Having, KeyJoin, KnowNothing, KnowValue, KnownBy, Late, Meaning,

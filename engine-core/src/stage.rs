@@ -10,14 +10,14 @@ use steadfast_wm::FactHandle;
 use crate::agenda::GroupNames;
 use crate::chains::NONE;
 use crate::error::{ChangeError, RuleResult};
-use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
+use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError, append_derived_key};
 use crate::store::{DEFAULT_ENTRY, Entry, Place, Store};
 use crate::then::Ref;
 
 pub(crate) use drafts::{Draft, Drafts, Mark, Named, Staged};
 
 use crate::globals::Globals;
-use drafts::encode;
+use drafts::{encode, unserializable};
 
 /// A view of the working memory in which changes are staged.
 ///
@@ -143,7 +143,8 @@ impl<'a> Stage<'a> {
     ///
     /// [`ChangeError::StaleHandle`] for a dead fact, [`ChangeError::WrongSession`] for a handle of
     /// another session, [`ChangeError::WrongEntryPoint`] for a fact of another entry point,
-    /// [`ChangeError::JustifiedModify`] for a fact that only rules derive,
+    /// [`ChangeError::JustifiedModify`] for a fact that only rules derive, unless its type declares a
+    /// derived key and that stays,
     /// [`ChangeError::KeyViolation`] if the new key is taken and the type is declared unique.
     pub fn update<T: Fact>(
         &mut self,
@@ -160,7 +161,7 @@ impl<'a> Stage<'a> {
         if mask.is_empty() {
             return Ok(());
         }
-        if !self.stated_at(handle.fact(), place) {
+        if !self.stated_at(handle.fact(), place) && !keeps_derived_key(old, &new)? {
             return Err(ChangeError::JustifiedModify { handle: handle.fact(), kind: T::NAME });
         }
         if T::UNIQUE
@@ -334,15 +335,15 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn draft_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
-        let equal = |drafts: &Drafts, bytes: &[u8]| drafts.equal(self.store, kind, bytes);
-        let equal = self.drafts.with_bytes(&fact, equal)?;
-        let counts = |handle| Some(handle) != equal && !self.drafts.yields(handle);
+        let same = |drafts: &Drafts, key: &[u8]| drafts.same(self.store, kind, key);
+        let same = self.drafts.with_derived_key(&fact, same)?;
+        let counts = |handle| Some(handle) != same && !self.drafts.yields(handle);
         if T::UNIQUE
             && let Some(existing) = self.find_key_of(kind, &fact, counts)
         {
             return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
         }
-        if let Some(handle) = equal {
+        if let Some(handle) = same {
             self.drafts.push(Draft::Support { handle });
             return Ok(self.typed(handle));
         }
@@ -473,9 +474,29 @@ impl<'a> Stage<'a> {
         if !believed && !self.drafts.derives(kind) {
             return Ok(None);
         }
-        self.drafts
-            .with_bytes(fact, |drafts, bytes| drafts.equal_justified(self.store, kind, bytes))
+        let same = |drafts: &Drafts, key: &[u8]| drafts.same_justified(self.store, kind, key);
+        let same = self.drafts.with_derived_key(fact, same)?;
+        Ok(same.filter(|&handle| !T::HAS_DERIVED_KEY || self.is_equal(handle, fact)))
     }
+
+    /// Whether a fact is equal in all fields, those included that are not in its derived key.
+    fn is_equal<T: Fact>(&self, handle: FactHandle, fact: &T) -> bool {
+        let live = self.live(self.typed::<T>(handle));
+        live.is_ok_and(|(value, _)| value.diff(fact).is_empty())
+    }
+}
+
+/// Whether two values that differ are one fact where rules derive both.
+fn keeps_derived_key<T: Fact>(old: &T, new: &T) -> Result<bool, ChangeError> {
+    if !T::HAS_DERIVED_KEY {
+        return Ok(false);
+    }
+    let bytes = |fact| {
+        let mut bytes = Vec::new();
+        append_derived_key(fact, &mut bytes).map_err(|error| unserializable(T::NAME, &error))?;
+        Ok(bytes)
+    };
+    Ok(bytes(old)? == bytes(new)?)
 }
 
 impl fmt::Debug for Stage<'_> {

@@ -146,14 +146,14 @@ fn walk(head: u32, next: impl Fn(u32) -> u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Keeps a fact findable by its value, if rules derive facts of its kind.
+/// Keeps a fact findable by its derived key, if rules derive facts of its kind.
 pub(crate) fn believe(scope: Scope, store: &mut Store, place: Place, scratch: &mut Vec<u8>) {
     let kind = store.kind_mut(place.kind);
     if !*kind.believed.get() {
         return;
     }
     scratch.clear();
-    kind.table.encode(place.slot, scratch).expect("it was encoded when it was staged");
+    kind.table.append_derived_key(place.slot, scratch).expect("it was encoded when it was staged");
     kind.beliefs.link(scope, place.slot, code_of(scratch.as_slice()));
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn disbelieve(scope: Scope, store: &mut Store, place: Place) {
     }
 }
 
-/// From now on facts of this kind are findable by their value: rules derive some.
+/// From now on facts of this kind are findable by their derived keys: rules derive some.
 pub(crate) fn start_believing(scope: Scope, store: &mut Store, kind: u32, scratch: &mut Vec<u8>) {
     if *store.kind(kind).believed.get() {
         return;

@@ -98,6 +98,9 @@ use rule::{RuleArgs, Sort};
 ///
 /// - `#[fact(key)]`: the field is part of the key, in the order of the fields. It implements `Hash`.
 ///   An enum has no key.
+/// - `#[fact(derived_key)]`: the field is part of the derived key. Values that rules derive are one fact
+///   if they are equal in these fields; it keeps the first value until its last support goes, and may
+///   be updated in its other fields. Without such fields they are one fact if they are equal in all.
 ///
 /// A field of type `HashMap` or `HashSet` is refused: its bytes differ between equal values. With a
 /// serde attribute, such as one that sorts, it is accepted.

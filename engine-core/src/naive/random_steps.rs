@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::api::__macro::read_current;
+use super::super::api::__macro::{DerivedKey, read_current};
 use super::super::api::{Fact, FieldMask, Handle, ReadError, Ref, Stage};
 use super::agenda::turn_to;
 use super::unique;
@@ -34,7 +34,7 @@ macro_rules! facts {
     };
 }
 // `A` and `B` are the users' facts, `L` is what rules derive. `B` and `L` are events: the one has the
-// clock at its insertion as its time, the other says it itself. Of `U` there is one for each key, inserted or
+// clock at its insertion as its time, the other says it itself, and that is not in its derived key. Of `U` there is one for each key, inserted or
 // derived; the codes of some keys collide.
 facts! {
     A { k 0, v 1, w 2 }
@@ -52,6 +52,11 @@ facts! {
         }
         fn duration(&self) -> i64 {
             1
+        }
+        const HAS_DERIVED_KEY: bool = true;
+        fn derived_key(&self, key: &mut DerivedKey<'_>) {
+            key.part(&self.k);
+            key.part(&self.v);
         }
     }
     U { k 0, v 1, w 2 } {

@@ -8,7 +8,7 @@ use steadfast_wm::codec::v1::append_postcard;
 
 use super::lookup::{Keyed, Latest, SCAN_MAX, subject};
 use crate::error::ChangeError;
-use crate::fact::{Fact, FieldMask};
+use crate::fact::{Fact, FieldMask, append_derived_key};
 use crate::key::code_of;
 use crate::store::{AnyArena, Arena, FactType, Place, Store};
 use crate::trail::clear;
@@ -125,8 +125,11 @@ fn append<T: Serialize>(
     value: &T,
     bytes: &mut Vec<u8>,
 ) -> Result<(), ChangeError> {
-    append_postcard(value, bytes)
-        .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })
+    append_postcard(value, bytes).map_err(|error| unserializable(kind, &error))
+}
+
+pub(crate) fn unserializable(kind: &'static str, error: &postcard::Error) -> ChangeError {
+    ChangeError::Unserializable { kind, detail: error.to_string() }
 }
 
 impl Drafts {
@@ -231,18 +234,18 @@ impl Drafts {
         self.push(Draft::Update { kind, handle, at, mask, slot });
     }
 
-    /// Shows a fact as it is stored.
-    pub(crate) fn with_bytes<T: Fact, R>(
+    /// Shows the bytes of a fact's derived key.
+    pub(crate) fn with_derived_key<T: Fact, R>(
         &self,
         fact: &T,
         look: impl FnOnce(&Self, &[u8]) -> R,
     ) -> Result<R, ChangeError> {
         let mut bytes = self.bytes.take();
         bytes.clear();
-        let appended = append(T::NAME, fact, &mut bytes);
+        let appended = append_derived_key(fact, &mut bytes);
         let seen = appended.map(|()| look(self, &bytes));
         self.bytes.replace(bytes);
-        seen
+        seen.map_err(|error| unserializable(T::NAME, &error))
     }
 
     fn note_key<T: Fact>(&mut self, kind: u32, handle: FactHandle, value: &T) {
@@ -324,25 +327,26 @@ impl Drafts {
             })
     }
 
-    /// The fact with equal bytes: the lowest stated one, else the derived one.
-    pub(crate) fn equal(&self, store: &Store, kind: u32, bytes: &[u8]) -> Option<FactHandle> {
-        let mut equal = self.all_equal(store, kind, bytes);
-        equal.sort_unstable_by_key(|&(handle, stated)| (!stated, handle));
-        equal.first().map(|&(handle, _)| handle)
+    /// The fact with this derived key: the lowest stated one, else the derived one.
+    pub(crate) fn same(&self, store: &Store, kind: u32, key: &[u8]) -> Option<FactHandle> {
+        let mut same = self.all_same(store, kind, key);
+        same.sort_unstable_by_key(|&(handle, stated)| (!stated, handle));
+        same.first().map(|&(handle, _)| handle)
     }
 
-    pub(crate) fn equal_justified(
+    /// The fact with this derived key that is only derived.
+    pub(crate) fn same_justified(
         &self,
         store: &Store,
         kind: u32,
-        bytes: &[u8],
+        key: &[u8],
     ) -> Option<FactHandle> {
-        let equal = self.all_equal(store, kind, bytes);
-        equal.iter().filter(|(_, stated)| !stated).map(|&(handle, _)| handle).min()
+        let same = self.all_same(store, kind, key);
+        same.iter().filter(|(_, stated)| !stated).map(|&(handle, _)| handle).min()
     }
 
-    /// Live facts with equal bytes, each with whether it is stated.
-    fn all_equal(&self, store: &Store, kind: u32, bytes: &[u8]) -> Vec<(FactHandle, bool)> {
+    /// Live facts with this derived key, each with whether it is stated.
+    fn all_same(&self, store: &Store, kind: u32, key: &[u8]) -> Vec<(FactHandle, bool)> {
         let mut found = Vec::new();
         let mut scratch = Vec::new();
         if let Some(columns) = store.kinds.get(kind as usize) {
@@ -353,13 +357,13 @@ impl Drafts {
                     return;
                 }
                 scratch.clear();
-                if columns.table.encode(slot, &mut scratch).is_ok() && scratch == bytes {
+                if columns.table.append_derived_key(slot, &mut scratch).is_ok() && scratch == key {
                     let stated = self.stated(handle).unwrap_or(columns.is_stated(slot));
                     found.push((handle, stated));
                 }
             };
             if *columns.believed.get() {
-                columns.beliefs.members(code_of(bytes)).for_each(&mut consider);
+                columns.beliefs.members(code_of(key)).for_each(&mut consider);
             } else {
                 // The first derived fact of its type: no index yet. Applying it builds one.
                 (0..columns.slot_count()).for_each(&mut consider);
@@ -367,7 +371,7 @@ impl Drafts {
         }
         for (handle, arena, at) in self.staged_values(kind) {
             scratch.clear();
-            if arena.encode(at, &mut scratch).is_ok() && scratch == bytes {
+            if arena.append_derived_key(at, &mut scratch).is_ok() && scratch == key {
                 let in_store = || {
                     store.locate(handle).map(|place| store.kind(place.kind).is_stated(place.slot))
                 };

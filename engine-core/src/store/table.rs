@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use steadfast_wm::codec::v1::{append_postcard, append_run};
 
-use crate::fact::{Fact, FieldMask, ReadError};
+use crate::fact::{Fact, FieldMask, ReadError, append_derived_key};
 use crate::rows::BEFORE;
 use crate::trail::{Column, Scope, Sparse, Trailed, clear};
 
@@ -71,8 +71,8 @@ pub(crate) trait AnyArena: Send {
     fn len(&self) -> usize;
     fn clear(&mut self);
     fn truncate(&mut self, len: usize);
-    /// Appends the postcard bytes of a value.
-    fn encode(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
+    /// Appends the bytes that decide which derived facts are one.
+    fn append_derived_key(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
     /// Appends the postcard bytes of values that follow one another, and to `ranges` where they stand.
     fn encode_all(
         &self,
@@ -101,8 +101,8 @@ impl<T: Fact> AnyArena for Arena<T> {
     fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
-    fn encode(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
-        append_postcard(self.0[at as usize].as_ref().expect("a staged value"), bytes)
+    fn append_derived_key(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        append_derived_key(self.0[at as usize].as_ref().expect("a staged value"), bytes)
     }
     fn encode_all(
         &self,
@@ -124,6 +124,8 @@ pub(crate) trait AnyTable: Any + Trailed + Send {
     fn clone_box(&self) -> Box<dyn AnyTable>;
     /// Appends the postcard bytes of a value.
     fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
+    /// Appends the bytes that decide which derived facts are one.
+    fn append_derived_key(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
     /// Puts a stored value into a free or new slot.
     fn decode_into(
         &mut self,
@@ -194,6 +196,10 @@ impl<T: Fact> AnyTable for Table<T> {
 
     fn encode(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
         append_postcard(self.value(slot), bytes)
+    }
+
+    fn append_derived_key(&self, slot: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        append_derived_key(self.value(slot), bytes)
     }
 
     fn decode_into(

@@ -3,7 +3,7 @@
 use steadfast::prelude::*;
 use steadfast::{ChangeError, Error};
 
-use crate::support::{fire, memory, said, say};
+use crate::support::{durable, fire, memory, said, say};
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Payment {
@@ -67,6 +67,119 @@ fn s80_equal_derived_facts_are_one_fact_with_two_supports() {
     assert_eq!(suspects(&mut session), facts);
     session.delete(two).unwrap();
     assert!(suspects(&mut session).is_empty());
+}
+
+/// Raised for an order by any of its payments; when it was seen first does not tell alarms apart.
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Alarm {
+    #[fact(derived_key)]
+    order: u64,
+    first: i64,
+    #[fact(derived_key)]
+    kind: String,
+}
+
+#[rule(logical)]
+fn alarm(#[when(p.amount > 1000)] p: &Payment) -> Alarm {
+    Alarm { order: p.order, first: p.amount, kind: "high".into() }
+}
+
+ruleset!(alarms = 1: alarm);
+
+fn raised(session: &mut Session) -> Vec<(Handle<Alarm>, i64)> {
+    let alarms = session.query::<Alarm>().unwrap();
+    alarms.iter().map(|alarm| (alarm.handle(), alarm.first)).collect()
+}
+
+#[test]
+fn s80_a_derived_key_tells_derived_facts_apart_and_the_first_value_stays() {
+    let mut session = memory(alarms());
+    let one = pay(&mut session, 7, 5000);
+    let two = pay(&mut session, 7, 6000);
+    pay(&mut session, 8, 9000);
+    assert_eq!(session.fire_all().unwrap().count, 3);
+    let found = raised(&mut session);
+    assert_eq!(found.iter().map(|it| it.1).collect::<Vec<_>>(), [5000, 9000]);
+    // What the match derives anew is the same fact.
+    session.update(two, |p| p.amount = 6001).unwrap();
+    session.fire_all().unwrap();
+    session.delete(one).unwrap();
+    assert_eq!(raised(&mut session), found, "the second payment supports it");
+    session.delete(two).unwrap();
+    assert_eq!(raised(&mut session), found[1..]);
+    // The next one is another fact.
+    pay(&mut session, 7, 7000);
+    session.fire_all().unwrap();
+    assert_eq!(raised(&mut session).len(), 2);
+    assert!(raised(&mut session).iter().all(|(handle, _)| *handle != found[0].0));
+}
+
+#[test]
+fn s80_within_a_firing_a_derived_key_tells_facts_apart_too() {
+    #[rule]
+    fn twice(p: &Payment, cx: &mut Then) -> RuleResult {
+        let make = |first, kind: &str| Alarm { order: p.order, first, kind: kind.into() };
+        let one = cx.insert_logical(make(1, "low"))?;
+        assert_eq!(cx.insert_logical(make(2, "low"))?, one);
+        assert_ne!(cx.insert_logical(make(1, "other"))?, one);
+        // What it inserts is a fact of its own, unless it is equal in all fields.
+        assert_ne!(cx.insert(make(3, "low"))?, one);
+        assert_eq!(cx.insert(make(1, "low"))?, one);
+        Ok(())
+    }
+    ruleset!(twofold = 1: twice; facts: Alarm);
+    let mut session = memory(twofold());
+    let payment = pay(&mut session, 1, 10);
+    session.fire_all().unwrap();
+    assert_eq!(raised(&mut session).len(), 3);
+    session.delete(payment).unwrap();
+    let left: Vec<i64> = raised(&mut session).iter().map(|it| it.1).collect();
+    assert_eq!(left, [1, 3], "what was inserted stays");
+}
+
+#[test]
+fn s82_s84_only_an_equal_value_states_a_fact_with_a_derived_key_and_a_stated_one_is_found_by_it() {
+    let mut session = memory(alarms());
+    let payment = pay(&mut session, 1, 5000);
+    session.fire_all().unwrap();
+    let derived = raised(&mut session)[0].0;
+    let make = |first| Alarm { order: 1, first, kind: "high".into() };
+    let other = session.insert(make(1)).unwrap();
+    assert_ne!(other, derived);
+    assert_eq!(session.insert(make(5000)).unwrap(), derived);
+    session.delete(payment).unwrap();
+    assert_eq!(raised(&mut session), [(derived, 5000), (other, 1)], "both are stated");
+    session.delete(derived).unwrap();
+    // A match that derives one with this key supports the one there is.
+    let payment = pay(&mut session, 1, 8000);
+    session.fire_all().unwrap();
+    assert_eq!(raised(&mut session), [(other, 1)]);
+    assert!(session.delete_stated(other).unwrap());
+    assert_eq!(raised(&mut session), [(other, 1)], "it is derived now");
+    session.delete(payment).unwrap();
+    assert!(raised(&mut session).is_empty());
+}
+
+#[test]
+fn s87_a_derived_fact_may_be_changed_outside_of_its_derived_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut session = durable(dir.path()).open(alarms()).unwrap();
+    let one = pay(&mut session, 1, 5000);
+    session.fire_all().unwrap();
+    let derived = raised(&mut session)[0].0;
+    session.update(derived, |alarm| alarm.first = 1).unwrap();
+    let refused = session.update(derived, |alarm| alarm.kind = "low".into()).unwrap_err();
+    assert!(matches!(refused, Error::Change(ChangeError::JustifiedModify { .. })), "{refused:?}");
+    drop(session);
+    // A session that was opened again finds it by its derived key as before.
+    let mut session = durable(dir.path()).open(alarms()).unwrap();
+    let two = pay(&mut session, 1, 6000);
+    session.fire_all().unwrap();
+    assert_eq!(raised(&mut session), [(derived, 1)]);
+    session.delete(one).unwrap();
+    assert_eq!(raised(&mut session), [(derived, 1)]);
+    session.delete(two).unwrap();
+    assert!(raised(&mut session).is_empty());
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
     let diff = diff(&shape);
     let read = read(&options);
     let key = key(&shape);
+    let derived_key = derived_key(&shape);
     let event = options.event.as_ref().map(|event| event.emit(&shape));
     let ident = &input.ident;
     let upcast_check = options.from.as_ref().map(|from| {
@@ -42,6 +43,7 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
             #diff
             #read
             #key
+            #derived_key
             #event
         }
     })
@@ -81,8 +83,8 @@ impl Options {
                 set_once(&mut unique, meta, meta.path.span())
             } else if event.take(meta)? {
                 Ok(())
-            } else if meta.path.is_ident("key") {
-                Err(meta.error("`key` belongs on the key's fields"))
+            } else if meta.path.is_ident("key") || meta.path.is_ident("derived_key") {
+                Err(meta.error("this belongs on the fields of the key"))
             } else {
                 Err(unknown(
                     meta,
@@ -116,6 +118,7 @@ pub(super) struct Field<'a> {
     pub(super) member: Member,
     pub(super) ty: &'a Type,
     key: bool,
+    derived_key: bool,
 }
 
 impl<'a> Shape<'a> {
@@ -142,14 +145,16 @@ impl<'a> Shape<'a> {
 
 fn fields(fields: &Fields) -> Result<Vec<Field<'_>>> {
     let each = fields.iter().enumerate().map(|(at, field)| {
-        let mut key = None;
+        let (mut key, mut derived_key) = (None, None);
         arguments(&field.attrs, "fact", |meta| {
             if meta.path.is_ident("key") {
                 set_once(&mut key, meta, ())
+            } else if meta.path.is_ident("derived_key") {
+                set_once(&mut derived_key, meta, ())
             } else if meta.path.is_ident("unique") {
                 Err(meta.error("`unique` belongs on the type; its key's fields have `key`"))
             } else {
-                Err(unknown(meta, "`key` on a field"))
+                Err(unknown(meta, "`key` or `derived_key` on a field"))
             }
         })?;
         refuse_unordered(&field.ty, &field.attrs)?;
@@ -157,7 +162,8 @@ fn fields(fields: &Fields) -> Result<Vec<Field<'_>>> {
             Some(ident) => Member::Named(ident.clone()),
             None => Member::Unnamed(Index::from(at)),
         };
-        Ok(Field { member, ty: &field.ty, key: key.is_some() })
+        let (key, derived_key) = (key.is_some(), derived_key.is_some());
+        Ok(Field { member, ty: &field.ty, key, derived_key })
     });
     each.collect()
 }
@@ -254,6 +260,20 @@ fn read(options: &Options) -> TokenStream {
             ::steadfast::__macro::read_current(Self::NAME, Self::VERSION, version, bytes)
         }
     }
+}
+
+fn derived_key(shape: &Shape<'_>) -> Option<TokenStream> {
+    let parts: Vec<&Member> =
+        shape.fields.iter().filter(|field| field.derived_key).map(|field| &field.member).collect();
+    (!parts.is_empty()).then(|| {
+        quote! {
+            const HAS_DERIVED_KEY: bool = true;
+
+            fn derived_key(&self, key: &mut ::steadfast::__macro::DerivedKey<'_>) {
+                #(key.part(&self.#parts);)*
+            }
+        }
+    })
 }
 
 fn key(shape: &Shape<'_>) -> Option<TokenStream> {

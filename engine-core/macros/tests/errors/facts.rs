@@ -51,4 +51,16 @@ struct EntryPointInTheName;
 #[effect(rename = "mail")]
 struct NotATopic;
 
+#[derive(Fact, Clone, Serialize, Deserialize)]
+#[fact(derived_key(id))]
+struct DerivedKeyOfTheType {
+    id: u64,
+}
+
+#[derive(Fact, Clone, Serialize, Deserialize)]
+struct DerivedKeyTwice {
+    #[fact(derived_key, derived_key)]
+    id: u64,
+}
+
 fn main() {}
