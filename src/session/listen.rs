@@ -52,7 +52,15 @@ impl Session {
     }
 
     /// Tells the listeners of the commit that was made.
+    #[inline]
     pub(super) fn tell_listeners(&mut self) {
+        if self.recorder.heard.is_some() {
+            self.tell_of_commit();
+        }
+    }
+
+    #[inline(never)] // most sessions have no listeners, and there are many commits
+    fn tell_of_commit(&mut self) {
         let Some(heard) = &mut self.recorder.heard else { return };
         let mut told = std::mem::take(heard);
         let mut listeners = std::mem::take(&mut self.listeners);

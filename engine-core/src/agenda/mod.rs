@@ -79,6 +79,9 @@ pub(crate) struct Terminal {
     /// Scratch: matches that became pending or ceased to be, for rules whose matches hold events that
     /// expire. Whoever ends an evaluation takes it.
     turns: Option<Vec<(u32, bool)>>,
+    /// Whether a match has ever supported a fact. Nothing depends on it but the way that changes take, so that
+    /// it is not trailed.
+    has_supported: bool,
 }
 
 trailed!(Terminal { states, by_age, by_salience, pending, changed, withdrawn, due });
@@ -110,8 +113,15 @@ impl Terminal {
     }
 
     pub(crate) fn set_first_support(&mut self, scope: Scope, token: u32, support: u32) {
+        self.has_supported |= support != NONE;
         self.states.reach(scope, token, &DORMANT);
         self.states.change(scope, token, |state| state.first_support = support);
+    }
+
+    /// Whether a match may support a fact.
+    #[inline]
+    pub(crate) fn may_support(&self) -> bool {
+        self.has_supported
     }
 
     pub(crate) fn pending_count(&self) -> u32 {
@@ -131,6 +141,25 @@ impl Terminal {
     pub(crate) fn reset(&mut self, scope: Scope, token: u32) {
         self.states.reach(scope, token, &DORMANT);
         self.states.set(scope, token, DORMANT);
+    }
+
+    /// Queues a match that is new, as [`reset`](Self::reset) and [`enqueue`](Self::enqueue).
+    pub(crate) fn enqueue_new(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) {
+        self.pending.set(scope, *self.pending.get() + 1);
+        self.note_turn(token, true);
+        let place = if self.own_salience {
+            self.by_salience.push(scope, token, trigger, salience)
+        } else {
+            self.by_age.push(scope, token, trigger)
+        };
+        let changed = self.note_change(scope, token, &DORMANT);
+        let state = MatchState { trigger, place, salience, first_support: NONE, changed };
+        if token == self.states.len() {
+            self.states.push(scope, state);
+        } else {
+            self.states.reach(scope, token, &DORMANT);
+            self.states.set(scope, token, state);
+        }
     }
 
     /// Queues a match; the caller queues those of a flush in the order of triggers and members.
@@ -223,11 +252,16 @@ impl Terminal {
 
     /// Forgets a dead match; `identity` is asked for if the journal still holds it as pending.
     pub(crate) fn bury(&mut self, scope: Scope, token: u32, identity: impl Fn() -> MatchId) {
-        self.dequeue(scope, token);
+        let state = self.state(token);
+        // What the journal holds is the same before and after it.
+        let is_journaled = self.journaled(&state) != 0;
+        if state.trigger != 0 {
+            self.dequeue(scope, token);
+        }
         if self.due.is_used() {
             self.due.bury(scope, token, &identity);
         }
-        if self.journaled(&self.state(token)) != 0 {
+        if is_journaled {
             self.withdrawn.push(scope, identity());
         }
         if token < self.states.len() {

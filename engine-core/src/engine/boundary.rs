@@ -15,14 +15,9 @@ impl Engine {
     /// A match that became pending and fired in between leaves no trace here, so that a run to
     /// quiescence costs its operations and little else.
     pub fn commit(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
-        self.scratch.unreported.sort();
-        for at in 0..self.scratch.unreported.rules.len() {
-            let rule = self.scratch.unreported.rules[at];
-            if !self.infos[rule].is_query {
-                self.commit_rule(rule, sink);
-            }
+        if !self.scratch.unreported.is_empty() {
+            self.commit_rules(sink);
         }
-        self.scratch.unreported.clear();
         let may_have_changed = |(rule, info): (&RuleState, &RuleInfo)| {
             !info.is_query && (rule.terminal.may_have_changed() || rule.terminal.due.has_changed())
         };
@@ -35,6 +30,18 @@ impl Engine {
         if sink.wants_records() {
             sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
         }
+    }
+
+    #[inline(never)] // every second commit has changed no match
+    fn commit_rules(&mut self, sink: &mut dyn ActionSink) {
+        self.scratch.unreported.sort();
+        for at in 0..self.scratch.unreported.rules.len() {
+            let rule = self.scratch.unreported.rules[at];
+            if !self.infos[rule].is_query {
+                self.commit_rule(rule, sink);
+            }
+        }
+        self.scratch.unreported.clear();
     }
 
     /// Reports which matches of a rule are pending now and were not, and the other way round.

@@ -7,17 +7,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, RuleTag, Seq};
 
-use super::Engine;
 use super::agenda_events::AgendaNotes;
 use super::distribute::{BusyMemories, DistributeScratch};
 use super::heirs::adopt;
 use super::net_changes::KindDelta;
 use super::rule_list::RuleList;
+use super::{Engine, RuleState};
+use crate::aggregate::AggregateError;
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::network::Flush;
+use crate::network::straight::Step;
 use crate::sink::ActionSink;
-use crate::store::{Change, KindSet, Ops, Place};
+use crate::store::{Change, KindSet, Op, Ops, Place, Store};
+use crate::trail::Scope;
 
 /// Buffers of a flush, and what it remembers until it ends.
 #[derive(Default)]
@@ -32,6 +35,7 @@ pub(crate) struct FlushScratch {
     /// Of the alpha side.
     pub(super) distribute: DistributeScratch,
     pub(super) busy: BusyMemories,
+    pub(super) steps: NotedSteps,
     /// Whether the alpha side of the first round is done.
     pub(super) distributed: bool,
     /// By rule, what happened to its matches.
@@ -84,6 +88,20 @@ impl FlushScratch {
         self.matches[rule].heirs.contains(&token)
     }
 
+    /// What the flush gives to the networks, in a round that begins at this operation. The parts of the engine
+    /// are told apart, as whoever asks changes others.
+    #[inline]
+    pub(super) fn flush<'a>(
+        &self,
+        (scope, moment): (Scope, i64),
+        store: &'a Store,
+        ops: &'a [Op],
+        round_start: u32,
+    ) -> Flush<'a> {
+        let ops = Ops::new(ops, self.kinds, self.only_inserts).at(self.passing);
+        Flush { scope, moment, store, ops, round_start, cascaded: self.rounds > 1 }
+    }
+
     /// Rules have other numbers from now on.
     pub(super) fn rules_changed(&mut self) {
         self.matches.clear();
@@ -96,6 +114,14 @@ impl FlushScratch {
         self.matches[rule].touched.push(token);
         self.flushed.insert(rule);
     }
+}
+
+/// Of a flush of one operation: what goes straight down from a level, with its rule.
+#[derive(Default)]
+pub(super) struct NotedSteps {
+    pub(super) list: Vec<(u32, Step)>,
+    /// Whether they are being noted; otherwise networks are told.
+    pub(super) wanted: bool,
 }
 
 /// What happened to the matches of one rule since the flush began.
@@ -137,7 +163,7 @@ impl Engine {
         }
         let mut expired = false;
         self.guarded(|engine| {
-            if staged && !engine.match_op() {
+            if staged && !engine.match_op()? {
                 engine.match_rounds(issuer, sink)?;
             }
             if engine.has_expiring() {
@@ -175,28 +201,80 @@ impl Engine {
         issuer: Option<RuleTag>,
         sink: &mut dyn ActionSink,
     ) -> Result<(), EvaluateError> {
+        self.scratch.rounds = 0;
+        let dirty = self.match_round(0)?;
+        if self.is_over_at_once(&dirty.rules) {
+            self.finish_only_round(&dirty.rules);
+            self.end_round(dirty);
+            return Ok(());
+        }
+        self.go_on_with_rounds(dirty, issuer, sink)
+    }
+
+    /// Whether nothing follows from the first round of a flush, which is what most flushes are, and nobody
+    /// wants to know more than what becomes pending.
+    fn is_over_at_once(&self, dirty: &[usize]) -> bool {
+        let is_quiet = self.suspects.is_empty() && self.scratch.shaken.is_empty();
+        is_quiet
+            && !self.is_heard()
+            && !self.live.is_followed()
+            && !dirty.iter().any(|&rule| {
+                let RuleState { net, terminal, .. } = &self.rules[rule];
+                let mut deleted = net.terminal().deleted.iter();
+                deleted.any(|&token| terminal.state(token).first_support != NONE)
+            })
+    }
+
+    /// Settles the matches of a flush that is over after its first round, and ends it.
+    fn finish_only_round(&mut self, dirty: &[usize]) {
+        for &rule in dirty {
+            self.scratch.unreported.insert(rule);
+            if !self.infos[rule].is_query {
+                self.settle_matches(rule);
+            }
+        }
+        // Behind all of them: what locks is the focus as it was when the flush began.
+        self.focus_automatically();
+        for &rule in dirty {
+            let net = &mut self.rules[rule].net;
+            net.end_round();
+            net.end_flush(self.scope);
+        }
+        self.forget_flush();
+    }
+
+    /// The rounds of a flush from what the first one did.
+    #[inline(never)] // most flushes have one
+    fn go_on_with_rounds(
+        &mut self,
+        mut dirty: RuleList,
+        issuer: Option<RuleTag>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<(), EvaluateError> {
         if self.scratch.matches.len() != self.rules.len() {
             self.scratch.matches.resize_with(self.rules.len(), MatchLog::default);
         }
-        let mut round_start = 0;
-        self.scratch.rounds = 0;
         loop {
-            self.match_round(round_start)?;
-            round_start = self.ops.len();
+            dirty.rules.iter().for_each(|&rule| self.scratch.flushed.insert(rule));
+            self.after_round(&dirty.rules);
+            self.end_round(dirty);
+            let round_start = self.ops.len();
             if !self.scratch.lost.is_empty() {
                 self.cascade(issuer, sink);
             }
             if self.ops.len() == round_start && !self.drop_unfounded(issuer, sink) {
                 break;
             }
+            dirty = self.match_round(round_start)?;
         }
         self.finish_flush();
         self.tell(sink);
         Ok(())
     }
 
-    /// Takes what happened since the last round through the networks.
-    fn match_round(&mut self, round_start: u32) -> Result<(), EvaluateError> {
+    /// Takes what happened since the last round through the networks; gives the rules of which networks had
+    /// changes.
+    fn match_round(&mut self, round_start: u32) -> Result<RuleList, EvaluateError> {
         self.scratch.rounds += 1;
         if !std::mem::take(&mut self.scratch.distributed) {
             self.net_changes(round_start);
@@ -206,14 +284,16 @@ impl Engine {
         let mut dirty = std::mem::take(&mut self.scratch.dirty);
         dirty.sort();
         for &rule in &dirty.rules {
-            self.scratch.flushed.insert(rule);
             self.propagate(rule, round_start)?;
             self.shake(rule);
         }
-        self.after_round(&dirty.rules);
+        Ok(dirty)
+    }
+
+    /// Gives back the list of a round's rules.
+    fn end_round(&mut self, mut dirty: RuleList) {
         dirty.clear();
         self.scratch.dirty = dirty;
-        Ok(())
     }
 
     /// The first evaluation puts the unit tuple into every network.
@@ -233,19 +313,16 @@ impl Engine {
     }
 
     pub(super) fn propagate(&mut self, rule: usize, round_start: u32) -> Result<(), EvaluateError> {
-        let flush = Flush {
-            scope: self.scope,
-            moment: self.moment(),
-            store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts),
-            round_start,
-            cascaded: self.scratch.rounds > 1,
-        };
+        let at = (self.scope, self.moment());
+        let flush = self.scratch.flush(at, &self.store, self.ops.as_slice(), round_start);
         let net = &mut self.rules[rule].net;
-        net.propagate(&flush, &mut self.alphas, &mut self.buffers).map_err(|source| {
-            let rule = self.infos[rule].path.clone();
-            EvaluateError::Aggregate { rule, source }
-        })
+        let propagated = net.propagate(&flush, &mut self.alphas, &mut self.buffers);
+        propagated.map_err(|source| self.no_result(rule, source))
+    }
+
+    #[cold]
+    pub(super) fn no_result(&self, rule: usize, source: AggregateError) -> EvaluateError {
+        EvaluateError::Aggregate { rule: self.infos[rule].path.clone(), source }
     }
 
     /// Notes what became of the matches of dirty rules, and the supports of matches that are gone.
@@ -333,7 +410,7 @@ impl Engine {
                 self.bury_gone(at);
             }
             if !is_query && (lost_any || touched_any) {
-                self.queue_matches(at, lost_any);
+                self.queue_touched(at, lost_any);
             }
             let heirs = &mut self.scratch.matches[at].heirs;
             if !heirs.is_empty() {
@@ -345,20 +422,27 @@ impl Engine {
         for &at in &flushed.rules {
             self.rules[at].net.end_flush(self.scope);
         }
-        self.end_flush_of_memories();
         flushed.clear();
         self.scratch.flushed = flushed;
+        if !self.scratch.bereft.is_empty() {
+            self.scratch.bereft.clear();
+        }
+        self.forget_flush();
+    }
+
+    /// Forgets what ends with a flush, but for the networks that it went through.
+    pub(super) fn forget_flush(&mut self) {
+        if !self.scratch.busy.is_empty() {
+            self.end_flush_of_memories();
+        }
         self.forget_ops();
         self.buffers.shrink();
         self.live.end_flush();
         self.scratch.first_flush = false;
-        if !self.scratch.bereft.is_empty() {
-            self.scratch.bereft.clear();
-        }
     }
 
     /// Everybody knows what the operations of the flush did.
-    pub(super) fn forget_ops(&mut self) {
+    fn forget_ops(&mut self) {
         let scope = self.scope;
         for (at, op) in (0..).zip(self.ops.as_slice()) {
             let kind = self.store.kind_mut(op.kind);

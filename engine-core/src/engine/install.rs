@@ -62,9 +62,9 @@ impl Engine {
             if (rule.timing.timer.is_some() || !absences.is_empty()) && !is_query {
                 self.timed.push(self.infos.len());
             }
-            let waits = rule.timing.timer.is_some() || turn.no_loop || turn.lock_on_active;
-            let straight = self.rules[self.infos.len()].net.is_straight()
-                && !(is_query || waits || !expiring.is_empty());
+            let waits = rule.timing.timer.is_some() || !expiring.is_empty() || !absences.is_empty();
+            let holds_back = waits || turn.no_loop || turn.lock_on_active;
+            let bare = net.is_bare() && !is_query && !holds_back;
             self.infos.push(RuleInfo {
                 path: rule.path.clone(),
                 tag,
@@ -80,7 +80,8 @@ impl Engine {
                 deciding,
                 consequence: branch.consequence.clone(),
                 is_query,
-                straight,
+                holds_back,
+                bare,
                 def: Arc::new(branch.clone()),
             });
         }

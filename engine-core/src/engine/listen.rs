@@ -18,7 +18,8 @@ impl Engine {
             let gated = net.is_gated && matches!(node, Node::Join(_));
             let Some(plan) = node.plan().map(Arc::clone) else { continue };
             let gated = gated && plan.window.is_none();
-            let listener = Listener { net: place, level, reads: plan.concerns, blocks };
+            let reads = plan.concerns;
+            let listener = Listener { net: place, level, reads, blocks, straight: false };
             let memory = self.alphas[plan.kind as usize].listen(&plan, listener, gated);
             node.listen_to(memory);
             if !gated {

@@ -10,7 +10,6 @@ use steadfast_wm::Member;
 use super::Engine;
 use crate::ir::Query;
 use crate::network::Flush;
-use crate::store::Ops;
 use crate::then::Row;
 use crate::trail::{Scope, Trailed};
 
@@ -80,6 +79,12 @@ impl Trailed for Live {
 impl Live {
     fn wants(&self, net: usize) -> bool {
         self.subscriptions.iter().any(|it| it.nets.contains(&net))
+    }
+
+    /// Whether somebody wants to know what flushes change.
+    #[inline]
+    pub(super) fn is_followed(&self) -> bool {
+        !self.subscriptions.is_empty()
     }
 
     /// A flush is over.
@@ -159,15 +164,9 @@ impl Engine {
         let mut touched = self.scratch.touched_of(at).to_vec();
         touched.sort_unstable();
         touched.dedup();
-        let flush = Flush {
-            scope: self.scope,
-            moment: self.moment(),
-            store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts)
-                .at(self.scratch.passing),
-            round_start: 0,
-            cascaded: true,
-        };
+        let at_end = (self.scope, self.moment());
+        let flush = self.scratch.flush(at_end, &self.store, self.ops.as_slice(), 0);
+        let flush = Flush { cascaded: true, ..flush };
         let mut changed: Vec<(u32, Option<bool>)> = Vec::new();
         for token in touched {
             let net = &mut self.rules[at].net;

@@ -2,6 +2,7 @@
 
 mod agenda_events;
 mod apply;
+mod bare;
 mod boundary;
 mod digest;
 mod distribute;
@@ -93,8 +94,10 @@ pub(crate) struct RuleInfo {
     pub(crate) deciding: Vec<u32>,
     pub(crate) consequence: ConsequenceFn,
     pub(crate) is_query: bool,
+    /// Whether matches that something triggers may stay dormant or wait all the same.
+    pub(crate) holds_back: bool,
     /// Whether a fact that passes its only pattern's conditions is a match, and pending as such.
-    pub(crate) straight: bool,
+    pub(crate) bare: bool,
     /// Its definition; of a branch behind the first, the branch's.
     pub(crate) def: Arc<RuleDef>,
 }

@@ -4,38 +4,144 @@ use steadfast_wm::{MatchId, Seq};
 
 use super::agenda_events::AgendaEvent;
 use super::{Engine, RuleInfo, RuleState};
+use crate::agenda::Terminal;
 use crate::ir::Salience;
-use crate::network::Flush;
-use crate::store::Ops;
+use crate::network::Net;
+use crate::network::straight::Step;
+use crate::store::{Op, Store};
 use crate::then::Row;
-use crate::trail::clear;
+use crate::trail::{Scope, clear};
 
 impl Engine {
+    /// Settles the matches of a rule after the only round of a flush: what became of them is what the last
+    /// level of its network lists.
+    pub(super) fn settle_matches(&mut self, at: usize) {
+        let tokens = self.rules[at].net.terminal();
+        let (came, stayed) = (tokens.inserted().len(), tokens.updated.len());
+        if !tokens.deleted.is_empty() {
+            self.bury_deleted(at);
+        }
+        if came + stayed > 0 {
+            self.queue_listed(at, came, stayed);
+        }
+    }
+
+    /// The same after a step that was taken straight down: what touches a match is the only operation.
+    #[inline]
+    pub(super) fn settle_step(&mut self, at: usize, step: Step, op: &Op) {
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        let tokens = net.terminal();
+        let last = Seq::new(self.counters.get().next_seq - 1);
+        let trigger = |token| if net.touches(op, step, token) { op.seq } else { last };
+        match (tokens.inserted(), &*tokens.updated, &*tokens.deleted) {
+            ([], [], []) => {}
+            (&[token], [], []) => {
+                let trigger = trigger(token);
+                self.enqueue_new(at, trigger, token);
+            }
+            ([], &[token], []) => {
+                if net.touches(op, step, token) {
+                    self.enqueue(at, [(op.seq.get(), token)]);
+                }
+            }
+            ([], [], &[token]) => {
+                let RuleInfo { tag, branch, .. } = self.infos[at];
+                let identity =
+                    || MatchId { rule: tag, branch, members: net.members(&self.store, token) };
+                terminal.bury(self.scope, token, identity);
+                self.scratch.unreported.insert(at);
+                if terminal.ranks_anew() {
+                    self.enqueued(at, false);
+                }
+            }
+            _ => self.settle_several(at, step, op),
+        }
+    }
+
+    #[inline(never)] // most steps lead to one match
+    fn settle_several(&mut self, at: usize, step: Step, op: &Op) {
+        if !self.rules[at].net.terminal().deleted.is_empty() {
+            self.bury_deleted(at);
+        }
+        let last = self.last_seq();
+        let mut queued = std::mem::take(&mut self.scratch.queued);
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        for &token in net.terminal().inserted() {
+            terminal.reset(self.scope, token);
+            let trigger = if net.touches(op, step, token) { op.seq } else { last };
+            queued.push((trigger.get(), token));
+        }
+        let stayed = net.terminal().updated.iter().filter(|&&token| net.terminal().is_live(token));
+        let touched = stayed.filter(|&&token| net.touches(op, step, token));
+        queued.extend(touched.map(|&token| (op.seq.get(), token)));
+        if queued.is_empty() {
+            self.scratch.queued = queued;
+        } else {
+            self.queue(at, queued);
+        }
+    }
+
+    #[inline(never)] // what it needs is not gathered where it is not called
+    fn bury_deleted(&mut self, at: usize) {
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        bury(self.scope, &self.store, &self.infos[at], (net, terminal), &net.terminal().deleted);
+        self.scratch.unreported.insert(at);
+        if terminal.ranks_anew() {
+            self.enqueued(at, false);
+        }
+    }
+
+    /// Queues the matches that the only round of a flush created or re-armed.
+    #[inline(never)] // as above
+    fn queue_listed(&mut self, at: usize, came: usize, stayed: usize) {
+        let last = self.last_seq().get();
+        let otherwise = if self.scratch.first_flush { 1 } else { last };
+        let mut queued = std::mem::take(&mut self.scratch.queued);
+        queued.reserve(came + stayed);
+        let at_end = (self.scope, self.moment());
+        let flush = self.scratch.flush(at_end, &self.store, self.ops.as_slice(), 0);
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        let touching = net.touching(&flush, &self.alphas);
+        for number in 0..came {
+            let token = net.terminal().inserted()[number];
+            terminal.reset(self.scope, token);
+            let touch =
+                net.touch_by(&flush, touching.as_ref(), &self.alphas, &mut self.buffers, token);
+            queued.push((touch.any.map_or(otherwise, Seq::get), token));
+        }
+        for number in 0..stayed {
+            let token = net.terminal().updated[number];
+            if !net.terminal().is_live(token) {
+                continue;
+            }
+            let touch =
+                net.touch_by(&flush, touching.as_ref(), &self.alphas, &mut self.buffers, token);
+            if touch.rearm.is_some() {
+                queued.push((touch.any.expect("what re-arms also touches").get(), token));
+            }
+        }
+        self.queue(at, queued);
+    }
+
+    /// Forgets the matches of a rule that several rounds took away.
     #[inline(never)] // most flushes have none
     pub(super) fn bury_gone(&mut self, at: usize) {
         let mut gone = std::mem::take(&mut self.scratch.matches[at].gone);
-        let RuleInfo { tag, branch, .. } = self.infos[at];
         if self.is_heard() {
             let net = &self.rules[at].net;
             gone.sort_unstable_by(|&(a, _), &(b, _)| net.compare(&self.store, a, b));
             gone.iter().for_each(|&(token, _)| self.note_cancelled(at, token));
         }
         let RuleState { net, terminal, .. } = &mut self.rules[at];
-        let store = &self.store;
-        let identity = |token| MatchId { rule: tag, branch, members: net.members(store, token) };
-        let tokens = gone.drain(..).map(|(token, _)| token);
-        if net.terminal().live_count() == 0 {
-            terminal.bury_all(self.scope, tokens, identity);
-        } else {
-            tokens.for_each(|token| terminal.bury(self.scope, token, || identity(token)));
-        }
+        let tokens: Vec<u32> = gone.drain(..).map(|(token, _)| token).collect();
+        bury(self.scope, &self.store, &self.infos[at], (net, terminal), &tokens);
         self.scratch.matches[at].gone = gone;
     }
 
-    /// Queues the matches of one rule that this flush created or re-armed; `lost_any` if some of its matches
-    /// are gone.
+    /// Queues the matches of a rule that several rounds created or re-armed, or one to which somebody listens;
+    /// `lost_any` if some of its matches are gone.
     #[inline(never)] // what it needs is not gathered where it is not called
-    pub(super) fn queue_matches(&mut self, at: usize, lost_any: bool) {
+    pub(super) fn queue_touched(&mut self, at: usize, lost_any: bool) {
         if !self.scratch.bereft.is_empty() {
             self.renew_bereft(at);
         }
@@ -50,25 +156,16 @@ impl Engine {
             touched.dedup();
         }
         let last = self.counters.get().next_seq - 1;
-        let flush = Flush {
-            scope: self.scope,
-            moment,
-            store: &self.store,
-            ops: Ops::new(self.ops.as_slice(), self.scratch.kinds, self.scratch.only_inserts)
-                .at(self.scratch.passing),
-            round_start: 0,
-            cascaded: self.scratch.rounds > 1,
-        };
+        let flush = self.scratch.flush((self.scope, moment), &self.store, self.ops.as_slice(), 0);
         let heirs = &self.scratch.matches[at].heirs;
         let (any_bereft, any_heirs) = (!self.scratch.bereft.is_empty(), !heirs.is_empty());
         let mut queued = std::mem::take(&mut self.scratch.queued);
         queued.reserve(touched.len());
         let touching = rule.net.touching(&flush, &self.alphas);
         for &token in &touched {
-            let touch = match &touching {
-                Some(touching) => rule.net.touch_of_facts(&flush, touching, token),
-                None => rule.net.touch_of_parts(&flush, &self.alphas, &mut self.buffers, token),
-            };
+            let net = &mut rule.net;
+            let touch =
+                net.touch_by(&flush, touching.as_ref(), &self.alphas, &mut self.buffers, token);
             let bereft = any_bereft && self.scratch.bereft.contains(&(at, token));
             let is_heir = || any_heirs && heirs.contains(&token);
             let created = bereft || rule.net.terminal().is_new(token) && !is_heir();
@@ -81,16 +178,41 @@ impl Engine {
                 queued.push((seq.get(), token));
             }
         }
+        self.queue(at, queued);
+        clear(&mut touched);
+        self.scratch.matches[at].touched = touched;
+    }
+
+    /// Makes matches of a rule pending, given with their triggers in any order, but for those that stay dormant
+    /// or wait.
+    fn queue(&mut self, at: usize, mut queued: Vec<(u64, u32)>) {
         if queued.len() > 1 {
-            rule.net.sort_matches(&self.store, &mut queued);
+            self.rules[at].net.sort_matches(&self.store, &mut queued);
         }
-        self.restrain(at, &mut queued);
-        let mut queued = self.hold_back(at, queued);
+        if self.infos[at].holds_back {
+            self.restrain(at, &mut queued);
+            queued = self.hold_back(at, queued);
+        }
         self.enqueue(at, queued.iter().copied());
         clear(&mut queued);
         self.scratch.queued = queued;
-        clear(&mut touched);
-        self.scratch.matches[at].touched = touched;
+    }
+
+    /// Makes the only match pending that a flush of one operation has brought a rule; nobody listens then.
+    pub(super) fn enqueue_new(&mut self, at: usize, trigger: Seq, token: u32) {
+        let terminal = &mut self.rules[at].terminal;
+        let RuleInfo { salience, turn, .. } = &self.infos[at];
+        let Salience::Fixed(salience) = *salience else {
+            terminal.reset(self.scope, token);
+            self.enqueue(at, [(trigger.get(), token)]);
+            return;
+        };
+        let was_idle = terminal.pending_count() == 0;
+        terminal.enqueue_new(self.scope, token, trigger.get(), salience);
+        self.scratch.unreported.insert(at);
+        if was_idle || turn.auto_focus {
+            self.enqueued(at, true);
+        }
     }
 
     /// Makes matches of one rule pending, given in the order of triggers and members.
@@ -149,5 +271,22 @@ impl Engine {
         }
         let best = self.rules[at].terminal.best_salience();
         self.ranks.set(u32::try_from(at).expect("few rules"), best);
+    }
+}
+
+/// Forgets dead matches of a rule.
+fn bury(
+    scope: Scope,
+    store: &Store,
+    info: &RuleInfo,
+    (net, terminal): (&Net, &mut Terminal),
+    tokens: &[u32],
+) {
+    let RuleInfo { tag, branch, .. } = *info;
+    let identity = |token| MatchId { rule: tag, branch, members: net.members(store, token) };
+    if net.terminal().live_count() == 0 {
+        terminal.bury_all(scope, tokens.iter().copied(), identity);
+    } else {
+        tokens.iter().for_each(|&token| terminal.bury(scope, token, || identity(token)));
     }
 }

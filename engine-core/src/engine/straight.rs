@@ -1,12 +1,11 @@
-//! A flush of one operation: what it does to a rule of one pattern goes from the fact straight to the
-//! agenda, without a change that is collected first and told to a network later.
-
-use steadfast_wm::MatchId;
+//! A flush of one operation: what it does goes from the fact straight to the agenda where a rule allows it,
+//! without a change that is collected first and told to a network later.
 
 use super::distribute::FEW_MEMORIES;
-use super::{Engine, RuleInfo};
+use super::{Engine, RuleState};
 use crate::chains::NONE;
-use crate::network::alpha::Memory;
+use crate::error::EvaluateError;
+use crate::network::straight::{Step, Way};
 use crate::network::switch::Case;
 use crate::rows::Rows;
 use crate::store::{Change, KindSet, Op};
@@ -24,38 +23,87 @@ impl Engine {
     /// Matches a flush of one operation; says whether that was all. Otherwise its first round has begun, and
     /// networks have changes.
     ///
-    /// What happens on the agenda is the same as by way of the networks, with less to remember.
-    pub(super) fn match_op(&mut self) -> bool {
-        let Some(op) = self.only_op() else { return false };
+    /// What happens on the agenda is the same as by way of rounds, with less to remember.
+    pub(super) fn match_op(&mut self) -> Result<bool, EvaluateError> {
+        let Some(op) = self.only_op() else { return Ok(false) };
         self.scratch.rounds = 1;
+        self.scratch.steps.wanted = true;
         self.distribute_op(&op);
-        if !self.scratch.dirty.is_empty() || !self.suspects.is_empty() {
+        self.scratch.steps.wanted = false;
+        let mut goes_on = !self.scratch.dirty.is_empty() || !self.suspects.is_empty();
+        if !self.scratch.steps.list.is_empty() {
+            goes_on = self.take_steps(&op, goes_on)?;
+        }
+        if goes_on {
             self.scratch.distributed = true;
-            return false;
+            return Ok(false);
         }
         self.focus_automatically();
-        if !self.scratch.busy.is_empty() {
-            self.end_flush_of_memories();
-        }
-        self.forget_ops();
-        self.live.end_flush();
-        true
+        self.forget_flush();
+        Ok(true)
     }
 
-    /// The same as `distribute`, of the only operation of a flush. Rules of one pattern are done with
-    /// behind it.
+    /// Takes the steps that the operation brings about straight down. Says whether the flush goes on after that;
+    /// the networks of some are told instead then.
+    #[inline(never)] // rules of one pattern take none
+    fn take_steps(&mut self, op: &Op, mut goes_on: bool) -> Result<bool, EvaluateError> {
+        let mut steps = std::mem::take(&mut self.scratch.steps.list);
+        for &(rule, step) in &steps {
+            goes_on |= self.may_cascade(rule as usize, step);
+        }
+        for &(rule, step) in &steps {
+            let rule = rule as usize;
+            if goes_on && self.waits(rule, step) {
+                self.distribution(0).tell(rule, step);
+            } else {
+                self.take_step(rule, step, op)?;
+            }
+        }
+        steps.clear();
+        self.scratch.steps.list = steps;
+        Ok(goes_on)
+    }
+
+    /// Whether a step is not taken before it is known what else happens in the flush: what a group shows
+    /// counts at its end alone.
+    fn waits(&self, rule: usize, step: Step) -> bool {
+        !self.rules[rule].net.is_of_joins || self.may_cascade(rule, step)
+    }
+
+    /// Whether facts may lose what they stand on by a step.
+    #[inline]
+    fn may_cascade(&self, rule: usize, step: Step) -> bool {
+        let RuleState { net, terminal, .. } = &self.rules[rule];
+        if net.is_of_joins {
+            return terminal.may_support() && step.way != Way::Enters;
+        }
+        terminal.may_support() || self.lineage.may_shake(rule, self.scratch.only_inserts)
+    }
+
+    /// Takes one step down to the matches of its rule, and settles those.
+    #[inline]
+    fn take_step(&mut self, rule: usize, step: Step, op: &Op) -> Result<(), EvaluateError> {
+        let at = (self.scope, self.moment());
+        let flush = self.scratch.flush(at, &self.store, self.ops.as_slice(), 0);
+        let net = &mut self.rules[rule].net;
+        let taken = net.take_step(&flush, &mut self.alphas, &mut self.buffers, step);
+        taken.map_err(|source| self.no_result(rule, source))?;
+        self.settle_step(rule, step, op);
+        self.rules[rule].net.forget_step(self.scope, step);
+        Ok(())
+    }
+
+    /// The same as `distribute`, of the only operation of a flush.
     fn distribute_op(&mut self, op: &Op) {
-        let Op { kind, slot, mask, what, .. } = *op;
+        let Op { kind, slot, what, .. } = *op;
         let alpha = &self.alphas[kind as usize];
-        let (slides, elapses, straight) = (alpha.slides, alpha.elapses, alpha.straight > 0);
+        let (slides, elapses, bare) = (alpha.slides, alpha.elapses, alpha.bare > 0);
         self.scratch.kinds = KindSet::of(kind);
         self.scratch.only_inserts = what == Change::Insert && !slides;
         match what {
-            Change::Delete if straight && !slides && !elapses => self.leave_all(op),
+            Change::Delete if bare && !slides && !elapses => self.leave_some(op, |_| true),
             Change::Delete => self.distribution(0).deleted(kind, &[slot]),
-            Change::Insert | Change::Update if straight => self.ask_all(op),
-            Change::Insert => self.distribution(0).inserted(kind, &[slot], 0),
-            Change::Update => self.distribution(0).updated(kind, &[(slot, mask)]),
+            Change::Insert | Change::Update => self.ask_all(op),
         }
         if slides {
             self.distribution(0).slide(kind);
@@ -95,73 +143,53 @@ impl Engine {
         self.alphas[op.kind as usize].arranged(arrangement);
     }
 
-    /// The rule of one pattern that alone listens to a memory, if it is such a one.
-    fn straight_rule(&self, memory: &Memory) -> Option<usize> {
-        let [listener] = *memory.listeners else { return None };
-        let rule = listener.net as usize;
-        self.infos[rule].straight.then_some(rule)
-    }
-
-    /// Notes to how many memories of each kind a rule of one pattern listens alone.
-    pub(super) fn note_straight(&mut self) {
-        for kind in 0..self.alphas.len() {
-            let memories = self.alphas[kind].memories.iter();
-            let straight = memories.filter(|memory| self.straight_rule(memory).is_some());
-            self.alphas[kind].straight = straight.count();
-        }
-    }
-
     /// Asks one memory about the fact, apart from a condition that is decided already.
     fn ask_one(&mut self, op: &Op, place: u32, looked_up: bool, decided: Option<usize>) {
         let Op { kind, slot, mask, what, .. } = *op;
         let alpha = &self.alphas[kind as usize];
         let memory = &alpha.memories[place as usize];
         let updates = what == Change::Update;
-        if updates && !mask.intersects(memory.reads) {
+        if updates && !mask.intersects(memory.reads) || memory.is_asleep() {
             return;
         }
-        let Some(rule) = self.straight_rule(memory) else {
-            let mut distribution = self.distribution(0);
-            if updates {
-                let updated = std::iter::once((slot, mask));
-                distribution.revise(kind, place, updated, looked_up, decided);
-            } else {
-                distribution.admit(kind, place, &[slot], 0, decided);
-            }
+        if memory.slides || memory.elapses {
+            self.ask_window(op, place, looked_up, decided);
             return;
+        }
+        let entry = match (updates, looked_up) {
+            (false, _) => NONE,
+            (true, true) => self.scratch.distribute.entries[place as usize],
+            (true, false) => alpha.memberships.entry(slot, place).unwrap_or(NONE),
         };
-        let entry = if updates { alpha.memberships.entry(slot, place) } else { None };
         // What no condition on the fact alone reads leaves it where it is.
         let passes = if updates && !mask.intersects(memory.tests) {
-            entry.is_some()
+            entry != NONE
         } else {
             let (source, answers) = ([self.store.source(kind)], &mut self.buffers.answers);
             memory.plan.alpha(decided, &Rows::new(&source, &[slot]), answers);
             answers.passed[0]
         };
-        match (entry, passes) {
-            (None, true) => self.enter_straight(op, place, rule),
-            (Some(entry), true) => {
-                if self.is_read(op, rule) {
-                    let token = self.rules[rule].net.straight_token(entry);
-                    self.enqueue(rule, [(op.seq.get(), token)]);
-                }
-            }
-            (Some(entry), false) => self.leave_one(op, place, entry),
-            (None, false) => {}
+        match (entry, passes, self.bare_rule(memory)) {
+            (NONE, false, _) => {}
+            (NONE, true, Some(rule)) => self.enter_bare(op, place, rule),
+            (NONE, true, None) => self.distribution(0).enter(kind, place, slot),
+            (entry, true, Some(rule)) => self.stay_bare(op, rule, entry),
+            (entry, true, None) => self.distribution(0).stay(kind, place, entry, mask),
+            (entry, false, _) => self.leave_one(op, place, entry),
         }
     }
 
-    /// A fact that a rule of one pattern takes is a match.
-    fn enter_straight(&mut self, op: &Op, place: u32, at: usize) {
-        let (scope, alpha) = (self.scope, &mut self.alphas[op.kind as usize]);
-        let entry = alpha.memories[place as usize].right.admit(scope, op.slot);
-        alpha.memberships.join(scope, op.slot, place, entry);
-        let rule = &mut self.rules[at];
-        let token = rule.net.straight_enter(scope, entry, op.slot);
-        rule.terminal.reset(scope, token);
-        let trigger = if self.is_read(op, at) { op.seq } else { self.last_seq() };
-        self.enqueue(at, [(trigger.get(), token)]);
+    /// The same of a memory with a window, which knows more than what passes.
+    #[inline(never)] // few memories have windows
+    fn ask_window(&mut self, op: &Op, place: u32, looked_up: bool, decided: Option<usize>) {
+        let Op { kind, slot, mask, what, .. } = *op;
+        let mut distribution = self.distribution(0);
+        if what == Change::Update {
+            let updated = std::iter::once((slot, mask));
+            distribution.revise(kind, place, updated, looked_up, decided);
+        } else {
+            distribution.admit(kind, place, &[slot], 0, decided);
+        }
     }
 
     /// Takes the fact out of those of its memories.
@@ -177,40 +205,21 @@ impl Engine {
         self.scratch.distribute.left = left;
     }
 
-    fn leave_all(&mut self, op: &Op) {
-        self.leave_some(op, |_| true);
-    }
-
-    /// Takes the fact out of one memory. Of a rule of one pattern that listens alone the match goes with it,
-    /// unless something has to be taken from what it supports: the network does that.
-    fn leave_one(&mut self, op: &Op, place: u32, entry: u32) {
-        let (scope, alpha) = (self.scope, &self.alphas[op.kind as usize]);
-        let straight = self.straight_rule(&alpha.memories[place as usize]);
-        let token = straight.map_or(NONE, |rule| self.rules[rule].net.straight_token(entry));
-        let supports = |rule: usize| self.rules[rule].terminal.state(token).first_support != NONE;
-        let at = match straight {
-            Some(at) if token != NONE && !supports(at) => at,
-            _ => {
-                self.distribution(0).leave(op.kind, place, op.slot, entry);
-                return;
-            }
-        };
-        let rule = &mut self.rules[at];
-        let (net, store) = (&rule.net, &self.store);
-        let RuleInfo { tag, branch, .. } = self.infos[at];
-        let members = || net.members(store, token);
-        rule.terminal.bury(scope, token, || MatchId { rule: tag, branch, members: members() });
-        rule.net.straight_leave(scope, entry, token);
-        let alpha = &mut self.alphas[op.kind as usize];
-        alpha.memberships.part(scope, op.slot, place);
-        alpha.memories[place as usize].right.dismiss(scope, entry);
-        self.enqueue(at, []);
-    }
-
-    /// Whether the operation touches what the pattern of such a rule reads: its own, for others may have made
-    /// the memory.
-    fn is_read(&self, op: &Op, rule: usize) -> bool {
-        let plan = self.rules[rule].net.levels[0].node.plan().expect("joins have plans");
-        op.what != Change::Update || op.mask.intersects(plan.reads)
+    /// Notes to how many memories of each kind a rule of one pattern listens alone, and which levels take what the
+    /// only operation of a flush does straight down: not those of queries, nor of rules of which matches that
+    /// something triggers may stay dormant or wait.
+    pub(super) fn note_straight(&mut self) {
+        for kind in 0..self.alphas.len() {
+            let memories = self.alphas[kind].memories.iter();
+            let bare = memories.filter(|memory| self.bare_rule(memory).is_some());
+            self.alphas[kind].bare = bare.count();
+        }
+        let memories = self.alphas.iter_mut().flat_map(|alpha| &mut alpha.memories);
+        for listener in memories.flat_map(|memory| &mut memory.listeners) {
+            let rule = listener.net as usize;
+            let is_plain = !self.infos[rule].is_query && !self.infos[rule].holds_back;
+            let net = &self.rules[rule].net;
+            listener.straight = is_plain && net.is_straight_from(listener.level as usize);
+        }
     }
 }

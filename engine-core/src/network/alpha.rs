@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::fact::FieldMask;
 use crate::ir::{Meaning, Window};
-use crate::network::join::Buffers;
+use crate::network::context::Buffers;
 use crate::network::memberships::Memberships;
 use crate::network::net::Flush;
 use crate::network::plan::Plan;
@@ -26,6 +26,8 @@ pub(crate) struct Listener {
     pub(crate) reads: FieldMask,
     /// Whether it is a `not` or an `exists`, which must know values from before a flush.
     pub(crate) blocks: bool,
+    /// Whether what the only operation of a flush does here is taken straight down.
+    pub(crate) straight: bool,
 }
 
 /// What a memory is of: those of equal ones hold the same facts under the same keys.
@@ -124,7 +126,7 @@ pub(crate) struct Alpha {
     pub(crate) slides: bool,
     pub(crate) elapses: bool,
     /// To how many memories a rule of one pattern listens alone.
-    pub(crate) straight: usize,
+    pub(crate) bare: usize,
 }
 
 trailed!(Alpha { memories, memberships });

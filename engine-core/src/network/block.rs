@@ -11,8 +11,8 @@ use steadfast_wm::Seq;
 
 use crate::chains::NONE;
 use crate::network::alpha::Alpha;
+use crate::network::context::{Buffers, Context};
 use crate::network::index::Index;
-use crate::network::join::{Buffers, Context};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
@@ -79,6 +79,7 @@ impl Block {
     }
 
     /// Its right memory.
+    #[inline]
     pub(crate) fn right<'a>(&self, alphas: &'a [Alpha]) -> &'a RightMemory {
         &alphas[self.plan.kind as usize].memories[self.memory as usize].right
     }

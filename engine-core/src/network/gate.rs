@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::chains::NONE;
 use crate::network::alpha::Alpha;
-use crate::network::join::{Buffers, Context};
+use crate::network::context::{Buffers, Context};
 use crate::network::net::{Flush, Level, Net, Node};
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
@@ -49,6 +49,12 @@ impl Gate {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
         let (heads, children) = (Sparse::new(NONE), Column::default());
         Self { plan, memory: NONE, heads, children, idle: 0 }
+    }
+
+    /// Its right memory.
+    #[inline]
+    pub(crate) fn right<'a>(&self, alphas: &'a [Alpha]) -> &'a RightMemory {
+        &alphas[self.plan.kind as usize].memories[self.memory as usize].right
     }
 
     /// Whether a right fact has tokens.

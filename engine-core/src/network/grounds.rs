@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::network::alpha::Alpha;
-use crate::network::join::{Buffers, Context};
+use crate::network::context::{Buffers, Context};
 use crate::network::net::{Flush, Net, Node, ascend, resolve, tokens_of};
 use crate::network::plan::{Source, Sources};
 use crate::store::Place;
@@ -107,7 +107,7 @@ impl Net {
             scope: flush.scope,
             moment: flush.moment,
             store: flush.store,
-            ops: flush.ops,
+            ops: &flush.ops,
             left_sources: sources.as_slice(),
             buffers: survey.buffers,
         };

@@ -10,7 +10,7 @@ use crate::aggregate::{AggregateError, Grouping, Member as GroupMember};
 use crate::chains::NONE;
 use crate::fact::FieldMask;
 use crate::ir::Test;
-use crate::network::join::Context;
+use crate::network::context::Context;
 use crate::network::plan::Sources;
 use crate::network::tokens::Tokens;
 use crate::rows::Rows;
@@ -73,9 +73,8 @@ impl Marked {
     }
 
     fn clear(&mut self) {
-        for context in self.list.drain(..) {
-            self.marks[context as usize] = false;
-        }
+        self.list.iter().for_each(|&context| self.marks[context as usize] = false);
+        self.list.clear();
     }
 }
 
@@ -100,9 +99,8 @@ impl Moves {
     }
 
     fn clear(&mut self) {
-        for (member, _) in self.list.drain(..) {
-            self.seen[member as usize] = false;
-        }
+        self.list.iter().for_each(|&(member, _)| self.seen[member as usize] = false);
+        self.list.clear();
     }
 }
 
@@ -136,9 +134,10 @@ impl Triggers {
     }
 
     fn clear(&mut self) {
-        self.computed = false;
-        for context in self.set.drain(..) {
-            self.of[context as usize] = Self::NONE;
+        if self.computed {
+            self.computed = false;
+            self.set.iter().for_each(|&context| self.of[context as usize] = Self::NONE);
+            self.set.clear();
         }
     }
 }
@@ -188,7 +187,7 @@ pub(crate) struct Inputs<'a> {
 /// What the trigger of a group is computed from.
 pub(crate) struct TriggerContext<'a> {
     pub(crate) store: &'a Store,
-    pub(crate) ops: Ops<'a>,
+    pub(crate) ops: &'a Ops<'a>,
     pub(crate) members: &'a Tokens,
     pub(crate) outer: &'a Tokens,
     /// Whether the flush had more than one round.
@@ -491,7 +490,7 @@ impl Group {
         ((cx.identity)(self.grouping.outer(context)), key)
     }
 
-    fn compute_triggers(&mut self, store: &Store, ops: Ops<'_>, members: &Tokens) {
+    fn compute_triggers(&mut self, store: &Store, ops: &Ops<'_>, members: &Tokens) {
         self.triggers.computed = true;
         for &(member, start) in &self.moves.list {
             let slots = members.row(member).iter().skip(self.plan.outer_width);

@@ -1,17 +1,16 @@
 //! Joins: every left token with every right fact that passes the conditions.
 
-use std::any::Any;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::chains::{ABREAST, NONE};
+use crate::network::alpha::Alpha;
+use crate::network::context::{Buffers, Context};
 use crate::network::index::Index;
-use crate::network::plan::{Answers, CodeScratch, Plan, Sources};
+use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
-use crate::rows::Rows;
-use crate::store::{Ops, Store};
-use crate::trail::{Cell, Column, Scope, Sparse, clear, trailed};
+use crate::trail::{Cell, Column, Scope, Sparse, trailed};
 
 /// The left tokens of a join: an index by key, and the children of each.
 #[derive(Clone)]
@@ -54,111 +53,6 @@ pub(crate) struct Join {
 
 trailed!(Join { heads, left });
 
-/// Buffers that every node uses in turn.
-#[derive(Default)]
-pub(crate) struct Buffers {
-    pub(crate) codes: CodeScratch,
-    pub(crate) orders: Vec<u64>,
-    pub(crate) answers: Answers,
-    pub(crate) slots: Vec<u32>,
-    /// Candidate pairs of left token and right entry.
-    pub(crate) pairs: Vec<(u32, u32)>,
-    pub(crate) existing: Vec<(u32, u32)>,
-    /// Left tokens that look for a witness.
-    pub(crate) seekers: Vec<u32>,
-}
-
-impl Buffers {
-    /// Gives back what a bulk load took. The other buffers are never longer than these.
-    #[inline]
-    pub(crate) fn shrink(&mut self) {
-        let longest =
-            self.slots.capacity().max(self.pairs.capacity()).max(self.existing.capacity());
-        if longest.max(self.answers.passed.capacity()) > crate::trail::KEPT {
-            self.clear();
-        }
-    }
-
-    #[cold]
-    fn clear(&mut self) {
-        self.codes.clear();
-        self.answers.clear();
-        clear(&mut self.orders);
-        clear(&mut self.slots);
-        clear(&mut self.pairs);
-        clear(&mut self.existing);
-        clear(&mut self.seekers);
-    }
-}
-
-/// What a node sees of the world while it works.
-pub(crate) struct Context<'a> {
-    pub(crate) scope: Scope,
-    /// The moment that is evaluated.
-    pub(crate) moment: i64,
-    pub(crate) store: &'a Store,
-    /// The operations of this flush.
-    pub(crate) ops: Ops<'a>,
-    /// Sources of the left tokens' positions.
-    pub(crate) left_sources: &'a [&'a dyn Any],
-    pub(crate) buffers: &'a mut Buffers,
-}
-
-/// Rows are so short that to call for a copy costs more than to make one.
-#[inline]
-fn put_row(slots: &mut Vec<u32>, row: &[u32]) {
-    row.iter().for_each(|&slot| slots.push(slot));
-}
-
-impl Context<'_> {
-    /// Evaluates over the rows of left tokens.
-    pub(crate) fn left_rows<R>(
-        &mut self,
-        left: &Tokens,
-        tokens: &[u32],
-        evaluate: impl FnOnce(&Rows<'_>, &mut CodeScratch, &mut Vec<u64>) -> R,
-    ) -> R {
-        let Buffers { slots, codes, orders, .. } = self.buffers;
-        slots.clear();
-        tokens.iter().for_each(|&token| put_row(slots, left.row(token)));
-        if self.left_sources.is_empty() {
-            // Rows without positions: one per token, all alike; the root has just one.
-            debug_assert!(tokens.len() <= 1, "only the root has no position");
-        }
-        evaluate(&Rows::new(self.left_sources, slots), codes, orders)
-    }
-
-    /// Keeps of the candidate pairs those that pass the plan's tests.
-    pub(crate) fn verify_pairs(
-        &mut self,
-        plan: &Plan,
-        exact: bool,
-        left: &Tokens,
-        right: &RightMemory,
-    ) {
-        let Buffers { slots, answers, pairs, .. } = self.buffers;
-        if pairs.is_empty() || !plan.verifies(exact) {
-            return;
-        }
-        if !plan.differs_from.is_empty() {
-            pairs.retain(|&(token, entry)| plan.differs(left.row(token), right.slot(entry)));
-        }
-        slots.clear();
-        for &(token, entry) in pairs.iter() {
-            put_row(slots, left.row(token));
-            slots.push(right.slot(entry));
-        }
-        let mut sources = Sources::new();
-        self.left_sources.iter().for_each(|source| sources.push(*source));
-        sources.push(self.store.source(plan.kind));
-        plan.verify(exact, &Rows::new(sources.as_slice(), slots), answers);
-        if answers.passed.contains(&false) {
-            let mut passed = answers.passed.iter();
-            pairs.retain(|_| *passed.next().expect("one answer per pair"));
-        }
-    }
-}
-
 impl Join {
     /// A join; at the root if nobody looks for its right facts.
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
@@ -171,6 +65,12 @@ impl Join {
             left: LeftMemory { index, children: Column::default() },
             exact: true,
         }
+    }
+
+    /// Its right memory.
+    #[inline]
+    pub(crate) fn right<'a>(&self, alphas: &'a [Alpha]) -> &'a RightMemory {
+        &alphas[self.plan.kind as usize].memories[self.memory as usize].right
     }
 
     /// Whether every right fact goes with the unit tuple: nothing is looked for.
@@ -226,26 +126,39 @@ impl Join {
             self.delete_lefts(cx.scope, left, out);
         }
         delta.deleted.iter().for_each(|&entry| self.delete_right(cx.scope, entry, out));
-        let mut rematched = false;
-        if !left.updated.is_empty() || !delta.updated.is_empty() {
-            let lefts: Vec<u32> =
-                left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
-            let lefts_again = self.relink_left(cx, (left, right), &lefts, out);
-            rematched = !lefts_again.is_empty();
-            let sides = (left, right);
-            lefts_again.iter().for_each(|&token| self.rematch_left(cx, sides, token, out));
-            self.update_right(cx, sides, &delta.updated, out);
-        }
-        if rematched {
+        let any_updated = !left.updated.is_empty() || !delta.updated.is_empty();
+        let sides = (left, right);
+        if any_updated && self.update(cx, sides, &delta.updated, out) {
             // Updated left tokens have met the new right facts already.
             let entries = delta.inserted.iter();
-            entries.for_each(|&entry| self.rematch_right(cx, (left, right), entry, out));
-        } else {
-            self.insert_right(cx, (left, right), &delta.inserted, out);
+            entries.for_each(|&entry| self.rematch_right(cx, sides, entry, out));
+        } else if !delta.inserted.is_empty() {
+            self.insert_right(cx, sides, &delta.inserted, out);
         }
-        self.insert_left(cx, (left, right), left.inserted(), out);
+        if !left.inserted().is_empty() {
+            self.insert_left(cx, sides, left.inserted(), out);
+        }
     }
 
+    /// What updated left tokens and right facts do; says whether pairs of left tokens were found again.
+    #[inline(never)] // many changes are none, and it needs much
+    fn update(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        entries: &[(u32, bool)],
+        out: &mut Tokens,
+    ) -> bool {
+        let lefts: Vec<u32> =
+            left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
+        let again = self.relink_left(cx, (left, right), &lefts, out);
+        again.iter().for_each(|&token| self.rematch_left(cx, (left, right), token, out));
+        self.update_right(cx, (left, right), entries, out);
+        !again.is_empty()
+    }
+
+    /// The left tokens that went in this round.
+    #[inline(never)] // many changes take none away, and it needs much
     fn delete_lefts(&mut self, scope: Scope, left: &Tokens, out: &mut Tokens) {
         if matches!(self.left.index, Index::Root(_)) {
             self.delete_unit(scope, out);
@@ -296,7 +209,7 @@ impl Join {
     }
 
     /// Finds the tokens of a fact by links; no condition is evaluated (INV-45).
-    fn delete_right(&mut self, scope: Scope, entry: u32, out: &mut Tokens) {
+    pub(super) fn delete_right(&mut self, scope: Scope, entry: u32, out: &mut Tokens) {
         let mut token = *self.heads.get(entry);
         self.heads.set(scope, entry, NONE);
         while token != NONE {
@@ -354,7 +267,7 @@ impl Join {
     }
 
     /// Finds the pairs of updated right facts again where that may matter; marks the tokens of the others.
-    fn update_right(
+    pub(super) fn update_right(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
@@ -450,16 +363,13 @@ impl Join {
         cx.buffers.existing = existing;
     }
 
-    fn insert_right(
+    pub(super) fn insert_right(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
         entries: &[u32],
         out: &mut Tokens,
     ) {
-        if entries.is_empty() {
-            return;
-        }
         if let Some(unit) = self.unit().filter(|_| self.takes_all()) {
             self.take_all(cx.scope, (left, unit), right, entries, out);
             return;
@@ -526,28 +436,27 @@ impl Join {
             plan.outer_codes(rows, codes)
         });
         self.exact &= exact;
-        let Buffers { codes, orders, pairs, .. } = cx.buffers;
+        let Buffers { codes, orders, pairs, .. } = &mut *cx.buffers;
         pairs.clear();
-        if let [token] = *tokens {
-            let (code, order) = (codes.codes.as_slice()[0], orders[0]);
+        let codes = codes.codes.as_slice();
+        let mut meet = |token, code, order| {
             right.index.visit(code, plan.inner_bounds(order), |entry| {
                 pairs.push((token, entry));
                 true
             });
-            self.left.take_in(cx.scope, token, (code, order));
+        };
+        if let ([token], [code], [order]) = (tokens, codes, &**orders) {
+            meet(*token, *code, *order);
+            self.left.take_in(cx.scope, *token, (*code, *order));
             self.add_pairs(cx, (left, right), out);
             return;
         }
         self.left.index.reserve(tokens.len());
-        let codes = codes.codes.as_slice().chunks(ABREAST);
         let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
-        for ((tokens, orders), codes) in tokens.zip(codes) {
+        for ((tokens, orders), codes) in tokens.zip(codes.chunks(ABREAST)) {
             right.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
-                right.index.visit(code, plan.inner_bounds(order), |entry| {
-                    pairs.push((token, entry));
-                    true
-                });
+                meet(token, code, order);
             }
             self.left.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {

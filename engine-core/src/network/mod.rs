@@ -6,8 +6,10 @@
 //! first, then the deletions of each cascade of truth maintenance.
 
 pub(crate) mod alpha;
+mod bare;
 mod block;
 mod compile;
+mod context;
 mod gate;
 mod grounds;
 mod group;
@@ -23,7 +25,7 @@ mod plan;
 mod recent;
 pub(crate) mod right;
 mod sliding;
-mod straight;
+pub(crate) mod straight;
 mod subnet;
 pub(crate) mod switch;
 mod tell;
@@ -34,9 +36,9 @@ mod undecided;
 mod windows;
 
 pub(crate) use compile::compile;
+pub(crate) use context::Buffers;
 pub(crate) use grounds::{Gathered, Grounds, Survey};
 pub(crate) use horizon::{Horizon, Unbounded};
-pub(crate) use join::Buffers;
 pub(crate) use memberships::Memberships;
 pub(crate) use net::{Flush, Net, Node};
 pub(crate) use plan::Source;

@@ -8,9 +8,10 @@ use crate::aggregate::AggregateError;
 use crate::chains::NONE;
 use crate::network::alpha::{Alpha, Memory};
 use crate::network::block::Block;
+use crate::network::context::{Buffers, Context};
 use crate::network::gate::Gate;
 use crate::network::group::{Group, Inputs};
-use crate::network::join::{Buffers, Context, Join};
+use crate::network::join::Join;
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::right::{RightDelta, RightMemory};
@@ -88,22 +89,6 @@ impl Node {
         Some(&alphas[kind as usize].memories[place as usize])
     }
 
-    /// Whether it may ask anything of tuples or pairs in a round with these changes.
-    #[inline]
-    fn asks(&self, input: &Tokens, delta: &RightDelta, memory: Option<&Memory>) -> bool {
-        match self {
-            Self::Join(join) => {
-                let of_facts = || !delta.inserted.is_empty() || !delta.updated.is_empty();
-                let verifies = || memory.is_some_and(|memory| join.verifies(&memory.right));
-                !input.inserted().is_empty()
-                    || !input.updated.is_empty()
-                    || of_facts() && verifies()
-            }
-            Self::Gate(_) => false,
-            Self::Block(_) | Self::Group(_) | Self::Subnet(_) => true,
-        }
-    }
-
     /// Whether tuples pass that nothing goes with.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
@@ -163,6 +148,79 @@ impl Level {
         let (feeds, delta) = (LevelSet::default(), RightDelta::default());
         Self { node, tokens, left, own, feeds, delta, taken: 0, given: 0 }
     }
+
+    /// Brings its tokens up to date with one round's changes of its facts, and of the tokens of the levels
+    /// before it.
+    #[inline]
+    pub(super) fn work(
+        &mut self,
+        flush: &Flush<'_>,
+        (root, before): (&Tokens, &[Level]),
+        alphas: &[Alpha],
+        buffers: &mut Buffers,
+    ) -> Result<(), AggregateError> {
+        let input = before.last().map_or(root, |left| &left.tokens);
+        let mut sources = Sources::new();
+        if self.asks(input, alphas) {
+            sources.extend(self.left.iter().map(|it| resolve(flush.store, before, *it)));
+        }
+        let mut cx = Context::new(flush, sources.as_slice(), buffers);
+        match &mut self.node {
+            Node::Join(join) => {
+                let right = join.right(alphas);
+                join.process(&mut cx, input, (right, &self.delta), &mut self.tokens);
+            }
+            Node::Block(block) => {
+                let right = block.right(alphas);
+                block.process(&mut cx, input, (right, &self.delta), &mut self.tokens);
+            }
+            Node::Group(group) => {
+                return group_process(group, &mut cx, root, before, &mut self.tokens);
+            }
+            Node::Subnet(subnet) => {
+                let until = subnet.plan.outer_level;
+                let inputs = subnet::Inputs {
+                    members: input,
+                    outer: tokens_of(root, before, until),
+                    outer_of: &|member| ascend(before, until, member),
+                    decided: &self.delta.decided,
+                    sources: cx.left_sources,
+                    moment: cx.moment,
+                };
+                subnet.process(flush.scope, &inputs, &mut self.tokens);
+            }
+            Node::Gate(gate) => {
+                let right = gate.right(alphas);
+                gate_process(gate, &cx, input, (right, &self.delta), &mut self.tokens);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_flush(&mut self, scope: Scope) {
+        self.tokens.end_flush(scope);
+        match &mut self.node {
+            Node::Join(_) | Node::Block(_) | Node::Gate(_) => {}
+            Node::Group(group) => group.end_flush(scope),
+            Node::Subnet(subnet) => subnet.end_flush(),
+        }
+    }
+
+    /// Whether it may ask anything of tuples or pairs in a round with these changes.
+    #[inline]
+    fn asks(&self, input: &Tokens, alphas: &[Alpha]) -> bool {
+        match &self.node {
+            Node::Join(join) => {
+                let RightDelta { inserted, updated, .. } = &self.delta;
+                let of_facts = || !inserted.is_empty() || !updated.is_empty();
+                let of_tuples = !input.inserted().is_empty() || !input.updated.is_empty();
+                of_tuples || of_facts() && join.verifies(join.right(alphas))
+            }
+            Node::Gate(_) => false,
+            Node::Group(group) => !group.plan.having.is_empty(),
+            Node::Block(_) | Node::Subnet(_) => true,
+        }
+    }
 }
 
 /// The network of one rule.
@@ -174,6 +232,9 @@ pub(crate) struct Net {
     kinds: Vec<u32>,
     /// Whether each level takes facts: a join, or a `not` or `exists` of one pattern.
     pub(crate) is_flat: bool,
+    /// Whether each level is a join. Its matches are nothing but facts then: what one does to them is known as
+    /// soon as it is done, whatever else happens in the flush.
+    pub(crate) is_of_joins: bool,
     /// Whether the last level is a gate.
     pub(crate) is_gated: bool,
     /// Levels that take the unit tuple in, and those that are no joins: whoever asks them for triggers
@@ -214,6 +275,7 @@ pub(crate) struct Touch {
 impl Net {
     pub(crate) fn new(mut levels: Vec<Level>) -> Self {
         let is_flat = levels.iter().all(|level| level.node.plan().is_some());
+        let is_of_joins = levels.iter().all(|level| matches!(level.node, Node::Join(_)));
         let mut root_feeds = LevelSet::default();
         let mut asked = LevelSet::default();
         for at in 0..levels.len() {
@@ -234,7 +296,19 @@ impl Net {
             Source::Groups(_) => NONE,
         });
         let kinds = kinds.collect();
-        Self { root, levels, kinds, is_flat, is_gated, root_feeds, asked, waiting, worked, flushed }
+        Self {
+            root,
+            levels,
+            kinds,
+            is_flat,
+            is_of_joins,
+            is_gated,
+            root_feeds,
+            asked,
+            waiting,
+            worked,
+            flushed,
+        }
     }
 
     /// Puts the unit tuple in, from which everything hangs. Where there is a gate it is put in when that
@@ -316,57 +390,23 @@ impl Net {
             let (before, rest) = self.levels.split_at_mut(at);
             let level = &mut rest[0];
             let input = at.checked_sub(1).map_or(&self.root, |left| &before[left].tokens);
-            let outer = tokens_of(&self.root, before, level.node.left_level(at));
-            if level.delta.is_empty() && !input.has_changes() && !outer.has_changes() {
-                continue;
+            let is_told = !level.delta.is_empty();
+            if !is_told && !input.has_changes() {
+                let outer = tokens_of(&self.root, before, level.node.left_level(at));
+                if !outer.has_changes() {
+                    continue;
+                }
             }
             if !input.inserted().is_empty() {
                 look_for_facts(&level.node, flush, alphas, buffers);
             }
-            let memory = level.node.memory(alphas);
-            let right = || &memory.expect("it has one").right;
-            let mut sources = Sources::new();
-            if level.node.asks(input, &level.delta, memory) {
-                sources.extend(level.left.iter().map(|it| resolve(flush.store, before, *it)));
-            }
-            let mut cx = Context {
-                scope: flush.scope,
-                moment: flush.moment,
-                store: flush.store,
-                ops: flush.ops,
-                left_sources: sources.as_slice(),
-                buffers,
-            };
-            match &mut level.node {
-                Node::Join(join) => {
-                    join.process(&mut cx, input, (right(), &level.delta), &mut level.tokens);
-                }
-                Node::Block(block) => {
-                    block.process(&mut cx, input, (right(), &level.delta), &mut level.tokens);
-                }
-                Node::Group(group) => {
-                    group_process(group, &mut cx, &self.root, before, &mut level.tokens)?;
-                }
-                Node::Subnet(subnet) => {
-                    let until = subnet.plan.outer_level;
-                    let inputs = subnet::Inputs {
-                        members: input,
-                        outer,
-                        outer_of: &|member| ascend(before, until, member),
-                        decided: &level.delta.decided,
-                        sources: cx.left_sources,
-                        moment: cx.moment,
-                    };
-                    subnet.process(flush.scope, &inputs, &mut level.tokens);
-                }
-                Node::Gate(gate) => {
-                    gate_process(gate, &cx, input, (right(), &level.delta), &mut level.tokens);
-                }
-            }
+            level.work(flush, (&self.root, before), alphas, buffers)?;
             level.taken += input.inserted().len() as u64;
             level.given += level.tokens.inserted().len() as u64;
             moves += level.tokens.moves();
-            level.delta.clear();
+            if is_told {
+                level.delta.clear();
+            }
             self.worked.insert(at);
             if level.tokens.has_changes() {
                 self.waiting.union(level.feeds);
@@ -405,12 +445,7 @@ impl Net {
             && let Some(level) = self.levels.get_mut(at)
         {
             next = at + 1;
-            level.tokens.end_flush(scope);
-            match &mut level.node {
-                Node::Join(_) | Node::Block(_) | Node::Gate(_) => {}
-                Node::Group(group) => group.end_flush(scope),
-                Node::Subnet(subnet) => subnet.end_flush(),
-            }
+            level.end_flush(scope);
         }
     }
 
@@ -422,7 +457,12 @@ impl Net {
 
 /// The first left token of a level comes: its right facts are looked for from now on.
 #[inline]
-fn look_for_facts(node: &Node, flush: &Flush<'_>, alphas: &mut [Alpha], buffers: &mut Buffers) {
+pub(super) fn look_for_facts(
+    node: &Node,
+    flush: &Flush<'_>,
+    alphas: &mut [Alpha],
+    buffers: &mut Buffers,
+) {
     let Some((kind, place)) = node.memory_place() else { return };
     let memory = &mut alphas[kind as usize].memories[place as usize];
     if !memory.right.is_indexed() {

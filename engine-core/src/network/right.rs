@@ -2,8 +2,8 @@
 
 use crate::chains::{ABREAST, NONE};
 use crate::ir::Window;
+use crate::network::context::Buffers;
 use crate::network::index::Index;
-use crate::network::join::Buffers;
 use crate::network::net::Flush;
 use crate::network::plan::{Plan, alone};
 use crate::network::recent::Recent;
@@ -256,7 +256,7 @@ impl RightMemory {
         // Only a fact that has an earlier operation in this flush can have taken an earlier turn.
         // Or one that an earlier round slid in or out.
         let earlier = plan.window.is_some() && flush.cascaded
-            || flush.store.was_touched_before(flush.ops, plan.kind, slot, flush.round_start);
+            || flush.store.was_touched_before(&flush.ops, plan.kind, slot, flush.round_start);
         let before = earlier.then(|| self.turns.of(slot)).flatten();
         let start = match before {
             Some(turn) => turn.start,
@@ -266,12 +266,18 @@ impl RightMemory {
     }
 
     /// Gives back the entries of facts that left in this round.
+    #[inline]
     pub(crate) fn end_round(&mut self, scope: Scope) {
-        self.free.extend(scope, self.dying.iter().copied());
-        clear(&mut self.dying);
+        if !self.dying.is_empty() {
+            self.free.extend(scope, self.dying.iter().copied());
+            clear(&mut self.dying);
+        }
     }
 
+    #[inline]
     pub(crate) fn end_flush(&mut self) {
-        self.turns.clear();
+        if !self.turns.list.is_empty() {
+            self.turns.clear();
+        }
     }
 }

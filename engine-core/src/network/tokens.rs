@@ -328,4 +328,18 @@ impl Tokens {
             clear(&mut self.dead);
         }
     }
+
+    /// Forgets what happened in a flush that was one round; as [`end_round`](Self::end_round) and
+    /// [`end_flush`](Self::end_flush), of few changes.
+    #[inline]
+    pub(crate) fn settle(&mut self, scope: Scope) {
+        if !self.new.is_empty() || !self.dead.is_empty() {
+            self.end_flush(scope);
+            clear(&mut self.deleted);
+        }
+        if !self.updated.is_empty() {
+            self.updated.iter().for_each(|&token| self.marks[token as usize] = 0);
+            clear(&mut self.updated);
+        }
+    }
 }

@@ -6,9 +6,10 @@ use steadfast_wm::Seq;
 use crate::fact::FieldMask;
 use crate::network::alpha::Alpha;
 use crate::network::block::Block;
+use crate::network::context::{Buffers, Context};
 use crate::network::gate::Gate;
 use crate::network::group::TriggerContext;
-use crate::network::join::{Buffers, Context, Join};
+use crate::network::join::Join;
 use crate::network::net::{Flush, Level, Net, Node, Touch, members, resolve, tokens_of};
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::subnet::Move;
@@ -24,14 +25,28 @@ impl Net {
         buffers: &mut Buffers,
         token: u32,
     ) -> Touch {
-        match self.touching(flush, alphas) {
-            Some(touching) => self.touch_of_facts(flush, &touching, token),
+        let touching = self.touching(flush, alphas);
+        self.touch_by(flush, touching.as_ref(), alphas, buffers, token)
+    }
+
+    /// The same of one of several matches, of which it is known what [may have touched](Net::touching) them.
+    #[inline]
+    pub(crate) fn touch_by(
+        &mut self,
+        flush: &Flush<'_>,
+        touching: Option<&Touching>,
+        alphas: &[Alpha],
+        buffers: &mut Buffers,
+        token: u32,
+    ) -> Touch {
+        match touching {
+            Some(touching) => self.touch_of_facts(flush, touching, token),
             None => self.touch_of_parts(flush, alphas, buffers, token),
         }
     }
 
     /// How a live match was touched in this flush, of which [more](Net::touching) than its facts counts.
-    pub(crate) fn touch_of_parts(
+    fn touch_of_parts(
         &mut self,
         flush: &Flush<'_>,
         alphas: &[Alpha],
@@ -72,15 +87,10 @@ impl Net {
 
     /// How the facts of a match were touched.
     #[inline]
-    pub(crate) fn touch_of_facts(
-        &self,
-        flush: &Flush<'_>,
-        touching: &Touching,
-        token: u32,
-    ) -> Touch {
+    fn touch_of_facts(&self, flush: &Flush<'_>, touching: &Touching, token: u32) -> Touch {
         let row = self.terminal().row(token);
         let touched = touching.0.iter().map(|&(position, kind, reads)| {
-            flush.store.touched(flush.ops, kind, row[position], reads)
+            flush.store.touched(&flush.ops, kind, row[position], reads)
         });
         let touched = touched.max().flatten();
         Touch { rearm: touched, any: touched }
@@ -91,7 +101,7 @@ impl Plan {
     /// The last operation of this flush on its fact in a row that concerns what it reads.
     #[inline]
     fn touched(&self, flush: &Flush<'_>, row: &[u32]) -> Option<Seq> {
-        flush.store.touched(flush.ops, self.kind, row[self.position], self.reads)
+        flush.store.touched(&flush.ops, self.kind, row[self.position], self.reads)
     }
 }
 
@@ -141,7 +151,7 @@ impl Walk<'_> {
                     let outer = tokens_of(self.root, before, group.plan.outer_level);
                     let cx = TriggerContext {
                         store: flush.store,
-                        ops: flush.ops,
+                        ops: &flush.ops,
                         members: tokens_of(self.root, before, level_at.checked_sub(1)),
                         outer,
                         cascaded: flush.cascaded,
@@ -181,14 +191,7 @@ impl Walk<'_> {
         for source in left {
             sources.push(resolve(flush.store, before, *source));
         }
-        let mut cx = Context {
-            scope: flush.scope,
-            moment: flush.moment,
-            store: flush.store,
-            ops: flush.ops,
-            left_sources: sources.as_slice(),
-            buffers: self.buffers,
-        };
+        let mut cx = Context::new(flush, sources.as_slice(), self.buffers);
         question(block, &mut cx)
     }
 
@@ -290,7 +293,7 @@ impl Walk<'_> {
                         let identity = |row: &[u32]| members(flush.store, before, &level.left, row);
                         let cx = TriggerContext {
                             store: flush.store,
-                            ops: flush.ops,
+                            ops: &flush.ops,
                             members: tokens_of(self.root, before, level_at.checked_sub(1)),
                             outer,
                             cascaded: flush.cascaded,

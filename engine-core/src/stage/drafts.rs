@@ -164,9 +164,10 @@ impl Drafts {
     }
 
     fn clear(&mut self) {
-        for kind in self.used.drain(..) {
+        for &kind in &self.used {
             self.arenas[kind as usize].as_mut().expect("it was used").clear();
         }
+        self.used.clear();
         clear(&mut self.list);
         self.latest.get_mut().clear();
         self.beliefs = 0;

@@ -174,7 +174,7 @@ impl Store {
     #[inline]
     pub(crate) fn touched(
         &self,
-        ops: Ops<'_>,
+        ops: &Ops<'_>,
         kind: u32,
         slot: u32,
         reads: FieldMask,
@@ -201,7 +201,7 @@ impl Store {
     /// Whether a fact had an operation in this flush before the round that begins at `round_start`.
     pub(crate) fn was_touched_before(
         &self,
-        ops: Ops<'_>,
+        ops: &Ops<'_>,
         kind: u32,
         slot: u32,
         round_start: u32,

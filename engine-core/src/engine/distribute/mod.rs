@@ -8,11 +8,11 @@ use super::rule_list::RuleList;
 use super::{Engine, RuleState};
 use crate::fact::FieldMask;
 use crate::key::Codes;
-use crate::network::alpha::{Alpha, Memory};
+use crate::network::alpha::{Alpha, Listener, Memory};
+use crate::network::straight::{Step, Way};
 use crate::network::switch::Buckets;
 use crate::network::{Buffers, Facts, Flush};
 use crate::rows::Rows;
-use crate::store::Ops;
 use crate::trail::clear;
 
 /// A fact that is in so few memories is looked for in each.
@@ -77,11 +77,35 @@ pub(super) struct Hears<'a> {
     rules: &'a mut [RuleState],
     dirty: &'a mut RuleList,
     few: bool,
+    /// What goes straight down from a level, with its rule, of a flush of one operation. Nobody is told of it.
+    steps: Option<&'a mut Vec<(u32, Step)>>,
 }
 
 impl Hears<'_> {
+    /// Notes a step, if there may be such and the level takes it.
+    #[inline]
+    fn note(
+        &mut self,
+        Listener { net, level, straight, .. }: Listener,
+        entry: u32,
+        way: Way,
+    ) -> bool {
+        match &mut self.steps {
+            Some(steps) if straight => {
+                steps.push((net, Step { level, entry, way }));
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn of_inserted(&mut self, memory: &Memory, entries: &[u32]) {
         for listener in &memory.listeners {
+            if let [entry] = *entries
+                && self.note(*listener, entry, Way::Enters)
+            {
+                continue;
+            }
             let net = &mut self.rules[listener.net as usize].net;
             if net.tell_inserted(listener.level, &memory.right, entries, self.few) {
                 self.dirty.insert(listener.net as usize);
@@ -91,18 +115,22 @@ impl Hears<'_> {
 
     fn of_updated(&mut self, memory: &Memory, mask: FieldMask, entry: u32, moved: bool) {
         for listener in memory.listeners.iter().filter(|it| mask.intersects(it.reads)) {
-            let net = &mut self.rules[listener.net as usize].net;
-            if net.tell_updated(listener.level, &memory.right, (entry, moved)) {
-                self.dirty.insert(listener.net as usize);
+            if !self.note(*listener, entry, Way::Stays { moved }) {
+                let net = &mut self.rules[listener.net as usize].net;
+                if net.tell_updated(listener.level, &memory.right, (entry, moved)) {
+                    self.dirty.insert(listener.net as usize);
+                }
             }
         }
     }
 
     fn of_deleted(&mut self, memory: &Memory, entry: u32) {
         for listener in &memory.listeners {
-            let net = &mut self.rules[listener.net as usize].net;
-            if net.tell_deleted(listener.level, entry) {
-                self.dirty.insert(listener.net as usize);
+            if !self.note(*listener, entry, Way::Leaves) {
+                let net = &mut self.rules[listener.net as usize].net;
+                if net.tell_deleted(listener.level, entry) {
+                    self.dirty.insert(listener.net as usize);
+                }
             }
         }
     }
@@ -145,16 +173,10 @@ impl Engine {
     pub(super) fn distribution(&mut self, round_start: u32) -> Distribution<'_> {
         let moment = self.moment();
         let Self { scratch, buffers, alphas, rules, store, ops, .. } = self;
-        let flush = Flush {
-            scope: self.scope,
-            moment,
-            store,
-            ops: Ops::new(ops.as_slice(), scratch.kinds, scratch.only_inserts),
-            round_start,
-            cascaded: scratch.rounds > 1,
-        };
+        let flush = scratch.flush((self.scope, moment), store, ops.as_slice(), round_start);
         let few = ops.len() - round_start <= FEW_OPS;
-        let hears = Hears { rules, dirty: &mut scratch.dirty, few };
+        let steps = scratch.steps.wanted.then_some(&mut scratch.steps.list);
+        let hears = Hears { rules, dirty: &mut scratch.dirty, few, steps };
         let (busy, scratch) = (&mut scratch.busy, &mut scratch.distribute);
         Distribution { flush, alphas, hears, busy, scratch, buffers }
     }
@@ -176,6 +198,51 @@ impl Engine {
 }
 
 impl Distribution<'_> {
+    /// Takes a fact into a memory of which it passes the conditions.
+    pub(super) fn enter(&mut self, kind: u32, place: u32, slot: u32) {
+        let Self { flush, alphas, hears, busy, buffers, .. } = self;
+        let Alpha { memories, memberships, .. } = &mut alphas[kind as usize];
+        let memory = &mut memories[place as usize];
+        let entry = memory.right.admit(flush.scope, slot);
+        memberships.join(flush.scope, slot, place, entry);
+        if come(flush, memory, &[entry], buffers, hears) {
+            busy.insert(kind, place);
+        }
+    }
+
+    /// Takes a fact that stays in a memory to its key of now.
+    pub(super) fn stay(&mut self, kind: u32, place: u32, entry: u32, mask: FieldMask) {
+        let Self { flush, alphas, hears, busy, buffers, .. } = self;
+        let memory = &mut alphas[kind as usize].memories[place as usize];
+        if memory.blocks {
+            memory.right.turn(flush, &memory.plan, entry, false);
+            busy.insert(kind, place);
+        }
+        let mut moved = false;
+        if memory.moves(mask) {
+            let note = |_, moves| moved = moves;
+            memory.right.relink(flush, &memory.plan, &[entry], buffers, note);
+        }
+        hears.of_updated(memory, mask, entry, moved);
+    }
+
+    /// Tells a network of what was noted as a step.
+    #[inline(never)] // most steps are taken
+    pub(super) fn tell(&mut self, rule: usize, Step { level, entry, way }: Step) {
+        let Hears { rules, dirty, .. } = &mut self.hears;
+        let net = &mut rules[rule].net;
+        let memory = net.levels[level as usize].node.memory(self.alphas);
+        let right = &memory.expect("steps begin at joins").right;
+        let has_changes = match way {
+            Way::Enters => net.tell_inserted(level, right, &[entry], true),
+            Way::Stays { moved } => net.tell_updated(level, right, (entry, moved)),
+            Way::Leaves => net.tell_deleted(level, entry),
+        };
+        if has_changes {
+            dirty.insert(rule);
+        }
+    }
+
     /// Takes a fact out of a memory that it is known to be in.
     pub(super) fn leave(&mut self, kind: u32, place: u32, slot: u32, entry: u32) {
         let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];

@@ -1,0 +1,70 @@
+//! Rules of one pattern in a flush of one operation: a fact that passes is a match, and pending as such. Nothing
+//! is told to their networks.
+
+use steadfast_wm::MatchId;
+
+use super::{Engine, RuleInfo};
+use crate::chains::NONE;
+use crate::network::alpha::Memory;
+use crate::store::{Change, Op};
+
+impl Engine {
+    /// The rule of one pattern that alone listens to a memory, if it is such a one.
+    pub(super) fn bare_rule(&self, memory: &Memory) -> Option<usize> {
+        let [listener] = *memory.listeners else { return None };
+        let rule = listener.net as usize;
+        self.infos[rule].bare.then_some(rule)
+    }
+
+    /// A fact that a rule of one pattern takes is a match.
+    pub(super) fn enter_bare(&mut self, op: &Op, place: u32, at: usize) {
+        let (scope, alpha) = (self.scope, &mut self.alphas[op.kind as usize]);
+        let entry = alpha.memories[place as usize].right.admit(scope, op.slot);
+        alpha.memberships.join(scope, op.slot, place, entry);
+        let rule = &mut self.rules[at];
+        let token = rule.net.bare_enter(scope, entry, op.slot);
+        let trigger = if self.is_read(op, at) { op.seq } else { self.last_seq() };
+        self.enqueue_new(at, trigger, token);
+    }
+
+    /// Takes the fact out of one memory. Of a rule of one pattern that listens alone the match goes with it,
+    /// unless something has to be taken from what it supports: the network does that.
+    pub(super) fn leave_one(&mut self, op: &Op, place: u32, entry: u32) {
+        let (scope, alpha) = (self.scope, &self.alphas[op.kind as usize]);
+        let bare = self.bare_rule(&alpha.memories[place as usize]);
+        let token = bare.map_or(NONE, |rule| self.rules[rule].net.bare_token(entry));
+        let supports = |rule: usize| self.rules[rule].terminal.state(token).first_support != NONE;
+        let at = match bare {
+            Some(at) if token != NONE && !supports(at) => at,
+            _ => {
+                self.distribution(0).leave(op.kind, place, op.slot, entry);
+                return;
+            }
+        };
+        let rule = &mut self.rules[at];
+        let (net, store) = (&rule.net, &self.store);
+        let RuleInfo { tag, branch, .. } = self.infos[at];
+        let members = || net.members(store, token);
+        rule.terminal.bury(scope, token, || MatchId { rule: tag, branch, members: members() });
+        rule.net.bare_leave(scope, entry, token);
+        let alpha = &mut self.alphas[op.kind as usize];
+        alpha.memberships.part(scope, op.slot, place);
+        alpha.memories[place as usize].right.dismiss(scope, entry);
+        self.enqueue(at, []);
+    }
+
+    /// A match of a rule of one pattern is there as before, and is pending again if the operation touches it.
+    pub(super) fn stay_bare(&mut self, op: &Op, at: usize, entry: u32) {
+        if self.is_read(op, at) {
+            let token = self.rules[at].net.bare_token(entry);
+            self.enqueue(at, [(op.seq.get(), token)]);
+        }
+    }
+
+    /// Whether the operation touches what the pattern of such a rule reads: its own, for others may have made
+    /// the memory.
+    fn is_read(&self, op: &Op, rule: usize) -> bool {
+        let plan = self.rules[rule].net.levels[0].node.plan().expect("joins have plans");
+        op.what != Change::Update || op.mask.intersects(plan.reads)
+    }
+}
