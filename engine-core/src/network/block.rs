@@ -452,9 +452,35 @@ impl Block {
         code: u64,
         begins: bool,
     ) -> Option<Seq> {
+        if cx.ops.only_inserts && !begins {
+            return None;
+        }
+        if cx.ops.only_inserts && right.are_most_new() {
+            return self.last_arrival(cx, (left, right), code);
+        }
         let now = |turn: Turn| (turn.entry != NONE).then(|| right.index.codes(turn.entry).0);
         let turned = |turn| self.turned(cx, (left, right), code, begins, turn);
         right.turns.greatest(code, now, turned)
+    }
+
+    /// Highest sequence number of a flush of insertions alone by which a fact began to go with such a tuple: those
+    /// that do now are looked through, which saves an index of those that came.
+    fn last_arrival(
+        &self,
+        cx: &mut Context<'_>,
+        (left, right): (&[u32], &RightMemory),
+        code: u64,
+    ) -> Option<Seq> {
+        let mut last = None;
+        right.index.visit(code, (0, u64::MAX), |entry| {
+            let slot = right.slot(entry);
+            let came = cx.store.touched(cx.ops, self.plan.kind, slot, self.plan.reads);
+            if came > last && self.goes(cx, (left, right), (slot, slot)) {
+                last = came;
+            }
+            true
+        });
+        last
     }
 
     /// The number of a turn by which a fact began to go with such a tuple, or ceased to.

@@ -114,6 +114,11 @@ impl RightMemory {
         u64::from(self.slots.len() - self.free.len() - left)
     }
 
+    /// Whether the facts that this flush touched are about as many as there are.
+    pub(crate) fn are_most_new(&self) -> bool {
+        self.turns.list.len() as u64 * 2 >= self.fact_count()
+    }
+
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: usize) {
         if more >= 1024 {
