@@ -63,6 +63,9 @@ pub(crate) use trailed;
 /// How many elements scratch may keep room for.
 pub(crate) const KEPT: usize = 1 << 16;
 
+/// For so many elements that come at once it is worth to make room before.
+pub(crate) const BULK: usize = 64;
+
 /// Empties scratch. After a bulk load its memory is given back: nobody knows when the next one comes.
 #[inline]
 pub(crate) fn clear<T>(scratch: &mut Vec<T>) {

@@ -155,10 +155,10 @@ impl Alpha {
         let memory = &mut memories[place as usize];
         memory.rouse(flush.scope);
         let Memory { right, plan, .. } = memory;
-        let slots: Vec<u32> = flush.store.live_slots(plan.kind).collect();
+        let slots: Vec<u32> = flush.store.live_slots_in_flush(plan.kind).collect();
         let answers = &mut buffers.answers;
         plan.alpha(None, &Rows::new(&[flush.store.source(plan.kind)], &slots), answers);
-        right.reserve(slots.len());
+        right.reserve(answers.passed.iter().filter(|passed| **passed).count());
         for (&slot, _) in slots.iter().zip(&answers.passed).filter(|(_, passed)| **passed) {
             let entry = right.admit(flush.scope, slot);
             memberships.join(flush.scope, slot, place, entry);

@@ -321,7 +321,7 @@ impl Block {
         let mut seekers = std::mem::take(&mut cx.buffers.seekers);
         seekers.extend(tokens.iter().filter(|&&token| self.is_free(token)));
         // Most often one of the first candidates passes: they are asked in batches that grow.
-        let (mut asked, mut most) = (0, 1);
+        let (mut asked, mut most) = (0, if self.verifies(right) { 2 } else { 1 });
         while !seekers.is_empty() {
             let pairs = &mut cx.buffers.pairs;
             pairs.clear();

@@ -2,7 +2,7 @@
 
 use crate::chains::{Chains, NONE};
 use crate::network::ordered::Ordered;
-use crate::trail::{Cell, Scope, Trailed};
+use crate::trail::{BULK, Cell, Scope, Trailed};
 
 /// Members by key code, or by key code and order code.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Index {
     /// Makes room for so many members more.
     pub(crate) fn reserve(&mut self, more: usize) {
         if let Self::Hash(chains) = self
-            && more >= 1024
+            && more >= BULK
         {
             chains.reserve(u32::try_from(more).expect("members are addressed by u32"));
         }

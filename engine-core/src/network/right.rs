@@ -10,7 +10,7 @@ use crate::network::recent::Recent;
 use crate::network::sliding::Sliding;
 use crate::network::turns::{Turn, Turns};
 use crate::rows::Rows;
-use crate::trail::{Cell, Column, Scope, clear, trailed};
+use crate::trail::{BULK, Cell, Column, Scope, clear, trailed};
 
 /// Facts that pass a pattern's own conditions, by entry.
 #[derive(Clone)]
@@ -121,7 +121,7 @@ impl RightMemory {
 
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: usize) {
-        if more >= 1024 {
+        if more >= BULK {
             self.slots.reserve(u32::try_from(more).expect("entries are addressed by u32"));
         }
     }

@@ -1,7 +1,7 @@
 //! Tokens: the partial matches after one level of a rule.
 
 use crate::chains::{Mates, NONE};
-use crate::trail::{Column, KEPT, Scope, Sparse, clear, trailed};
+use crate::trail::{BULK, Column, KEPT, Scope, Sparse, clear, trailed};
 
 /// How a token hangs in the network.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ impl Tokens {
 
     /// Makes room for so many tokens more.
     pub(crate) fn reserve(&mut self, more: usize) {
-        if more >= 1024 {
+        if more >= BULK {
             let more = u32::try_from(more).expect("tokens are addressed by u32");
             self.rows.reserve(more * self.width);
             self.links.reserve(more);

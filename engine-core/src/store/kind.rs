@@ -144,6 +144,12 @@ impl Kind {
         FactHandle::new(*self.handles.get(slot))
     }
 
+    /// Whether a slot holds a fact.
+    #[inline]
+    pub(crate) fn is_taken(&self, slot: u32) -> bool {
+        *self.handles.get(slot) != 0
+    }
+
     #[inline]
     pub(crate) fn recency(&self, slot: u32) -> Seq {
         Seq::new(*self.recency.get(slot))

@@ -164,6 +164,18 @@ impl Store {
         (0..columns.slot_count()).filter(lives)
     }
 
+    /// As [`Store::live_slots`], in a flush: of facts that none of its operations touched nobody asks whether
+    /// they live.
+    pub(crate) fn live_slots_in_flush(&self, kind: u32) -> impl Iterator<Item = u32> {
+        let columns = self.kind(kind);
+        let lives = move |slot: u32| {
+            let here = Some(Place { kind, slot });
+            columns.last_op(slot).is_none() || self.locate(columns.handle(slot)) == here
+        };
+        let slots = 0..columns.slot_count();
+        slots.filter(move |&slot| columns.is_taken(slot) && lives(slot))
+    }
+
     /// The source of a position that holds facts of this kind.
     #[inline]
     pub(crate) fn source(&self, kind: u32) -> &dyn Any {
