@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::frame::{PAYLOAD_BYTES_MAX, RECORDS_MAX};
+use crate::payload_crc::payload_crc;
 use crate::record::{self, MalformedRecord, Records};
 
 /// Bytes of one record at most, its envelope included: 16 MiB.
@@ -228,7 +229,7 @@ impl<'a> Part<'a> {
     #[inline]
     pub(crate) fn new(payload: &'a [u8], records: usize) -> Self {
         let records = u16::try_from(records).expect("a part holds at most RECORDS_MAX records");
-        Self { payload, records, plain_crc: crc32c::crc32c(payload) }
+        Self { payload, records, plain_crc: payload_crc(payload) }
     }
 }
 

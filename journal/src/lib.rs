@@ -110,6 +110,7 @@ mod normalize;
 mod open;
 mod options;
 mod pager;
+mod payload_crc;
 mod pins;
 mod primitives;
 mod reader;

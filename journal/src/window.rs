@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::bytes::{round_up, size};
 use crate::error::CorruptReason;
 use crate::frame::{HEADER, HEADER_BYTES, Header, Salt};
+use crate::payload_crc::payload_crc;
 use crate::storage::StorageFile;
 
 /// Alignment of address, offset and length of every read.
@@ -98,18 +99,21 @@ impl Window {
 
     /// crc32c of a range, `None` if the file ends inside it.
     fn crc(&mut self, mut offset: u64, mut left: u64) -> io::Result<Option<u32>> {
-        let mut crc = 0;
+        let mut crc = None;
         while left > 0 {
             let step = size(left).min(self.room - BLOCK);
             let bytes = self.bytes(offset, step)?;
             if bytes.len() < step {
                 return Ok(None);
             }
-            crc = crc32c::crc32c_append(crc, bytes);
+            crc = Some(match crc {
+                None => payload_crc(bytes),
+                Some(crc) => crc32c::crc32c_append(crc, bytes),
+            });
             offset += step as u64;
             left -= step as u64;
         }
-        Ok(Some(crc))
+        Ok(Some(crc.unwrap_or_default()))
     }
 }
 

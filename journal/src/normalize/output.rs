@@ -13,6 +13,7 @@ use crate::error::{At as _, IoError};
 use crate::frame::{self, Content, HEADER, Kind, PAYLOAD_BYTES_MAX, Place, RECORDS_MAX, Salt};
 use crate::ids::Lsn;
 use crate::manifest::{SealEntry, SegmentEntry};
+use crate::payload_crc::payload_crc;
 use crate::reader::{Group, GroupPlace};
 use crate::record;
 use crate::segment::{COPY_OFFSETS, Format, RunEnd, SEGMENT_HEADER, SegmentHeader, segment_name};
@@ -204,7 +205,7 @@ impl<'a> Output<'a> {
             compacted: true,
             records: u16::try_from(self.records).expect("counted by `push`"),
             payload_len: u32::try_from(payload.len()).expect("a record is at most 16 MiB"),
-            payload_plain_crc: crc32c::crc32c(&payload),
+            payload_plain_crc: payload_crc(&payload),
         };
         let place = Place {
             salt: open.salt,

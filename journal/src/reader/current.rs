@@ -8,6 +8,7 @@ use crate::bytes::size;
 use crate::error::CorruptReason;
 use crate::frame::{HEADER_BYTES, Header, Salt};
 use crate::ids::Lsn;
+use crate::payload_crc::payload_crc;
 
 /// The segment that is being read.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Current {
             len: size(u64::from(header.payload_len)),
         };
         let bytes = self.bytes.get(payload.offset, payload.len, end)?;
-        let plain = bytes.map(crc32c::crc32c);
+        let plain = bytes.map(payload_crc);
         if !plain.is_some_and(|plain| header.payload_matches(plain, salt, at.offset)) {
             return fail(CorruptReason::Payload);
         }
