@@ -138,9 +138,19 @@ impl Terminal {
     }
 
     /// A new token is dormant until it is queued.
+    #[inline]
     pub(crate) fn reset(&mut self, scope: Scope, token: u32) {
-        self.states.reach(scope, token, &DORMANT);
-        self.states.set(scope, token, DORMANT);
+        self.set_state(scope, token, DORMANT);
+    }
+
+    #[inline]
+    fn set_state(&mut self, scope: Scope, token: u32, state: MatchState) {
+        if token == self.states.len() {
+            self.states.push(scope, state);
+        } else {
+            self.states.reach(scope, token, &DORMANT);
+            self.states.set(scope, token, state);
+        }
     }
 
     /// Queues a match that is new, as [`reset`](Self::reset) and [`enqueue`](Self::enqueue).
@@ -154,12 +164,7 @@ impl Terminal {
         };
         let changed = self.note_change(scope, token, &DORMANT);
         let state = MatchState { trigger, place, salience, first_support: NONE, changed };
-        if token == self.states.len() {
-            self.states.push(scope, state);
-        } else {
-            self.states.reach(scope, token, &DORMANT);
-            self.states.set(scope, token, state);
-        }
+        self.set_state(scope, token, state);
     }
 
     /// Queues a match; the caller queues those of a flush in the order of triggers and members.

@@ -439,15 +439,13 @@ impl Join {
         let Buffers { codes, orders, pairs, .. } = &mut *cx.buffers;
         pairs.clear();
         let codes = codes.codes.as_slice();
-        let mut meet = |token, code, order| {
+        // Alone or in a batch: each has its own copy of the lookup, or both would call for it.
+        if let (&[token], &[code], &[order]) = (tokens, codes, &**orders) {
             right.index.visit(code, plan.inner_bounds(order), |entry| {
                 pairs.push((token, entry));
                 true
             });
-        };
-        if let ([token], [code], [order]) = (tokens, codes, &**orders) {
-            meet(*token, *code, *order);
-            self.left.take_in(cx.scope, *token, (*code, *order));
+            self.left.take_in(cx.scope, token, (code, order));
             self.add_pairs(cx, (left, right), out);
             return;
         }
@@ -456,7 +454,10 @@ impl Join {
         for ((tokens, orders), codes) in tokens.zip(codes.chunks(ABREAST)) {
             right.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
-                meet(token, code, order);
+                right.index.visit(code, plan.inner_bounds(order), |entry| {
+                    pairs.push((token, entry));
+                    true
+                });
             }
             self.left.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
