@@ -9,22 +9,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use memmap2::MmapRaw;
 
 /// So many bytes are made writable at once.
 const STEP_BYTES: usize = 64 << 10;
-
-/// How long the thread dozes before it looks for a request by itself. A stream of 150 MB/s fills 75 KB
-/// meanwhile, a part of what is ready by then.
-const DOZE: Duration = Duration::from_micros(500);
-
-/// If requests come faster than this, dozing would miss them: then the thread sleeps, and is woken.
-const DOZE_FOR: Duration = Duration::from_millis(1);
-
-/// After so many looks without a request the thread sleeps until it is woken: nobody streams any more.
-const DOZES_MAX: u32 = 20;
 
 /// Makes a range of a map writable. A hint: where it is not known, each page faults by itself.
 pub(crate) fn populate(map: &MmapRaw, range: Range<usize>) {
@@ -41,8 +30,6 @@ pub(crate) fn populate(map: &MmapRaw, range: Range<usize>) {
 struct Request {
     /// What nobody is at yet.
     range: Range<usize>,
-    /// Whether the thread sleeps until it is woken.
-    sleeps: bool,
     ended: bool,
 }
 
@@ -72,27 +59,14 @@ impl Pages {
 
     fn run(&self) {
         let mut request = self.request();
-        let (mut dozes, mut done_at) = (0, Instant::now());
         while !request.ended {
             if let Some(step) = request.take() {
                 drop(request);
                 populate(&self.map, step.clone());
                 self.ready.fetch_max(step.end, Ordering::Relaxed);
                 request = self.request();
-                if request.range.is_empty() {
-                    let before = std::mem::replace(&mut done_at, Instant::now());
-                    dozes = if done_at - before < DOZE_FOR { DOZES_MAX } else { 0 };
-                }
-            } else if dozes < DOZES_MAX {
-                // Who streams asks again and again, and to wake somebody takes it longer than several
-                // groups do: looking is for the thread.
-                dozes += 1;
-                let woken = self.requested.wait_timeout(request, DOZE);
-                request = woken.unwrap_or_else(PoisonError::into_inner).0;
             } else {
-                request.sleeps = true;
                 request = self.requested.wait(request).unwrap_or_else(PoisonError::into_inner);
-                (request.sleeps, dozes) = (false, 0);
             }
         }
     }
@@ -124,29 +98,22 @@ impl Pager {
     pub(crate) fn ask(&self, from: usize, to: usize) {
         let mut request = self.pages.request();
         request.range = request.range.start.max(from)..to;
-        let sleeps = request.sleeps;
         drop(request);
-        if sleeps {
-            self.pages.requested.notify_one();
-        }
+        self.pages.requested.notify_one();
     }
 
     /// Takes a step over from the thread, which has fallen behind: of what follows `from`, and not what
-    /// it is at itself. Does nothing if nothing is left to take.
-    pub(crate) fn help(&self, from: usize) {
+    /// it is at itself. `false` if nothing is left to take.
+    pub(crate) fn help(&self, from: usize) -> bool {
         let step = {
             let mut request = self.pages.request();
             request.range.start = request.range.start.max(from);
             request.take()
         };
-        if let Some(step) = step {
-            populate(&self.pages.map, step.clone());
-            // Else whoever helps once helps again with every group, and leaves nothing to the thread.
-            self.pages.ready.fetch_max(step.end, Ordering::Relaxed);
-        }
+        step.map(|step| populate(&self.pages.map, step)).is_some()
     }
 
-    /// Up to where pages were made writable, but for the step that the thread is at.
+    /// Up to where pages were made writable, the but for what it was helped with.
     pub(crate) fn ready(&self) -> usize {
         self.pages.ready.load(Ordering::Relaxed)
     }
@@ -181,32 +148,11 @@ mod tests {
             while pager.ready() < end {
                 std::thread::yield_now();
             }
-            // The next request wakes it.
-            while !pager.pages.request().sleeps {
-                std::thread::yield_now();
-            }
         }
         drop(pager);
         assert_eq!(Arc::strong_count(&map), 1, "the thread has let go of the map");
         let mut bytes = [0; 5];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 4096).expect("readable");
         assert_eq!(&bytes, b"kept\0");
-    }
-
-    #[test]
-    fn whoever_helps_takes_one_step_and_has_its_pages() {
-        let file = tempfile::tempfile().expect("a temporary file");
-        file.set_len(3 * STEP_BYTES as u64).expect("room");
-        let map = MmapOptions::new().len(3 * STEP_BYTES).map_raw(&file).expect("mappable");
-        let request = Mutex::new(Request { range: 0..2 * STEP_BYTES, ..Request::default() });
-        let (requested, ready) = (Condvar::new(), AtomicUsize::new(0));
-        let pages = Arc::new(Pages { map: Arc::new(map), request, requested, ready });
-        let pager = Pager { pages, thread: None };
-        for steps in [1, 2, 2] {
-            pager.help(0);
-            assert_eq!(pager.ready(), steps * STEP_BYTES);
-        }
-        pager.ask(0, 3 * STEP_BYTES);
-        assert_eq!(pager.pages.request().range, 2 * STEP_BYTES..3 * STEP_BYTES);
     }
 }
