@@ -29,9 +29,10 @@ ruleset!(items = 1: small);
 
 /// Facts of the stream of small commits and of the restart; a tenth of them fires.
 const FACTS: i64 = 100_000;
-/// Facts of the streams of batches: enough that the last sync is a small part of it.
-const STREAM: i64 = 1_000_000;
-/// More than they take in the journal, and within one segment.
+/// Facts of the streams of batches: enough that the last sync is a small part of it, and that most
+/// segments are made while it runs.
+const STREAM: i64 = 4_000_000;
+/// What the first of these segments take: the small ones that a session begins with are behind it.
 const JOURNAL_BYTES: u64 = 60 << 20;
 
 /// What Drools needs for 100,000 facts: facts per second with a safe point after each fact and after
@@ -63,7 +64,7 @@ fn stream(session: &mut Session, facts: i64, batch: i64) -> steadfast::Result<Du
 
 fn journaled(dir: &Path, sync: Sync, pipelined: bool) -> steadfast::Result<Session> {
     let mut session = Session::durable(dir).sync(sync).pipelined(pipelined).open(items())?;
-    // As a session that is not new has it: the first segments are small, the others large.
+    // As a session that is not new has it: its segments are large.
     session.reserve(JOURNAL_BYTES)?;
     Ok(session)
 }
