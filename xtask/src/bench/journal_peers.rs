@@ -213,6 +213,13 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
+/// Has written what was left in the page cache: a contender's disk is its own, not that of the one
+/// before.
+fn settle() {
+    // Without such a program the figures are noisier, and as right.
+    drop(Command::new("sync").stdin(Stdio::null()).status());
+}
+
 fn interleave(
     mut ours: impl FnMut() -> Result<Vec<Line>>,
     contenders: &Contenders,
@@ -226,6 +233,7 @@ fn interleave(
     for round in 0..rounds_max {
         let round_start = Instant::now();
         let mut run_ours = || -> Result<()> {
+            settle();
             for line in ours()? {
                 match line {
                     Line::Pair(pair) => pairs.push(pair),
@@ -242,6 +250,7 @@ fn interleave(
         }
         let mut failures = Vec::new();
         for name in contenders.names() {
+            settle();
             match contenders.run(name) {
                 Ok(figures) => theirs.entry(name).or_default().push(figures),
                 Err(error) => failures.push(format!("no rows against {name}: {error:#}")),
