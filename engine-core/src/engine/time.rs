@@ -75,8 +75,9 @@ impl Engine {
             return Ok(false);
         }
         self.heed(sink);
-        // What is staged happened before the clock moved.
-        let matched = self.depends_on_time() && !self.ops.is_empty() && self.flush(sink)?;
+        // What is staged happened before the clock moved, and so did that facts are not stated any more.
+        let is_staged = !self.ops.is_empty() || !self.suspects.is_empty();
+        let matched = self.depends_on_time() && is_staged && self.flush(sink)?;
         let seq = self.next_seq();
         self.clock.set(self.scope, millis);
         sink.record(&Record::Clock { millis, seq });

@@ -76,6 +76,8 @@ pub(super) struct Naive {
     /// With salience and trigger.
     pub(super) pending: BTreeMap<Id, (i32, u64)>,
     pub(super) supports: BTreeMap<FactHandle, BTreeSet<Id>>,
+    /// Whether a fact is stated no more since the last evaluation.
+    pub(super) has_unstated: bool,
     clock: i64,
     /// The moment that is evaluated, if it is not the clock itself.
     moment: Option<i64>,
@@ -126,6 +128,7 @@ impl Naive {
             removed: BTreeSet::new(),
             pending: BTreeMap::new(),
             supports: BTreeMap::new(),
+            has_unstated: false,
             clock: 0,
             moment: None,
             waiting: BTreeMap::new(),
@@ -204,7 +207,10 @@ impl Naive {
                 }
                 Draft::Delete { handle } => self.delete(handle),
                 Draft::State { handle } => self.set_stated(handle, true),
-                Draft::Unstate { handle } => self.set_stated(handle, false),
+                Draft::Unstate { handle } => {
+                    self.has_unstated = true;
+                    self.set_stated(handle, false);
+                }
                 Draft::Support { handle } => {
                     let by = by.unwrap().clone();
                     let kind = self.store.locate(handle).unwrap().kind;
@@ -286,6 +292,7 @@ impl Naive {
 
     /// Matches everything from nothing; compares with what was; cascades until nothing changes.
     fn match_staged(&mut self) {
+        self.has_unstated = false;
         let mut lost = BTreeSet::new();
         loop {
             let found = self.match_all();

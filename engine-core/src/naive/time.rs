@@ -17,7 +17,7 @@ impl Naive {
         if by == 0 {
             return;
         }
-        if !self.ops.is_empty() && self.depends_on_time() {
+        if (!self.ops.is_empty() || self.has_unstated) && self.depends_on_time() {
             self.flush();
         }
         self.seq();
