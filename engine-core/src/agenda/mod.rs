@@ -153,15 +153,21 @@ impl Terminal {
         }
     }
 
+    /// Puts a match at its place in the queue.
+    #[inline]
+    fn push(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) -> u32 {
+        if self.own_salience {
+            self.by_salience.push(scope, token, trigger, salience)
+        } else {
+            self.by_age.push(scope, token, trigger)
+        }
+    }
+
     /// Queues a match that is new, as [`reset`](Self::reset) and [`enqueue`](Self::enqueue).
     pub(crate) fn enqueue_new(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) {
         self.pending.set(scope, *self.pending.get() + 1);
         self.note_turn(token, true);
-        let place = if self.own_salience {
-            self.by_salience.push(scope, token, trigger, salience)
-        } else {
-            self.by_age.push(scope, token, trigger)
-        };
+        let place = self.push(scope, token, trigger, salience);
         let changed = self.note_change(scope, token, &DORMANT);
         let state = MatchState { trigger, place, salience, first_support: NONE, changed };
         self.set_state(scope, token, state);
@@ -175,11 +181,7 @@ impl Terminal {
             self.pending.set(scope, *self.pending.get() + 1);
             self.note_turn(token, true);
         }
-        let place = if self.own_salience {
-            self.by_salience.push(scope, token, trigger, salience)
-        } else {
-            self.by_age.push(scope, token, trigger)
-        };
+        let place = self.push(scope, token, trigger, salience);
         let changed = self.note_change(scope, token, &old);
         let state = MatchState { trigger, place, salience, changed, ..old };
         self.states.set(scope, token, state);
