@@ -250,6 +250,30 @@ fn s74_a_changed_key_moves_a_member_and_both_groups_change() {
 }
 
 #[test]
+fn s74_facts_of_a_group_may_have_a_name_that_attributes_of_others_use() {
+    #[rule]
+    fn complete(
+        #[not(l: Line, l.order == 2)] _second: Absent<(Line,)>,
+        #[group_by(l.order)]
+        #[aggregate(sum(l.quantity))]
+        #[when(l.quantity > 0)]
+        g: Group<Line, u64, (i64,)>,
+        #[not(l: Line, l.order == g.key && l.quantity == 0)] _empty: Absent<(Line,)>,
+        #[each(l: Line, l.order == g.key)]
+        #[aggregate(count())]
+        all: Group<Line, (), (u64,)>,
+    ) {
+        say(format!("order {}: {} in {}", g.key, g.0, all.0));
+    }
+    ruleset!(completing = 1: complete);
+    let mut session = memory(completing());
+    for (order, quantity) in [(1, 10), (1, 20), (3, 5), (3, 0)] {
+        session.insert(line(order, quantity)).unwrap();
+    }
+    assert_eq!(fire(&mut session), ["order 1: 30 in 2"]);
+}
+
+#[test]
 fn s75_a_group_without_members_does_not_exist() {
     #[rule(logical)]
     fn known(

@@ -133,8 +133,14 @@ fn single_element(
     for expression in &expressions {
         usage.merge(Usage::of(expression));
     }
-    scope.check(&usage)?;
-    let name = match (unknown_root(scope, &usage)?, expressions.first()) {
+    let root = match named_again(scope, &usage) {
+        Some(name) => Some(name),
+        None => {
+            scope.check(&usage)?;
+            unknown_root(scope, &usage)?
+        }
+    };
+    let name = match (root, expressions.first()) {
         (Some(name), _) => name,
         (None, None) => Ident::new("member", Span::mixed_site()),
         (None, Some(first)) => {
@@ -144,6 +150,17 @@ fn single_element(
         }
     };
     Ok(vec![Element { name, ty: element.clone(), entry, window, conditions }])
+}
+
+/// The one name that only attributes of others use beside, if no name is unknown: each has its own facts
+/// of that name.
+fn named_again(scope: &Scope, usage: &Usage) -> Option<Ident> {
+    let rooted =
+        usage.names.iter().filter(|(name, used)| used.rooted && !usage.bound.contains(*name));
+    let (known, unknown): (Vec<_>, Vec<_>) = rooted.partition(|(name, _)| scope.knows(name));
+    let mut again = known.iter().filter(|(name, _)| scope.is_free_again(name));
+    let (_, only) = again.next().filter(|_| unknown.is_empty())?;
+    again.next().is_none().then(|| only.ident.clone())
 }
 
 /// The one name that is neither a parameter nor bound in an expression. A name of which a field is
@@ -189,7 +206,8 @@ fn named_elements(
     }
     for (at, element) in each.iter().enumerate() {
         let name = element.name.to_string();
-        if scope.knows(&name) || each[..at].iter().any(|other| other.name == element.name) {
+        let taken = scope.knows(&name) && !scope.is_free_again(&name);
+        if taken || each[..at].iter().any(|other| other.name == element.name) {
             let message = format!("there is another variable `{name}`: choose a name of its own");
             return Err(Error::new(element.name.span(), message));
         }

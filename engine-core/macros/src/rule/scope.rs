@@ -16,8 +16,18 @@ pub(crate) struct Scope {
     pub(crate) visible: Vec<Variable>,
     /// How many positions there are before it, those of hidden variables included.
     positions: usize,
-    /// Names that exist but cannot be used here, with the reason.
-    hidden: Vec<(String, String)>,
+    /// Names that exist but cannot be used here.
+    hidden: Vec<Hidden>,
+}
+
+/// A name that exists but cannot be used everywhere.
+#[derive(Clone)]
+struct Hidden {
+    name: String,
+    /// Why not, for whoever uses it.
+    reason: String,
+    /// Whether it is no parameter's, but of an attribute which alone sees it.
+    inside: bool,
 }
 
 impl Scope {
@@ -26,7 +36,7 @@ impl Scope {
         let hidden = params.iter().flat_map(|param| {
             let name = param.name.to_string();
             let reason = hidden_reason(param, &name);
-            std::iter::once((name, reason)).chain(hidden_inside(param))
+            std::iter::once(Hidden { name, reason, inside: false }).chain(hidden_inside(param))
         });
         Self { visible: Vec::new(), positions: 0, hidden: hidden.collect() }
     }
@@ -39,7 +49,7 @@ impl Scope {
     /// Makes a variable visible.
     pub(crate) fn show(&mut self, variable: Variable) {
         let name = variable.name.to_string();
-        self.hidden.retain(|(hidden, _)| *hidden != name);
+        self.hidden.retain(|hidden| hidden.name != name);
         self.visible.push(variable);
         self.positions += 1;
     }
@@ -47,8 +57,8 @@ impl Scope {
     /// Makes a variable invisible again; its position stays taken.
     pub(crate) fn hide(&mut self, name: &str, reason: String) {
         self.visible.retain(|variable| variable.name != name);
-        self.hidden.retain(|(hidden, _)| hidden != name);
-        self.hidden.push((name.to_owned(), reason));
+        self.hidden.retain(|hidden| hidden.name != name);
+        self.hidden.push(Hidden { name: name.to_owned(), reason, inside: false });
     }
 
     /// This scope with one more variable.
@@ -58,9 +68,16 @@ impl Scope {
         scope
     }
 
-    /// Whether a name is that of a parameter, visible here or not.
+    /// Whether a name is taken, visible here or not.
     pub(crate) fn knows(&self, name: &str) -> bool {
-        self.find(name).is_some() || self.hidden.iter().any(|(hidden, _)| hidden == name)
+        self.find(name).is_some() || self.hidden.iter().any(|hidden| hidden.name == name)
+    }
+
+    /// Whether a name is taken by no parameter, but only inside of attributes of others: it may be
+    /// used again.
+    pub(crate) fn is_free_again(&self, name: &str) -> bool {
+        let mut taken = self.hidden.iter().filter(|hidden| hidden.name == name).peekable();
+        self.find(name).is_none() && taken.peek().is_some() && taken.all(|hidden| hidden.inside)
     }
 
     /// The visible variable of this name.
@@ -71,11 +88,11 @@ impl Scope {
     /// Refuses names that cannot be used here.
     pub(crate) fn check(&self, usage: &Usage) -> Result<()> {
         for (name, used) in &usage.names {
-            let hidden = self.hidden.iter().find(|(hidden, _)| hidden == name);
-            if let Some((_, reason)) = hidden
+            let hidden = self.hidden.iter().find(|hidden| hidden.name == *name);
+            if let Some(hidden) = hidden
                 && !usage.bound.contains(name)
             {
-                return Err(Error::new(used.ident.span(), reason));
+                return Err(Error::new(used.ident.span(), &hidden.reason));
             }
         }
         Ok(())
@@ -116,7 +133,7 @@ impl Scope {
 }
 
 /// The variables that a parameter's own attribute names.
-fn hidden_inside(param: &Param) -> Vec<(String, String)> {
+fn hidden_inside(param: &Param) -> Vec<Hidden> {
     let branches = param.attributes.or.iter().map(|(items, _)| ("or", items));
     let word = match &param.kind {
         Kind::Exists { .. } => "exists",
@@ -127,7 +144,11 @@ fn hidden_inside(param: &Param) -> Vec<(String, String)> {
     let names = lists.flat_map(|(word, items)| {
         items.iter().flat_map(Item::variables).map(move |(name, _)| (word, name))
     });
-    names.map(|(word, name)| (name.to_string(), inside(word, name))).collect()
+    let hidden = names.map(|(word, name)| {
+        let reason = inside(word, name);
+        Hidden { name: name.to_string(), reason, inside: true }
+    });
+    hidden.collect()
 }
 
 /// Why a variable that an attribute names is not visible outside of it.
