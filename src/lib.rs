@@ -25,10 +25,10 @@ pub use steadfast_engine_core::ir::{
 };
 pub use steadfast_engine_core::{
     Activation, Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact,
-    Failure, FieldMask, FireError, Global, Group, Handle, Judgement, Missed, NamedFact, Network,
-    NetworkLevel, Outcome, Pending, ReadError, Ref, RestoreError, Restraint, Row, RowChanges,
-    RowId, RuleError, RuleNetwork, RuleResult, RulesPolicy, Stage, Support, Then, Verdict, Waiting,
-    Why, WhyNot,
+    Failure, FieldMask, FireError, Global, Group, Handle, Judgement, KeyOf, Keyed, Missed,
+    NamedFact, Network, NetworkLevel, Outcome, Pending, ReadError, Ref, RestoreError, Restraint,
+    Row, RowChanges, RowId, RuleError, RuleNetwork, RuleResult, RulesPolicy, Stage, Support, Then,
+    Verdict, Waiting, Why, WhyNot,
 };
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};

@@ -13,6 +13,7 @@ mod fact;
 mod globals;
 pub mod ir;
 mod key;
+mod keyed;
 mod lineage;
 #[cfg(test)]
 mod naive;
@@ -41,6 +42,7 @@ pub use error::{
 pub use explain::{Judgement, NamedFact, Outcome, Support, Why, WhyNot};
 pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 pub use key::{ExactKey, OrderedKey};
+pub use keyed::{KeyOf, Keyed};
 pub use rows::{Facts, Groups, Rows};
 pub use sink::{ActionSink, Discard};
 pub use stage::Stage;
@@ -71,6 +73,7 @@ pub mod __macro {
         PushHashed, PushHashedConstant, PushNothing, PushOrder, PushUnordered, code_of, compared,
         time_order,
     };
+    pub use crate::keyed::Keyed;
     pub use crate::rows::Rows;
     pub use crate::store::FactType;
     pub use crate::then::{Ref, Row, Then};

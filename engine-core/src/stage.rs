@@ -1,6 +1,7 @@
 //! Staged changes: what a consequence or a user transaction wants, buffered until it is applied.
 
 mod drafts;
+mod keys;
 mod lookup;
 
 use std::fmt;
@@ -431,58 +432,6 @@ impl<'a> Stage<'a> {
             || self.store.locate(fact).is_some_and(|place| {
                 *self.store.kind(place.kind).first_support.get(place.slot) != NONE
             })
-    }
-
-    fn find_key<T: Fact>(&self, kind: u32, fact: &T) -> Option<FactHandle> {
-        self.find_key_of(kind, fact, |_| true)
-    }
-
-    /// The fact with this key among those that count.
-    fn find_key_of<T: Fact>(
-        &self,
-        kind: u32,
-        fact: &T,
-        counts: impl Fn(FactHandle) -> bool,
-    ) -> Option<FactHandle> {
-        let code = fact.key_code()?;
-        if let Some(handle) = self.drafts.with_key(kind, fact, &counts) {
-            return Some(handle);
-        }
-        if kind as usize >= self.store.kinds.len() {
-            return None;
-        }
-        let columns = self.store.kind(kind);
-        let candidates = columns.with_key(code).map(|slot| columns.handle(slot));
-        let equal = candidates.filter(|&handle| {
-            // The staged value decides if there is one; it was looked at above.
-            counts(handle)
-                && matches!(self.drafts.value::<T>(handle), Staged::Nothing)
-                && (self.store.locate(handle))
-                    .and_then(|place| self.store.value::<T>(place))
-                    .is_some_and(|other| other.same_key(fact))
-        });
-        equal.min()
-    }
-
-    /// The fact that a plain insert promotes: equal, and only derived.
-    fn justified_equal<T: Fact>(
-        &self,
-        kind: u32,
-        fact: &T,
-    ) -> Result<Option<FactHandle>, ChangeError> {
-        let believed = (self.store.kinds.get(kind as usize)).is_some_and(|k| *k.believed.get());
-        if !believed && !self.drafts.derives(kind) {
-            return Ok(None);
-        }
-        let same = |drafts: &Drafts, key: &[u8]| drafts.same_justified(self.store, kind, key);
-        let same = self.drafts.with_derived_key(fact, same)?;
-        Ok(same.filter(|&handle| !T::HAS_DERIVED_KEY || self.is_equal(handle, fact)))
-    }
-
-    /// Whether a fact is equal in all fields, those included that are not in its derived key.
-    fn is_equal<T: Fact>(&self, handle: FactHandle, fact: &T) -> bool {
-        let live = self.live(self.typed::<T>(handle));
-        live.is_ok_and(|(value, _)| value.diff(fact).is_empty())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Named entry points.
 
-use steadfast_engine_core::{Fact, Handle, Ref};
+use steadfast_engine_core::{Fact, Handle, KeyOf, Ref};
 
 use super::Session;
 use crate::error::Result;
@@ -101,6 +101,11 @@ impl<'a> EntryPoint<'a> {
     pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool> {
         let name = self.name;
         self.session.transact(|stage| Ok(stage.entry(name).delete(handle)?))
+    }
+
+    /// As [`Session::find`], among the facts of this entry point.
+    pub fn find<T: Fact>(self, key: &(impl KeyOf<T> + ?Sized)) -> Option<Ref<'a, T>> {
+        self.session.engine.find_from(self.name, key)
     }
 
     /// As [`Session::query`]: the facts of this entry point.

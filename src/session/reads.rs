@@ -1,7 +1,7 @@
 //! What a session shows: facts, rows of queries, pending matches, its digest.
 
 use steadfast_engine_core::ir::Query;
-use steadfast_engine_core::{Engine, Fact, Handle, Network, Pending, Ref, Waiting};
+use steadfast_engine_core::{Engine, Fact, Handle, KeyOf, Network, Pending, Ref, Waiting};
 use steadfast_wm::Digest;
 
 use super::Session;
@@ -30,6 +30,35 @@ impl Session {
         self.flush()?;
         let rows = self.engine.rows::<Q>();
         rows.ok_or_else(|| Error::UnknownQuery { path: Q::definition().path })
+    }
+
+    /// The fact of the default entry point with this key, if there is one; of several the oldest. Inserted and
+    /// updated facts are as they are now; what rules derive is as of the last flush.
+    ///
+    /// Handles are the same after a restart; keys are for whoever has none, as a message that names an order. It takes as
+    /// long as a look into a hash table, however many facts there are.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use steadfast::prelude::*;
+    /// #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+    /// #[fact(unique)]
+    /// struct Account { #[fact(key)] iban: String, blocked: bool }
+    /// #[rule]
+    /// fn blocked(#[when(a.blocked)] a: &Account) {}
+    /// ruleset!(bank = 1: blocked);
+    ///
+    /// let mut session = Session::memory(bank())?;
+    /// session.insert(Account { iban: "XX12".to_owned(), blocked: false })?;
+    /// if let Some(account) = session.find::<Account>("XX12").map(|account| account.handle()) {
+    ///     session.update(account, |account| account.blocked = true)?;
+    /// }
+    /// assert_eq!(session.fire_all()?.count, 1);
+    /// # Ok::<(), steadfast::Error>(())
+    /// ```
+    pub fn find<T: Fact>(&self, key: &(impl KeyOf<T> + ?Sized)) -> Option<Ref<'_, T>> {
+        self.engine.find(key)
     }
 
     /// A fact, if it lives.

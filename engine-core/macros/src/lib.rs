@@ -96,7 +96,8 @@ use rule::{RuleArgs, Sort};
 ///
 /// # Attributes of fields
 ///
-/// - `#[fact(key)]`: the field is part of the key, in the order of the fields. It implements `Hash`.
+/// - `#[fact(key)]`: the field is part of the key, in the order of the fields, by which facts are found
+///   (`find`). It implements `Hash`.
 ///   An enum has no key.
 /// - `#[fact(derived_key)]`: the field is part of the derived key. Values that rules derive are one fact
 ///   if they are equal in these fields; it keeps the first value until its last support goes, and may

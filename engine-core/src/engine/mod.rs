@@ -51,6 +51,7 @@ use crate::error::{ChangeError, EvaluateError};
 use crate::fact::{Fact, Global, Handle, ReadError};
 use crate::globals::Globals;
 use crate::ir::{ConsequenceFn, OnError, Query, RuleDef, Ruleset, RulesetError, Salience, Timing};
+use crate::keyed::KeyOf;
 use crate::lineage::Lineage;
 use crate::network::alpha::Alpha;
 use crate::network::{Buffers, Net};
@@ -353,6 +354,29 @@ impl Engine {
             Some(Ref::new(self.store.value(place)?, typed))
         });
         facts.collect()
+    }
+
+    /// The fact with this key, if there is one; of several the oldest, as [`Stage::find`] looks for it. What is
+    /// derived is as of the last flush.
+    pub fn find<T: Fact>(&self, key: &(impl KeyOf<T> + ?Sized)) -> Option<Ref<'_, T>> {
+        self.find_from(DEFAULT_ENTRY, key)
+    }
+
+    /// As [`Engine::find`], of the entry point of this name.
+    pub fn find_from<T: Fact>(
+        &self,
+        entry: &str,
+        key: &(impl KeyOf<T> + ?Sized),
+    ) -> Option<Ref<'_, T>> {
+        let kind = self.store.kind_of::<T>(self.store.entry(entry))?;
+        let columns = self.store.kind(kind);
+        let handles = columns.with_key(key.code()).map(|slot| columns.handle(slot));
+        let equal = handles.filter_map(|handle| {
+            let handle = Handle::new(handle, self.fingerprint);
+            let value = self.get(handle).filter(|value| key.is_of(value))?;
+            Some(Ref::new(value, handle))
+        });
+        equal.min_by_key(Ref::handle)
     }
 
     /// A fact, if it lives, whichever entry point it came through; `None` also for a handle of another

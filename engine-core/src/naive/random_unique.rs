@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 use steadfast_wm::FactHandle;
 
-use super::super::api::{ChangeError, Handle, Ref, RuleError, Stage, Then};
+use super::super::api::{ChangeError, Fact as _, Handle, KeyOf, Ref, RuleError, Stage, Then};
 pub use super::steps::U;
 use super::steps::{EAST, Kind, Row3, Step};
 use super::{Action, Conditions, PartSpec, RuleSpec, conditions, rule_of, some_parts};
@@ -181,8 +181,27 @@ fn derive(cx: &mut Then<'_>, value: U) -> Result<(), RuleError> {
     came.map(drop)
 }
 
+/// The key of such a fact, with a code that collides as its own does.
+struct Key(i64);
+
+impl KeyOf<U> for Key {
+    fn code(&self) -> u64 {
+        U::make(self.0, 0).key_code().expect("they have keys")
+    }
+
+    fn is_of(&self, fact: &U) -> bool {
+        fact.k == self.0
+    }
+}
+
+/// All facts; each is found by its key, staged or not, and no other.
 fn facts(stage: &Stage<'_>) -> Vec<Handle<U>> {
-    stage.query::<U>().iter().map(Ref::handle).collect()
+    let facts = stage.query::<U>();
+    for key in (0..3).map(Key) {
+        let with_key = facts.iter().find(|fact| key.is_of(fact)).map(Ref::handle);
+        assert_eq!(stage.find::<U>(&key).map(|fact| fact.handle()), with_key);
+    }
+    facts.iter().map(Ref::handle).collect()
 }
 
 /// One operation, or two, on facts of the unique type.

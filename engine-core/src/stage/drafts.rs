@@ -303,18 +303,18 @@ impl Drafts {
         self.beliefs > 0 && self.list.iter().any(supports)
     }
 
+    /// The oldest fact that counts and that drafts gave a key of this code that is the same.
     pub(crate) fn with_key<T: Fact>(
         &self,
         kind: u32,
-        fact: &T,
+        code: u64,
+        is_same: impl Fn(&T) -> bool,
         counts: impl Fn(FactHandle) -> bool,
     ) -> Option<FactHandle> {
-        let code = fact.key_code()?;
         self.keyed.borrow_mut().index();
         let keyed = self.keyed.borrow();
-        let same = |value: &T| value.same_key(fact);
         let holds = |handle: &FactHandle| match self.value::<T>(*handle) {
-            Staged::Value(value, _) => same(value),
+            Staged::Value(value, _) => is_same(value),
             Staged::Nothing | Staged::Gone => false,
         };
         keyed.find(kind, code).filter(holds).filter(|&handle| counts(handle)).min()

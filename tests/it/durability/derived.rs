@@ -246,8 +246,16 @@ fn at_the_counter(#[from("counter")] c: &Cost) {
 
 ruleset!(costs = 1: cost, at_the_counter);
 
+/// The facts, each of which is found by its key.
 fn amounts(w: &mut World) -> Vec<(u64, i64)> {
-    w.session.query::<Cost>().unwrap().iter().map(|it| (it.order, it.amount)).collect()
+    let facts: Vec<_> = w.session.query::<Cost>().unwrap().iter().map(Ref::handle).collect();
+    let found = facts.into_iter().map(|fact| {
+        let order = w.session.get(fact).unwrap().order;
+        let found = w.session.find::<Cost>(&order).unwrap();
+        assert_eq!(found.handle(), fact);
+        (order, found.amount)
+    });
+    found.collect()
 }
 
 fn refused<T: std::fmt::Debug>(outcome: steadfast::Result<T>) {

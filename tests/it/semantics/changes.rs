@@ -51,6 +51,64 @@ fn s23_insert_makes_a_new_fact_and_insert_unique_looks_for_the_key() {
     assert_ne!(session.insert_unique(Big { order: 1 }).unwrap(), big);
 }
 
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Seat {
+    #[fact(key)]
+    row: u32,
+    taken: bool,
+    #[fact(key)]
+    letter: String,
+}
+
+#[rule(logical)]
+fn first_row(#[when(s.row == 1)] s: &Seat) -> Customer {
+    Customer { id: 100, name: s.letter.clone() }
+}
+
+ruleset!(cabin = 1: first_row; facts: Seat, Seat from "rear");
+
+#[test]
+fn s23_find_gives_the_oldest_fact_with_a_key() {
+    let mut session = memory(cabin());
+    let seat = |row, letter: &str| Seat { row, taken: false, letter: letter.to_owned() };
+    let key = |row, letter: &str| (row, letter.to_owned());
+    let find = |session: &Session, row, letter| {
+        session.find::<Seat>(&key(row, letter)).map(|seat| seat.handle())
+    };
+    let [first, second, other] = [(7, "A"), (7, "A"), (7, "B")]
+        .map(|(row, letter)| session.insert(seat(row, letter)).unwrap());
+    assert_eq!(find(&session, 7, "A"), Some(first));
+    assert_eq!(find(&session, 7, "B"), Some(other));
+    assert_eq!(find(&session, 8, "A"), None);
+    // The key goes with the fact, and changes with it.
+    session.delete(first).unwrap();
+    assert_eq!(find(&session, 7, "A"), Some(second));
+    session.update(second, |seat| seat.row = 8).unwrap();
+    assert_eq!((find(&session, 7, "A"), find(&session, 8, "A")), (None, Some(second)));
+    // What is staged counts, and the oldest of what is staged and what is not.
+    let staged = session.transact(|stage| {
+        stage.update(other, |seat| (seat.row, seat.letter) = (9, "C".to_owned()))?;
+        let late = stage.insert(seat(9, "C"))?;
+        assert_eq!(stage.find::<Seat>(&key(9, "C")).map(|seat| seat.handle()), Some(other));
+        stage.delete(other)?;
+        assert_eq!(stage.find::<Seat>(&key(9, "C")).map(|seat| seat.handle()), Some(late));
+        stage.update(late, |seat| (seat.row, seat.letter) = (8, "A".to_owned()))?;
+        assert_eq!(stage.find::<Seat>(&key(8, "A")).map(|seat| seat.handle()), Some(second));
+        assert!(stage.find::<Seat>(&key(9, "C")).is_none());
+        Err::<(), _>(Error::give_up("that was all"))
+    });
+    assert!(staged.is_err());
+    assert_eq!((find(&session, 7, "B"), find(&session, 9, "C")), (Some(other), None));
+    // Each entry point has its own, and what rules derive is found as of the last flush.
+    let rear = session.entry("rear").insert(seat(1, "A")).unwrap();
+    assert_eq!(session.entry("rear").find::<Seat>(&key(1, "A")).unwrap().handle(), rear);
+    assert_eq!(find(&session, 1, "A"), None);
+    session.insert(seat(1, "D")).unwrap();
+    assert!(session.find::<Customer>(&100).is_none());
+    session.fire_all().unwrap();
+    assert_eq!(session.find::<Customer>(&100).unwrap().name, "D");
+}
+
 #[test]
 fn s24_a_second_fact_with_the_key_of_a_unique_type_is_refused() {
     let mut session = memory(shop());

@@ -250,7 +250,7 @@ fn s74_a_changed_key_moves_a_member_and_both_groups_change() {
 }
 
 #[test]
-fn s74_facts_of_a_group_may_have_a_name_that_attributes_of_others_use() {
+fn facts_of_a_group_may_have_a_name_that_attributes_of_others_use() {
     #[rule]
     fn complete(
         #[not(l: Line, l.order == 2)] _second: Absent<(Line,)>,

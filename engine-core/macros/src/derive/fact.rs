@@ -5,7 +5,8 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Data, DeriveInput, Error, Fields, Index, LitInt, LitStr, Member, Path, Result, Type,
+    Attribute, Data, DeriveInput, Error, Fields, Ident, Index, LitInt, LitStr, Member, Path,
+    Result, Type,
 };
 
 use super::attributes::{
@@ -22,6 +23,7 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
     let diff = diff(&shape);
     let read = read(&options);
     let key = key(&shape);
+    let keyed = keyed(&input.ident, &shape);
     let derived_key = derived_key(&shape);
     let event = options.event.as_ref().map(|event| event.emit(&shape));
     let ident = &input.ident;
@@ -46,6 +48,7 @@ pub(crate) fn fact(input: &DeriveInput) -> Result<TokenStream> {
             #derived_key
             #event
         }
+        #keyed
     })
 }
 
@@ -276,25 +279,30 @@ fn derived_key(shape: &Shape<'_>) -> Option<TokenStream> {
     })
 }
 
+/// How many fields of a key make a tuple that has a hash.
+const KEY_MAX: usize = 12;
+
+fn key_fields<'a>(shape: &'a Shape<'_>) -> Vec<&'a Field<'a>> {
+    shape.fields.iter().filter(|field| field.key).collect()
+}
+
 fn key(shape: &Shape<'_>) -> Option<TokenStream> {
-    let keys: Vec<&Field<'_>> = shape.fields.iter().filter(|field| field.key).collect();
+    let keys = key_fields(shape);
     if keys.is_empty() {
         return None;
     }
-    let hashed = keys.iter().map(|Field { member, ty, .. }| {
-        quote_spanned! {ty.span()=>
-            ::steadfast::__macro::code_of(&self.#member)
-        }
-    });
     let same = keys.iter().map(|Field { member, ty, .. }| {
         quote_spanned! {ty.span()=>
             ::core::cmp::PartialEq::eq(&self.#member, &other.#member)
         }
     });
-    let code = if let [_] = keys.as_slice() {
-        quote!(#(#hashed)*)
+    let parts =
+        keys.iter().map(|Field { member, ty, .. }| quote_spanned!(ty.span()=> &self.#member));
+    let code = if keys.len() <= KEY_MAX {
+        // The hash of a tuple is that of a tuple of what its references refer to.
+        quote!(::steadfast::__macro::code_of(&(#(#parts),*)))
     } else {
-        quote!(::steadfast::__macro::code_of(&[#(#hashed),*]))
+        quote!(::steadfast::__macro::code_of(&[#(::steadfast::__macro::code_of(#parts)),*]))
     };
     Some(quote! {
         fn key_code(&self) -> ::core::option::Option<u64> {
@@ -303,6 +311,36 @@ fn key(shape: &Shape<'_>) -> Option<TokenStream> {
 
         fn same_key(&self, other: &Self) -> bool {
             #(#same)&&*
+        }
+    })
+}
+
+/// What lets facts be found by their key.
+fn keyed(ident: &Ident, shape: &Shape<'_>) -> Option<TokenStream> {
+    let keys = key_fields(shape);
+    if keys.is_empty() || keys.len() > KEY_MAX {
+        return None;
+    }
+    let types = keys.iter().map(|field| field.ty);
+    let members = keys.iter().map(|field| &field.member);
+    let (ty, own) = if let [_] = keys.as_slice() {
+        (quote!(#(#types)*), quote!(&self.#(#members)*))
+    } else {
+        let clones = members.map(|member| quote!(::core::clone::Clone::clone(&self.#member)));
+        (quote!((#(#types),*)), quote!(&(#(#clones),*)))
+    };
+    Some(quote! {
+        #[automatically_derived]
+        impl ::steadfast::__macro::Keyed for #ident {
+            type Key = #ty;
+
+            fn has_key<Q: ::core::cmp::Eq + ?::core::marker::Sized>(&self, key: &Q) -> bool
+            where
+                Self::Key: ::core::borrow::Borrow<Q>,
+            {
+                let own: &Self::Key = #own;
+                <Self::Key as ::core::borrow::Borrow<Q>>::borrow(own) == key
+            }
         }
     })
 }

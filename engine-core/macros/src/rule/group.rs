@@ -133,13 +133,11 @@ fn single_element(
     for expression in &expressions {
         usage.merge(Usage::of(expression));
     }
-    let root = match named_again(scope, &usage) {
-        Some(name) => Some(name),
-        None => {
-            scope.check(&usage)?;
-            unknown_root(scope, &usage)?
-        }
-    };
+    let mut root = named_again(scope, &usage);
+    if root.is_none() {
+        scope.check(&usage)?;
+        root = unknown_root(scope, &usage)?;
+    }
     let name = match (root, expressions.first()) {
         (Some(name), _) => name,
         (None, None) => Ident::new("member", Span::mixed_site()),
