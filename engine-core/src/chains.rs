@@ -93,11 +93,29 @@ impl Chains {
         })
     }
 
+    /// All members with the code of a linked one, which is among them.
+    #[inline]
+    pub(crate) fn mates_of(&self, member: u32) -> impl Iterator<Item = u32> + '_ {
+        let before = |&member: &u32| {
+            let prev = self.mates.get(member).prev;
+            (prev != NONE).then_some(prev)
+        };
+        self.members_from(member).chain(std::iter::successors(before(&member), before))
+    }
+
     /// Has what lookups and links of these codes, [a few](ABREAST), will touch [near](Column::warm).
     #[inline]
     pub(crate) fn warm(&self, codes: &[u64]) {
         if self.heads.len() >= FAR_FROM {
             self.warm_far(codes);
+        }
+    }
+
+    /// Has what leads to a linked member near.
+    #[inline]
+    pub(crate) fn warm_link(&self, member: u32) {
+        if self.heads.len() >= FAR_FROM {
+            self.heads.warm(self.home(self.code(member)));
         }
     }
 

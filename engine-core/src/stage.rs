@@ -398,6 +398,7 @@ impl<'a> Stage<'a> {
             Staged::Nothing => {
                 let place = self.store.locate(fact);
                 let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
+                self.store.kind(place.kind).warm(place.slot);
                 let value = self.store.value(place);
                 (value.ok_or(ChangeError::WrongType { handle: fact, kind })?, place)
             }

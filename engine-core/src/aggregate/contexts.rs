@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::hash::Hash;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -233,6 +234,12 @@ where
         });
         self.put(scope, context, input, member);
         context
+    }
+
+    fn warm(&self, tuples: &[u32]) {
+        for &tuple in tuples.iter().filter(|_| tuples.len() > 1) {
+            black_box(self.context_of(tuple));
+        }
     }
 
     fn change(

@@ -112,6 +112,8 @@ pub(crate) trait Grouping: Trailed + Send {
         opened: Option<u32>,
         member: Member<'_>,
     ) -> u32;
+    /// Has what a few tuples contribute [near](Column::warm).
+    fn warm(&self, tuples: &[u32]);
     /// As leaving and entering again; gives the context that it was in and the one that it is in.
     fn change(
         &mut self,

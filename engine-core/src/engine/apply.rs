@@ -308,6 +308,7 @@ impl Engine {
     /// Takes a fact out of the indexes by value and keeps its value from before the flush.
     pub(crate) fn before_update(&mut self, place: Place) {
         let scope = self.scope;
+        self.alphas[place.kind as usize].memberships.warm(place.slot);
         disbelieve(scope, &mut self.store, place);
         let kind = self.store.kind_mut(place.kind);
         kind.unlink_key(scope, place.slot);

@@ -122,6 +122,10 @@ pub(super) struct NotedSteps {
     pub(super) list: Vec<(u32, Step)>,
     /// Whether they are being noted; otherwise networks are told.
     pub(super) wanted: bool,
+    /// How many were ever taken token by token, and how many with lists of what happened: a test asks whether
+    /// the straight way is taken.
+    #[cfg(test)]
+    pub(super) taken: (usize, usize),
 }
 
 /// What happened to the matches of one rule since the flush began.

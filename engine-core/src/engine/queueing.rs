@@ -7,7 +7,7 @@ use super::{Engine, RuleInfo, RuleState};
 use crate::agenda::Terminal;
 use crate::ir::Salience;
 use crate::network::Net;
-use crate::network::straight::Step;
+use crate::network::straight::{Became, Step};
 use crate::store::{Op, Store};
 use crate::then::Row;
 use crate::trail::{Scope, clear};
@@ -28,23 +28,21 @@ impl Engine {
 
     /// The same after a step that was taken straight down: what touches a match is the only operation.
     #[inline]
-    pub(super) fn settle_step(&mut self, at: usize, step: Step, op: &Op) {
+    pub(super) fn settle_step(&mut self, at: usize, step: Step, op: &Op, became: Became) {
         let RuleState { net, terminal, .. } = &mut self.rules[at];
-        let tokens = net.terminal();
-        let last = Seq::new(self.counters.get().next_seq - 1);
-        let trigger = |token| if net.touches(op, step, token) { op.seq } else { last };
-        match (tokens.inserted(), &*tokens.updated, &*tokens.deleted) {
-            ([], [], []) => {}
-            (&[token], [], []) => {
-                let trigger = trigger(token);
+        match became {
+            Became::Nothing => {}
+            Became::Came(token) => {
+                let is_touched = net.touches(op, step, token);
+                let trigger = if is_touched { op.seq } else { self.last_seq() };
                 self.enqueue_new(at, trigger, token);
             }
-            ([], &[token], []) => {
+            Became::Stayed(token) => {
                 if net.touches(op, step, token) {
                     self.enqueue(at, [(op.seq.get(), token)]);
                 }
             }
-            ([], [], &[token]) => {
+            Became::Went(token) => {
                 let RuleInfo { tag, branch, .. } = self.infos[at];
                 let identity =
                     || MatchId { rule: tag, branch, members: net.members(&self.store, token) };
@@ -54,7 +52,7 @@ impl Engine {
                     self.enqueued(at, false);
                 }
             }
-            _ => self.settle_several(at, step, op),
+            Became::Listed => self.settle_several(at, step, op),
         }
     }
 

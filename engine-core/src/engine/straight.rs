@@ -5,6 +5,8 @@ use super::distribute::FEW_MEMORIES;
 use super::{Engine, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
+#[cfg(test)]
+use crate::network::straight::Became;
 use crate::network::straight::{Step, Way};
 use crate::network::switch::Case;
 use crate::rows::Rows;
@@ -87,10 +89,24 @@ impl Engine {
         let flush = self.scratch.flush(at, &self.store, self.ops.as_slice(), 0);
         let net = &mut self.rules[rule].net;
         let taken = net.take_step(&flush, &mut self.alphas, &mut self.buffers, step);
-        taken.map_err(|source| self.no_result(rule, source))?;
-        self.settle_step(rule, step, op);
-        self.rules[rule].net.forget_step(self.scope, step);
+        let became = taken.map_err(|source| self.no_result(rule, source))?;
+        #[cfg(test)]
+        self.count_step(became);
+        self.settle_step(rule, step, op, became);
+        self.rules[rule].net.forget_step(self.scope, step, became);
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn count_step(&mut self, became: Became) {
+        let (singly, listed) = &mut self.scratch.steps.taken;
+        *if became == Became::Listed { listed } else { singly } += 1;
+    }
+
+    /// How many steps were ever taken token by token, and how many with lists of what happened.
+    #[cfg(test)]
+    pub(crate) fn steps_taken(&self) -> (usize, usize) {
+        self.scratch.steps.taken
     }
 
     /// The same as `distribute`, of the only operation of a flush.

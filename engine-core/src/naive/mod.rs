@@ -14,6 +14,7 @@ mod queried;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
 mod random;
 mod rules;
+mod straight;
 mod tests;
 mod time;
 mod turns;

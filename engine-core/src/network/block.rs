@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use steadfast_wm::Seq;
 
-use crate::chains::NONE;
+use crate::chains::{ABREAST, NONE};
 use crate::network::alpha::Alpha;
 use crate::network::context::{Buffers, Context};
 use crate::network::index::Index;
@@ -122,7 +122,10 @@ impl Block {
             left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
         }
         let mut touched = Vec::new();
-        delta.deleted.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
+        for entries in delta.deleted.chunks(ABREAST) {
+            self.warm_orphans(entries);
+            entries.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
+        }
         let verifies = self.verifies(right);
         for &(entry, _) in delta.updated.iter().filter(|(_, moved)| *moved || verifies) {
             self.orphan(cx.scope, entry, &mut touched);
@@ -137,8 +140,10 @@ impl Block {
         touched.extend_from_slice(&lefts);
         touched.extend(delta.decided.iter().copied().filter(|&token| left.is_live(token)));
         let updated = delta.updated.iter().map(|(entry, _)| entry);
-        for &entry in updated.chain(&delta.inserted) {
-            self.recruit(cx, (left, right), entry, &mut touched);
+        updated.for_each(|&entry| self.recruit(cx, (left, right), entry, &mut touched));
+        for entries in delta.inserted.chunks(ABREAST) {
+            self.free.warm_by(&right.index, entries);
+            entries.iter().for_each(|&entry| self.recruit(cx, (left, right), entry, &mut touched));
         }
         for token in touched {
             self.settle(cx.scope, left, token, out);
@@ -261,6 +266,18 @@ impl Block {
         self.hangs.get(token).witness == NONE
     }
 
+    /// Has near what it takes to free the first of what hangs at each of a few entries.
+    fn warm_orphans(&self, entries: &[u32]) {
+        let mut tokens = [0; ABREAST];
+        let heads = entries.iter().map(|&entry| *self.heads.get(entry));
+        let mut count = 0;
+        for token in heads.filter(|&token| token != NONE) {
+            tokens[count] = token;
+            count += 1;
+        }
+        self.free.warm_by(&self.free, &tokens[..count]);
+    }
+
     /// Frees everything that hangs at an entry.
     fn orphan(&mut self, scope: Scope, entry: u32, touched: &mut Vec<u32>) {
         let mut token = *self.heads.get(entry);
@@ -326,18 +343,26 @@ impl Block {
             let pairs = &mut cx.buffers.pairs;
             pairs.clear();
             // Whoever has had all of them looks no further.
-            seekers.retain(|&token| {
-                let (code, order) = self.free.codes(token);
-                let mut seen = 0;
-                right.index.visit(code, self.plan.inner_bounds(order), |entry| {
-                    seen += 1;
-                    if seen > asked {
-                        pairs.push((token, entry));
-                    }
-                    seen < most
-                });
-                seen == most
-            });
+            let mut left_over = 0;
+            for from in (0..seekers.len()).step_by(ABREAST) {
+                let until = seekers.len().min(from + ABREAST);
+                right.index.warm_by(&self.free, &seekers[from..until]);
+                for at in from..until {
+                    let token = seekers[at];
+                    let (code, order) = self.free.codes(token);
+                    let mut seen = 0;
+                    right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+                        seen += 1;
+                        if seen > asked {
+                            pairs.push((token, entry));
+                        }
+                        seen < most
+                    });
+                    seekers[left_over] = token;
+                    left_over += usize::from(seen == most);
+                }
+            }
+            seekers.truncate(left_over);
             cx.verify_pairs(&self.plan, exact, left, right);
             for &(token, entry) in &cx.buffers.pairs {
                 if self.is_free(token) {
@@ -423,7 +448,8 @@ impl Block {
             return None;
         }
         let (code, _) = self.free.codes(token);
-        self.last_turn(cx, (left, right), code, self.exists)
+        let witness = self.hangs.get(token).witness;
+        self.last_turn(cx, (left, right), (code, witness), self.exists)
     }
 
     /// Highest sequence number of this flush's operations that blocked (`not`) a tuple of row `left`,
@@ -440,45 +466,44 @@ impl Block {
         let codes = &mut cx.buffers.codes;
         self.exact &= self.plan.outer_codes(&Rows::new(cx.left_sources, left), codes);
         let code = codes.codes.as_slice()[0];
-        self.last_turn(cx, (left, right), code, !self.exists)
+        self.last_turn(cx, (left, right), (code, NONE), !self.exists)
     }
 
     /// Highest sequence number of this flush's operations by which a fact began to go with a tuple of
-    /// this key code (`begins`), or ceased to.
+    /// this key code and witness (`begins`), or ceased to.
     fn last_turn(
         &self,
         cx: &mut Context<'_>,
         (left, right): (&[u32], &RightMemory),
-        code: u64,
+        (code, witness): (u64, u32),
         begins: bool,
     ) -> Option<Seq> {
         if cx.ops.only_inserts && !begins {
             return None;
         }
-        if cx.ops.only_inserts && right.are_most_new() {
-            return self.last_arrival(cx, (left, right), code);
+        if cx.ops.only_inserts && witness != NONE && right.are_most_new() {
+            return self.last_arrival(cx, (left, right), witness);
         }
         let now = |turn: Turn| (turn.entry != NONE).then(|| right.index.codes(turn.entry).0);
         let turned = |turn| self.turned(cx, (left, right), code, begins, turn);
         right.turns.greatest(code, now, turned)
     }
 
-    /// Highest sequence number of a flush of insertions alone by which a fact began to go with such a tuple: those
-    /// that do now are looked through, which saves an index of those that came.
+    /// Highest sequence number of a flush of insertions alone by which a fact began to go with a tuple that has
+    /// this witness: those that do now are looked through, which saves an index of those that came.
     fn last_arrival(
         &self,
         cx: &mut Context<'_>,
         (left, right): (&[u32], &RightMemory),
-        code: u64,
+        witness: u32,
     ) -> Option<Seq> {
         let mut last = None;
-        right.index.visit(code, (0, u64::MAX), |entry| {
+        right.index.visit_mates(witness, |entry| {
             let slot = right.slot(entry);
             let came = cx.store.touched(cx.ops, self.plan.kind, slot, self.plan.reads);
             if came > last && self.goes(cx, (left, right), (slot, slot)) {
                 last = came;
             }
-            true
         });
         last
     }

@@ -1,16 +1,16 @@
 //! Groups: one token per group of member tuples, with an accumulated value.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadfast_wm::{Member, Seq};
 
 use crate::aggregate::{AggregateError, Grouping, Member as GroupMember};
-use crate::chains::NONE;
+use crate::chains::{ABREAST, NONE};
 use crate::fact::FieldMask;
 use crate::ir::Test;
 use crate::network::context::Context;
+use crate::network::inputs::Inputs;
 use crate::network::plan::Sources;
 use crate::network::tokens::Tokens;
 use crate::rows::Rows;
@@ -174,14 +174,15 @@ impl Trailed for Group {
     }
 }
 
-/// The levels that a group node reads: its members and its outer tuples.
-pub(crate) struct Inputs<'a> {
-    pub(crate) members: &'a Tokens,
-    pub(crate) outer: &'a Tokens,
-    /// Gives the outer token of a member.
-    pub(crate) outer_of: &'a dyn Fn(u32) -> u32,
-    /// Sources of the members' positions.
-    pub(crate) member_sources: &'a [&'a dyn Any],
+/// What becomes of the token of a context.
+pub(super) enum Verdict {
+    /// It comes, at this outer token.
+    Comes(u32),
+    /// It stays, with another result.
+    Changes(u32),
+    Goes(u32),
+    /// It is as it was, or there is none.
+    Remains,
 }
 
 /// What the trigger of a group is computed from.
@@ -233,9 +234,16 @@ impl Group {
             self.moves.note(token, context);
             self.touched.add(context);
         }
-        for &token in &inputs.members.updated {
+        for (at, &token) in inputs.members.updated.iter().enumerate() {
+            if at % ABREAST == 0 {
+                let updated = &inputs.members.updated;
+                self.grouping.warm(&updated[at..updated.len().min(at + ABREAST)]);
+            }
             if inputs.members.is_live(token) {
-                self.change(cx, inputs, token);
+                let (left, entered) = self.change(cx, inputs, token);
+                self.moves.note(token, left);
+                self.touched.add(left);
+                self.touched.add(entered);
             }
         }
         for &token in &inputs.outer.deleted {
@@ -252,7 +260,9 @@ impl Group {
             }
         }
         for &token in inputs.members.inserted() {
-            self.enter(cx, inputs, token);
+            let context = self.enter(cx, inputs, token);
+            self.moves.note(token, NONE);
+            self.touched.add(context);
         }
         for at in 0..self.touched.list.len() {
             self.settle(cx, inputs, self.touched.list[at], out)?;
@@ -266,29 +276,30 @@ impl Group {
         Ok(())
     }
 
-    fn enter(&mut self, cx: &mut Context<'_>, inputs: &Inputs<'_>, token: u32) {
+    pub(super) fn enter(&mut self, cx: &mut Context<'_>, inputs: &Inputs<'_>, token: u32) -> u32 {
         let row = inputs.members.row(token);
         let outer = (inputs.outer_of)(token);
         let facts = self.facts(cx.store, row);
         let member = GroupMember { tuple: token, outer, facts: &facts };
         let rows = Rows::new(inputs.member_sources, row);
         let opened = self.opened_for(outer);
-        let context = self.grouping.enter(cx.scope, &rows, opened, member);
-        self.moves.note(token, NONE);
-        self.touched.add(context);
+        self.grouping.enter(cx.scope, &rows, opened, member)
     }
 
-    fn change(&mut self, cx: &mut Context<'_>, inputs: &Inputs<'_>, token: u32) {
+    /// Gives the context that a member was in, and the one that it is in.
+    pub(super) fn change(
+        &mut self,
+        cx: &mut Context<'_>,
+        inputs: &Inputs<'_>,
+        token: u32,
+    ) -> (u32, u32) {
         let row = inputs.members.row(token);
         let outer = (inputs.outer_of)(token);
         let facts = self.facts(cx.store, row);
         let member = GroupMember { tuple: token, outer, facts: &facts };
         let rows = Rows::new(inputs.member_sources, row);
         let opened = self.opened_for(outer);
-        let (left, entered) = self.grouping.change(cx.scope, &rows, opened, member);
-        self.moves.note(token, left);
-        self.touched.add(left);
-        self.touched.add(entered);
+        self.grouping.change(cx.scope, &rows, opened, member)
     }
 
     /// Fact ids of a member tuple, if the function uses them.
@@ -323,38 +334,69 @@ impl Group {
     }
 
     /// Computes a context's result and makes, updates or kills its token.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         cx: &mut Context<'_>,
         inputs: &Inputs<'_>,
         context: u32,
         out: &mut Tokens,
     ) -> Result<(), AggregateError> {
-        let scope = cx.scope;
-        self.tokens.reach(scope, context, &NONE);
-        let outer = self.grouping.outer(context);
-        if !inputs.outer.is_live(outer) {
-            return Ok(());
-        }
-        let refreshed = self.grouping.refresh(scope, context)?;
-        let token = *self.tokens.get(context);
-        let shown = refreshed.present && self.having(cx, inputs, context, outer);
-        match (shown, token) {
-            (true, NONE) => {
-                let token = out.add(scope, outer, context, inputs.outer.row(outer), Some(context));
-                out.link_sibling(scope, token, &mut self.children, outer);
-                self.tokens.set(scope, context, token);
+        match self.judge(cx, inputs, context)? {
+            Verdict::Comes(outer) => {
+                let row = inputs.outer.row(outer);
+                let token = out.add(cx.scope, outer, context, row, Some(context));
+                self.hang(cx.scope, token, (outer, context), out);
             }
-            (true, token) if refreshed.changed => out.mark_updated(token),
-            (false, token) if token != NONE => self.drop_token(scope, token, out),
-            _ => {}
+            Verdict::Changes(token) => out.mark_updated(token),
+            Verdict::Goes(token) => self.drop_token(cx.scope, token, out),
+            Verdict::Remains => {}
         }
         Ok(())
     }
 
-    fn drop_token(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
+    /// Computes a context's result, and what becomes of its token by it.
+    pub(super) fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        inputs: &Inputs<'_>,
+        context: u32,
+    ) -> Result<Verdict, AggregateError> {
+        self.tokens.reach(cx.scope, context, &NONE);
+        let outer = self.grouping.outer(context);
+        if !inputs.outer.is_live(outer) {
+            return Ok(Verdict::Remains);
+        }
+        let refreshed = self.grouping.refresh(cx.scope, context)?;
+        let token = *self.tokens.get(context);
+        let shown = refreshed.present && self.having(cx, inputs, context, outer);
+        Ok(match (shown, token) {
+            (true, NONE) => Verdict::Comes(outer),
+            (true, token) if refreshed.changed => Verdict::Changes(token),
+            (false, token) if token != NONE => Verdict::Goes(token),
+            _ => Verdict::Remains,
+        })
+    }
+
+    /// Links a new token of a context.
+    pub(super) fn hang(
+        &mut self,
+        scope: Scope,
+        token: u32,
+        (outer, context): (u32, u32),
+        out: &mut Tokens,
+    ) {
+        out.link_sibling(scope, token, &mut self.children, outer);
+        self.tokens.set(scope, context, token);
+    }
+
+    /// Unlinks the token of a context.
+    pub(super) fn unhang(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
         self.tokens.set(scope, out.entry(token), NONE);
         out.unlink_sibling(scope, token, &mut self.children);
+    }
+
+    fn drop_token(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
+        self.unhang(scope, token, out);
         out.kill(scope, token);
     }
 
@@ -389,8 +431,7 @@ impl Group {
             if hidden && self.having(cx, inputs, context, outer) {
                 let row = inputs.outer.row(outer);
                 let token = out.add(cx.scope, outer, context, row, Some(context));
-                out.link_sibling(cx.scope, token, &mut self.children, outer);
-                self.tokens.set(cx.scope, context, token);
+                self.hang(cx.scope, token, (outer, context), out);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Indexes of one side of a join: by key, and within a key by order if the join has a range.
 
-use crate::chains::{Chains, NONE};
+use crate::chains::{ABREAST, Chains, NONE};
 use crate::network::ordered::Ordered;
 use crate::trail::{BULK, Cell, Scope, Trailed};
 
@@ -50,6 +50,17 @@ impl Index {
             && codes.len() > 1
         {
             chains.warm(codes);
+        }
+    }
+
+    /// The same of a few members of an index, which may be this one.
+    #[inline]
+    pub(crate) fn warm_by(&self, of: &Self, members: &[u32]) {
+        if members.len() > 1 && matches!(self, Self::Hash(_)) {
+            let mut codes = [0; ABREAST];
+            let ahead = codes.iter_mut().zip(members);
+            ahead.for_each(|(code, &member)| *code = of.codes(member).0);
+            self.warm(&codes[..members.len()]);
         }
     }
 
@@ -136,6 +147,23 @@ impl Index {
             Self::Ordered(ordered) => ordered.holds(code, bounds),
             Self::Root(token) => token.get().is_some(),
             Self::Unvisited => false,
+        }
+    }
+
+    /// Calls `visit` with every member under the key of a member: it is found without a lookup where there is no
+    /// order.
+    #[inline]
+    pub(crate) fn visit_mates(&self, member: u32, mut visit: impl FnMut(u32)) {
+        match self {
+            Self::Hash(chains) => chains.mates_of(member).for_each(visit),
+            Self::Ordered(ordered) => {
+                let (code, _) = ordered.codes(member);
+                ordered.visit(code, (0, u64::MAX), |member| {
+                    visit(member);
+                    true
+                });
+            }
+            Self::Root(_) | Self::Unvisited => {}
         }
     }
 

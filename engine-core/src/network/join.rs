@@ -10,20 +10,21 @@ use crate::network::index::Index;
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
+use crate::rows::Rows;
 use crate::trail::{Cell, Column, Scope, Sparse, trailed};
 
 /// The left tokens of a join: an index by key, and the children of each.
 #[derive(Clone)]
-struct LeftMemory {
-    index: Index,
-    children: Column<u32>,
+pub(super) struct LeftMemory {
+    pub(super) index: Index,
+    pub(super) children: Column<u32>,
 }
 
 trailed!(LeftMemory { index, children });
 
 impl LeftMemory {
     #[inline]
-    fn take_in(&mut self, scope: Scope, token: u32, (code, order): (u64, u64)) {
+    pub(super) fn take_in(&mut self, scope: Scope, token: u32, (code, order): (u64, u64)) {
         self.children.reach(scope, token, &NONE);
         self.children.set(scope, token, NONE);
         self.index.link(scope, token, code, order);
@@ -31,7 +32,7 @@ impl LeftMemory {
 
     /// Takes a token from the list of its parent's children. The unit tuple has none: all go with it.
     #[inline]
-    fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
+    pub(super) fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
         if !matches!(self.index, Index::Root(_)) {
             out.unlink_sibling(scope, token, &mut self.children);
         }
@@ -46,9 +47,9 @@ pub(crate) struct Join {
     pub(crate) memory: u32,
     /// By right entry: the head of its tokens.
     pub(crate) heads: EntryHeads,
-    left: LeftMemory,
+    pub(super) left: LeftMemory,
     /// Whether all key codes of left tokens seen so far stood for their values alone; a property of the types.
-    exact: bool,
+    pub(super) exact: bool,
 }
 
 trailed!(Join { heads, left });
@@ -165,11 +166,25 @@ impl Join {
         } else if left.are_all_gone() && self.left.index.can_be_reset(scope, left.deleted.len()) {
             self.delete_all_left(scope, &left.deleted, out);
         } else {
-            left.deleted.iter().for_each(|&token| self.delete_left(scope, token, out));
+            for tokens in left.deleted.chunks(ABREAST) {
+                self.warm_left(tokens, out);
+                tokens.iter().for_each(|&token| self.delete_left(scope, token, out));
+            }
         }
     }
 
-    fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
+    /// Has near what goes with a few left tokens.
+    fn warm_left(&self, tokens: &[u32], out: &Tokens) {
+        self.left.index.warm_by(&self.left.index, tokens);
+        for &token in tokens.iter().filter(|_| tokens.len() > 1) {
+            let child = *self.left.children.get(token);
+            if child != NONE {
+                self.heads.warm(out.entry(child));
+            }
+        }
+    }
+
+    pub(super) fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
         self.left.index.unlink(scope, token);
         let mut child = *self.left.children.get(token);
         self.left.children.set(scope, token, NONE);
@@ -289,7 +304,7 @@ impl Join {
     }
 
     /// Finds the pairs of an updated left token again: keeps, drops and adds children.
-    fn rematch_left(
+    pub(super) fn rematch_left(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
@@ -312,7 +327,7 @@ impl Join {
         self.reconcile(cx, (left, right), out, |(_, entry)| entry);
     }
 
-    fn rematch_right(
+    pub(super) fn rematch_right(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
@@ -376,25 +391,25 @@ impl Join {
         }
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
-        let mut seek = |entry: u32| {
-            let (code, order) = right.index.codes(entry);
-            self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
-                pairs.push((token, entry));
-                true
-            });
-        };
         if let [entry] = *entries {
-            seek(entry);
+            self.seek_left(right, entry, pairs);
         } else {
             for entries in entries.chunks(ABREAST) {
-                let mut codes = [0; ABREAST];
-                let ahead = codes.iter_mut().zip(entries);
-                ahead.for_each(|(code, &entry)| *code = right.index.codes(entry).0);
-                self.left.index.warm(&codes[..entries.len()]);
-                entries.iter().for_each(|&entry| seek(entry));
+                self.left.index.warm_by(&right.index, entries);
+                entries.iter().for_each(|&entry| self.seek_left(right, entry, pairs));
             }
         }
         self.add_pairs(cx, (left, right), out);
+    }
+
+    /// Adds the pairs of a right fact with those left tokens that may go with it.
+    #[inline]
+    pub(super) fn seek_left(&self, right: &RightMemory, entry: u32, pairs: &mut Vec<(u32, u32)>) {
+        let (code, order) = right.index.codes(entry);
+        self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
+            pairs.push((token, entry));
+            true
+        });
     }
 
     /// Every fact goes with the unit tuple: nothing is looked for.
@@ -430,6 +445,13 @@ impl Join {
             self.insert_right(cx, (left, right), &right.entries(), out);
             return;
         }
+        // Alone or in a batch: each has its own copy of the lookup, or both would call for it.
+        if let [token] = *tokens {
+            self.insert_one_left(cx, (left, right), token);
+            self.add_pairs(cx, (left, right), out);
+            return;
+        }
+        let is_by_right = self.is_deaf() && self.goes_by_right(cx, right, tokens.len());
         let plan = &*self.plan;
         let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
@@ -439,46 +461,99 @@ impl Join {
         let Buffers { codes, orders, pairs, .. } = &mut *cx.buffers;
         pairs.clear();
         let codes = codes.codes.as_slice();
-        // Alone or in a batch: each has its own copy of the lookup, or both would call for it.
-        if let (&[token], &[code], &[order]) = (tokens, codes, &**orders) {
-            right.index.visit(code, plan.inner_bounds(order), |entry| {
-                pairs.push((token, entry));
-                true
-            });
-            self.left.take_in(cx.scope, token, (code, order));
-            self.add_pairs(cx, (left, right), out);
-            return;
-        }
         self.left.index.reserve(tokens.len());
         let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
         for ((tokens, orders), codes) in tokens.zip(codes.chunks(ABREAST)) {
-            right.index.warm(codes);
-            for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
-                right.index.visit(code, plan.inner_bounds(order), |entry| {
-                    pairs.push((token, entry));
-                    true
-                });
+            if !is_by_right {
+                right.index.warm(codes);
+                for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
+                    right.index.visit(code, plan.inner_bounds(order), |entry| {
+                        pairs.push((token, entry));
+                        true
+                    });
+                }
             }
             self.left.index.warm(codes);
             for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
                 self.left.take_in(cx.scope, token, (code, order));
             }
         }
-        self.add_pairs(cx, (left, right), out);
+        if is_by_right {
+            self.insert_right(cx, (left, right), &right.entries(), out);
+        } else {
+            self.add_pairs(cx, (left, right), out);
+        }
+    }
+
+    /// Whether the pairs of so many left tokens, the first ones, are better found from the side of the right facts:
+    /// as these came last, their matches come in the order in which they fire then, and neither have to be sorted
+    /// nor are found in many places of memory later.
+    fn goes_by_right(&self, cx: &Context<'_>, right: &RightMemory, tokens: usize) -> bool {
+        let came_last = cx.ops.list.last().is_some_and(|op| op.kind == self.plan.kind);
+        came_last && right.fact_count() <= 2 * tokens as u64
+    }
+
+    /// Takes in one left token, which is not the unit tuple; the candidate pairs are its pairs with right facts
+    /// then.
+    #[inline]
+    pub(super) fn insert_one_left(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        token: u32,
+    ) {
+        let (code, order) = self.outer_code(cx, left, token);
+        let pairs = &mut cx.buffers.pairs;
+        pairs.clear();
+        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+            pairs.push((token, entry));
+            true
+        });
+        self.left.take_in(cx.scope, token, (code, order));
+    }
+
+    /// The key and order codes of one left token.
+    #[inline]
+    pub(super) fn outer_code(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: &Tokens,
+        token: u32,
+    ) -> (u64, u64) {
+        let Buffers { codes, orders, .. } = &mut *cx.buffers;
+        let rows = Rows::new(cx.left_sources, left.row(token));
+        self.exact &= self.plan.outer_codes(&rows, codes);
+        let order = if self.plan.is_ordered() {
+            self.plan.outer_orders(&rows, orders);
+            orders[0]
+        } else {
+            0
+        };
+        (codes.codes.as_slice()[0], order)
     }
 
     /// Makes tokens of the candidate pairs that pass.
     fn add_pairs(
         &mut self,
         cx: &mut Context<'_>,
+        sides: (&Tokens, &RightMemory),
+        out: &mut Tokens,
+    ) {
+        cx.verify_pairs(&self.plan, self.exact && sides.1.exact, sides.0, sides.1);
+        if let [pair] = *cx.buffers.pairs {
+            self.add(cx.scope, sides, pair, out);
+        } else {
+            self.add_all(cx, sides, out);
+        }
+    }
+
+    /// Makes tokens of the candidate pairs, which have passed.
+    pub(super) fn add_all(
+        &mut self,
+        cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
         out: &mut Tokens,
     ) {
-        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-        if let [pair] = *cx.buffers.pairs {
-            self.add(cx.scope, (left, right), pair, out);
-            return;
-        }
         out.reserve(cx.buffers.pairs.len());
         for pairs in cx.buffers.pairs.chunks(ABREAST) {
             for &(token, entry) in pairs.iter().filter(|_| pairs.len() > 1) {
@@ -502,6 +577,18 @@ impl Join {
         let (parent, entry) = pair;
         let slot = right.slot(entry);
         let token = out.add(scope, parent, entry, left.row(parent), Some(slot));
+        self.hang(scope, token, pair, out);
+    }
+
+    /// Links a new token of a pair.
+    #[inline]
+    pub(super) fn hang(
+        &mut self,
+        scope: Scope,
+        token: u32,
+        (parent, entry): (u32, u32),
+        out: &mut Tokens,
+    ) {
         if !matches!(self.left.index, Index::Root(_)) {
             out.link_sibling(scope, token, &mut self.left.children, parent);
         }

@@ -75,6 +75,12 @@ impl Memberships {
         self.next.set(scope, slot, at);
     }
 
+    /// Has the first membership of a fact [near](Column::warm).
+    #[inline]
+    pub(crate) fn warm(&self, slot: u32) {
+        self.first.warm(slot);
+    }
+
     /// The first membership of a fact, if it has one.
     #[inline]
     fn first(&self, slot: u32) -> Option<Membership> {

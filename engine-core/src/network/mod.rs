@@ -15,6 +15,7 @@ mod grounds;
 mod group;
 mod horizon;
 mod index;
+mod inputs;
 mod join;
 mod levels;
 mod memberships;

@@ -10,7 +10,8 @@ use crate::network::alpha::{Alpha, Memory};
 use crate::network::block::Block;
 use crate::network::context::{Buffers, Context};
 use crate::network::gate::Gate;
-use crate::network::group::{Group, Inputs};
+use crate::network::group::Group;
+use crate::network::inputs::with_inputs;
 use crate::network::join::Join;
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
@@ -155,6 +156,25 @@ impl Level {
     pub(super) fn work(
         &mut self,
         flush: &Flush<'_>,
+        tokens: (&Tokens, &[Level]),
+        alphas: &mut [Alpha],
+        buffers: &mut Buffers,
+    ) -> Result<(), AggregateError> {
+        let input = tokens.1.last().map_or(tokens.0, |left| &left.tokens);
+        let coming = input.inserted().len();
+        if coming > 0 {
+            look_for_facts(&self.node, flush, alphas, buffers);
+        }
+        self.process(flush, tokens, alphas, buffers)?;
+        self.taken += coming as u64;
+        self.given += self.tokens.inserted().len() as u64;
+        Ok(())
+    }
+
+    #[inline]
+    fn process(
+        &mut self,
+        flush: &Flush<'_>,
         (root, before): (&Tokens, &[Level]),
         alphas: &[Alpha],
         buffers: &mut Buffers,
@@ -235,6 +255,8 @@ pub(crate) struct Net {
     /// Whether each level is a join. Its matches are nothing but facts then: what one does to them is known as
     /// soon as it is done, whatever else happens in the flush.
     pub(crate) is_of_joins: bool,
+    /// From this level on a step may go down token by token: no group has outer tuples that it changes.
+    pub(super) singly_from: usize,
     /// Whether the last level is a gate.
     pub(crate) is_gated: bool,
     /// Levels that take the unit tuple in, and those that are no joins: whoever asks them for triggers
@@ -286,6 +308,11 @@ impl Net {
                 from.map_or(&mut root_feeds, |from| &mut levels[from].feeds).insert(at);
             }
         }
+        let outer_levels = levels.iter().filter_map(|level| match &level.node {
+            Node::Group(group) => group.plan.outer_level,
+            _ => None,
+        });
+        let singly_from = outer_levels.max().map_or(0, |last| last + 1);
         let none = LevelSet::default();
         let (waiting, worked, flushed) = (none, none, none);
         let is_gated = levels.last().is_some_and(|last| matches!(last.node, Node::Gate(_)));
@@ -302,6 +329,7 @@ impl Net {
             kinds,
             is_flat,
             is_of_joins,
+            singly_from,
             is_gated,
             root_feeds,
             asked,
@@ -397,12 +425,7 @@ impl Net {
                     continue;
                 }
             }
-            if !input.inserted().is_empty() {
-                look_for_facts(&level.node, flush, alphas, buffers);
-            }
             level.work(flush, (&self.root, before), alphas, buffers)?;
-            level.taken += input.inserted().len() as u64;
-            level.given += level.tokens.inserted().len() as u64;
             moves += level.tokens.moves();
             if is_told {
                 level.delta.clear();
@@ -566,21 +589,8 @@ fn group_process(
     before: &[Level],
     out: &mut Tokens,
 ) -> Result<(), AggregateError> {
-    let plan = Arc::clone(&group.plan);
-    let last = before.len() - 1;
-    let outer_of = |member: u32| {
-        let climb = |token: u32, level: usize| before[last - level].tokens.parent(token);
-        (0..plan.elements).fold(member, climb)
-    };
-    let mut member_sources = Sources::new();
-    for source in &before[last].own {
-        member_sources.push(resolve(cx.store, before, *source));
-    }
-    let inputs = Inputs {
-        members: &before[last].tokens,
-        outer: tokens_of(root, before, plan.outer_level),
-        outer_of: &outer_of,
-        member_sources: member_sources.as_slice(),
-    };
-    group.process(cx, &inputs, out)
+    let (elements, outer) = (group.plan.elements, group.plan.outer_level);
+    with_inputs((elements, outer), cx.store, (root, before), |inputs| {
+        group.process(cx, inputs, out)
+    })
 }

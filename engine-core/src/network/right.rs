@@ -97,6 +97,16 @@ impl RightMemory {
         self.slots.warm(entry);
     }
 
+    /// Has what leads to an entry in the index near.
+    #[inline]
+    pub(crate) fn warm_link(&self, entry: u32) {
+        if let Index::Hash(chains) = &self.index
+            && self.is_indexed()
+        {
+            chains.warm_link(entry);
+        }
+    }
+
     /// Gives a fact an entry; it is not in the index yet.
     #[inline]
     pub(crate) fn admit(&mut self, scope: Scope, slot: u32) -> u32 {

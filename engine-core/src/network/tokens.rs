@@ -138,14 +138,6 @@ impl Tokens {
         self.siblings.get(token).next
     }
 
-    /// Adds a token of one position outside of rounds: nobody is told.
-    pub(crate) fn add_settled(&mut self, scope: Scope, parent: u32, entry: u32, slot: u32) -> u32 {
-        let token = self.add(scope, parent, entry, &[], Some(slot));
-        self.marks[token as usize] = 0;
-        self.new.pop();
-        token
-    }
-
     /// Declares an unlinked token dead, and forgets it at once.
     pub(crate) fn kill_settled(&mut self, scope: Scope, token: u32) {
         self.links.change(scope, token, |links| links.parent |= DEAD);
@@ -162,9 +154,25 @@ impl Tokens {
         base: &[u32],
         slot: Option<u32>,
     ) -> u32 {
+        let token = self.add_settled(scope, parent, entry, base, slot);
+        *self.mark(token) = NEW | IN_INSERTED;
+        self.new.push(token);
+        token
+    }
+
+    /// The same outside of rounds: no list holds it.
+    #[inline]
+    pub(crate) fn add_settled(
+        &mut self,
+        scope: Scope,
+        parent: u32,
+        entry: u32,
+        base: &[u32],
+        slot: Option<u32>,
+    ) -> u32 {
         debug_assert_eq!(base.len() + usize::from(slot.is_some()), self.width as usize);
         let links = Links { parent, entry };
-        let token = if let Some(token) = self.free.pop(scope) {
+        if let Some(token) = self.free.pop(scope) {
             self.links.set(scope, token, links);
             self.siblings.set(scope, token, Mates::NONE);
             self.mates.set(scope, token, Mates::NONE);
@@ -179,10 +187,7 @@ impl Tokens {
             // Rows are so short that to call for a copy costs more than to make one.
             self.rows.extend(scope, base.iter().copied().chain(slot));
             self.links.len() - 1
-        };
-        *self.mark(token) = NEW | IN_INSERTED;
-        self.new.push(token);
-        token
+        }
     }
 
     /// Sets what a token has at its first position.

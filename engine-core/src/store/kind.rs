@@ -172,6 +172,13 @@ impl Kind {
         self.handles.len()
     }
 
+    /// Has near what an operation on a fact reads and writes beside its value.
+    #[inline]
+    pub(crate) fn warm(&self, slot: u32) {
+        self.recency.warm(slot);
+        self.standings.warm(slot);
+    }
+
     pub(crate) fn touch(&mut self, scope: Scope, slot: u32, seq: Seq, issuer: Option<RuleTag>) {
         self.recency.set(scope, slot, seq.get());
         self.issuers.set(scope, slot, issuer.map_or(0, |tag| tag.get() + 1));

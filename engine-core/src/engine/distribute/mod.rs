@@ -6,6 +6,7 @@ mod windows;
 
 use super::rule_list::RuleList;
 use super::{Engine, RuleState};
+use crate::chains::ABREAST;
 use crate::fact::FieldMask;
 use crate::key::Codes;
 use crate::network::alpha::{Alpha, Listener, Memory};
@@ -253,7 +254,13 @@ impl Distribution<'_> {
 
     pub(super) fn deleted(&mut self, kind: u32, slots: &[u32]) {
         let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];
-        for &slot in slots {
+        for (at, &slot) in slots.iter().enumerate() {
+            if at % ABREAST == 0 {
+                let few = &slots[at..slots.len().min(at + ABREAST)];
+                few.iter().flat_map(|&slot| memberships.of(slot)).for_each(|(place, entry)| {
+                    memories[place as usize].right.warm_link(entry);
+                });
+            }
             for (place, entry) in memberships.of(slot) {
                 let memory = &mut memories[place as usize];
                 if let Some(recent) = &mut memory.right.recent {
