@@ -131,14 +131,16 @@ impl Error {
             "SF0005" => {
                 "stop the holder, or choose another directory; the lock goes with its process"
             }
-            "SF0006" => "choose another directory",
+            "SF0006" => "see the cause: choose another directory, or other options",
             "SF0007" => {
                 "nothing was changed; restore a copy, or look at the damage before you decide"
             }
             "SF0008" => "open it with the version that wrote it, or a newer one",
             "SF0009" => "free space and try again; nothing that was acknowledged is lost",
-            "SF0010" | "SF0013" | "SF0014" => {
-                "reopen the session: it comes back at its last safe point"
+            "SF0010" | "SF0014" => "reopen the session: it comes back at its last safe point",
+            "SF0013" => {
+                "reopen the session: nothing is evaluated by that, so that the fact can be corrected \
+                 or deleted first; or correct the rule"
             }
             "SF0011" => "nothing was applied; correct the change",
             "SF0012" => {
@@ -154,6 +156,7 @@ impl Error {
             }
             "SF0021" => "the match is still pending: correct what panicked and fire again",
             "SF0024" => "nothing was changed; see the cause, and try again when it is gone",
+            "SF0025" => "nothing was changed; see that the path is a directory that can be written",
             "SF0019" => "name the query in the ruleset (`queries: …`)",
             "SF0022" => "name a rule by its whole path, as `engine().rule_paths()` gives it",
             _ => "see the cause",
@@ -185,7 +188,7 @@ fn open_code(error: &OpenError) -> &'static str {
         OpenError::NewerFormat(_) => "SF0008",
         OpenError::Stopped { .. } => "SF0016",
         OpenError::Io(error) if error.is_out_of_space() => "SF0009",
-        OpenError::Io(_) => "SF0010",
+        OpenError::Io(_) => "SF0025",
         _ => "SF0006",
     }
 }

@@ -24,11 +24,11 @@ pub use steadfast_engine_core::ir::{
     Absent, Either, Exists, Forall, Having, OnError, Query, Ruleset,
 };
 pub use steadfast_engine_core::{
-    Activation, Aggregate, AggregateError, ChangeError, Effect, Engine, EvaluateError, Fact,
-    Failure, FieldMask, FireError, Global, Group, Handle, Judgement, KeyOf, Keyed, Missed,
-    NamedFact, Network, NetworkLevel, Outcome, Pending, ReadError, Ref, RestoreError, Restraint,
-    Row, RowChanges, RowId, RuleError, RuleNetwork, RuleResult, RulesPolicy, Stage, Support, Then,
-    Verdict, Waiting, Why, WhyNot,
+    Activation, Aggregate, AggregateError, ChangeError, ConditionPlace, Effect, Engine,
+    EvaluateError, Fact, Failure, FieldMask, FireError, Global, Group, Handle, Judgement, KeyOf,
+    Keyed, Missed, NamedFact, Network, NetworkLevel, Outcome, Pending, ReadError, Ref,
+    RestoreError, Restraint, Row, RowChanges, RowId, RuleError, RuleNetwork, RuleResult,
+    RulesPolicy, Stage, Support, Then, Verdict, Waiting, Why, WhyNot,
 };
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};

@@ -5,6 +5,7 @@ use std::fmt;
 use steadfast_wm::FactHandle;
 
 use crate::aggregate::AggregateError;
+use crate::explain::NamedFact;
 use crate::fact::ReadError;
 
 /// Why the rules of an engine did not change.
@@ -268,13 +269,26 @@ pub enum FireError {
     Evaluate(#[from] EvaluateError),
 }
 
+/// The condition that panicked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConditionPlace {
+    /// Path of its rule; if several ask the same, of the first of them.
+    pub rule: String,
+    /// The condition as written, if it is one on a fact alone.
+    pub condition: Option<String>,
+    /// The fact on which it panics, if it is one on a fact alone.
+    pub fact: Option<NamedFact>,
+}
+
 /// Why an evaluation failed. The session takes no more work: reopen it at its last safe point.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
     /// A condition, key or accumulate function panicked.
-    #[error("a condition panicked: {message}; the session takes no more work")]
+    #[error("{}: {message}; the session takes no more work", ConditionPlace::tell(place.as_ref()))]
     ConditionPanicked {
+        /// Where, as far as it can be told.
+        place: Option<ConditionPlace>,
         /// The panic's message.
         message: String,
     },

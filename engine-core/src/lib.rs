@@ -36,8 +36,8 @@ pub use engine::{
     RuleNetwork, RulesPolicy, StagedImage, Verdict, Waiting,
 };
 pub use error::{
-    AdvanceError, ChangeError, EvaluateError, Failure, FireError, RestoreError, RuleError,
-    RuleResult, RulesError,
+    AdvanceError, ChangeError, ConditionPlace, EvaluateError, Failure, FireError, RestoreError,
+    RuleError, RuleResult, RulesError,
 };
 pub use explain::{Judgement, NamedFact, Outcome, Support, Why, WhyNot};
 pub use fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};

@@ -56,6 +56,8 @@ pub(crate) struct FlushScratch {
     pub(super) rounds: u32,
     pub(super) first_flush: bool,
     pub(super) only_inserts: bool,
+    /// The rule of which conditions are evaluated, for whoever tells that one panicked.
+    pub(super) at_work: Option<usize>,
     /// Kinds that its operations concern.
     pub(super) kinds: KindSet,
     /// Rules of which supports may have lost what they stood on, and matches whose supports went with
@@ -140,6 +142,16 @@ pub(super) struct MatchLog {
 }
 
 impl Engine {
+    /// The operations that are staged or being matched.
+    pub(crate) fn staged_ops(&self) -> &[Op] {
+        self.ops.as_slice()
+    }
+
+    /// The rule of which conditions were evaluated last in this flush.
+    pub(crate) fn rule_at_work(&self) -> Option<usize> {
+        self.scratch.at_work
+    }
+
     /// Whether matching would find anything to do.
     #[inline]
     pub(super) fn has_to_match(&self) -> bool {
@@ -186,6 +198,7 @@ impl Engine {
         // User code runs in conditions, keys and accumulate functions. If it panics the network is in
         // the middle of a change; the flag keeps anybody from looking at it.
         self.failed = true;
+        self.scratch.at_work = None;
         let outcome = catch_unwind(AssertUnwindSafe(|| evaluate(self)));
         match outcome {
             Ok(Ok(())) => {
@@ -193,10 +206,7 @@ impl Engine {
                 Ok(())
             }
             Ok(Err(error)) => Err(error),
-            Err(panic) => {
-                let message = super::fire::panic_message(panic.as_ref());
-                Err(EvaluateError::ConditionPanicked { message })
-            }
+            Err(panic) => Err(self.condition_panicked(panic.as_ref())),
         }
     }
 
@@ -319,6 +329,7 @@ impl Engine {
     pub(super) fn propagate(&mut self, rule: usize, round_start: u32) -> Result<(), EvaluateError> {
         let at = (self.scope, self.moment());
         let flush = self.scratch.flush(at, &self.store, self.ops.as_slice(), round_start);
+        self.scratch.at_work = Some(rule);
         let net = &mut self.rules[rule].net;
         let propagated = net.propagate(&flush, &mut self.alphas, &mut self.buffers);
         propagated.map_err(|source| self.no_result(rule, source))

@@ -240,6 +240,7 @@ impl Engine {
         let Salience::Of { evaluate, .. } = &self.infos[at].salience else {
             unreachable!("the caller looked")
         };
+        self.scratch.at_work = Some(at);
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         let branch = self.infos[at].branch;
         let heard = self.scratch.agenda.is_heard();

@@ -45,8 +45,8 @@ impl Engine {
         if *self.evaluated.get() {
             self.failed = true;
             let matched = catch_unwind(AssertUnwindSafe(|| self.match_added(first, seq)));
-            matched.map_err(|panic| EvaluateError::ConditionPanicked {
-                message: super::fire::panic_message(panic.as_ref()),
+            matched.map_err(|panic| {
+                self.condition_panicked_among_all(panic.as_ref(), Some(first))
             })??;
             self.failed = false;
             self.tell(sink);

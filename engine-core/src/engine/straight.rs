@@ -87,6 +87,7 @@ impl Engine {
     fn take_step(&mut self, rule: usize, step: Step, op: &Op) -> Result<(), EvaluateError> {
         let at = (self.scope, self.moment());
         let flush = self.scratch.flush(at, &self.store, self.ops.as_slice(), 0);
+        self.scratch.at_work = Some(rule);
         let net = &mut self.rules[rule].net;
         let taken = net.take_step(&flush, &mut self.alphas, &mut self.buffers, step);
         let became = taken.map_err(|source| self.no_result(rule, source))?;

@@ -1,5 +1,6 @@
 //! Answers about rules and facts (S95): why a fact is there, and why a rule does not match.
 
+mod panicked;
 mod search;
 mod why;
 mod why_not;

@@ -8,7 +8,7 @@ use steadfast_wm::{FactHandle, Member};
 use super::NamedFact;
 use super::search::Search;
 use crate::engine::Engine;
-use crate::error::EvaluateError;
+use crate::error::{ConditionPlace, EvaluateError};
 
 /// What keeps a rule from matching certain facts, pattern by pattern.
 ///
@@ -95,6 +95,7 @@ impl Engine {
             let parts = &self.infos[at].def.parts;
             let asked = catch_unwind(AssertUnwindSafe(|| search.ask(parts)));
             let judgements = asked.map_err(|panic| EvaluateError::ConditionPanicked {
+                place: Some(ConditionPlace::of_rule(path.to_owned())),
                 message: crate::engine::panic_message(panic.as_ref()),
             })?;
             answer.branches.push(judgements);

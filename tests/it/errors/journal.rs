@@ -104,20 +104,33 @@ fn sf0006_a_directory_that_is_not_what_was_asked_for_is_refused() {
     let missing = Disk::new();
     let expected = "error SF0006: the journal did not open
   `DIR` holds no journal
-  help: choose another directory";
+  help: see the cause: choose another directory, or other options";
     assert_eq!(refused(&missing, Create::Never), expected);
     let expected = "error SF0006: the journal did not open
   `DIR` holds a journal already
-  help: choose another directory";
+  help: see the cause: choose another directory, or other options";
     assert_eq!(refused(&closed(), Create::New), expected);
     let foreign = Disk::new();
     fs::create_dir(foreign.path()).unwrap();
     fs::write(foreign.path().join("holiday.jpg"), b"sun").unwrap();
     let expected = "error SF0006: the journal did not open
   `DIR` is no journal: it holds `holiday.jpg`
-  help: choose another directory";
+  help: see the cause: choose another directory, or other options";
     assert_eq!(refused(&foreign, Create::IfMissing), expected);
     assert_eq!(files(&foreign.path()).len(), 1, "nothing was made");
+}
+
+#[test]
+fn sf0025_a_path_that_can_be_no_directory_says_so() {
+    let disk = Disk::new();
+    fs::write(disk.path(), b"a file").unwrap();
+    let error = disk.try_open(sights()).unwrap_err();
+    let expected = "error SF0025: the journal did not open
+  failed to list `DIR`
+  Not a directory (os error 20)
+  help: nothing was changed; see that the path is a directory that can be written";
+    assert_eq!(report(&error, &disk), expected);
+    assert_eq!(fs::read(disk.path()).unwrap(), b"a file");
 }
 
 /// The one segment of a small journal.

@@ -185,8 +185,8 @@ fn sf0013_and_sf0014_a_condition_that_panics_stops_the_session_until_it_is_reope
     assert_eq!(fire(&mut session), ["fine 1", "total 5"]);
     session.insert(Order { id: 2, amount: 13 }).unwrap();
     let error = session.fire_all().unwrap_err();
-    let expected = "error SF0013: a condition panicked: unlucky; the session takes no more work
-  help: reopen the session: it comes back at its last safe point";
+    let expected = "error SF0013: condition `fine(o)` of rule `it::errors::work::superstitious` panicked on Order f#2: unlucky; the session takes no more work
+  help: reopen the session: nothing is evaluated by that, so that the fact can be corrected or deleted first; or correct the rule";
     assert_eq!(report(&error, &disk), expected);
     let stopped = "error SF0014: the session stopped after an earlier error
   help: reopen the session: it comes back at its last safe point";
@@ -209,6 +209,47 @@ fn sf0013_and_sf0014_a_condition_that_panics_stops_the_session_until_it_is_reope
     session.delete(unlucky).unwrap();
     session.insert(Order { id: 3, amount: 5 }).unwrap();
     assert_eq!(fire(&mut session), ["fine 3", "total 10"]);
+}
+
+fn unlike(one: &Order, other: &Order) -> bool {
+    assert!(one.amount + other.amount != 13, "unlucky together");
+    one.amount > other.amount
+}
+
+#[rule]
+fn pairs(#[when(o.amount > 0)] o: &Order, #[when(p.id > o.id && unlike(o, p))] p: &Order) {
+    say(format!("{} and {}", o.id, p.id));
+}
+
+#[rule(salience = if o.amount == 13 { panic!("no rank") } else { 1 })]
+fn ranked(o: &Order) {
+    say(format!("ranked {}", o.id));
+}
+
+#[test]
+fn sf0013_what_panicked_is_told_as_far_as_it_is_known() {
+    ruleset!(paired = 1: superstitious, pairs);
+    let insert = |session: &mut Session, amounts: &[i64]| {
+        let facts = amounts.iter().zip(1..).map(|(&amount, id)| Order { id, amount });
+        let inserted = session.transact(|stage| Ok(facts.map(|fact| stage.insert(fact)).collect()));
+        inserted.map(|handles: Result<Vec<_>, _>| drop(handles.unwrap())).unwrap();
+        session.flush().unwrap_err().to_string()
+    };
+    // Among many facts it is this one, and of two rules the one that asks.
+    let found = insert(&mut memory(paired()), &[1, 2, 13, 4]);
+    let expected = "condition `fine(o)` of rule `it::errors::work::superstitious` panicked on Order f#3: unlucky; the session takes no more work";
+    assert_eq!(found, expected);
+    // Of a condition on two facts the rule is known; alone, or one of many changes.
+    let expected = "a condition of rule `it::errors::work::pairs` panicked: unlucky together; the session takes no more work";
+    assert_eq!(insert(&mut memory(paired()), &[6, 7]), expected);
+    let mut session = memory(paired());
+    session.insert(Order { id: 9, amount: 6 }).unwrap();
+    session.flush().unwrap();
+    assert_eq!(insert(&mut session, &[7]), expected);
+    ruleset!(ranking = 1: ranked);
+    let expected = "a condition of rule `it::errors::work::ranked` panicked: no rank; the session takes no more work";
+    assert_eq!(insert(&mut memory(ranking()), &[13]), expected);
+    assert_eq!(insert(&mut memory(ranking()), &[13, 1]), expected);
 }
 
 thread_local!(static IN_A_MOOD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
@@ -234,8 +275,8 @@ fn sf0013_a_condition_that_panics_while_the_session_is_restored_opens_nothing() 
     drop(session);
     IN_A_MOOD.set(true);
     let expected = "error SF0013: the session could not be recovered
-  a condition panicked: not today; the session takes no more work
-  help: reopen the session: it comes back at its last safe point";
+  condition `moody(o)` of rule `it::errors::work::mood` panicked on Order f#1: not today; the session takes no more work
+  help: reopen the session: nothing is evaluated by that, so that the fact can be corrected or deleted first; or correct the rule";
     assert_eq!(report(&disk.try_open(moods()).unwrap_err(), &disk), expected);
     IN_A_MOOD.set(false);
     assert_eq!(disk.open(moods()).digest(), digest);
@@ -250,7 +291,7 @@ fn sf0013_a_sum_that_does_not_fit_is_an_error_and_never_a_wrapped_number() {
     let error = session.fire_all().unwrap_err();
     let expected = "error SF0013: an accumulate of rule `it::errors::work::total` has no result; the session takes no more work
   sum is 9223372036854775808, which does not fit i64
-  help: reopen the session: it comes back at its last safe point";
+  help: reopen the session: nothing is evaluated by that, so that the fact can be corrected or deleted first; or correct the rule";
     assert_eq!(report(&error, &disk), expected);
 }
 

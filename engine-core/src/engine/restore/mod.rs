@@ -327,7 +327,7 @@ impl Restoring {
             };
             if rearm {
                 let armed = catch_unwind(AssertUnwindSafe(|| engine.rearm_all(place, seq)));
-                armed.map_err(|panic| condition_panicked(panic.as_ref()))?;
+                armed.map_err(|panic| engine.condition_panicked_among_all(panic.as_ref(), None))?;
             }
         }
         engine.focus_automatically();
@@ -392,7 +392,7 @@ impl Engine {
             let slots: Vec<u32> =
                 self.store.in_order(kind).into_iter().map(|(_, slot)| slot).collect();
             let filled = catch_unwind(AssertUnwindSafe(|| self.distribute_to(kind, &slots, 0)));
-            filled.map_err(|panic| condition_panicked(panic.as_ref()))?;
+            filled.map_err(|panic| self.condition_panicked_among_all(panic.as_ref(), None))?;
         }
         self.plant();
         let total = self.rules.len() as u64;
@@ -401,7 +401,8 @@ impl Engine {
                 return Err(RestoreError::Stopped);
             }
             let matched = catch_unwind(AssertUnwindSafe(|| self.match_alone(rule)));
-            matched.map_err(|panic| condition_panicked(panic.as_ref()))??;
+            matched
+                .map_err(|panic| self.condition_panicked_among_all(panic.as_ref(), Some(rule)))??;
         }
         self.forget_dirty();
         let _ = progress(total, total);
@@ -493,11 +494,6 @@ impl Engine {
         let place = self.store.locate(handle);
         place.ok_or_else(|| inconsistent(format!("a staged operation names dead fact {handle}")))
     }
-}
-
-fn condition_panicked(panic: &(dyn std::any::Any + Send)) -> RestoreError {
-    let message = super::fire::panic_message(panic);
-    RestoreError::Evaluate(EvaluateError::ConditionPanicked { message })
 }
 
 impl std::fmt::Debug for Restoring {
