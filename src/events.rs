@@ -232,7 +232,10 @@ impl Listeners {
             }
             let Ok((record, behind)) = v1::decode(rest) else { break };
             rest = behind;
-            if let Some(event) = event_of(engine, record) {
+            if let Record::Inserts(inserts) = record {
+                let events = inserts.records().filter_map(|record| event_of(engine, record));
+                events.for_each(|event| self.tell_all(&event));
+            } else if let Some(event) = event_of(engine, record) {
                 self.tell_all(&event);
             }
         }

@@ -2,8 +2,8 @@
 
 use steadfast_engine_core::{ActionSink, AgendaEvent};
 use steadfast_journal::{Batch, BatchError};
+use steadfast_wm::Record;
 use steadfast_wm::codec::v1;
-use steadfast_wm::{Inserts, Record};
 
 use crate::events::Heard;
 use crate::outbox::Emitted;
@@ -45,17 +45,6 @@ impl ActionSink for Recorder {
         }
         if let Some(batch) = &mut self.batch
             && let Err(error) = batch.push_with(|bytes| v1::encode(record, bytes))
-        {
-            self.refused.get_or_insert(error);
-        }
-    }
-
-    fn inserts(&mut self, inserts: &Inserts<'_>) {
-        if let Some(heard) = &mut self.heard {
-            v1::encode_inserts(inserts, &mut heard.records);
-        }
-        if let Some(batch) = &mut self.batch
-            && let Err(error) = batch.push_with(|bytes| v1::encode_inserts(inserts, bytes))
         {
             self.refused.get_or_insert(error);
         }

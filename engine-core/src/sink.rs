@@ -1,6 +1,6 @@
 //! The only way out of the engine.
 
-use steadfast_wm::{Inserts, Record};
+use steadfast_wm::Record;
 
 use crate::engine::AgendaEvent;
 
@@ -14,11 +14,6 @@ use crate::engine::AgendaEvent;
 pub trait ActionSink {
     /// Takes one record; its bytes are borrowed for the call only.
     fn record(&mut self, record: &Record<'_>);
-
-    /// Takes insertions that follow one another, as [`ActionSink::record`] takes each of them.
-    fn inserts(&mut self, inserts: &Inserts<'_>) {
-        inserts.records().for_each(|record| self.record(&record));
-    }
 
     /// Bytes of the longest value of a fact, an effect or a global that can be kept; longer ones are
     /// refused before anything is applied.

@@ -6,8 +6,8 @@ mod presume;
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_wm::{
-    CommitSeq, Counters, FactHandle, MatchId, Record, RuleTag, RulesetManifest, SafePoint, Seq,
-    TypeTag,
+    CommitSeq, Counters, FactHandle, Inserts, MatchId, Record, RuleTag, RulesetManifest, SafePoint,
+    Seq, TypeTag,
 };
 
 use crate::by_handle::{ByHandle, Handles};
@@ -151,6 +151,7 @@ impl Image {
             Record::Insert { .. } | Record::Update { .. } | Record::Delete { .. } => {
                 self.stage(record)?;
             }
+            Record::Inserts(inserts) => self.stage_run(inserts)?,
             Record::Stated { handle, stated, seq } => {
                 self.check_live("statement", *handle)?;
                 let (handle, stated, seq) = (*handle, *stated, *seq);
@@ -225,16 +226,31 @@ impl Image {
         }
     }
 
+    /// Stages insertions that follow one another: all of them or none.
+    fn stage_run(&mut self, inserts: &Inserts<'_>) -> Result<(), FoldError> {
+        let handles = (inserts.handle.get()..).map(FactHandle::new);
+        for (handle, _) in handles.zip(inserts.values.iter()) {
+            self.check_new(handle, inserts.kind)?;
+        }
+        inserts.records().try_for_each(|record| self.stage(&record))
+    }
+
+    /// An insertion gives a new handle to a fact of a type with a name.
+    fn check_new(&self, handle: FactHandle, kind: TypeTag) -> Result<(), FoldError> {
+        if self.is_live(handle) || self.dying.contains(&handle) {
+            return Err(FoldError::DuplicateFact { handle });
+        }
+        if kind.get() as usize >= self.types.len() {
+            return Err(FoldError::UnknownType { handle, kind });
+        }
+        Ok(())
+    }
+
     fn stage(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
         match record {
             Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock } => {
                 let (handle, kind) = (*handle, *kind);
-                if self.is_live(handle) || self.dying.contains(&handle) {
-                    return Err(FoldError::DuplicateFact { handle });
-                }
-                if kind.get() as usize >= self.types.len() {
-                    return Err(FoldError::UnknownType { handle, kind });
-                }
+                self.check_new(handle, kind)?;
                 let fact = Fact {
                     kind,
                     version: *version,

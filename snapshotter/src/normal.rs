@@ -20,6 +20,7 @@
 mod commits;
 mod facts;
 mod premise;
+mod runs;
 mod supports;
 #[cfg(test)]
 mod tests;
@@ -119,10 +120,20 @@ pub(crate) enum Survivor<'a> {
 
 impl Survivor<'_> {
     /// Appends the record's bytes.
-    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+    fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Bytes(kept) => bytes.extend_from_slice(kept),
             Self::Record(record) => v1::encode(record, bytes),
+        }
+    }
+
+    /// Bytes of the fact's value in it.
+    fn value_bytes(&self) -> usize {
+        match self {
+            Self::Record(Record::Insert { bytes, .. } | Record::Update { bytes, .. }) => {
+                bytes.len()
+            }
+            _ => 0,
         }
     }
 }
@@ -156,9 +167,14 @@ impl NormalForm {
         record: &Record<'_>,
         bytes: &[u8],
     ) -> Result<(), FoldError> {
+        if let Record::Inserts(inserts) = record {
+            // What remains of them is put together again when it is written.
+            return inserts.records().try_for_each(|record| self.apply(lsn, &record, bytes));
+        }
         self.number += 1;
         let at = At { number: self.number, lsn };
         match record {
+            Record::Inserts(_) => unreachable!("they were taken one by one"),
             Record::Insert { handle, kind, .. } => {
                 self.kinds = self.kinds.max(kind.get().saturating_add(1));
                 self.first_born.get_or_insert(*handle);
@@ -237,15 +253,26 @@ impl NormalForm {
 
     /// Bytes of the records that remain, about.
     pub(crate) fn bytes(&self) -> u64 {
-        let survivors = self.survivors();
-        let bytes = |(_, survivor): &(At, Survivor<'_>)| match survivor {
-            Survivor::Bytes(bytes) => bytes.len(),
-            Survivor::Record(Record::Insert { bytes, .. } | Record::Update { bytes, .. }) => {
-                bytes.len() + ENVELOPE_BYTES
-            }
-            Survivor::Record(_) => ENVELOPE_BYTES,
+        let value_bytes = |(_, survivor): &(At, Survivor<'_>)| survivor.value_bytes();
+        let bytes = |run: &[(At, Survivor<'_>)]| match run {
+            [(_, Survivor::Bytes(bytes))] => bytes.len(),
+            run => ENVELOPE_BYTES + run.len() - 1 + run.iter().map(value_bytes).sum::<usize>(),
         };
-        survivors.iter().map(bytes).sum::<usize>() as u64
+        runs::of(&self.survivors()).map(bytes).sum::<usize>() as u64
+    }
+
+    /// Gives the records that remain, in order: for each the last frame of its group, and what appends its
+    /// bytes. Insertions that follow one another are one.
+    pub(crate) fn write<E>(
+        &self,
+        mut put: impl FnMut(u64, &mut dyn FnMut(&mut Vec<u8>)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let survivors = self.survivors();
+        let mut values = Vec::new();
+        for run in runs::of(&survivors) {
+            put(run[0].0.lsn, &mut |bytes| runs::encode(run, &mut values, bytes))?;
+        }
+        Ok(())
     }
 
     /// How many facts the range inserts and keeps, and how many older ones it changes.
@@ -253,8 +280,8 @@ impl NormalForm {
         self.facts.count()
     }
 
-    /// The records that remain, in order.
-    pub(crate) fn survivors(&self) -> Vec<(At, Survivor<'_>)> {
+    /// The records that remain, in order, one for each insertion.
+    fn survivors(&self) -> Vec<(At, Survivor<'_>)> {
         let mut survivors = Vec::new();
         self.facts.survivors(&mut survivors);
         self.supports.survivors(&mut survivors);

@@ -93,7 +93,10 @@ pub fn normal_form(records: &[u8], whole: bool) -> Result<Vec<u8>, Refusal> {
         rest = after;
     }
     let mut bytes = Vec::new();
-    form.survivors().iter().for_each(|(_, survivor)| survivor.encode(&mut bytes));
+    form.write(|_, encode| {
+        encode(&mut bytes);
+        Ok::<_, Refusal>(())
+    })?;
     Ok(bytes)
 }
 
@@ -126,10 +129,7 @@ impl Normalize for Normalizer {
         if self.form.is_whole() {
             self.expected = Some(self.fingerprint());
         }
-        for (at, survivor) in self.form.survivors() {
-            survivors.push(Lsn::new(at.lsn), |bytes| survivor.encode(bytes))?;
-        }
-        Ok(())
+        self.form.write(|lsn, encode| survivors.push(Lsn::new(lsn), encode))
     }
 
     fn reads_twice(&self) -> bool {

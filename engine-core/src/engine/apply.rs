@@ -89,7 +89,7 @@ impl Engine {
         ranges.clear();
         let max = sink.value_bytes_max();
         while let Some(draft) = drafts.list.get(ranges.len()) {
-            let first = ranges.len();
+            let (first, first_byte) = (ranges.len(), bytes.len());
             let (kind, places) = match *draft {
                 Draft::Insert { kind, at, .. } => {
                     (kind, at..at + inserts_in_a_row(&drafts.list[first..], kind, at))
@@ -113,7 +113,10 @@ impl Engine {
             arena
                 .encode_all(places, bytes, ranges)
                 .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })?;
-            if let Some(long) = ranges[first..].iter().find(|range| range.len() > max) {
+            let of_all = bytes.len() - first_byte;
+            if of_all > max
+                && let Some(long) = ranges[first..].iter().find(|range| range.len() > max)
+            {
                 return Err(ChangeError::TooLong { kind, bytes: long.len(), max });
             }
         }
@@ -145,7 +148,7 @@ impl Engine {
                     let run = self.run_of_inserts(&list[at..]);
                     if run > 0 {
                         next = at + run;
-                        let values = (bytes, ranges.get(at..next).unwrap_or(&[]));
+                        let values = values_of_run(bytes, ranges, at..next);
                         self.insert_run(&list[at..next], arena.as_mut(), issuer, values, sink);
                     } else {
                         self.insert(draft, arena.as_mut(), issuer, value(), sink);
@@ -487,6 +490,13 @@ impl Engine {
 
 pub(super) fn issuer_code(issuer: Option<RuleTag>) -> u32 {
     issuer.map_or(0, |tag| tag.get() + 1)
+}
+
+/// The values of a run of drafts with their lengths: each begins where the one before it ends. Nothing if
+/// nothing was serialized.
+fn values_of_run<'a>(bytes: &'a [u8], ranges: &[Range<usize>], run: Range<usize>) -> &'a [u8] {
+    let end_of = |nth: usize| ranges.get(nth).map_or(0, |range| range.end);
+    &bytes[run.start.checked_sub(1).map_or(0, end_of)..end_of(run.end - 1)]
 }
 
 /// How many of these drafts, from the first on, insert facts of a kind from places that follow `at`.

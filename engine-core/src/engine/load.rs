@@ -1,8 +1,6 @@
 //! Bulk loads: a run of insertions of one kind is applied column by column.
 
-use std::ops::Range;
-
-use steadfast_wm::{Inserts, RuleTag, Seq};
+use steadfast_wm::{Inserts, Record, RuleTag, Seq, Values};
 
 use super::Engine;
 use super::apply::issuer_code;
@@ -29,12 +27,13 @@ impl Engine {
     }
 
     /// Applies a run. Handles and places in the arena follow one another: both are given with each draft.
+    /// `values` has them for records, as [`Values`] wants them.
     pub(super) fn insert_run(
         &mut self,
         run: &[Draft],
         arena: &mut dyn AnyArena,
         issuer: Option<RuleTag>,
-        (bytes, ranges): (&[u8], &[Range<usize>]),
+        values: &[u8],
         sink: &mut dyn ActionSink,
     ) {
         let Draft::Insert { kind, handle, at, stated } = run[0] else {
@@ -67,9 +66,9 @@ impl Engine {
         self.ops.extend(scope, ops);
         if sink.wants_records() {
             let (kind, origin) = (tag, issuer);
-            let inserts =
-                Inserts { handle, kind, version, bytes, ranges, seq, origin, stated, clock };
-            sink.inserts(&inserts);
+            let values = Values::written(values);
+            let inserts = Inserts { handle, kind, version, values, seq, origin, stated, clock };
+            inserts.pieces().for_each(|piece| sink.record(&Record::Inserts(piece)));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 
-use steadfast_wm::codec::v1::{append_postcard, append_run};
+use steadfast_wm::codec::v1::{append_postcard, append_values};
 
 use crate::fact::{Fact, FieldMask, ReadError, append_derived_key};
 use crate::rows::BEFORE;
@@ -73,7 +73,8 @@ pub(crate) trait AnyArena: Send {
     fn truncate(&mut self, len: usize);
     /// Appends the bytes that decide which derived facts are one.
     fn append_derived_key(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
-    /// Appends the postcard bytes of values that follow one another, and to `ranges` where they stand.
+    /// Appends the postcard bytes of values that follow one another, each behind its length, and to `ranges`
+    /// where they stand.
     fn encode_all(
         &self,
         places: Range<u32>,
@@ -111,7 +112,7 @@ impl<T: Fact> AnyArena for Arena<T> {
         ranges: &mut Vec<Range<usize>>,
     ) -> Result<(), postcard::Error> {
         let values = &self.0[places.start as usize..places.end as usize];
-        append_run(
+        append_values(
             values.iter().map(|value| value.as_ref().expect("a staged value")),
             bytes,
             ranges,

@@ -39,7 +39,7 @@ mod safe_point;
 
 pub use digest::{Digest, Digester};
 pub use ids::{CommitSeq, EffectKey, FactHandle, RuleTag, Seq, SessionId, TypeTag};
-pub use inserts::Inserts;
+pub use inserts::{Inserts, Values};
 pub use matches::{MatchId, Member};
 pub use record::{Counters, Record, RuleManifest, RulesetManifest};
 pub use safe_point::SafePoint;

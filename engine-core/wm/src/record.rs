@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitSeq, Digest, FactHandle, MatchId, RuleTag, SafePoint, Seq, TypeTag};
+use crate::{CommitSeq, Digest, FactHandle, Inserts, MatchId, RuleTag, SafePoint, Seq, TypeTag};
 
 /// What happened to a session: an effect on the object store, the agenda or the session itself.
 ///
@@ -47,6 +47,8 @@ pub enum Record<'a> {
         /// The session's clock at insertion, in milliseconds.
         clock: i64,
     },
+    /// Facts enter the object store, one right behind the other.
+    Inserts(Inserts<'a>),
     /// A fact's value changes; its handle stays.
     Update {
         /// Its identity.

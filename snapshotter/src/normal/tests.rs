@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use steadfast_wm::{CommitSeq, Counters, RuleTag, RulesetManifest, SafePoint, Seq, TypeTag};
+use steadfast_wm::codec::put_varint;
+use steadfast_wm::{
+    CommitSeq, Counters, Inserts, RuleTag, RulesetManifest, SafePoint, Seq, TypeTag, Values,
+};
 
 use super::*;
 use crate::image::Image;
@@ -93,13 +96,42 @@ impl Session {
         MatchId { rule: RuleTag::new(self.draw.small(2)), branch: 0, members }
     }
 
+    /// Facts that enter one right behind the other, with this value and others.
+    fn insert_run(&mut self, value: &[u8]) {
+        let count = 1 + self.draw.below(5);
+        let mut bytes = Vec::new();
+        for nth in 0..count {
+            let length = value.len() * usize::try_from(nth * self.draw.below(200)).expect("small");
+            put_varint(length as u64, &mut bytes);
+            bytes.extend(value.iter().cycle().take(length));
+        }
+        let handle = FactHandle::new(self.next_handle);
+        self.live.extend(
+            (self.next_handle..).map(FactHandle::new).take(usize::try_from(count).expect("small")),
+        );
+        let inserts = Inserts {
+            handle,
+            kind: TypeTag::new(self.draw.small(u64::from(self.types))),
+            version: 1,
+            values: Values::new(&bytes).expect("each is behind its length"),
+            seq: Seq::new(self.seq),
+            origin: None,
+            stated: true,
+            clock: 0,
+        };
+        self.put(&Record::Inserts(inserts));
+        self.next_handle += count;
+        self.seq += count - 1;
+    }
+
     fn step(&mut self) {
         self.seq += 1;
         let seq = Seq::new(self.seq);
         let origin = (self.draw.below(2) == 0).then(|| RuleTag::new(1));
         let bytes = self.value();
         let live = self.draw.of(self.live.clone().into_iter());
-        match (self.draw.below(22), live) {
+        match (self.draw.below(24), live) {
+            (22..=23, _) => self.insert_run(&bytes),
             (0..=4, _) => {
                 let handle = FactHandle::new(self.next_handle);
                 self.next_handle += 1;
@@ -249,11 +281,13 @@ fn normal_form(groups: &[Vec<Vec<u8>>], whole: bool) -> NormalForm {
 /// The records that remain, by the groups that they came in.
 fn survivors(form: &NormalForm) -> Vec<Vec<Vec<u8>>> {
     let mut groups: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
-    for (at, survivor) in form.survivors() {
+    let written = form.write(|lsn, encode| {
         let mut bytes = Vec::new();
-        survivor.encode(&mut bytes);
-        groups.entry(at.lsn).or_default().push(bytes);
-    }
+        encode(&mut bytes);
+        groups.entry(lsn).or_default().push(bytes);
+        Ok::<_, ()>(())
+    });
+    assert_eq!(written, Ok(()));
     groups.into_values().collect()
 }
 

@@ -199,3 +199,55 @@ fn killed_while_it_normalizes_the_session_has_every_acknowledged_commit() {
         assert_eq!(disk.open(meters()).digest(), digest);
     }
 }
+
+#[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Page {
+    text: String,
+}
+
+#[rule]
+fn short(#[when(p.text.len() < 3)] p: &Page) {
+    say(&p.text);
+}
+
+ruleset!(pages = 1: short);
+
+fn load(session: &mut Session) -> Vec<Handle<Page>> {
+    let pages = (0..600).map(|nth| Page { text: "x".repeat(nth * 37 % 500) });
+    session.transact(|tx| pages.map(|page| Ok(tx.insert(page)?)).collect()).unwrap()
+}
+
+/// Deletes every third page and empties another one.
+fn thin_out(session: &mut Session, pages: &[Handle<Page>]) {
+    session
+        .transact(|tx| {
+            pages.iter().step_by(3).try_for_each(|page| tx.delete(*page).map(drop))?;
+            Ok(())
+        })
+        .unwrap();
+    session.update(pages[1], |page| page.text.clear()).unwrap();
+    session.flush().unwrap();
+}
+
+/// One record stands for many of them: they come back one by one, and so does what is left of them.
+#[test]
+fn facts_that_came_together_survive_and_are_normalized_one_by_one() {
+    let disk = Disk::new();
+    let open =
+        |disk: &Disk| durable(&disk.path()).normalization(Normalization::off()).open(pages());
+    let (mut session, mut twin) = (open(&disk).unwrap(), memory(pages()));
+    let (facts, twins) = (load(&mut session), load(&mut twin));
+    let crashed = disk.crash();
+    drop(session);
+    let mut session = open(&crashed).unwrap();
+    assert_eq!(session.digest(), twin.digest());
+    session.fire_all().unwrap();
+    let fired = said();
+    twin.fire_all().unwrap();
+    assert_eq!((fired.len(), fired), (4, said()));
+    thin_out(&mut session, &facts);
+    thin_out(&mut twin, &twins);
+    assert!(session.normalize().unwrap().is_some(), "much is dead");
+    drop(session);
+    assert_eq!(open(&crashed).unwrap().digest(), twin.digest());
+}

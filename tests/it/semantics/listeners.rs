@@ -150,6 +150,21 @@ fn s101_a_session_on_disk_tells_the_same_and_replays_nothing() {
     assert_eq!(digest, disk.crash().open(shop()).digest(), "listening leaves no trace");
 }
 
+#[test]
+fn s102_facts_that_come_together_are_told_one_by_one() {
+    let mut session = memory(shop());
+    let events = listen(&mut session);
+    let insert_many = |session: &mut Session| {
+        session.transact(|tx| {
+            (0..40).try_for_each(|id| tx.insert(Order { id, open: false }).map(drop))?;
+            Ok(())
+        })
+    };
+    insert_many(&mut session).unwrap();
+    let inserted = (1..=40).map(|fact| format!("insert f#{fact} Order true"));
+    assert_eq!(heard(&events), inserted.chain(["commit c#1".to_owned()]).collect::<Vec<_>>());
+}
+
 #[rule(salience = 1)]
 fn bill(_o: &Order, cx: &mut Then) -> RuleResult {
     cx.focus("billing")?;

@@ -75,12 +75,8 @@ pub fn put_varint(number: u64, bytes: &mut Vec<u8>) {
 
 /// Appends a number of at least three bytes.
 fn put_longer(mut number: u64, bytes: &mut Vec<u8>) {
-    if number < 1 << 21 {
-        let [first, second] = [number, number >> 7].map(|part| low_byte(part) | 0x80);
-        bytes.extend_from_slice(&[first, second, low_byte(number >> 14)]);
-        return;
-    }
-    if let Some((four, length)) = room::short(number) {
+    if number < 1 << 28 {
+        let (four, length) = room::short(number);
         let end = bytes.len() + length;
         bytes.extend_from_slice(&four);
         bytes.truncate(end);

@@ -43,7 +43,8 @@ impl<'a, const N: usize> Room<'a, N> {
         let number = number.into();
         if number < 0x80 {
             self.byte(low_byte(number));
-        } else if let Some((four, length)) = short(number) {
+        } else if number < 1 << 28 {
+            let (four, length) = short(number);
             let room = self.bytes[self.at..].first_chunk_mut().expect("there is room for four");
             *room = four;
             self.at += length;
@@ -80,29 +81,21 @@ impl<'a, const N: usize> Room<'a, N> {
     }
 }
 
-/// A varint of two to four bytes, with what stands behind it, and its length. None for a longer one.
+/// A varint of one to four bytes, with what stands behind it, and its length.
 #[inline]
-pub(super) fn short(number: u64) -> Option<([u8; 4], usize)> {
-    // In each byte but the last the bit that says that more follow.
-    let (more, length) = if number < 1 << 14 {
-        (0x80, 2)
-    } else if number < 1 << 21 {
-        (0x8080, 3)
-    } else if number < 1 << 28 {
-        (0x80_8080, 4)
-    } else {
-        return None;
-    };
+pub(super) fn short(number: u64) -> ([u8; 4], usize) {
     let number = u32::try_from(number).unwrap_or_default();
-    let sevens = (number & 0x7f)
-        | (number << 1 & 0x7f00)
-        | (number << 2 & 0x7f_0000)
-        | (number << 3 & 0x7f00_0000);
-    Some(((sevens | more).to_le_bytes(), length))
-}
-
-/// How many bytes a varint takes.
-#[inline]
-pub(super) fn varint_len(number: u64) -> usize {
-    (number | 1).ilog2() as usize / 7 + 1
+    // In each byte but the last the first bit says that more follow.
+    let (four, length) = if number < 1 << 7 {
+        (number, 1)
+    } else if number < 1 << 14 {
+        (0x80 | (number & 0x7f) | (number << 1 & 0x7f00), 2)
+    } else if number < 1 << 21 {
+        let low = (number & 0x7f) | (number << 1 & 0x7f00);
+        (0x8080 | low | (number << 2 & 0x7f_0000), 3)
+    } else {
+        let low = (number & 0x7f) | (number << 1 & 0x7f00);
+        (0x80_8080 | low | (number << 2 & 0x7f_0000) | (number << 3 & 0x7f00_0000), 4)
+    };
+    (four.to_le_bytes(), length)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::room::Room;
 use super::writer::Writer;
 use super::{DecodeError, put_varint, take_varint};
-use crate::{Inserts, Record};
+use crate::{Inserts, Record, Values};
 
 /// Schema version that this module writes for every kind.
 const VERSION: u32 = 1;
@@ -36,6 +36,7 @@ mod tag {
     pub(super) const COMMIT: u32 = 18;
     pub(super) const FOCUS: u32 = 19;
     pub(super) const GROUP_MARKS: u32 = 20;
+    pub(super) const INSERTS: u32 = 29;
     pub(super) const FOLDED: u32 = 37;
 }
 
@@ -51,11 +52,6 @@ pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Appends the records of insertions: the bytes that [`encode`] appends for each of them.
-pub fn encode_inserts(inserts: &Inserts<'_>, bytes: &mut Vec<u8>) {
-    fast::encode_inserts(inserts, bytes);
-}
-
 /// Appends the envelope and payload of any kind.
 fn encode_any(record: &Record<'_>, bytes: &mut Vec<u8>) {
     match record {
@@ -66,6 +62,11 @@ fn encode_any(record: &Record<'_>, bytes: &mut Vec<u8>) {
             &(handle, kind, version, Blob(value), seq, origin, stated, clock),
             bytes,
         ),
+        Record::Inserts(inserts) => {
+            let Inserts { handle, kind, version, values, seq, origin, stated, clock } = inserts;
+            let common = (handle, kind, version, seq, origin, stated, clock);
+            put(tag::INSERTS, &(common, Bare(values.bytes())), bytes);
+        }
         Record::Update { handle, version, bytes: value, mask, seq, origin } => {
             put(tag::UPDATE, &(handle, version, Blob(value), mask, seq, origin), bytes);
         }
@@ -155,6 +156,7 @@ fn decode_any(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
             let (handle, kind, version, bytes, seq, origin, stated, clock) = take(tag, payload)?;
             Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock }
         }
+        tag::INSERTS => take_inserts(payload)?,
         tag::UPDATE => {
             let (handle, version, bytes, mask, seq, origin) = take(tag, payload)?;
             Record::Update { handle, version, bytes, mask, seq, origin }
@@ -226,7 +228,7 @@ fn decode_agenda(tag: u32, payload: &[u8]) -> Result<Record<'_>, DecodeError> {
 }
 
 fn known(tag: u32) -> bool {
-    (tag::RULESET..=tag::GROUP_MARKS).contains(&tag) || tag == tag::FOLDED
+    (tag::RULESET..=tag::GROUP_MARKS).contains(&tag) || matches!(tag, tag::INSERTS | tag::FOLDED)
 }
 
 /// Bytes that postcard writes in one piece instead of one by one.
@@ -235,6 +237,18 @@ struct Blob<'a>(&'a [u8]);
 impl Serialize for Blob<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
+    }
+}
+
+/// Bytes that stand there without their length.
+struct Bare<'a>(&'a [u8]);
+
+impl Serialize for Bare<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeTuple as _;
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        self.0.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
+        tuple.end()
     }
 }
 
@@ -248,54 +262,89 @@ pub fn append_postcard<T: Serialize + ?Sized>(
     bytes: &mut Vec<u8>,
 ) -> Result<(), postcard::Error> {
     let before = bytes.len();
-    let written = value.serialize(&mut Writer(bytes));
+    let mut writer = Writer::behind(bytes);
+    let written = value.serialize(&mut writer);
+    writer.finish();
     if written.is_err() {
         bytes.truncate(before);
     }
     written
 }
 
-/// Appends the postcard bytes of values one behind the other, and to `ranges` where each of them stands.
+/// Appends the postcard bytes of values as [`Values`] has them, each behind its length, and to `ranges` where
+/// each of them stands.
 ///
 /// # Errors
 ///
-/// What the `Serialize` of one of them reports; `bytes` then ends with the value before it.
-pub fn append_run<'v, T: Serialize + 'v>(
+/// What the `Serialize` of one of them reports; nobody needs what `bytes` then ends with.
+pub fn append_values<'v, T: Serialize + 'v>(
     values: impl Iterator<Item = &'v T>,
     bytes: &mut Vec<u8>,
     ranges: &mut Vec<Range<usize>>,
 ) -> Result<(), postcard::Error> {
-    for value in values {
-        let start = bytes.len();
-        append_postcard(value, bytes)?;
-        ranges.push(start..bytes.len());
-    }
-    Ok(())
+    let mut writer = Writer::behind(bytes);
+    let mut append = |value: &T| {
+        let length_at = writer.leave_length();
+        value.serialize(&mut writer)?;
+        let length_bytes = writer.set_length(length_at);
+        ranges.push(length_at + length_bytes..writer.at());
+        Ok(())
+    };
+    let mut values = values;
+    let appended = values.try_for_each(&mut append);
+    writer.finish();
+    appended
 }
 
 fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {
     put_varint(u64::from(tag), bytes);
     put_varint(u64::from(VERSION), bytes);
+    let mut writer = Writer::behind(bytes);
     // One byte is left for the length; longer payloads move up, which most never do.
-    let length_at = bytes.len();
-    bytes.push(0);
-    payload.serialize(&mut Writer(bytes)).expect("the payloads of records have no fallible parts");
-    set_length(bytes, length_at);
+    let length_at = writer.leave_length();
+    payload.serialize(&mut writer).expect("the payloads of records have no fallible parts");
+    writer.set_length(length_at);
+    writer.finish();
 }
 
-/// Puts the length of what follows into the byte that was left for it.
+/// Puts the length of what follows into the byte that was left for it; says how many bytes it takes.
 #[inline]
-fn set_length(bytes: &mut Vec<u8>, length_at: usize) {
+fn set_length(bytes: &mut Vec<u8>, length_at: usize) -> usize {
     let length = bytes.len() - length_at - 1;
     if length < 0x80 {
         bytes[length_at] = u8::try_from(length).unwrap_or_default();
+        1
     } else {
-        let mut prefix = [0; 16];
-        let mut room = Room::over(&mut prefix);
-        room.number(length as u64);
-        let used = room.used();
-        bytes.splice(length_at..=length_at, prefix[..used].iter().copied());
+        make_room_for_length(bytes, length_at, length)
     }
+}
+
+/// The same for a length that takes several bytes: what follows moves up.
+fn make_room_for_length(bytes: &mut Vec<u8>, length_at: usize, length: usize) -> usize {
+    let mut prefix = [0; 16];
+    let mut room = Room::over(&mut prefix);
+    room.number(length as u64);
+    let used = room.used();
+    bytes.splice(length_at..=length_at, prefix[..used].iter().copied());
+    used
+}
+
+fn take_inserts(payload: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let malformed = |detail| DecodeError::Malformed { tag: tag::INSERTS, detail };
+    let (common, values) = postcard::take_from_bytes(payload).map_err(malformed)?;
+    let (handle, kind, version, seq, origin, stated, clock) = common;
+    let bad = || malformed(postcard::Error::DeserializeUnexpectedEnd);
+    let values = Values::new(values).ok_or_else(bad)?;
+    let inserts = Inserts { handle, kind, version, values, seq, origin, stated, clock };
+    if are_numbered(&inserts) { Ok(Record::Inserts(inserts)) } else { Err(bad()) }
+}
+
+/// Whether there are insertions, and a number for each.
+fn are_numbered(inserts: &Inserts<'_>) -> bool {
+    let first = inserts.handle.get().max(inserts.seq.get());
+    let last =
+        (inserts.values.iter().count() as u64).checked_sub(1).map(|more| first.checked_add(more));
+    matches!(last, Some(Some(_)))
 }
 
 fn take<'a, T: Deserialize<'a>>(tag: u32, payload: &'a [u8]) -> Result<T, DecodeError> {

@@ -9,18 +9,120 @@ use std::fmt::{self, Display, Write as _};
 use postcard::Error;
 use serde::ser::{self, Serialize};
 
-use super::put_varint;
+use super::{low_byte, room};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Appends to a vector.
+/// Appends to a vector, which is longer than what was written until [`Writer::finish`].
 #[derive(Debug)]
-pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
+pub(super) struct Writer<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// What was written ends here.
+    at: usize,
+}
 
-impl Writer<'_> {
+/// Room that is made ahead: numbers are stored whole, whatever their length.
+const ROOM_BYTES: usize = 64;
+
+impl<'a> Writer<'a> {
+    #[inline]
+    pub(super) fn behind(bytes: &'a mut Vec<u8>) -> Self {
+        let at = bytes.len();
+        bytes.extend_from_slice(&[0; ROOM_BYTES]);
+        Self { bytes, at }
+    }
+
+    /// Where the next byte goes.
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Gives back what was not written to.
+    #[inline]
+    pub(super) fn finish(self) {
+        self.bytes.truncate(self.at);
+    }
+
+    /// Makes room for so many bytes, and for as much again as there is.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        self.bytes.resize(2 * self.at + more + ROOM_BYTES, 0);
+    }
+
+    /// The next bytes, if room was made for them.
+    #[inline]
+    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.bytes.get_mut(self.at..self.at + N)?.try_into().ok()
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        match self.room() {
+            Some(room) => {
+                *room = [byte];
+                self.at += 1;
+            }
+            None => self.slice(&[byte]),
+        }
+    }
+
+    #[inline(never)] // what it is called for is long, or the room is used up
+    fn slice(&mut self, bytes: &[u8]) {
+        if self.bytes.len() - self.at < bytes.len() {
+            self.grow(bytes.len());
+        }
+        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
     #[inline]
     fn number(&mut self, number: impl Into<u64>) {
-        put_varint(number.into(), self.0);
+        let number = number.into();
+        match self.room() {
+            Some(room) if number < 1 << 28 => {
+                let (four, length) = room::short(number);
+                *room = four;
+                self.at += length;
+            }
+            _ => self.wide(number.into()),
+        }
+    }
+
+    /// Puts the length of what was written behind `length_at` into the byte that was left for it there; says
+    /// how many bytes it takes.
+    #[inline]
+    pub(super) fn set_length(&mut self, length_at: usize) -> usize {
+        let length = self.at - length_at - 1;
+        if length < 0x80 {
+            self.bytes[length_at] = low_byte(length as u64);
+            1
+        } else {
+            self.move_up(length_at, length)
+        }
+    }
+
+    /// The same for a length that takes several bytes: what stands behind it moves up.
+    fn move_up(&mut self, length_at: usize, length: usize) -> usize {
+        let end = self.at;
+        self.number(length as u64);
+        let taken = self.at - end;
+        let (mut prefix, start) = ([0; 10], length_at + 1);
+        prefix[..taken].copy_from_slice(&self.bytes[end..self.at]);
+        self.bytes.copy_within(start..end, length_at + taken);
+        self.bytes[length_at..length_at + taken].copy_from_slice(&prefix[..taken]);
+        self.at = end + taken - 1;
+        taken
+    }
+
+    /// Leaves a byte for a length.
+    #[inline]
+    pub(super) fn leave_length(&mut self) -> usize {
+        if self.bytes.len() == self.at {
+            self.grow(1);
+        }
+        self.at += 1;
+        self.at - 1
     }
 
     /// The sign goes into the lowest bit.
@@ -33,16 +135,17 @@ impl Writer<'_> {
     #[inline]
     fn blob(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
+        self.slice(bytes);
     }
 
-    /// A number that may have more than 64 bits.
+    /// A number of any length.
+    #[cold]
     fn wide(&mut self, mut number: u128) {
         while number >= 0x80 {
-            self.0.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
+            self.byte(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
             number >>= 7;
         }
-        self.0.push(u8::try_from(number).unwrap_or_default());
+        self.byte(u8::try_from(number).unwrap_or_default());
     }
 }
 
@@ -58,7 +161,7 @@ impl fmt::Write for Length {
 
 impl fmt::Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
+        self.slice(text.as_bytes());
         Ok(())
     }
 }
@@ -113,7 +216,7 @@ impl ser::Serializer for &mut Writer<'_> {
 
     #[inline]
     fn serialize_u8(self, value: u8) -> Result<()> {
-        self.0.push(value);
+        self.byte(value);
         Ok(())
     }
 
@@ -142,13 +245,13 @@ impl ser::Serializer for &mut Writer<'_> {
 
     #[inline]
     fn serialize_f32(self, value: f32) -> Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.slice(&value.to_le_bytes());
         Ok(())
     }
 
     #[inline]
     fn serialize_f64(self, value: f64) -> Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.slice(&value.to_le_bytes());
         Ok(())
     }
 
@@ -175,7 +278,7 @@ impl ser::Serializer for &mut Writer<'_> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        self.0.push(1);
+        self.byte(1);
         value.serialize(self)
     }
 
@@ -380,9 +483,11 @@ mod tests {
     }
 
     fn written(value: &impl Serialize) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        value.serialize(&mut Writer(&mut bytes))?;
-        Ok(bytes)
+        let mut bytes = b"before".to_vec();
+        let mut writer = Writer::behind(&mut bytes);
+        let result = value.serialize(&mut writer);
+        writer.finish();
+        result.map(|()| bytes.split_off("before".len()))
     }
 
     #[track_caller]

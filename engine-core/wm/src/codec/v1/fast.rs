@@ -4,11 +4,10 @@
 //! postcard, which decides and says what is wrong. What it writes is what postcard would write.
 
 use super::tag;
-use crate::codec::low_byte;
-use crate::codec::room::{Room, varint_len};
+use crate::codec::room::Room;
 use crate::{
     CommitSeq, Counters, FactHandle, Inserts, MatchId, Member, Record, RuleTag, SafePoint, Seq,
-    TypeTag,
+    TypeTag, Values,
 };
 
 /// Appends the record's envelope and payload; `false` if that is left to the slower way.
@@ -16,6 +15,10 @@ use crate::{
 pub(super) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> bool {
     let start = bytes.len();
     match record {
+        Record::Inserts(inserts) => {
+            put_inserts(inserts, bytes);
+            return true;
+        }
         Record::Insert { handle, kind, version, bytes: value, seq, origin, stated, clock } => {
             Room::<40>::fill(bytes, |room| {
                 head(tag::INSERT, room);
@@ -80,133 +83,29 @@ pub(super) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends the records of insertions. What stands before a value and behind it is kept from one record to
-/// the next, for hardly more than a handle and a number change in it, and these by one.
-pub(super) fn encode_inserts(inserts: &Inserts<'_>, bytes: &mut Vec<u8>) {
-    let mut around = Around::default();
-    for (range, nth) in inserts.ranges.iter().zip(0..) {
-        let length = range.end - range.start;
-        if !around.goes_on(length) {
-            around = Around::of(inserts, nth, length);
-        }
-        append_part(bytes, &around.ahead, around.ahead_length);
-        append_value(bytes, inserts.bytes, range.start, length);
-        append_part(bytes, &around.behind, around.behind_length);
-    }
-}
-
-/// Appends the first bytes of an array: a copy of known length and a truncation cost less than a copy of
-/// any length.
-#[inline]
-fn append_part<const N: usize>(bytes: &mut Vec<u8>, array: &[u8; N], length: usize) {
-    let end = bytes.len() + length;
-    bytes.extend_from_slice(array);
-    bytes.truncate(end);
-}
-
-/// Appends a value that stands among others.
-#[inline]
-fn append_value(bytes: &mut Vec<u8>, values: &[u8], start: usize, length: usize) {
-    const SHORT: usize = 32;
-    match values[start..].first_chunk::<SHORT>() {
-        Some(first) if length <= SHORT => append_part(bytes, first, length),
-        _ => bytes.extend_from_slice(&values[start..start + length]),
-    }
-}
-
-/// Room for what stands before a value, and for what stands behind it: the longest before a value, six
-/// numbers of 32 bits at most and one of 64, begins its last number at byte 27, and any number has ten.
-const AROUND_BYTES: usize = 48;
-
-/// What stands around a value in a run of records, with two numbers in it that count up.
-#[derive(Debug)]
-struct Around {
-    ahead: [u8; AROUND_BYTES],
-    ahead_length: usize,
-    behind: [u8; AROUND_BYTES],
-    behind_length: usize,
-    /// Where the handle begins; the number begins what stands behind.
-    handle_at: usize,
-    value_length: usize,
-    /// Whether the lengths of payload and value take a byte each.
-    is_short: bool,
-    /// How many more records there are until a number changes in more than its first byte.
-    left: u64,
-}
-
-impl Default for Around {
-    /// Goes on with nothing.
-    fn default() -> Self {
-        let (ahead, behind) = ([0; AROUND_BYTES], [0; AROUND_BYTES]);
-        let (ahead_length, behind_length, handle_at, value_length) = (0, 0, 0, 0);
-        let (is_short, left) = (false, 0);
-        Self { ahead, ahead_length, behind, behind_length, handle_at, value_length, is_short, left }
-    }
-}
-
 /// Where a record's length stands: tag and version take a byte each.
 const LENGTH_AT: usize = 2;
 
-impl Around {
-    /// What stands around the value of the `nth` insertion. It stands apart because most of them go on
-    /// from the one before.
-    #[inline(never)]
-    fn of(inserts: &Inserts<'_>, nth: u64, value_length: usize) -> Self {
-        let Inserts { handle, kind, version, seq, origin, stated, clock, .. } = *inserts;
-        let (handle, seq) = (handle.get() + nth, seq.get() + nth);
-        let mut around = Self { value_length, ..Self::default() };
-        let mut room = Room::over(&mut around.behind);
-        room.number(seq);
-        room.flag(origin.is_some());
-        if let Some(rule) = origin {
-            room.number(rule.get());
-        }
-        room.flag(stated);
-        room.signed(clock);
-        around.behind_length = room.used();
-        let value_bytes = value_length as u64;
-        let numbers = [handle, kind.get().into(), version.into(), value_bytes];
-        let fields: usize = numbers.into_iter().map(varint_len).sum();
-        let length = fields + value_length + around.behind_length;
-        let mut room = Room::over(&mut around.ahead);
-        room.number(tag::INSERT);
+/// Appends the record of insertions. It is long: its length is known before it is written.
+fn put_inserts(inserts: &Inserts<'_>, bytes: &mut Vec<u8>) {
+    let Inserts { handle, kind, version, values, seq, origin, stated, clock } = *inserts;
+    let mut common = [0; 64];
+    let mut room = Room::over(&mut common);
+    room.number(handle.get());
+    room.number(kind.get());
+    room.number(version);
+    room.number(seq.get());
+    put_origin(origin, &mut room);
+    room.flag(stated);
+    room.signed(clock);
+    let used = room.used();
+    Room::<16>::fill(bytes, |room| {
+        room.number(tag::INSERTS);
         room.number(super::VERSION);
-        room.number(length as u64);
-        around.handle_at = room.used();
-        numbers.into_iter().for_each(|number| room.number(number));
-        around.ahead_length = room.used();
-        around.is_short = length < 0x80;
-        let until_carry = |number: u64| 0x7f - number % 0x80;
-        around.left = until_carry(handle).min(until_carry(seq));
-        around
-    }
-
-    /// Makes it what stands around the next value; `false` if too much changes.
-    #[inline]
-    fn goes_on(&mut self, value_length: usize) -> bool {
-        if self.left == 0
-            || !(value_length == self.value_length || self.change_length(value_length))
-        {
-            return false;
-        }
-        self.left -= 1;
-        self.ahead[self.handle_at] += 1;
-        self.behind[0] += 1;
-        true
-    }
-
-    /// Changes the lengths; `false` if they take other than a byte each.
-    #[inline]
-    fn change_length(&mut self, value_length: usize) -> bool {
-        let length = self.ahead_length - self.handle_at + value_length + self.behind_length;
-        let is_short = self.is_short && length < 0x80;
-        if is_short {
-            self.ahead[LENGTH_AT] = low_byte(length as u64);
-            self.ahead[self.ahead_length - 1] = low_byte(value_length as u64);
-            self.value_length = value_length;
-        }
-        is_short
-    }
+        room.number((used + values.bytes().len()) as u64);
+    });
+    bytes.extend_from_slice(&common[..used]);
+    bytes.extend_from_slice(values.bytes());
 }
 
 fn code_of(point: SafePoint) -> u32 {
@@ -293,6 +192,7 @@ pub(super) fn decode(tag: u32, payload: &[u8]) -> Option<Record<'_>> {
             stated: fields.flag()?,
             clock: fields.signed()?,
         },
+        tag::INSERTS => return fields.inserts().map(Record::Inserts),
         tag::DELETE => Record::Delete {
             handle: FactHandle::new(fields.number()?),
             seq: Seq::new(fields.number()?),
@@ -391,6 +291,21 @@ impl<'a> Fields<'a> {
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
+    }
+
+    /// Everything that is left.
+    fn inserts(&mut self) -> Option<Inserts<'a>> {
+        let inserts = Inserts {
+            handle: FactHandle::new(self.number()?),
+            kind: TypeTag::new(self.small()?),
+            version: self.small()?,
+            seq: Seq::new(self.number()?),
+            origin: self.origin()?,
+            stated: self.flag()?,
+            clock: self.signed()?,
+            values: Values::new(self.0)?,
+        };
+        super::are_numbered(&inserts).then_some(inserts)
     }
 
     fn match_id(&mut self) -> Option<MatchId> {
