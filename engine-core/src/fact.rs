@@ -278,16 +278,34 @@ impl fmt::Debug for FieldMask {
 
 /// A typed reference to a fact of one session.
 ///
-/// It stays valid over restarts. It can be stored (it is a serde type), also inside other facts.
+/// It stays valid over restarts. It can be stored (it is a serde type), also inside other facts. If the work that
+/// inserted its fact is undone it is refused as one of a fact that does not exist, also when another fact has got
+/// the number; the number alone, or a handle that was serialized, does not know that.
 pub struct Handle<T> {
     fact: FactHandle,
     session: u32,
+    /// How often numbers of facts had been taken back when it was given out.
+    given: u32,
     kind: PhantomData<fn() -> T>,
 }
 
+/// A handle of a fact that work has kept, or of which nobody knows when it was given out.
+const ANY_TIME: u32 = u32::MAX;
+
 impl<T> Handle<T> {
+    /// Of a fact that is applied.
     pub(crate) const fn new(fact: FactHandle, session: u32) -> Self {
-        Self { fact, session, kind: PhantomData }
+        Self::given(fact, session, ANY_TIME)
+    }
+
+    /// Of a fact of work that may be undone.
+    pub(crate) const fn given(fact: FactHandle, session: u32, given: u32) -> Self {
+        Self { fact, session, given, kind: PhantomData }
+    }
+
+    /// How often numbers of facts had been taken back when it was given out.
+    pub(crate) const fn given_after(self) -> u32 {
+        self.given
     }
 
     /// The fact's identity in its session.

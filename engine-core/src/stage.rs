@@ -3,6 +3,7 @@
 mod drafts;
 mod keys;
 mod lookup;
+mod recalls;
 
 use std::fmt;
 
@@ -382,7 +383,7 @@ impl<'a> Stage<'a> {
     }
 
     fn typed<T>(&self, handle: FactHandle) -> Handle<T> {
-        Handle::new(handle, self.session)
+        Handle::given(handle, self.session, self.drafts.recalls.count())
     }
 
     /// The value of a fact, and its place; without a slot if the value is only staged.
@@ -391,6 +392,9 @@ impl<'a> Stage<'a> {
         if handle.session() != self.session {
             let (found, own) = (handle.session(), self.session);
             return Err(ChangeError::WrongSession { handle: fact, kind, found, own });
+        }
+        if self.drafts.recalls.has(fact, handle.given_after()) {
+            return Err(ChangeError::StaleHandle { handle: fact, kind });
         }
         let (value, place) = match self.drafts.value::<T>(fact) {
             Staged::Value(value, kind) => (value, Place { kind, slot: NONE }),

@@ -314,6 +314,10 @@ impl Engine {
     ///
     /// The error of `body`; a [`ChangeError`] if a value cannot be serialized or the engine failed
     /// earlier.
+    ///
+    /// # Panics
+    ///
+    /// If `body` panics; nothing of it is applied then, and the engine goes on.
     pub fn stage<R, E: From<ChangeError>>(
         &mut self,
         sink: &mut dyn ActionSink,
@@ -323,13 +327,15 @@ impl Engine {
             return Err(ChangeError::Failed.into());
         }
         self.heed(sink);
-        let mut drafts = self.drafts.take().unwrap_or_default();
+        // They stay where they are while `body` works, which may panic: they know what it has given out.
+        let drafts = self.drafts.get_or_insert_default();
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
         let fingerprint = self.fingerprint;
         let names = (&self.globals, self.focus.names());
-        let mut stage = Stage::new(&self.store, names, &mut drafts, fingerprint, *self.clock.get());
+        let mut stage = Stage::new(&self.store, names, drafts, fingerprint, *self.clock.get());
         let result = body(&mut stage);
+        let mut drafts = self.drafts.take().expect("they are there");
         let result = result.and_then(|result| {
             self.apply(&mut drafts, None, sink)?;
             Ok(result)
@@ -382,7 +388,10 @@ impl Engine {
     /// A fact, if it lives, whichever entry point it came through; `None` also for a handle of another
     /// session.
     pub fn get<T: Fact>(&self, handle: Handle<T>) -> Option<&T> {
-        if handle.session() != self.fingerprint {
+        let recalls = self.drafts.as_ref().map(|drafts| &drafts.recalls);
+        let is_recalled =
+            recalls.is_some_and(|recalls| recalls.has(handle.fact(), handle.given_after()));
+        if handle.session() != self.fingerprint || is_recalled {
             return None;
         }
         self.store.value(self.store.locate(handle.fact())?)
@@ -506,7 +515,7 @@ impl Clone for Engine {
             effects: self.effects.clone(),
             evaluated: self.evaluated.clone(),
             failed: self.failed,
-            drafts: None,
+            drafts: self.drafts.as_ref().map(|drafts| Box::new(drafts.of_fork())),
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),
         };

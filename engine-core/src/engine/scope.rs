@@ -29,11 +29,16 @@ impl Engine {
     ///
     /// let mut engine = Engine::new(&shop(), Default::default(), &mut Discard)?;
     /// let before = engine.digest();
-    /// let count = engine.what_if(|engine| {
-    ///     engine.stage(&mut Discard, |stage| stage.insert(Order { id: 1 }))?;
-    ///     Ok::<_, steadfast_engine_core::ChangeError>(engine.fact_count())
+    /// let (order, count) = engine.what_if(|engine| {
+    ///     let order = engine.stage(&mut Discard, |stage| stage.insert(Order { id: 1 }))?;
+    ///     Ok::<_, steadfast_engine_core::ChangeError>((order, engine.fact_count()))
     /// })?;
     /// assert_eq!((count, engine.fact_count(), engine.digest()), (1, 0, before));
+    ///
+    /// // The next fact has the number that was given back, and the handle from inside is not its (S22).
+    /// let next = engine.stage(&mut Discard, |stage| stage.insert(Order { id: 2 }))?;
+    /// assert_eq!(next.fact(), order.fact());
+    /// assert!(engine.get(next).is_some() && engine.get(order).is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn what_if<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
@@ -52,7 +57,12 @@ impl Engine {
 
     /// Puts everything back to what it was when the scope was opened.
     pub(crate) fn undo_scope(&mut self, scope: Scope) {
+        let given = self.counters.get().next_handle;
         self.undo(scope);
+        if let Some(drafts) = &mut self.drafts {
+            drafts.next_handle = drafts.next_handle.max(given);
+            drafts.recall(self.counters.get().next_handle);
+        }
         self.scope = scope.outer();
         self.forget_turns();
         self.scratch.unreported.fill(self.rules.len());

@@ -7,6 +7,7 @@ use steadfast_wm::FactHandle;
 use steadfast_wm::codec::v1::append_postcard;
 
 use super::lookup::{Keyed, Latest, SCAN_MAX, subject};
+use super::recalls::Recalls;
 use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask, append_derived_key};
 use crate::key::code_of;
@@ -104,6 +105,8 @@ pub(crate) struct Drafts {
     base_handle: u64,
     pub(crate) next_handle: u64,
     pub(crate) random: u64,
+    /// Numbers of facts that were given out by drafts which were never applied, or undone later.
+    pub(crate) recalls: Recalls,
     /// Facts of unique types that only the match at work supports: they go unless it derives them again, so
     /// that another one may take their key.
     pub(crate) yielding: Vec<FactHandle>,
@@ -149,6 +152,8 @@ impl Drafts {
         if !self.list.is_empty() {
             self.clear();
         }
+        // What was drafted last and not applied.
+        self.recalls.recall(next_handle, self.next_handle);
         self.base_handle = next_handle;
         self.next_handle = next_handle;
         self.random = random;
@@ -161,6 +166,18 @@ impl Drafts {
         self.yielding.contains(&handle)
             && !self.supports(handle)
             && self.stated(handle) != Some(true)
+    }
+
+    /// Takes back the numbers of facts from this one on.
+    pub(crate) fn recall(&mut self, first: u64) {
+        self.recalls.recall(first, self.next_handle);
+        self.next_handle = first;
+    }
+
+    /// Empty ones of an engine that has the same past.
+    pub(crate) fn of_fork(&self) -> Self {
+        let (next_handle, recalls) = (self.next_handle, self.recalls.clone());
+        Self { next_handle, recalls, ..Self::default() }
     }
 
     fn clear(&mut self) {
@@ -452,7 +469,7 @@ impl Drafts {
                 arena.truncate(length);
             }
         }
-        self.next_handle = mark.next_handle;
+        self.recall(mark.next_handle);
         self.random = mark.random;
         self.latest.get_mut().clear();
         self.keyed.get_mut().truncate(mark.keyed);

@@ -1,8 +1,8 @@
 //! S11 to S22: which changes make a match fire again.
 
-use steadfast::Ruleset;
 use steadfast::ir::{Rule, RuleDef};
 use steadfast::prelude::*;
+use steadfast::{ChangeError, Ruleset};
 
 use crate::support::{Disk, fire, memory, pending, say};
 
@@ -365,6 +365,92 @@ fn s21_several_changes_of_one_fact_between_evaluations_count_as_one() {
     let again = session.insert(order(3, 1, 500)).unwrap();
     assert_ne!(again, three);
     assert_eq!(fire(&mut session), ["big 3"]);
+}
+
+thread_local!(static KEPT: std::cell::RefCell<Vec<Handle<Order>>> = const { std::cell::RefCell::new(Vec::new()) });
+
+fn keep(handle: Handle<Order>) {
+    KEPT.with_borrow_mut(|kept| kept.push(handle));
+}
+
+#[rule(on_error = "skip")]
+fn fails(#[when(c.name == "fails")] c: &Customer, cx: &mut Then) -> RuleResult {
+    keep(cx.insert(order(c.id, 1, 1))?);
+    Err(RuleError::new("no"))
+}
+
+#[rule]
+fn tries(#[when(c.name == "tries")] c: &Customer, cx: &mut Then) -> RuleResult {
+    let tried = cx.scope(|cx| {
+        keep(cx.insert(order(c.id, 2, 2))?);
+        Err::<(), _>(RuleError::new("no"))
+    });
+    assert!(tried.is_err());
+    let other = cx.insert(order(c.id, 3, 3))?;
+    // It has the number, and still the handle is not its.
+    KEPT.with_borrow(|kept| {
+        let tried = *kept.last().unwrap();
+        assert_eq!(tried.fact(), other.fact());
+        assert!(cx.get(tried).is_none() && cx.get(other).is_some());
+        assert!(cx.update(tried, |o| o.amount = 0).is_err());
+    });
+    Ok(())
+}
+
+#[test]
+fn s22_a_handle_of_undone_work_is_stale_when_its_number_is_given_again() {
+    ruleset!(undoing = 1: fails, tries; facts: Order);
+    let mut session = memory(undoing());
+    let before = session.insert(order(1, 1, 1)).unwrap();
+    let undone = session.transact::<()>(|stage| {
+        keep(stage.insert(order(2, 1, 1))?);
+        keep(stage.insert(order(3, 1, 1))?);
+        Err(steadfast::Error::give_up("changed my mind"))
+    });
+    undone.unwrap_err();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        session.transact::<()>(|stage| {
+            keep(stage.insert(order(2, 1, 1))?);
+            std::panic::resume_unwind(Box::new("and away"))
+        })
+    }));
+    assert!(panicked.is_err());
+    for name in ["fails", "tries"] {
+        session.insert(Customer { id: 4, name: name.to_owned() }).unwrap();
+    }
+    session.fire_all().unwrap();
+    let late = [5, 6, 7].map(|id| session.insert(order(id, 1, 1)).unwrap());
+    let kept = KEPT.take();
+    assert_eq!(kept.len(), 5);
+    let digest = session.digest();
+    for stale in kept {
+        // A fact lives under the number,
+        assert!(session.engine().type_of(stale.fact()).is_some());
+        // which the handle does not reach.
+        assert!(session.get(stale).is_none());
+        let updated = session.update(stale, |o| o.amount = 0).unwrap_err();
+        assert!(matches!(updated, steadfast::Error::Change(ChangeError::StaleHandle { .. })));
+        assert!(!session.delete(stale).unwrap());
+    }
+    assert_eq!(session.digest(), digest);
+    for good in late.into_iter().chain([before]) {
+        assert!(session.get(good).is_some());
+        session.update(good, |o| o.amount += 1).unwrap();
+    }
+    // A session that goes on from here knows it, too.
+    let stale = late[0];
+    let mut fork = session.fork();
+    let undone = fork.transact::<()>(|stage| {
+        keep(stage.insert(order(8, 1, 1))?);
+        Err(steadfast::Error::give_up("changed my mind"))
+    });
+    undone.unwrap_err();
+    let next = fork.insert(order(9, 1, 1)).unwrap();
+    assert_eq!(
+        KEPT.take().pop().map(|kept| (kept.fact(), fork.get(kept).is_some())),
+        Some((next.fact(), false))
+    );
+    assert!(fork.get(stale).is_some());
 }
 
 #[test]
