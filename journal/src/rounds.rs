@@ -3,7 +3,8 @@
 //! Syncing goes in rounds. The threads that a round releases take a while until all of them have
 //! appended again. If they are few, the next round waits for them: one sync serves all. If they are
 //! many, that while is as long as a sync; then two rounds are in flight, each with half of the threads,
-//! and one half appends while the device is at work for the other.
+//! and one half appends while the device is at work for the other. A round may have taken more than its
+//! half: then those that are left do not wait for it to end.
 
 use std::time::Duration;
 
@@ -85,7 +86,14 @@ impl Rounds {
         if threads == 0 || gathers || flights >= flights_max {
             return false;
         }
-        flights == 0 || (self.crowd >= CROWD_MIN && threads >= self.share(flights_max))
+        // If nobody is left who could join, there is nothing to wait for.
+        let enough = self.share(flights_max).min(self.crowd.saturating_sub(self.on_board()));
+        flights == 0 || (self.crowd >= CROWD_MIN && threads >= enough)
+    }
+
+    /// How many threads have their rounds in flight.
+    fn on_board(&self) -> usize {
+        self.in_flight().map(|flight| flight.waiting + 1).sum()
     }
 
     /// How many of the threads that take part make a round.
@@ -141,8 +149,7 @@ impl Rounds {
     /// Ends the round at `place`, and those before it, whose leaders are at work still; returns at
     /// which gates somebody sleeps for one of them.
     pub(crate) fn end(&mut self, place: usize) -> [bool; GATES] {
-        self.crowd =
-            self.waiting + self.in_flight().map(|flight| flight.waiting + 1).sum::<usize>();
+        self.crowd = self.waiting + self.on_board();
         let mut gates = [false; GATES];
         let Some(ended) = self.flights[place].take() else {
             return gates; // Somebody has given it up.
@@ -248,6 +255,23 @@ mod tests {
         assert!(!rounds.may_begin(CROWD_MIN, FLIGHTS), "no third");
         assert_eq!([100, 101, 200].map(|at| rounds.covering(at)), [Some(1), Some(2), Some(2)]);
         assert_eq!(rounds.covering(201), None);
+    }
+
+    /// Otherwise they would sleep until the round is over that they have missed.
+    #[test]
+    fn whoever_is_left_over_by_a_round_that_took_most_syncs_at_once() {
+        let mut rounds = Rounds::default();
+        end(&mut rounds, CROWD_MIN - 1);
+        let most = rounds.begin();
+        let others = CROWD_MIN - CROWD_MIN / 4 - 1;
+        (0..others).for_each(|_| rounds.enter(1));
+        rounds.close(most, 100);
+        let left = CROWD_MIN / 4;
+        enter(&mut rounds, left - 2);
+        assert!(!rounds.may_begin(1, FLIGHTS), "one more will come");
+        enter(&mut rounds, 1);
+        assert!(rounds.may_begin(1, FLIGHTS), "nobody else can");
+        assert!(!rounds.may_begin(0, FLIGHTS), "the last one has not come");
     }
 
     #[test]
