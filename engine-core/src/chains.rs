@@ -103,19 +103,25 @@ impl Chains {
         self.members_from(member).chain(std::iter::successors(before(&member), before))
     }
 
+    /// Whether the table is so large that it is worth to have something of it near.
+    #[inline]
+    pub(crate) fn is_far(&self) -> bool {
+        self.heads.len() >= FAR_FROM
+    }
+
     /// Has what lookups and links of these codes, [a few](ABREAST), will touch [near](Column::warm).
     #[inline]
     pub(crate) fn warm(&self, codes: &[u64]) {
-        if self.heads.len() >= FAR_FROM {
+        if self.is_far() {
             self.warm_far(codes);
         }
     }
 
-    /// Has what leads to a linked member near.
+    /// Has near what leads to the members of a code.
     #[inline]
-    pub(crate) fn warm_link(&self, member: u32) {
-        if self.heads.len() >= FAR_FROM {
-            self.heads.warm(self.home(self.code(member)));
+    pub(crate) fn warm_link(&self, code: u64) {
+        if self.is_far() {
+            self.heads.warm(self.home(code));
         }
     }
 

@@ -268,6 +268,9 @@ impl Block {
 
     /// Has near what it takes to free the first of what hangs at each of a few entries.
     fn warm_orphans(&self, entries: &[u32]) {
+        if entries.len() == 1 || !self.free.is_far() {
+            return;
+        }
         let mut tokens = [0; ABREAST];
         let heads = entries.iter().map(|&entry| *self.heads.get(entry));
         let mut count = 0;

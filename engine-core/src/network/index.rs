@@ -53,10 +53,24 @@ impl Index {
         }
     }
 
+    /// Whether it is so large that it is worth to have something of it near.
+    #[inline]
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self, Self::Hash(chains) if chains.is_far())
+    }
+
+    /// The same of what leads there alone, of one key code.
+    #[inline]
+    pub(crate) fn warm_link(&self, code: u64) {
+        if let Self::Hash(chains) = self {
+            chains.warm_link(code);
+        }
+    }
+
     /// The same of a few members of an index, which may be this one.
     #[inline]
     pub(crate) fn warm_by(&self, of: &Self, members: &[u32]) {
-        if members.len() > 1 && matches!(self, Self::Hash(_)) {
+        if members.len() > 1 && self.is_far() {
             let mut codes = [0; ABREAST];
             let ahead = codes.iter_mut().zip(members);
             ahead.for_each(|(code, &member)| *code = of.codes(member).0);
@@ -117,6 +131,17 @@ impl Index {
             Self::Root(token) => token.set(scope, None),
             Self::Unvisited => {}
         }
+    }
+
+    /// Takes a linked member to these codes; says whether they are others than before.
+    #[inline]
+    pub(crate) fn relink(&mut self, scope: Scope, member: u32, codes: (u64, u64)) -> bool {
+        let moves = self.codes(member) != codes;
+        if moves {
+            self.unlink(scope, member);
+            self.link(scope, member, codes.0, codes.1);
+        }
+        moves
     }
 
     /// The key and order codes under which a member was linked last.

@@ -175,8 +175,11 @@ impl Join {
 
     /// Has near what goes with a few left tokens.
     fn warm_left(&self, tokens: &[u32], out: &Tokens) {
+        if tokens.len() == 1 || !self.left.index.is_far() {
+            return;
+        }
         self.left.index.warm_by(&self.left.index, tokens);
-        for &token in tokens.iter().filter(|_| tokens.len() > 1) {
+        for &token in tokens {
             let child = *self.left.children.get(token);
             if child != NONE {
                 self.heads.warm(out.entry(child));
@@ -263,11 +266,7 @@ impl Join {
         let mut again = Vec::new();
         for (at, &token) in tokens.iter().enumerate() {
             let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
-            let moved = self.left.index.codes(token) != code;
-            if moved {
-                self.left.index.unlink(cx.scope, token);
-                self.left.index.link(cx.scope, token, code.0, code.1);
-            }
+            let moved = self.left.index.relink(cx.scope, token, code);
             if moved || verifies {
                 again.push(token);
             } else {
@@ -503,6 +502,8 @@ impl Join {
         token: u32,
     ) {
         let (code, order) = self.outer_code(cx, left, token);
+        // What is read on the way there comes while the other side is searched.
+        self.left.index.warm_link(code);
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
         right.index.visit(code, self.plan.inner_bounds(order), |entry| {
@@ -520,16 +521,10 @@ impl Join {
         left: &Tokens,
         token: u32,
     ) -> (u64, u64) {
-        let Buffers { codes, orders, .. } = &mut *cx.buffers;
-        let rows = Rows::new(cx.left_sources, left.row(token));
-        self.exact &= self.plan.outer_codes(&rows, codes);
-        let order = if self.plan.is_ordered() {
-            self.plan.outer_orders(&rows, orders);
-            orders[0]
-        } else {
-            0
-        };
-        (codes.codes.as_slice()[0], order)
+        let row = Rows::new(cx.left_sources, left.row(token));
+        let (code, exact) = self.plan.outer_code(&row, cx.buffers);
+        self.exact &= exact;
+        code
     }
 
     /// Makes tokens of the candidate pairs that pass.

@@ -156,30 +156,15 @@ impl Level {
     pub(super) fn work(
         &mut self,
         flush: &Flush<'_>,
-        tokens: (&Tokens, &[Level]),
+        (root, before): (&Tokens, &[Level]),
         alphas: &mut [Alpha],
         buffers: &mut Buffers,
     ) -> Result<(), AggregateError> {
-        let input = tokens.1.last().map_or(tokens.0, |left| &left.tokens);
+        let input = before.last().map_or(root, |left| &left.tokens);
         let coming = input.inserted().len();
         if coming > 0 {
             look_for_facts(&self.node, flush, alphas, buffers);
         }
-        self.process(flush, tokens, alphas, buffers)?;
-        self.taken += coming as u64;
-        self.given += self.tokens.inserted().len() as u64;
-        Ok(())
-    }
-
-    #[inline]
-    fn process(
-        &mut self,
-        flush: &Flush<'_>,
-        (root, before): (&Tokens, &[Level]),
-        alphas: &[Alpha],
-        buffers: &mut Buffers,
-    ) -> Result<(), AggregateError> {
-        let input = before.last().map_or(root, |left| &left.tokens);
         let mut sources = Sources::new();
         if self.asks(input, alphas) {
             sources.extend(self.left.iter().map(|it| resolve(flush.store, before, *it)));
@@ -195,7 +180,7 @@ impl Level {
                 block.process(&mut cx, input, (right, &self.delta), &mut self.tokens);
             }
             Node::Group(group) => {
-                return group_process(group, &mut cx, root, before, &mut self.tokens);
+                group_process(group, &mut cx, root, before, &mut self.tokens)?;
             }
             Node::Subnet(subnet) => {
                 let until = subnet.plan.outer_level;
@@ -214,6 +199,8 @@ impl Level {
                 gate_process(gate, &cx, input, (right, &self.delta), &mut self.tokens);
             }
         }
+        self.taken += coming as u64;
+        self.given += self.tokens.inserted().len() as u64;
         Ok(())
     }
 

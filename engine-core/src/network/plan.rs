@@ -5,9 +5,10 @@ use std::any::Any;
 use smallvec::{SmallVec, smallvec};
 
 use crate::fact::FieldMask;
-use crate::ir::{Comparison, Conditions, Meaning, Test, Window};
+use crate::ir::{Comparison, Conditions, KeyFn, Meaning, OrderFn, Test, Window};
 use crate::key::{Codes, combine};
 use crate::network::alpha::Content;
+use crate::network::context::Buffers;
 use crate::network::index::Bounds;
 use crate::rows::Rows;
 use crate::store::Store;
@@ -91,6 +92,20 @@ impl Plan {
     pub(crate) fn outer_codes(&self, rows: &Rows<'_>, scratch: &mut CodeScratch) -> bool {
         let keys = self.conditions.keys.iter().map(|key| &key.outer);
         codes(keys, rows, scratch)
+    }
+
+    /// Key and order codes of one inner fact, and whether they are exact.
+    #[inline]
+    pub(crate) fn inner_code(&self, row: &Rows<'_>, buffers: &mut Buffers) -> ((u64, u64), bool) {
+        let keys = self.conditions.keys.iter().map(|key| &key.inner);
+        code(keys, self.conditions.ranges.first().map(|range| &range.inner), row, buffers)
+    }
+
+    /// The same of one tuple.
+    #[inline]
+    pub(crate) fn outer_code(&self, row: &Rows<'_>, buffers: &mut Buffers) -> ((u64, u64), bool) {
+        let keys = self.conditions.keys.iter().map(|key| &key.outer);
+        code(keys, self.conditions.ranges.first().map(|range| &range.outer), row, buffers)
     }
 
     pub(crate) fn inner_orders(&self, rows: &Rows<'_>, orders: &mut Vec<u64>) {
@@ -192,7 +207,7 @@ impl CodeScratch {
 }
 
 fn codes<'a>(
-    keys: impl Iterator<Item = &'a crate::ir::KeyFn>,
+    keys: impl Iterator<Item = &'a KeyFn>,
     rows: &Rows<'_>,
     scratch: &mut CodeScratch,
 ) -> bool {
@@ -211,6 +226,23 @@ fn codes<'a>(
         _ => return join_parts(codes, part, parts) && codes.is_exact() && part.is_exact(),
     }
     codes.is_exact()
+}
+
+/// The codes of one row, and whether that of its key is exact.
+#[inline]
+fn code<'a>(
+    keys: impl Iterator<Item = &'a KeyFn>,
+    order: Option<&OrderFn>,
+    row: &Rows<'_>,
+    Buffers { codes: scratch, orders, .. }: &mut Buffers,
+) -> ((u64, u64), bool) {
+    orders.clear();
+    let order = order.map_or(0, |order| {
+        order(row, orders);
+        orders[0]
+    });
+    let exact = codes(keys, row, scratch);
+    ((scratch.codes.as_slice()[0], order), exact)
 }
 
 /// As [`join_parts`], of two parts: most keys with several parts have as many.

@@ -100,10 +100,8 @@ impl RightMemory {
     /// Has what leads to an entry in the index near.
     #[inline]
     pub(crate) fn warm_link(&self, entry: u32) {
-        if let Index::Hash(chains) = &self.index
-            && self.is_indexed()
-        {
-            chains.warm_link(entry);
+        if self.is_indexed() {
+            self.index.warm_link(self.index.codes(entry).0);
         }
     }
 
@@ -167,12 +165,13 @@ impl RightMemory {
         if !self.is_indexed() || matches!(self.index, Index::Unvisited) || entries.is_empty() {
             return;
         }
-        self.compute_codes(flush, plan, entries.iter().copied(), buffers);
-        let Buffers { codes, orders, .. } = &*buffers;
         if let [entry] = *entries {
-            self.index.link(flush.scope, entry, codes.codes.as_slice()[0], orders[0]);
+            let (code, order) = self.compute_code(flush, plan, entry, buffers);
+            self.index.link(flush.scope, entry, code, order);
             return;
         }
+        self.compute_codes(flush, plan, entries.iter().copied(), buffers);
+        let Buffers { codes, orders, .. } = &*buffers;
         self.index.reserve(entries.len());
         let codes = codes.codes.as_slice().chunks(ABREAST);
         let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
@@ -196,17 +195,32 @@ impl RightMemory {
         if !self.is_indexed() || matches!(self.index, Index::Unvisited) {
             return;
         }
+        if let [entry] = *entries {
+            let code = self.compute_code(flush, plan, entry, buffers);
+            moved(0, self.index.relink(flush.scope, entry, code));
+            return;
+        }
         self.compute_codes(flush, plan, entries.iter().copied(), buffers);
         let Buffers { codes, orders, .. } = &*buffers;
-        for (at, &entry) in entries.iter().enumerate() {
-            let code = (codes.codes.as_slice()[at], orders[at]);
-            let moves = self.index.codes(entry) != code;
-            if moves {
-                self.index.unlink(flush.scope, entry);
-                self.index.link(flush.scope, entry, code.0, code.1);
-            }
-            moved(at, moves);
+        let codes = codes.codes.as_slice().iter().zip(orders);
+        for ((at, &entry), (&code, &order)) in entries.iter().enumerate().zip(codes) {
+            moved(at, self.index.relink(flush.scope, entry, (code, order)));
         }
+    }
+
+    /// The key and order codes of one fact as it is now.
+    #[inline]
+    fn compute_code(
+        &mut self,
+        flush: &Flush<'_>,
+        plan: &Plan,
+        entry: u32,
+        buffers: &mut Buffers,
+    ) -> (u64, u64) {
+        let (source, slot) = ([flush.store.source(plan.kind)], [self.slot(entry)]);
+        let (codes, exact) = plan.inner_code(&Rows::new(&source, &slot), buffers);
+        self.exact &= exact;
+        codes
     }
 
     fn compute_codes(

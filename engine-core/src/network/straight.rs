@@ -294,6 +294,10 @@ impl Join {
             self.delete_left(scope, token, out);
             return Became::Listed;
         }
+        if child != NONE {
+            // It comes while the left token is taken out of the index.
+            self.heads.warm(out.entry(child));
+        }
         self.left.index.unlink(scope, token);
         if child == NONE {
             return Became::Nothing;
@@ -323,11 +327,7 @@ impl Join {
         out: &mut Tokens,
     ) -> Became {
         let code = self.outer_code(cx, left, token);
-        let moved = self.left.index.codes(token) != code;
-        if moved {
-            self.left.index.unlink(cx.scope, token);
-            self.left.index.link(cx.scope, token, code.0, code.1);
-        }
+        let moved = self.left.index.relink(cx.scope, token, code);
         if moved || self.verifies(right) {
             self.rematch_left(cx, (left, right), token, out);
             return Became::Listed;

@@ -145,7 +145,7 @@ impl Tokens {
     }
 
     /// Adds a token whose row is that of its parent (`base`), followed by `slot` if there is one.
-    #[inline]
+    #[inline(never)] // whoever adds tokens in a loop would grow by it and not be taken into that loop
     pub(crate) fn add(
         &mut self,
         scope: Scope,
@@ -154,15 +154,28 @@ impl Tokens {
         base: &[u32],
         slot: Option<u32>,
     ) -> u32 {
-        let token = self.add_settled(scope, parent, entry, base, slot);
+        let token = self.make(scope, parent, entry, base, slot);
         *self.mark(token) = NEW | IN_INSERTED;
         self.new.push(token);
         token
     }
 
     /// The same outside of rounds: no list holds it.
-    #[inline]
+    #[inline(never)] // as `add`
     pub(crate) fn add_settled(
+        &mut self,
+        scope: Scope,
+        parent: u32,
+        entry: u32,
+        base: &[u32],
+        slot: Option<u32>,
+    ) -> u32 {
+        self.make(scope, parent, entry, base, slot)
+    }
+
+    #[expect(clippy::inline_always, reason = "its callers are not taken into others themselves")]
+    #[inline(always)]
+    fn make(
         &mut self,
         scope: Scope,
         parent: u32,

@@ -3,7 +3,7 @@
 //! Facts, rules, the order of the steps and what is timed are the harness's for each work, so that
 //! checksums are equal. A run of a work is a session of its own; building rules and session is not timed.
 //!
-//! `--only WORK` runs one work (or those that begin with it), `--size N` at another size. `--first` makes
+//! `--only WORK` runs one work (or those that begin with it; with `--exactly` no others), `--size N` at another size. `--first` makes
 //! the first run of a fresh process, `--memory` tells what a session takes, `--growth` runs works at
 //! growing sizes.
 #![expect(clippy::print_stderr, reason = "measuring programs tell people on stderr what is wrong")]
@@ -94,7 +94,7 @@ fn main() {
     let only = value("--only");
     let size: Option<i32> = value("--size").and_then(|size| size.parse().ok());
     let chosen = WORKS.iter().filter(|work| match &only {
-        Some(only) => work.name.starts_with(&**only),
+        Some(only) => work.name.starts_with(&**only) && (!flag("--exactly") || work.name == only),
         None => work.quick || !args.quick,
     });
     let chosen: Vec<&Work> = chosen.collect();

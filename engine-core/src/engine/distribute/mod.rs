@@ -255,7 +255,7 @@ impl Distribution<'_> {
     pub(super) fn deleted(&mut self, kind: u32, slots: &[u32]) {
         let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];
         for (at, &slot) in slots.iter().enumerate() {
-            if at % ABREAST == 0 {
+            if at % ABREAST == 0 && slots.len() > 1 {
                 let few = &slots[at..slots.len().min(at + ABREAST)];
                 few.iter().flat_map(|&slot| memberships.of(slot)).for_each(|(place, entry)| {
                     memories[place as usize].right.warm_link(entry);
