@@ -29,6 +29,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// Whether nobody wants to know of a commit, and it emitted nothing.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.batch.is_none() && self.heard.is_none() && self.effects.is_empty()
+    }
+
     pub(crate) fn has_records(&self) -> bool {
         self.batch.as_ref().is_some_and(|batch| !batch.is_empty())
     }
@@ -56,10 +62,12 @@ impl ActionSink for Recorder {
         }
     }
 
+    #[inline]
     fn wants_agenda_events(&self) -> bool {
         self.heard.is_some()
     }
 
+    #[inline]
     fn wants_records(&self) -> bool {
         self.batch.is_some() || self.heard.is_some()
     }

@@ -33,8 +33,14 @@ impl<'a> Rows<'a> {
     }
 
     /// How many rows there are. A batch without positions has one row.
+    #[inline]
     pub fn len(&self) -> usize {
-        if self.sources.is_empty() { 1 } else { self.slots.len() / self.sources.len() }
+        match self.sources.len() {
+            0 => 1,
+            // A division takes as long as all else that is done for a single row.
+            1 => self.slots.len(),
+            width => self.slots.len() / width,
+        }
     }
 
     /// Whether there is no row.

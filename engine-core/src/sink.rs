@@ -21,7 +21,7 @@ pub trait ActionSink {
         usize::MAX
     }
 
-    /// Whether a run of firings should stop after the current one, for a commit.
+    /// Whether a run of firings should stop after the current one, for a commit; asked if records are wanted.
     fn wants_commit(&self) -> bool {
         false
     }
@@ -37,7 +37,8 @@ pub trait ActionSink {
         false
     }
 
-    /// Whether records are wanted at all; without, the engine saves making them.
+    /// Whether records are wanted at all; without, the engine saves making them. It asks once for each call of
+    /// its own methods.
     fn wants_records(&self) -> bool {
         true
     }

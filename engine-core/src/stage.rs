@@ -1,5 +1,6 @@
 //! Staged changes: what a consequence or a user transaction wants, buffered until it is applied.
 
+mod checks;
 mod drafts;
 mod keys;
 mod lookup;
@@ -12,14 +13,15 @@ use steadfast_wm::FactHandle;
 use crate::agenda::GroupNames;
 use crate::chains::NONE;
 use crate::error::{ChangeError, RuleResult};
-use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError, append_derived_key};
+use crate::fact::{Effect, Fact, FieldMask, Global, Handle, ReadError};
 use crate::store::{DEFAULT_ENTRY, Entry, Place, Store};
 use crate::then::Ref;
 
+pub(crate) use checks::{Admitted, Dismissed, Revision};
 pub(crate) use drafts::{Draft, Drafts, Mark, Named, Staged};
 
 use crate::globals::Globals;
-use drafts::{encode, unserializable};
+use drafts::encode;
 
 /// A view of the working memory in which changes are staged.
 ///
@@ -107,19 +109,13 @@ impl<'a> Stage<'a> {
     /// the type;
     /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
-        let kind = self.kind::<T>()?;
-        let equal = self.justified_equal(kind, &fact)?;
-        let is_other = |handle| Some(handle) != equal;
-        if T::UNIQUE
-            && let Some(existing) = self.find_key_of(kind, &fact, is_other)
-        {
-            return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
-        }
-        if let Some(equal) = equal {
-            self.drafts.push(Draft::State { handle: equal });
-            return Ok(self.typed(equal));
-        }
-        let handle = self.drafts.insert(kind, fact, true);
+        let handle = match self.admit(&fact)? {
+            Admitted::New { kind } => self.drafts.insert(kind, fact, true),
+            Admitted::Equal { handle } => {
+                self.drafts.push(Draft::State { handle });
+                handle
+            }
+        };
         Ok(self.typed(handle))
     }
 
@@ -154,25 +150,10 @@ impl<'a> Stage<'a> {
         change: impl FnOnce(&mut T),
     ) -> Result<(), ChangeError> {
         let handle = handle.into();
-        let (old, place) = self.live(handle)?;
-        let Place { kind, slot } = place;
-        let mut new = old.clone();
-        change(&mut new);
-        let mask = old.diff(&new);
-        let key_moved = T::KEYED && !old.same_key(&new);
-        if mask.is_empty() {
-            return Ok(());
+        if let Some(Revision { place, value, mask }) = self.revise(handle, change)? {
+            let Place { kind, slot } = place;
+            self.drafts.update(kind, handle.fact(), value, mask, slot);
         }
-        if !self.stated_at(handle.fact(), place) && !keeps_derived_key(old, &new)? {
-            return Err(ChangeError::JustifiedModify { handle: handle.fact(), kind: T::NAME });
-        }
-        if T::UNIQUE
-            && key_moved
-            && let Some(existing) = self.find_key(kind, &new)
-        {
-            return Err(ChangeError::KeyViolation { kind: T::NAME, existing });
-        }
-        self.drafts.update(kind, handle.fact(), new, mask, slot);
         Ok(())
     }
 
@@ -211,21 +192,12 @@ impl<'a> Stage<'a> {
     ///
     /// [`ChangeError::WrongSession`] or [`ChangeError::WrongEntryPoint`].
     pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool, ChangeError> {
-        let handle = handle.into();
-        match self.live(handle) {
-            Ok(_) => {
-                let fact = handle.fact();
-                let draft = if self.derived(fact) && self.stated(fact) {
-                    Draft::Unstate { handle: fact }
-                } else {
-                    Draft::Delete { handle: fact }
-                };
-                self.drafts.push(draft);
-                Ok(true)
-            }
-            Err(ChangeError::StaleHandle { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let Some(dismissed) = self.dismiss(handle.into())? else { return Ok(false) };
+        self.drafts.push(match dismissed {
+            Dismissed::Whole { handle } => Draft::Delete { handle },
+            Dismissed::Statement { handle } => Draft::Unstate { handle },
+        });
+        Ok(true)
     }
 
     /// Takes the statement of a fact back; says whether it was stated. What rules derive stays.
@@ -382,11 +354,12 @@ impl<'a> Stage<'a> {
         group.ok_or_else(|| ChangeError::UnknownGroup { group: name.to_owned() })
     }
 
-    fn typed<T>(&self, handle: FactHandle) -> Handle<T> {
+    pub(crate) fn typed<T>(&self, handle: FactHandle) -> Handle<T> {
         Handle::given(handle, self.session, self.drafts.recalls.count())
     }
 
     /// The value of a fact, and its place; without a slot if the value is only staged.
+    #[inline]
     fn live<T: Fact>(&self, handle: Handle<T>) -> Result<(&T, Place), ChangeError> {
         let (fact, kind) = (handle.fact(), T::NAME);
         if handle.session() != self.session {
@@ -402,17 +375,21 @@ impl<'a> Stage<'a> {
             Staged::Nothing => {
                 let place = self.store.locate(fact);
                 let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
-                self.store.kind(place.kind).warm(place.slot);
                 let value = self.store.value(place);
                 (value.ok_or(ChangeError::WrongType { handle: fact, kind })?, place)
             }
         };
         let found = self.store.kind(place.kind);
         if found.entry != self.entry && !self.anywhere {
-            let (found, own) = (found.fact.entry(), self.entry_name.to_owned());
-            return Err(ChangeError::WrongEntryPoint { handle: fact, kind, found, own });
+            return Err(self.wrong_entry(handle, found.fact.entry()));
         }
         Ok((value, place))
+    }
+
+    #[cold]
+    fn wrong_entry<T: Fact>(&self, handle: Handle<T>, found: &'static str) -> ChangeError {
+        let own = self.entry_name.to_owned();
+        ChangeError::WrongEntryPoint { handle: handle.fact(), kind: T::NAME, found, own }
     }
 
     fn stated(&self, fact: FactHandle) -> bool {
@@ -438,19 +415,6 @@ impl<'a> Stage<'a> {
                 *self.store.kind(place.kind).first_support.get(place.slot) != NONE
             })
     }
-}
-
-/// Whether two values that differ are one fact where rules derive both.
-fn keeps_derived_key<T: Fact>(old: &T, new: &T) -> Result<bool, ChangeError> {
-    if !T::HAS_DERIVED_KEY {
-        return Ok(false);
-    }
-    let bytes = |fact| {
-        let mut bytes = Vec::new();
-        append_derived_key(fact, &mut bytes).map_err(|error| unserializable(T::NAME, &error))?;
-        Ok(bytes)
-    };
-    Ok(bytes(old)? == bytes(new)?)
 }
 
 impl fmt::Debug for Stage<'_> {

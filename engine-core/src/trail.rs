@@ -124,6 +124,14 @@ impl<T> Default for Column<T> {
 }
 
 impl<T> Column<T> {
+    /// Logs what undoes a write. Apart from the writes themselves, as these are in all hot loops and most are
+    /// made outside of scopes.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, scope: Scope, undo: Undo<T>) {
+        self.log.push((scope, undo));
+    }
+
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "whoever adds cells checks that they fit")]
     pub(crate) fn len(&self) -> u32 {
@@ -165,7 +173,7 @@ impl<T> Column<T> {
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
         let old = std::mem::replace(&mut self.cells[at as usize], value);
         if scope.is_open() {
-            self.log.push((scope, Undo::Set(at, old)));
+            self.note(scope, Undo::Set(at, old));
         }
     }
 
@@ -174,7 +182,7 @@ impl<T> Column<T> {
         self.check_room(1);
         self.cells.push(value);
         if scope.is_open() {
-            self.log.push((scope, Undo::Pushed));
+            self.note(scope, Undo::Pushed);
         }
     }
 
@@ -197,7 +205,7 @@ impl<T> Column<T> {
     {
         let value = self.cells.pop()?;
         if scope.is_open() {
-            self.log.push((scope, Undo::Popped(value.clone())));
+            self.note(scope, Undo::Popped(value.clone()));
         }
         Some(value)
     }
@@ -265,11 +273,11 @@ impl<T: Clone> Column<T> {
         at: u32,
         change: impl FnOnce(&mut T) -> R,
     ) -> R {
-        let cell = &mut self.cells[at as usize];
         if scope.is_open() {
-            self.log.push((scope, Undo::Set(at, cell.clone())));
+            let old = self.get(at).clone();
+            self.note(scope, Undo::Set(at, old));
         }
-        change(cell)
+        change(&mut self.cells[at as usize])
     }
 }
 
@@ -379,6 +387,13 @@ pub(crate) struct Cell<T> {
 }
 
 impl<T: Clone> Cell<T> {
+    /// As [`Column::note`].
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, scope: Scope, old: T) {
+        self.log.push((scope, old));
+    }
+
     pub(crate) fn new(value: T) -> Self {
         Self { value, log: Vec::new() }
     }
@@ -392,7 +407,7 @@ impl<T: Clone> Cell<T> {
     pub(crate) fn set(&mut self, scope: Scope, value: T) {
         let old = std::mem::replace(&mut self.value, value);
         if scope.is_open() {
-            self.log.push((scope, old));
+            self.note(scope, old);
         }
     }
 
@@ -400,7 +415,7 @@ impl<T: Clone> Cell<T> {
     #[inline]
     pub(crate) fn change<R>(&mut self, scope: Scope, change: impl FnOnce(&mut T) -> R) -> R {
         if scope.is_open() {
-            self.log.push((scope, self.value.clone()));
+            self.note(scope, self.value.clone());
         }
         change(&mut self.value)
     }

@@ -13,7 +13,10 @@ impl Session {
     ///
     /// As [`Session::transact`], with [`crate::ChangeError::KeyViolation`] for a unique type.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>> {
-        self.transact(|stage| Ok(stage.insert(fact)?))
+        self.ready()?;
+        let handle = self.engine.stage_insert(&mut self.recorder, fact)?;
+        self.commit_staged(true)?;
+        Ok(handle)
     }
 
     /// Inserts a fact unless one with an equal key exists; gives the handle of the one there is.
@@ -36,7 +39,9 @@ impl Session {
         handle: impl Into<Handle<T>>,
         change: impl FnOnce(&mut T),
     ) -> Result<()> {
-        self.transact(|stage| Ok(stage.update(handle, change)?))
+        self.ready()?;
+        let changed = self.engine.stage_update(&mut self.recorder, handle.into(), change)?;
+        self.commit_staged(changed)
     }
 
     /// The same as [`Session::update`], under the name that consequences use.
@@ -67,7 +72,10 @@ impl Session {
     ///
     /// As [`Session::transact`].
     pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool> {
-        self.transact(|stage| Ok(stage.delete(handle)?))
+        self.ready()?;
+        let deleted = self.engine.stage_delete(&mut self.recorder, handle.into())?;
+        self.commit_staged(deleted)?;
+        Ok(deleted)
     }
 
     /// Takes the statement of a fact back; says whether it was stated. What rules derive stays, so that
@@ -91,13 +99,18 @@ impl Session {
         self.ready()?;
         let before = self.engine.counters();
         let result = self.engine.stage(&mut self.recorder, body)?;
-        let changed = self.engine.counters() != before
-            || !self.recorder.effects.is_empty()
-            || self.engine.has_agenda_changes();
-        if changed {
+        let changed = self.engine.counters() != before || !self.recorder.effects.is_empty();
+        self.commit_staged(changed)?;
+        Ok(result)
+    }
+
+    /// Commits what was staged, unless that is nothing.
+    #[inline]
+    fn commit_staged(&mut self, changed: bool) -> Result<()> {
+        if changed || self.engine.has_agenda_changes() {
             self.commit_work(SafePoint::Staged)?;
         }
-        Ok(result)
+        Ok(())
     }
 
     /// Advances the session's clock, in milliseconds since an epoch of your choice, and with it

@@ -146,7 +146,7 @@ impl Session {
             total.halted |= fired.halted || stopped;
             if let Some(error) = fired.error.take_if(|_| self.engine.has_failed()) {
                 self.failed = true;
-                return Err(error.into());
+                return Err((*error).into());
             }
             if fired.changed {
                 let fired_any = fired.count + fired.skipped > 0;
@@ -154,7 +154,7 @@ impl Session {
                 total.commit = Some(self.commit_work(point)?);
             }
             if let Some(error) = fired.error {
-                return Err(error.into());
+                return Err((*error).into());
             }
             if fired.finished || total.halted {
                 return Ok(total);

@@ -131,10 +131,15 @@ impl Session {
     }
 
     /// Whether the session takes work: not after a failure, and not while a commit finds no space.
+    #[inline]
     fn ready(&mut self) -> Result<()> {
         if self.failed || self.engine.has_failed() {
             return Err(Error::Failed);
         }
+        if self.writer.is_some() { self.writer_ready() } else { Ok(()) }
+    }
+
+    fn writer_ready(&mut self) -> Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let retried = writer.retry();
         self.failed |= matches!(&retried, Err(error) if !matches!(error, Error::Full { .. }));
@@ -153,16 +158,30 @@ impl Session {
         Ok(())
     }
 
+    #[inline]
     fn commit_work(&mut self, point: SafePoint) -> Result<CommitSeq> {
         let commit = CommitSeq::new(self.commit.get() + 1);
         self.engine.commit(commit, point, &mut self.recorder);
         self.commit = commit;
+        if self.recorder.is_idle() { Ok(commit) } else { self.publish(commit) }
+    }
+
+    /// Gives what was recorded of a commit to all who want it.
+    fn publish(&mut self, commit: CommitSeq) -> Result<CommitSeq> {
         if !self.recorder.effects.is_empty() {
             self.outbox.add(commit, self.recorder.effects.drain(..));
         }
+        if self.writer.is_some() {
+            self.append_commit(commit)?;
+        }
+        self.tell_listeners();
+        Ok(commit)
+    }
+
+    /// Appends the records of a commit to the journal, if there is one.
+    fn append_commit(&mut self, commit: CommitSeq) -> Result<()> {
         let (Some(writer), Some(batch)) = (&mut self.writer, &mut self.recorder.batch) else {
-            self.tell_listeners();
-            return Ok(commit);
+            return Ok(());
         };
         if let Some(refused) = self.recorder.refused.take() {
             self.failed = true;
@@ -171,9 +190,7 @@ impl Session {
         }
         let appended = writer.append(commit, batch);
         self.failed |= matches!(&appended, Err(error) if !matches!(error, Error::Full { .. }));
-        appended?;
-        self.tell_listeners();
-        Ok(commit)
+        appended
     }
 }
 

@@ -138,6 +138,7 @@ impl Focus {
     }
 
     /// The group that fires.
+    #[inline]
     pub(crate) fn top(&self) -> u32 {
         self.stack.as_slice().last().copied().unwrap_or(BOTTOM)
     }
@@ -169,6 +170,7 @@ impl Focus {
     }
 
     /// Whether something is to be journaled.
+    #[inline]
     pub(crate) fn has_changed(&self) -> bool {
         *self.changed.get()
     }
@@ -236,10 +238,15 @@ impl Focus {
     }
 
     /// Reports the net change since the last commit boundary.
+    #[inline]
     pub(crate) fn commit(&mut self, scope: Scope, sink: &mut dyn ActionSink) {
-        if !self.has_changed() {
-            return;
+        if self.has_changed() {
+            self.commit_changes(scope, sink);
         }
+    }
+
+    #[inline(never)] // most commits change nothing of it
+    fn commit_changes(&mut self, scope: Scope, sink: &mut dyn ActionSink) {
         self.changed.set(scope, false);
         if self.journaled_stack.get().as_slice() != self.stack.as_slice() {
             self.journaled_stack.set(scope, self.stack.as_slice().to_vec());

@@ -235,11 +235,13 @@ impl BySalience {
         self.queues[number as usize].replace(scope, state, heir);
     }
 
+    #[inline(never)] // few rules have matches with a salience each
     pub(super) fn first(&self) -> Option<u32> {
         let (_, &number) = self.numbers.first()?;
         self.queues[number as usize].first()
     }
 
+    #[inline(never)] // as above
     pub(super) fn first_salience(&self) -> Option<i32> {
         self.numbers.first().map(|(Reverse(salience), _)| *salience)
     }

@@ -2,31 +2,28 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// The ranks of rules in their agenda groups, and which of them have pending matches. Derived; not
 /// state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ranks {
     /// By rule: where it stands.
-    standing: Vec<Standing>,
+    places: Vec<Place>,
+    /// One bit per rank: its rule has pending matches. The ranks of a group are those of some words.
+    active: Vec<u64>,
+    /// By rank the rule.
+    by_rank: Vec<u32>,
     groups: Vec<GroupRanks>,
 }
 
 /// The ranks of one agenda group.
 #[derive(Clone, Debug, Default)]
 struct GroupRanks {
-    /// Rules of one salience by rank.
-    by_rank: Vec<u32>,
-    /// One bit per rank: its rule has pending matches.
-    active: Vec<u64>,
+    /// The words of its rules of one salience.
+    words: Range<usize>,
     /// Rules with pending matches that have a salience each, under the best of these.
     shifting: BTreeSet<(Reverse<i32>, u32)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Standing {
-    group: u32,
-    place: Place,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,82 +32,93 @@ enum Place {
         salience: i32,
         rank: u32,
     },
-    /// Under this salience while there is one.
-    Shifting(Option<i32>),
+    /// In this group under this salience while there is one.
+    Shifting {
+        group: u32,
+        under: Option<i32>,
+    },
 }
 
 impl Ranks {
     /// Ranks rules, each given with its group and its salience, by salience, highest first, then by
     /// their place; a rule whose matches have a salience each has none of its own.
     pub(crate) fn new(groups: u32, rules: &[(u32, Option<i32>)]) -> Self {
-        let mut fixed: Vec<(Reverse<i32>, u32)> = (0..)
-            .zip(rules)
-            .filter_map(|(rule, (_, salience))| salience.map(|salience| (Reverse(salience), rule)))
-            .collect();
-        fixed.sort_unstable();
-        let shifting = |&(group, _): &(u32, _)| Standing { group, place: Place::Shifting(None) };
-        let mut standing: Vec<Standing> = rules.iter().map(shifting).collect();
-        let mut ranks = vec![GroupRanks::default(); groups as usize];
-        for &(Reverse(salience), rule) in &fixed {
-            let Standing { group, place } = &mut standing[rule as usize];
-            let by_rank = &mut ranks[*group as usize].by_rank;
-            let rank = u32::try_from(by_rank.len()).expect("few rules");
-            *place = Place::Fixed { salience, rank };
-            by_rank.push(rule);
+        let shifting = |&(group, _): &(u32, _)| Place::Shifting { group, under: None };
+        let mut ranks = Self { places: rules.iter().map(shifting).collect(), ..Self::default() };
+        for group in 0..groups {
+            let of_group = (0..).zip(rules).filter(|(_, rule)| rule.0 == group);
+            let mut fixed: Vec<(Reverse<i32>, u32)> = of_group
+                .filter_map(|(rule, (_, salience))| salience.map(|it| (Reverse(it), rule)))
+                .collect();
+            fixed.sort_unstable();
+            let first = ranks.active.len();
+            for (Reverse(salience), rule) in fixed {
+                let rank = u32::try_from(ranks.by_rank.len()).expect("few rules");
+                ranks.places[rule as usize] = Place::Fixed { salience, rank };
+                ranks.by_rank.push(rule);
+            }
+            // The next group begins with a word of its own.
+            ranks.by_rank.resize(ranks.by_rank.len().next_multiple_of(64), u32::MAX);
+            ranks.active.resize(ranks.by_rank.len() / 64, 0);
+            let words = first..ranks.active.len();
+            ranks.groups.push(GroupRanks { words, shifting: BTreeSet::new() });
         }
-        for group in &mut ranks {
-            group.active = vec![0; group.by_rank.len().div_ceil(64)];
-        }
-        Self { standing, groups: ranks }
+        ranks
     }
 
     /// Says which salience the best pending match of a rule has, if there is one.
+    #[inline]
     pub(crate) fn set(&mut self, rule: u32, best: Option<i32>) {
-        let Standing { group, place } = &mut self.standing[rule as usize];
-        let group = &mut self.groups[*group as usize];
-        match place {
+        match self.places[rule as usize] {
             Place::Fixed { rank, .. } => {
-                let (word, bit) = (*rank as usize / 64, *rank % 64);
-                if best.is_some() {
-                    group.active[word] |= 1 << bit;
-                } else {
-                    group.active[word] &= !(1 << bit);
-                }
+                let (word, bit) = (rank as usize / 64, rank % 64);
+                let word = &mut self.active[word];
+                *word = *word & !(1 << bit) | u64::from(best.is_some()) << bit;
             }
-            Place::Shifting(under) if *under != best => {
-                if let Some(salience) = *under {
-                    group.shifting.remove(&(Reverse(salience), rule));
-                }
-                if let Some(salience) = best {
-                    group.shifting.insert((Reverse(salience), rule));
-                }
-                *under = best;
-            }
-            Place::Shifting(_) => {}
+            Place::Shifting { under, .. } if under == best => {}
+            Place::Shifting { group, under } => self.shift(rule, group, under, best),
         }
     }
 
+    #[inline(never)] // few rules have matches with a salience each
+    fn shift(&mut self, rule: u32, group: u32, under: Option<i32>, best: Option<i32>) {
+        let shifting = &mut self.groups[group as usize].shifting;
+        if let Some(salience) = under {
+            shifting.remove(&(Reverse(salience), rule));
+        }
+        if let Some(salience) = best {
+            shifting.insert((Reverse(salience), rule));
+        }
+        self.places[rule as usize] = Place::Shifting { group, under: best };
+    }
+
     /// The rule of a group whose match fires next.
+    #[inline]
     pub(crate) fn best(&self, group: u32) -> Option<u32> {
-        let group = &self.groups[group as usize];
-        let fixed = group.best_fixed();
-        let Some(&(salience, rule)) = group.shifting.first() else { return fixed };
+        let GroupRanks { words, shifting } = &self.groups[group as usize];
+        let fixed = words.clone().find_map(|at| {
+            let word = self.active[at];
+            (word != 0).then(|| self.by_rank[at * 64 + word.trailing_zeros() as usize])
+        });
+        if shifting.is_empty() { fixed } else { self.best_of_both(fixed, shifting) }
+    }
+
+    #[inline(never)] // few rules have matches with a salience each
+    fn best_of_both(
+        &self,
+        fixed: Option<u32>,
+        shifting: &BTreeSet<(Reverse<i32>, u32)>,
+    ) -> Option<u32> {
+        let &(salience, rule) = shifting.first()?;
         let beaten = fixed.filter(|&fixed| (self.salience_of(fixed), fixed) < (salience, rule));
         Some(beaten.unwrap_or(rule))
     }
 
     fn salience_of(&self, rule: u32) -> Reverse<i32> {
-        let Place::Fixed { salience, .. } = self.standing[rule as usize].place else {
+        let Place::Fixed { salience, .. } = self.places[rule as usize] else {
             unreachable!("only rules of one salience have a rank")
         };
         Reverse(salience)
-    }
-}
-
-impl GroupRanks {
-    fn best_fixed(&self) -> Option<u32> {
-        let (word, bits) = self.active.iter().enumerate().find(|(_, bits)| **bits != 0)?;
-        Some(self.by_rank[word * 64 + bits.trailing_zeros() as usize])
     }
 }
 
@@ -122,7 +130,7 @@ mod tests {
     fn ranks_follow_salience_then_place() {
         let mut ranks =
             Ranks::new(1, &[(0, Some(0)), (0, Some(10)), (0, Some(0)), (0, Some(i32::MIN))]);
-        assert_eq!(ranks.groups[0].by_rank, [1, 0, 2, 3]);
+        assert_eq!(ranks.by_rank[..4], [1, 0, 2, 3]);
         ranks.set(3, Some(0));
         ranks.set(2, Some(0));
         assert_eq!(ranks.best(0), Some(2));

@@ -55,42 +55,48 @@ pub enum Restraint {
     LockOnActive,
 }
 
-/// Events that the sink does not have yet.
+/// What the sink of a call wants.
 #[derive(Default)]
-pub(super) struct AgendaNotes {
-    wanted: bool,
-    events: Vec<AgendaEvent>,
-}
-
-impl AgendaNotes {
-    /// Whether somebody wants events.
-    #[inline]
-    pub(super) fn is_heard(&self) -> bool {
-        self.wanted
-    }
+pub(super) struct Wanted {
+    pub(super) agenda_events: bool,
+    records: bool,
 }
 
 impl Engine {
-    /// Notes events from here on if the sink wants them.
+    /// Asks the sink of a call what it wants, once for all that the call does.
+    #[inline]
     pub(super) fn heed(&mut self, sink: &dyn ActionSink) {
-        self.scratch.agenda.wanted = sink.wants_agenda_events();
+        let (agenda_events, records) = (sink.wants_agenda_events(), sink.wants_records());
+        self.scratch.wanted = Wanted { agenda_events, records };
+    }
+
+    /// Whether the sink of this call wants records; without, the engine saves making them.
+    #[inline]
+    pub(super) fn is_recorded(&self) -> bool {
+        self.scratch.wanted.records
     }
 
     #[inline]
     pub(super) fn is_heard(&self) -> bool {
-        self.scratch.agenda.is_heard()
+        self.scratch.wanted.agenda_events
     }
 
+    #[cold]
     pub(super) fn note(&mut self, event: AgendaEvent) {
-        self.scratch.agenda.events.push(event);
+        self.scratch.agenda.push(event);
     }
 
     /// Gives the sink what was noted.
     #[inline]
     pub(super) fn tell(&mut self, sink: &mut dyn ActionSink) {
         if self.is_heard() {
-            self.scratch.agenda.events.drain(..).for_each(|event| sink.agenda_event(event));
+            self.tell_events(sink);
         }
+    }
+
+    #[cold]
+    fn tell_events(&mut self, sink: &mut dyn ActionSink) {
+        self.scratch.agenda.drain(..).for_each(|event| sink.agenda_event(event));
     }
 
     /// Notes that a match is about to be pending no more, if it is.

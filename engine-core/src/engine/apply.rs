@@ -7,11 +7,10 @@ use steadfast_wm::{FactHandle, MatchId, Record, RuleTag};
 use super::Engine;
 use crate::chains::NONE;
 use crate::error::ChangeError;
-use crate::fact::FieldMask;
 use crate::sink::ActionSink;
 use crate::stage::{Draft, Drafts, Named};
-use crate::store::{AnyArena, Birth, Change, Op, Place};
-use crate::tms::{believe, disbelieve, start_believing};
+use crate::store::{AnyArena, Place};
+use crate::tms::start_believing;
 
 /// The match whose consequence asks for changes.
 pub(crate) struct Firing {
@@ -24,6 +23,7 @@ impl Engine {
     ///
     /// Values are serialized before anything is applied, so that a value that cannot be stored
     /// leaves everything as it was.
+    #[inline]
     pub(crate) fn apply(
         &mut self,
         drafts: &mut Drafts,
@@ -35,7 +35,16 @@ impl Engine {
             self.apply_nothing(drafts, firing, sink);
             return Ok(false);
         }
-        if !sink.wants_records() {
+        self.apply_list(drafts, firing, sink)
+    }
+
+    fn apply_list(
+        &mut self,
+        drafts: &mut Drafts,
+        firing: Option<&Firing>,
+        sink: &mut dyn ActionSink,
+    ) -> Result<bool, ChangeError> {
+        if !self.is_recorded() {
             return Ok(self.apply_encoded(drafts, firing, None, (&[], &[]), sink));
         }
         let mut bytes = std::mem::take(&mut self.scratch.bytes);
@@ -52,6 +61,7 @@ impl Engine {
     }
 
     /// From here on nothing keeps a consequence from being applied.
+    #[inline]
     fn begin_firing(&mut self, firing: Option<&Firing>, sink: &mut dyn ActionSink) {
         if let Some(firing) = firing {
             self.note_firing(firing);
@@ -60,6 +70,7 @@ impl Engine {
     }
 
     /// A consequence that wants nothing withdraws what its match supported, and may have drawn numbers.
+    #[inline]
     fn apply_nothing(
         &mut self,
         drafts: &Drafts,
@@ -70,9 +81,9 @@ impl Engine {
             self.counters.change(self.scope, |counters| counters.random = drafts.random);
         }
         if let Some(firing) = firing
-            && self.rules[firing.rule].terminal.state(firing.token).first_support != NONE
+            && self.rules[firing.rule].terminal.may_support()
         {
-            let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
+            let by = self.is_recorded().then(|| self.match_id(firing.rule, firing.token));
             self.scratch.supported.clear();
             self.withdraw_not_reissued(firing, by.as_ref(), sink);
         }
@@ -220,7 +231,10 @@ impl Engine {
         let columns = self.store.kind_mut(kind);
         let slot = columns.next_slot(self.scope);
         columns.table.put_from(self.scope, slot, arena, at);
-        self.insert_placed(Place { kind, slot }, handle, issuer, stated, value, sink);
+        let seq = self.insert_placed(Place { kind, slot }, handle, issuer, stated);
+        if self.is_recorded() {
+            sink.record(&self.insertion(kind, handle, seq, (issuer, stated), value));
+        }
     }
 
     fn update(
@@ -237,9 +251,12 @@ impl Engine {
         let known = (slot != NONE).then_some(Place { kind, slot });
         let place = known.or_else(|| self.store.locate(handle));
         let place = place.expect("staging checked that it lives");
-        self.before_update(place);
+        let old = self.before_update(place);
         self.store.kind_mut(kind).table.replace_from(self.scope, place.slot, arena, at);
-        self.update_placed(place, handle, issuer, mask, value, sink);
+        let seq = self.update_placed(old, issuer, mask);
+        if self.is_recorded() {
+            sink.record(&self.update_of(kind, handle, seq, (issuer, mask), value));
+        }
     }
 
     /// A bulk load grows every column once, not by doubling.
@@ -271,128 +288,12 @@ impl Engine {
         sink.record(&Record::SetGlobal { name, version: *version, bytes, seq });
     }
 
-    /// Completes the insertion of a value that is already in its table.
-    pub(crate) fn insert_placed(
+    pub(super) fn set_stated(
         &mut self,
-        place: Place,
         handle: FactHandle,
-        issuer: Option<RuleTag>,
         stated: bool,
-        value: &[u8],
         sink: &mut dyn ActionSink,
     ) {
-        debug_assert!(self.store.locate(handle).is_none(), "INV-41: a handle is given once");
-        let seq = self.next_seq();
-        let clock = *self.clock.get();
-        let scope = self.scope;
-        let birth = Birth { handle, seq, issuer, stated, clock };
-        let kind = self.store.kind_mut(place.kind);
-        kind.bear(scope, place.slot, birth);
-        let (tag, version) = (kind.tag, kind.fact.version());
-        self.store.set_place(scope, handle, Some(place));
-        believe(scope, &mut self.store, place, &mut self.scratch.belief);
-        self.push_op(Op {
-            what: Change::Insert,
-            seq,
-            kind: place.kind,
-            slot: place.slot,
-            mask: FieldMask::ALL,
-            issuer: issuer_code(issuer),
-            previous: 0,
-        });
-        if sink.wants_records() {
-            let (kind, bytes, origin) = (tag, value, issuer);
-            let record =
-                Record::Insert { handle, kind, version, bytes, seq, origin, stated, clock };
-            sink.record(&record);
-        }
-    }
-
-    /// Takes a fact out of the indexes by value and keeps its value from before the flush.
-    pub(crate) fn before_update(&mut self, place: Place) {
-        let scope = self.scope;
-        self.alphas[place.kind as usize].memberships.warm(place.slot);
-        disbelieve(scope, &mut self.store, place);
-        let kind = self.store.kind_mut(place.kind);
-        kind.unlink_key(scope, place.slot);
-        kind.unlink_expiry(scope, place.slot);
-        let untouched = kind.last_op(place.slot).is_none();
-        if untouched && *self.evaluated.get() && self.alphas[place.kind as usize].keeps_before {
-            let before = kind.table.keep_before(scope, place.slot);
-            kind.before.set(scope, place.slot, before);
-        }
-    }
-
-    /// Completes the update of a value that is already replaced in its table.
-    pub(crate) fn update_placed(
-        &mut self,
-        place: Place,
-        handle: FactHandle,
-        issuer: Option<RuleTag>,
-        mask: FieldMask,
-        value: &[u8],
-        sink: &mut dyn ActionSink,
-    ) {
-        let seq = self.next_seq();
-        let scope = self.scope;
-        let kind = self.store.kind_mut(place.kind);
-        kind.link_key(scope, place.slot);
-        kind.link_expiry(scope, place.slot);
-        kind.touch(scope, place.slot, seq, issuer);
-        let version = kind.fact.version();
-        let previous = kind.last_op(place.slot).map_or(0, |op| op + 1);
-        believe(scope, &mut self.store, place, &mut self.scratch.belief);
-        self.push_op(Op {
-            what: Change::Update,
-            seq,
-            kind: place.kind,
-            slot: place.slot,
-            mask,
-            issuer: issuer_code(issuer),
-            previous,
-        });
-        if sink.wants_records() {
-            let (bytes, mask, origin) = (value, mask.bits(), issuer);
-            sink.record(&Record::Update { handle, version, bytes, mask, seq, origin });
-        }
-    }
-
-    /// Deletes a live fact with all its supports. Its slot stays until the flush ends.
-    pub(crate) fn delete(
-        &mut self,
-        handle: FactHandle,
-        issuer: Option<RuleTag>,
-        cascade: bool,
-        sink: &mut dyn ActionSink,
-    ) {
-        let Some(place) = self.store.locate(handle) else { return };
-        let scope = self.scope;
-        if *self.store.kind(place.kind).first_support.get(place.slot) != NONE {
-            let supports: Vec<u32> = self.supports.of_fact(&self.store, place).collect();
-            supports.into_iter().for_each(|support| self.remove_support(support));
-        }
-        disbelieve(scope, &mut self.store, place);
-        let seq = self.next_seq();
-        let kind = self.store.kind_mut(place.kind);
-        kind.unlink_key(scope, place.slot);
-        kind.unlink_expiry(scope, place.slot);
-        let previous = kind.last_op(place.slot).map_or(0, |op| op + 1);
-        self.store.set_place(scope, handle, None);
-        self.push_op(Op {
-            what: Change::Delete,
-            seq,
-            kind: place.kind,
-            slot: place.slot,
-            mask: FieldMask::ALL,
-            issuer: issuer_code(issuer),
-            previous,
-        });
-        if sink.wants_records() {
-            sink.record(&Record::Delete { handle, seq, origin: issuer, cascade });
-        }
-    }
-
-    fn set_stated(&mut self, handle: FactHandle, stated: bool, sink: &mut dyn ActionSink) {
         let place = self.store.locate(handle).expect("staging checked that it lives");
         let seq = self.next_seq();
         let kind = self.store.kind_mut(place.kind);
@@ -480,16 +381,6 @@ impl Engine {
     pub(crate) fn handle_at(&self, place: Place) -> FactHandle {
         self.store.kind(place.kind).handle(place.slot)
     }
-
-    fn push_op(&mut self, op: Op) {
-        self.ops.push(self.scope, op);
-        let kind = self.store.kind_mut(op.kind);
-        kind.set_last_op(self.scope, op.slot, Some(self.ops.len() - 1));
-    }
-}
-
-pub(super) fn issuer_code(issuer: Option<RuleTag>) -> u32 {
-    issuer.map_or(0, |tag| tag.get() + 1)
 }
 
 /// The values of a run of drafts with their lengths: each begins where the one before it ends. Nothing if

@@ -3,7 +3,7 @@
 
 use steadfast_wm::MatchId;
 
-use super::{Engine, RuleInfo};
+use super::{Engine, RuleInfo, RuleState};
 use crate::chains::NONE;
 use crate::network::alpha::Memory;
 use crate::store::{Change, Op};
@@ -41,16 +41,23 @@ impl Engine {
                 return;
             }
         };
-        let rule = &mut self.rules[at];
-        let (net, store) = (&rule.net, &self.store);
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        let store = &self.store;
         let RuleInfo { tag, branch, .. } = self.infos[at];
-        let members = || net.members(store, token);
-        rule.terminal.bury(scope, token, || MatchId { rule: tag, branch, members: members() });
-        rule.net.bare_leave(scope, entry, token);
+        terminal.bury(scope, token, || MatchId {
+            rule: tag,
+            branch,
+            members: net.members(store, token),
+        });
+        let ranks_anew = terminal.ranks_anew();
+        net.bare_leave(scope, entry, token);
         let alpha = &mut self.alphas[op.kind as usize];
         alpha.memberships.part(scope, op.slot, place);
         alpha.memories[place as usize].right.dismiss(scope, entry);
-        self.enqueue(at, []);
+        self.scratch.unreported.insert(at);
+        if ranks_anew {
+            self.enqueued(at, false);
+        }
     }
 
     /// A match of a rule of one pattern is there as before, and is pending again if the operation touches it.

@@ -6,7 +6,7 @@ use steadfast_wm::{CommitSeq, Record, SafePoint};
 
 use super::{Engine, RuleInfo, RuleState};
 use crate::agenda::{Pending, Queued};
-use crate::sink::ActionSink;
+use crate::sink::{ActionSink, Discard};
 
 impl Engine {
     /// Closes a commit: reports the net change of the pending set since the last boundary and the
@@ -14,22 +14,49 @@ impl Engine {
     ///
     /// A match that became pending and fired in between leaves no trace here, so that a run to
     /// quiescence costs its operations and little else.
+    #[inline]
     pub fn commit(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
-        if !self.scratch.unreported.is_empty() {
-            self.commit_rules(sink);
+        if sink.wants_records() {
+            self.report_changes(commit, point, sink);
+        } else if !self.scratch.unreported.is_empty()
+            || self.focus.has_changed()
+            || *self.effects.get() > 0
+        {
+            self.forget_changes();
         }
+        debug_assert!(self.is_all_reported(), "whatever changes matches lists their rule");
+    }
+
+    /// Whether no rule has matches that the journal does not know.
+    fn is_all_reported(&self) -> bool {
         let may_have_changed = |(rule, info): (&RuleState, &RuleInfo)| {
             !info.is_query && (rule.terminal.may_have_changed() || rule.terminal.due.has_changed())
         };
-        debug_assert!(
-            !self.rules.iter().zip(&self.infos).any(may_have_changed),
-            "whatever changes matches lists their rule"
-        );
+        !self.rules.iter().zip(&self.infos).any(may_have_changed)
+    }
+
+    fn report_changes(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
+        if !self.scratch.unreported.is_empty() {
+            self.commit_rules(sink);
+        }
         self.focus.commit(self.scope, sink);
         self.effects.set(self.scope, 0);
-        if sink.wants_records() {
-            sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+        sink.record(&Record::Commit { commit, point, counters: *self.counters.get() });
+    }
+
+    /// Closes a commit of which nobody wants to know: what there is now counts as journaled.
+    fn forget_changes(&mut self) {
+        while let Some(rule) = self.scratch.unreported.pop() {
+            let terminal = &mut self.rules[rule].terminal;
+            if terminal.may_have_changed() {
+                terminal.mark_journaled(self.scope);
+            }
+            if terminal.due.has_changed() {
+                terminal.due.mark_journaled(self.scope);
+            }
         }
+        self.focus.commit(self.scope, &mut Discard);
+        self.effects.set(self.scope, 0);
     }
 
     #[inline(never)] // every second commit has changed no match
@@ -49,10 +76,6 @@ impl Engine {
         self.commit_due(rule, sink);
         let terminal = &mut self.rules[rule].terminal;
         if !terminal.may_have_changed() {
-            return;
-        }
-        if !sink.wants_records() {
-            terminal.mark_journaled(self.scope);
             return;
         }
         let mut change = terminal.net_change(self.scope);
@@ -85,9 +108,6 @@ impl Engine {
         change.cancelled.sort_unstable();
         let (net, store) = (&self.rules[rule].net, &self.store);
         change.changed.sort_unstable_by(|&(a, _), &(b, _)| net.compare(store, a, b));
-        if !sink.wants_records() {
-            return;
-        }
         for by in change.cancelled {
             sink.record(&Record::Due { by, at: None });
         }

@@ -12,7 +12,7 @@ use super::apply::Firing;
 use super::run::{FireRun, Verdict};
 use crate::error::{EvaluateError, Failure, FireError};
 use crate::sink::ActionSink;
-use crate::stage::Stage;
+use crate::stage::{Drafts, Stage};
 use crate::then::Then;
 
 /// How far a run of firings may go.
@@ -37,7 +37,7 @@ pub struct Fired {
     /// Whether the run is over: nothing is left that may fire, its limit is reached, or it was stopped.
     pub finished: bool,
     /// Why the run stopped early, if it did. What happened before stands.
-    pub error: Option<FireError>,
+    pub error: Option<Box<FireError>>,
 }
 
 /// What became of the best match.
@@ -50,8 +50,6 @@ enum Outcome {
     Kept,
     /// It is used up.
     Consumed,
-    /// There is none.
-    Nothing,
     Failed(Box<FireError>),
 }
 
@@ -66,7 +64,7 @@ impl Engine {
     pub fn flush(&mut self, sink: &mut dyn ActionSink) -> Result<bool, EvaluateError> {
         self.heed(sink);
         let matched = self.match_staged(None, sink)?;
-        if matched {
+        if matched && self.is_recorded() {
             sink.record(&Record::Evaluated);
         }
         Ok(matched)
@@ -92,40 +90,33 @@ impl Engine {
         match self.flush(sink) {
             Ok(matched) => fired.changed = matched,
             Err(error) => {
-                (fired.error, fired.finished) = (Some(error.into()), true);
+                (fired.error, fired.finished) = (Some(Box::new(error.into())), true);
                 return fired;
             }
         }
         self.settle_focus();
         self.tell(sink);
         run.guard.begin(self.last_seq());
-        while !fired.finished && fired.count + fired.skipped < at_most && !sink.wants_commit() {
+        while !fired.finished && fired.count + fired.skipped < at_most {
+            if self.is_recorded() && sink.wants_commit() {
+                break;
+            }
             if !run.goes_on() {
                 fired.finished = true;
                 break;
             }
-            match self.fire_next(run, sink) {
-                Outcome::Applied { halt } => {
-                    fired.count += 1;
-                    (fired.changed, fired.halted, fired.finished) = (true, halt, halt);
-                }
-                Outcome::Skipped => {
-                    fired.skipped += 1;
-                    fired.changed = true;
-                }
-                Outcome::Kept => {}
-                Outcome::Consumed => fired.changed = true,
-                Outcome::Nothing => fired.finished = true,
-                Outcome::Failed(error) => {
-                    (fired.error, fired.finished) = (Some(*error), true);
-                }
-            }
+            let Some((rule, token)) = self.next_match(run) else {
+                fired.finished = true;
+                break;
+            };
+            self.fire_next(run, &Firing { rule, token }, &mut fired, sink);
         }
         fired.changed |= self.focus.has_changed();
         fired
     }
 
     /// Of a rule's branches, the one whose match fires next. The rule has pending matches.
+    #[inline(never)] // few rules have branches
     pub(super) fn best_branch(&mut self, rule: usize) -> usize {
         if self.infos[rule].branches == 1 {
             return rule;
@@ -147,27 +138,50 @@ impl Engine {
         best.map_or(rule, |(_, _, at)| at)
     }
 
-    /// Fires the best match, unless its rule or the filter says otherwise.
-    fn fire_next(&mut self, run: &mut FireRun<'_>, sink: &mut dyn ActionSink) -> Outcome {
-        let Some((rule, token)) = self.next_match(run) else { return Outcome::Nothing };
+    /// Fires a match, unless its rule or the filter says otherwise, and counts it.
+    #[inline(never)] // many runs have nothing to fire, and need not gather what this needs
+    fn fire_next(
+        &mut self,
+        run: &mut FireRun<'_>,
+        firing: &Firing,
+        fired: &mut Fired,
+        sink: &mut dyn ActionSink,
+    ) {
+        match self.try_match(run, firing, sink) {
+            Outcome::Applied { halt } => {
+                (run.fired, run.left) = (run.fired + 1, run.left - 1);
+                fired.count += 1;
+                (fired.changed, fired.halted, fired.finished) = (true, halt, halt);
+            }
+            Outcome::Skipped => {
+                run.left -= 1;
+                fired.skipped += 1;
+                fired.changed = true;
+            }
+            Outcome::Kept => {}
+            Outcome::Consumed => fired.changed = true,
+            Outcome::Failed(error) => (fired.error, fired.finished) = (Some(error), true),
+        }
+    }
+
+    #[inline]
+    fn try_match(
+        &mut self,
+        run: &mut FireRun<'_>,
+        firing: &Firing,
+        sink: &mut dyn ActionSink,
+    ) -> Outcome {
+        let &Firing { rule, token } = firing;
         let number = u32::try_from(rule).expect("few rules");
         let trigger = self.rules[rule].terminal.queued(token).trigger;
-        if self.infos[rule].turn.enabled.is_some() || run.filter.is_some() {
-            let otherwise = self.otherwise(run, (rule, token), trigger, sink);
-            if let Some(outcome) = otherwise {
-                return outcome;
-            }
+        let is_asked = !self.infos[rule].is_plain || run.filter.is_some();
+        if is_asked && let Some(outcome) = self.otherwise(run, (rule, token), trigger, sink) {
+            return outcome;
         }
         if run.guard.counts(number, trigger) {
             return Outcome::Failed(Box::new(self.suspected_loop(run)));
         }
-        let outcome = self.fire_match(&Firing { rule, token }, run.fired, sink);
-        match outcome {
-            Outcome::Applied { .. } => (run.fired, run.left) = (run.fired + 1, run.left - 1),
-            Outcome::Skipped => run.left -= 1,
-            _ => {}
-        }
-        outcome
+        self.fire_match(firing, run.fired, sink)
     }
 
     /// What becomes of a match that does not fire because its rule or the filter says otherwise.
@@ -213,11 +227,11 @@ impl Engine {
 
     fn fire_match(&mut self, firing: &Firing, fired: u64, sink: &mut dyn ActionSink) -> Outcome {
         let &Firing { rule, token } = firing;
-        let mut drafts = self.drafts.take().unwrap_or_default();
+        let mut drafts = self.drafts.take().unwrap_or_else(Drafts::boxed);
         let result = self.run_consequence(firing, &mut drafts);
         let applied = result.and_then(|()| {
             self.apply(&mut drafts, Some(firing), sink)
-                .map_err(|error| Failure::Error(error.into()))
+                .map_err(|error| Box::new(Failure::Error(error.into())))
         });
         self.drafts = Some(drafts);
         match applied {
@@ -225,13 +239,15 @@ impl Engine {
                 self.note_fired(firing);
                 // The others are cancelled, not itself, which has fired.
                 self.use_up(rule, token);
-                if let Some(group) = self.infos[rule].turn.activation_group {
+                if !self.infos[rule].is_plain
+                    && let Some(group) = self.infos[rule].turn.activation_group
+                {
                     self.win(group);
                 }
                 self.tell(sink);
                 self.close_firing(firing, sink, Outcome::Applied { halt })
             }
-            Err(failure) => self.fail_match(firing, failure, fired, sink),
+            Err(failure) => self.fail_match(firing, *failure, fired, sink),
         }
     }
 
@@ -273,14 +289,12 @@ impl Engine {
         })
     }
 
-    fn run_consequence(
-        &self,
-        firing: &Firing,
-        drafts: &mut crate::stage::Drafts,
-    ) -> Result<(), Failure> {
+    fn run_consequence(&self, firing: &Firing, drafts: &mut Drafts) -> Result<(), Box<Failure>> {
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
-        drafts.yielding.extend(self.yielding(firing));
+        if self.rules[firing.rule].terminal.may_support() {
+            drafts.yielding.extend(self.yielding(firing));
+        }
         let clock = *self.clock.get();
         let names = (&self.globals, self.focus.names());
         let stage = Stage::new(&self.store, names, drafts, self.fingerprint, clock);
@@ -291,19 +305,20 @@ impl Engine {
         let run = || self.with_row(firing.rule, firing.token, |row| consequence(row, &mut then));
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::Error(error)),
-            Err(panic) => Err(Failure::Panic(panic_message(panic.as_ref()))),
+            Ok(Err(error)) => Err(Box::new(Failure::Error(error))),
+            Err(panic) => Err(Box::new(Failure::Panic(panic_message(panic.as_ref())))),
         }
     }
 
     /// The match is used up by now (INV-43: for this trigger); what its consequence changed is matched.
+    #[inline]
     fn close_firing(
         &mut self,
         firing: &Firing,
         sink: &mut dyn ActionSink,
         outcome: Outcome,
     ) -> Outcome {
-        let by = sink.wants_records().then(|| self.match_id(firing.rule, firing.token));
+        let by = self.is_recorded().then(|| self.match_id(firing.rule, firing.token));
         let issuer = Some(self.infos[firing.rule].tag);
         self.counters.change(self.scope, |counters| counters.firings += 1);
         if self.has_to_match()
@@ -319,12 +334,14 @@ impl Engine {
         outcome
     }
 
+    #[inline]
     pub(super) fn note_firing(&mut self, firing: &Firing) {
         if self.is_heard() {
             self.note(AgendaEvent::Firing(self.match_id(firing.rule, firing.token)));
         }
     }
 
+    #[inline]
     fn note_fired(&mut self, firing: &Firing) {
         if self.is_heard() {
             self.note(AgendaEvent::Fired(self.match_id(firing.rule, firing.token)));
@@ -332,6 +349,7 @@ impl Engine {
     }
 
     /// Makes a pending match dormant.
+    #[inline]
     fn use_up(&mut self, rule: usize, token: u32) {
         let state = &mut self.rules[rule];
         state.terminal.dequeue(self.scope, token);

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, RuleTag, Seq};
 
-use super::agenda_events::AgendaNotes;
+use super::agenda_events::{AgendaEvent, Wanted};
 use super::distribute::{BusyMemories, DistributeScratch};
 use super::heirs::adopt;
 use super::net_changes::KindDelta;
@@ -19,7 +19,7 @@ use crate::error::EvaluateError;
 use crate::network::Flush;
 use crate::network::straight::Step;
 use crate::sink::ActionSink;
-use crate::store::{Change, KindSet, Op, Ops, Place, Store};
+use crate::store::{Change, Kind, KindSet, Op, Ops, Place, Store};
 use crate::trail::Scope;
 
 /// Buffers of a flush, and what it remembers until it ends.
@@ -68,8 +68,10 @@ pub(crate) struct FlushScratch {
     pub(super) moment: Option<i64>,
     /// Of a flush that time brought about: the number of what left windows over time.
     pub(super) passing: Option<Seq>,
-    /// What happened on the agenda, for those who listen.
-    pub(super) agenda: AgendaNotes,
+    /// What happened on the agenda, for those who listen, that the sink does not have yet.
+    pub(super) agenda: Vec<AgendaEvent>,
+    /// What the sink of the call at work wants.
+    pub(super) wanted: Wanted,
     /// Events whose time may be over: new and changed ones, and those that a match let go.
     pub(super) over: Vec<Place>,
 }
@@ -446,6 +448,7 @@ impl Engine {
     }
 
     /// Forgets what ends with a flush, but for the networks that it went through.
+    #[inline]
     pub(super) fn forget_flush(&mut self) {
         if !self.scratch.busy.is_empty() {
             self.end_flush_of_memories();
@@ -461,18 +464,10 @@ impl Engine {
         let scope = self.scope;
         for (at, op) in (0..).zip(self.ops.as_slice()) {
             let kind = self.store.kind_mut(op.kind);
-            if kind.last_op(op.slot) != Some(at) {
-                continue;
-            }
-            if op.what == Change::Delete {
-                kind.free_slot(scope, op.slot);
-            } else if kind.fact.expires().is_some() {
-                self.scratch.over.push(Place { kind: op.kind, slot: op.slot });
-            }
-            kind.set_last_op(scope, op.slot, None);
-            if *kind.before.get(op.slot) != NONE {
-                kind.before.set(scope, op.slot, NONE);
-                kind.table.drop_before(scope);
+            let is_last = kind.forget_op(scope, op.slot, at);
+            let leaves_more = op.what == Change::Delete || op.before != NONE || kind.expires();
+            if is_last && leaves_more {
+                forget_rest(scope, kind, op, &mut self.scratch.over);
             }
         }
         self.ops.clear(scope);
@@ -483,6 +478,20 @@ impl Engine {
         self.scratch.dirty.clear();
         self.end_flush_of_memories();
         self.scratch.first_flush = false;
+    }
+}
+
+/// Forgets what else an operation leaves behind that is the last one on its fact: the slot of a dead fact, the
+/// value before the flush. Events may be over now.
+#[inline(never)] // most operations leave nothing else behind
+fn forget_rest(scope: Scope, kind: &mut Kind, op: &Op, over: &mut Vec<Place>) {
+    if op.what == Change::Delete {
+        kind.free_slot(scope, op.slot);
+    } else if kind.expires() {
+        over.push(Place { kind: op.kind, slot: op.slot });
+    }
+    if op.before != NONE {
+        kind.table.drop_before(scope);
     }
 }
 

@@ -63,9 +63,13 @@ impl Engine {
     /// Empty groups lose the focus; the group that has it now is active.
     #[inline]
     pub(super) fn settle_focus(&mut self) {
-        if self.focus.is_plain() {
-            return;
+        if !self.focus.is_plain() {
+            self.settle_groups();
         }
+    }
+
+    #[inline(never)] // most rulesets have one group
+    fn settle_groups(&mut self) {
         let before = self.heard_focus();
         let ranks = &self.ranks;
         let last = Seq::new(self.counters.get().next_seq - 1);
@@ -141,10 +145,15 @@ impl Engine {
 
     /// Gives the focus to groups of auto-focus rules of which a match became pending, in the order of
     /// the rules.
+    #[inline]
     pub(super) fn focus_automatically(&mut self) {
-        if self.scratch.focusing.is_empty() {
-            return;
+        if !self.scratch.focusing.is_empty() {
+            self.focus_listed();
         }
+    }
+
+    #[inline(never)] // as above
+    fn focus_listed(&mut self) {
         let mut rules = std::mem::take(&mut self.scratch.focusing);
         rules.sort_unstable();
         rules.dedup();

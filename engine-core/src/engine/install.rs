@@ -72,6 +72,9 @@ impl Engine {
                 branch: number,
                 branches,
                 salience: branch.salience.clone(),
+                is_plain: branch.agenda.enabled.is_none()
+                    && turn.activation_group.is_none()
+                    && branches == 1,
                 turn: Turn { enabled: branch.agenda.enabled.clone(), ..turn.clone() },
                 on_error: rule.on_error,
                 timing: rule.timing.clone(),

@@ -3,7 +3,8 @@
 use steadfast_wm::{Inserts, Record, RuleTag, Seq, Values};
 
 use super::Engine;
-use super::apply::issuer_code;
+use super::operations::issuer_code;
+use crate::chains::NONE;
 use crate::fact::FieldMask;
 use crate::sink::ActionSink;
 use crate::stage::Draft;
@@ -62,6 +63,7 @@ impl Engine {
             mask: FieldMask::ALL,
             issuer: issuer_code,
             previous: 0,
+            before: NONE,
         });
         self.ops.extend(scope, ops);
         if sink.wants_records() {

@@ -17,6 +17,7 @@ mod live;
 mod load;
 mod manifest;
 mod net_changes;
+mod operations;
 mod picture;
 mod queueing;
 mod restore;
@@ -24,6 +25,7 @@ mod rule_list;
 mod rules;
 mod run;
 mod scope;
+mod single;
 mod straight;
 mod time;
 mod windows;
@@ -74,6 +76,7 @@ pub(crate) struct RuleState {
 trailed!(RuleState { net, terminal, planted });
 
 /// What does not change while a ruleset is at work.
+#[expect(clippy::struct_excessive_bools, reason = "each says something else, once for all")]
 #[derive(Clone)]
 pub(crate) struct RuleInfo {
     pub(crate) path: String,
@@ -85,6 +88,9 @@ pub(crate) struct RuleInfo {
     pub(crate) branches: u16,
     pub(crate) salience: Salience,
     pub(crate) turn: Turn,
+    /// Whether nothing but its place on the agenda decides about its firings, and they about no other match: it
+    /// has neither `enabled` nor an activation group nor branches.
+    pub(crate) is_plain: bool,
     pub(crate) on_error: OnError,
     pub(crate) timing: Timing,
     /// Positions of its matches that hold events which expire, with their kinds.
@@ -328,7 +334,7 @@ impl Engine {
         }
         self.heed(sink);
         // They stay where they are while `body` works, which may panic: they know what it has given out.
-        let drafts = self.drafts.get_or_insert_default();
+        let drafts = self.drafts.get_or_insert_with(Drafts::boxed);
         let counters = *self.counters.get();
         drafts.begin(counters.next_handle, counters.random);
         let fingerprint = self.fingerprint;
@@ -456,6 +462,15 @@ impl Engine {
         self.counters.change(self.scope, |counters| {
             counters.next_seq += 1;
             Seq::new(counters.next_seq - 1)
+        })
+    }
+
+    /// INV-41: every fact has a handle of its own, above all before it.
+    #[inline]
+    pub(super) fn next_handle(&mut self) -> FactHandle {
+        self.counters.change(self.scope, |counters| {
+            counters.next_handle += 1;
+            FactHandle::new(counters.next_handle - 1)
         })
     }
 

@@ -243,7 +243,7 @@ impl Engine {
         self.scratch.at_work = Some(at);
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         let branch = self.infos[at].branch;
-        let heard = self.scratch.agenda.is_heard();
+        let heard = self.scratch.wanted.agenda_events;
         let mut created = Vec::new();
         let mut any = false;
         for (trigger, token) in matches {
@@ -264,7 +264,8 @@ impl Engine {
     }
 
     /// Matches of a rule became pending, if any did: the rule may have another rank.
-    fn enqueued(&mut self, at: usize, any: bool) {
+    #[inline]
+    pub(super) fn enqueued(&mut self, at: usize, any: bool) {
         if any && self.infos[at].turn.auto_focus {
             self.scratch.focusing.push(at);
         }

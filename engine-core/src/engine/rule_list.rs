@@ -18,6 +18,14 @@ impl RuleList {
         }
     }
 
+    /// Takes one of the rules off the list, in no order.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<usize> {
+        let rule = self.rules.pop()?;
+        self.listed[rule] = false;
+        Some(rule)
+    }
+
     #[cold]
     fn grow(&mut self, rule: usize) {
         self.listed.resize(rule + 1, false);

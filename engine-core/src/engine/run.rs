@@ -196,18 +196,20 @@ impl LoopGuard {
 
 impl Engine {
     /// The match that fires next, if it is not one of those that the run passes over.
+    #[inline]
     pub(super) fn next_match(&mut self, run: &FireRun<'_>) -> Option<(usize, u32)> {
         let group = self.focus.top();
         if let Some(kept) = &run.kept {
             return self.next_not_kept(group, kept);
         }
         let rule = self.ranks.best(group)? as usize;
-        let rule = self.best_branch(rule);
+        let rule = if self.infos[rule].is_plain { rule } else { self.best_branch(rule) };
         let token = self.rules[rule].terminal.first();
         Some((rule, token.expect("the rule's queue is active")))
     }
 
     /// As the ranks and queues would say if the kept matches were not in them.
+    #[inline(never)] // few runs have a filter
     fn next_not_kept(&self, group: u32, kept: &BTreeSet<(u32, u32, u64)>) -> Option<(usize, u32)> {
         let of_group = (0_u32..).zip(&self.rules).zip(&self.infos).filter(|((_, state), info)| {
             !info.is_query && info.turn.group == group && state.terminal.pending_count() > 0

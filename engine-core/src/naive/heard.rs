@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use steadfast_wm::{MatchId, SessionId};
 
-use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
+use super::random::{RuleSpec, Step, fire, rules, ruleset, stage_on, steps};
 use super::tests::{cases, quiet, without_last};
 use crate::engine::{AgendaEvent, Engine};
 use crate::ir::MAIN;
@@ -65,12 +65,7 @@ fn step(engine: &mut Engine, step: Step, sink: &mut dyn ActionSink) {
         Step::Advance(by) => drop(engine.advance_clock(engine.now() + by, sink).unwrap()),
         Step::Fire(limit) => drop(fire(engine, limit, false, sink)),
         Step::FireFiltered(limit) => drop(fire(engine, limit, true, sink)),
-        _ => engine
-            .stage(sink, |view| {
-                stage(step, view);
-                Ok::<(), crate::ChangeError>(())
-            })
-            .unwrap(),
+        _ => stage_on(engine, step, sink),
     }
 }
 

@@ -187,7 +187,7 @@ impl Naive {
                     let seq = self.seq();
                     let birth =
                         Birth { handle, seq: Seq::new(seq), issuer, stated, clock: self.clock };
-                    self.store.kind_mut(kind).bear(SCOPE, slot, birth);
+                    self.store.kind_mut(kind).bear(SCOPE, slot, birth, None);
                     let place = Place { kind, slot };
                     self.store.set_place(SCOPE, handle, Some(place));
                     believe(SCOPE, &mut self.store, place, &mut Vec::new());
@@ -197,12 +197,13 @@ impl Naive {
                     let place = self.store.locate(handle).unwrap();
                     let arena = drafts.arenas[kind as usize].as_mut().unwrap();
                     disbelieve(SCOPE, &mut self.store, place);
-                    self.store.kind_mut(kind).unlink_key(SCOPE, place.slot);
+                    self.store.kind_mut(kind).unlink(SCOPE, place.slot);
                     let table = &mut self.store.kind_mut(kind).table;
                     table.replace_from(SCOPE, place.slot, arena.as_mut(), at);
                     let seq = self.seq();
-                    self.store.kind_mut(kind).link_key(SCOPE, place.slot);
-                    self.store.kind_mut(kind).touch(SCOPE, place.slot, Seq::new(seq), issuer);
+                    self.store.kind_mut(kind).link(SCOPE, place.slot);
+                    let seq_of_op = Seq::new(seq);
+                    self.store.kind_mut(kind).touch(SCOPE, place.slot, seq_of_op, issuer, 0);
                     believe(SCOPE, &mut self.store, place, &mut Vec::new());
                     self.push_op(Change::Update, seq, handle, mask);
                 }
@@ -262,7 +263,7 @@ impl Naive {
         self.mark_supported(handle);
         let seq = self.seq();
         disbelieve(SCOPE, &mut self.store, place);
-        self.store.kind_mut(place.kind).unlink_key(SCOPE, place.slot);
+        self.store.kind_mut(place.kind).unlink(SCOPE, place.slot);
         self.store.set_place(SCOPE, handle, None);
         self.push_op(Change::Delete, seq, handle, FieldMask::ALL);
     }

@@ -7,7 +7,7 @@ use steadfast_wm::SessionId;
 
 use super::Naive;
 use super::matching::{Found, match_rule};
-use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, steps};
+use super::random::{RuleSpec, Step, fire, rules, ruleset, stage, stage_on, steps};
 use super::tests::{cases, quiet};
 use crate::engine::{Engine, RowId, Verdict};
 use crate::ir::{Query, RuleBuilder, RuleDef};
@@ -46,12 +46,7 @@ fn take(engine: &mut Engine, step: Step) {
     match step {
         Step::Advance(by) => drop(engine.advance_clock(engine.now() + by, &mut Discard).unwrap()),
         Step::Fire(limit) => drop(fire(engine, limit, false, &mut Discard)),
-        _ => engine
-            .stage(&mut Discard, |view| {
-                stage(step, view);
-                Ok::<(), crate::ChangeError>(())
-            })
-            .unwrap(),
+        _ => stage_on(engine, step, &mut Discard),
     }
     engine.flush(&mut Discard).unwrap();
 }

@@ -11,7 +11,7 @@ use super::random::agenda::verdict;
 use super::random::unique::{attempts, rules_of_unique_facts, steps_of_unique_facts};
 use super::random::{
     RuleSpec, Step, fire, rules, rules_alike, rules_in_time, rules_with_gates,
-    rules_with_groups_inside, ruleset, stage, steps,
+    rules_with_groups_inside, ruleset, stage, stage_on, steps,
 };
 use super::{Id, Naive, facts_of};
 use crate::engine::{Engine, Missed, Verdict};
@@ -131,12 +131,7 @@ fn run_with(
                 prop_assert_eq!(&missed, &naive.missed[before..], "missed");
             }
             _ => {
-                engine
-                    .stage(&mut Discard, |view| {
-                        stage(step, view);
-                        Ok::<(), crate::ChangeError>(())
-                    })
-                    .unwrap();
+                stage_on(&mut engine, step, &mut Discard);
                 let attempted = attempts();
                 naive.stage(|view| stage(step, view));
                 prop_assert_eq!(attempted, std::mem::take(&mut naive.attempted));
@@ -178,12 +173,7 @@ fn step_engine(engine: &mut Engine, step: Step) -> Vec<MatchId> {
         Step::Advance(by) => drop(engine.advance_clock(engine.now() + by, &mut trace).unwrap()),
         Step::Fire(limit) => drop(fire(engine, limit, false, &mut trace)),
         Step::FireFiltered(limit) => drop(fire(engine, limit, true, &mut trace)),
-        _ => engine
-            .stage(&mut trace, |view| {
-                stage(step, view);
-                Ok::<(), crate::ChangeError>(())
-            })
-            .unwrap(),
+        _ => stage_on(engine, step, &mut trace),
     }
     trace.0
 }

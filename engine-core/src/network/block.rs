@@ -523,7 +523,7 @@ impl Block {
         let goes_now = self.is_current(cx.store, right, turn)
             && right.index.codes(turn.entry).0 == code
             && self.goes(cx, (left, right), (turn.slot, turn.slot));
-        let before = slot_at_start(cx.store, &self.plan, turn.slot);
+        let before = slot_at_start(cx, &self.plan, turn.slot);
         let went = turn.start == Some(code) && self.goes(cx, (left, right), (turn.slot, before));
         let turned = goes_now == begins && went != begins;
         let touched = || cx.store.touched(cx.ops, self.plan.kind, turn.slot, self.plan.reads);
@@ -561,12 +561,14 @@ impl Block {
 }
 
 /// The slot under which a fact's value before this flush is found.
-fn slot_at_start(store: &Store, plan: &Plan, slot: u32) -> u32 {
-    let before = *store.kind(plan.kind).before.get(slot);
-    if before == NONE {
-        slot
-    } else {
-        debug_assert!(before & BEFORE != 0);
-        before
+fn slot_at_start(cx: &Context<'_>, plan: &Plan, slot: u32) -> u32 {
+    let last = cx.store.kind(plan.kind).last_op(slot);
+    let last = last.and_then(|op| cx.ops.list.get(op as usize));
+    match last.map_or(NONE, |op| op.before) {
+        NONE => slot,
+        before => {
+            debug_assert!(before & BEFORE != 0);
+            before
+        }
     }
 }

@@ -158,6 +158,10 @@ impl Plan {
     /// Whether inner facts pass their own conditions, apart from one that is decided already; one answer
     /// per row.
     pub(crate) fn alpha(&self, decided: Option<usize>, rows: &Rows<'_>, answers: &mut Answers) {
+        if let ([test], None) = (&*self.conditions.alpha, decided) {
+            answers.one(test, rows);
+            return;
+        }
         let tests = self.conditions.alpha.iter().enumerate();
         let asked = tests.filter(|(at, _)| Some(*at) != decided).map(|(_, test)| test);
         answers.all(asked, rows);
@@ -313,6 +317,14 @@ impl Answers {
         if first {
             self.passed.resize(rows.len(), true);
         }
+        debug_assert_eq!(self.passed.len(), rows.len(), "one answer per row");
+    }
+
+    /// The same with one test.
+    #[inline]
+    pub(crate) fn one(&mut self, test: &Test, rows: &Rows<'_>) {
+        self.passed.clear();
+        (test.evaluate)(rows, &mut self.passed);
         debug_assert_eq!(self.passed.len(), rows.len(), "one answer per row");
     }
 

@@ -136,6 +136,12 @@ pub(crate) fn unserializable(kind: &'static str, error: &postcard::Error) -> Cha
 }
 
 impl Drafts {
+    /// An empty buffer. An engine makes one.
+    #[cold]
+    pub(crate) fn boxed() -> Box<Self> {
+        Box::default()
+    }
+
     /// How many inserts of each kind there are, so that columns can make room at once.
     pub(crate) fn inserts_by_kind(&self) -> Vec<u32> {
         let mut counts = vec![0; self.arenas.len()];
@@ -148,6 +154,7 @@ impl Drafts {
     }
 
     /// Empties the buffer and takes over the session's counters.
+    #[inline]
     pub(crate) fn begin(&mut self, next_handle: u64, random: u64) {
         if !self.list.is_empty() {
             self.clear();
@@ -274,9 +281,11 @@ impl Drafts {
 
     #[inline]
     fn latest(&self, handle: FactHandle) -> Option<&Draft> {
-        if self.list.is_empty() {
-            return None;
-        }
+        if self.list.is_empty() { None } else { self.latest_listed(handle) }
+    }
+
+    #[inline(never)] // most changes are the first of their transaction
+    fn latest_listed(&self, handle: FactHandle) -> Option<&Draft> {
         if self.list.len() > SCAN_MAX {
             let at = self.latest.borrow_mut().find(&self.list, handle);
             return at.map(|at| &self.list[at as usize]);
@@ -285,6 +294,7 @@ impl Drafts {
     }
 
     /// What is staged for a fact.
+    #[inline]
     pub(crate) fn value<T: Fact>(&self, handle: FactHandle) -> Staged<'_, T> {
         match self.latest(handle) {
             None => Staged::Nothing,

@@ -1,12 +1,15 @@
 //! The facts of one kind, column by column.
 
+use std::any::Any;
+
 use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
 
 use super::Entry;
 use super::expiries::Expiries;
 use super::fact_type::FactType;
-use super::table::AnyTable;
+use super::table::{AnyTable, Table};
 use crate::chains::{Chains, NONE};
+use crate::fact::Fact;
 use crate::trail::{Cell, Column, Scope, Sparse, Trailed, trailed};
 
 /// All facts of one type that came through one entry point.
@@ -17,10 +20,10 @@ pub(crate) struct Kind {
     /// Its number in the journal's dictionary.
     pub(crate) tag: TypeTag,
     pub(crate) table: Box<dyn AnyTable>,
-    /// By slot: the handle, or 0 for a free slot. A deleted fact keeps its slot until the flush ends.
-    handles: Column<u64>,
-    recency: Column<u64>,
-    standings: Column<Standing>,
+    /// Whether its facts are found by a key, or by the time at which they expire.
+    by_value: bool,
+    /// By slot. A deleted fact keeps its slot until the flush ends.
+    facts: Column<FactState>,
     /// By slot: the inserting or last updating rule's tag plus one; 0 for the outside.
     issuers: Sparse<u32>,
     clocks: Sparse<i64>,
@@ -30,17 +33,13 @@ pub(crate) struct Kind {
     pub(crate) first_support: Sparse<u32>,
     pub(crate) believed: Cell<bool>,
     pub(crate) beliefs: Chains,
-    /// By slot: its value before what is staged.
-    pub(crate) before: Sparse<u32>,
     /// Events of the kind by the time at which they expire.
     pub(crate) expiries: Expiries,
 }
 
 trailed!(Kind {
     table,
-    handles,
-    recency,
-    standings,
+    facts,
     issuers,
     clocks,
     free,
@@ -48,7 +47,6 @@ trailed!(Kind {
     first_support,
     believed,
     beliefs,
-    before,
     expiries
 });
 
@@ -68,9 +66,8 @@ impl Clone for Kind {
             entry: self.entry,
             tag: self.tag,
             table: self.table.clone_box(),
-            handles: self.handles.clone(),
-            recency: self.recency.clone(),
-            standings: self.standings.clone(),
+            by_value: self.by_value,
+            facts: self.facts.clone(),
             issuers: self.issuers.clone(),
             clocks: self.clocks.clone(),
             free: self.free.clone(),
@@ -78,11 +75,23 @@ impl Clone for Kind {
             first_support: self.first_support.clone(),
             believed: self.believed.clone(),
             beliefs: self.beliefs.clone(),
-            before: self.before.clone(),
             expiries: self.expiries.clone(),
         }
     }
 }
+
+/// What is known of each fact beside its value: one row, as whoever writes any of it mostly writes all of it.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))] // four bytes for each fact are more than a row that lies on two cache lines now and then
+struct FactState {
+    /// The handle, or 0 for a free slot.
+    handle: u64,
+    /// Number of the last operation on it.
+    seq: u64,
+    standing: Standing,
+}
+
+const _: () = assert!(size_of::<FactState>() == 20, "there is one for each fact");
 
 /// Whether somebody inserted a fact, not rules alone, in the lowest bit; above it the last staged operation
 /// on the fact plus one.
@@ -124,9 +133,8 @@ impl Kind {
             entry,
             tag,
             table: fact.new_table(),
-            handles: Column::default(),
-            recency: Column::default(),
-            standings: Column::default(),
+            by_value: fact.is_keyed() || fact.expires().is_some(),
+            facts: Column::default(),
             issuers: Sparse::new(0),
             clocks: Sparse::new(0),
             free: Column::default(),
@@ -134,25 +142,31 @@ impl Kind {
             first_support: Sparse::new(NONE),
             believed: Cell::new(false),
             beliefs: Chains::default(),
-            before: Sparse::new(NONE),
             expiries: Expiries::default(),
         }
     }
 
+    /// The values of its facts, which are of this type.
+    #[inline]
+    pub(crate) fn values_mut<T: Fact>(&mut self) -> &mut Table<T> {
+        let table: &mut dyn Any = &mut *self.table;
+        table.downcast_mut().expect("a kind holds facts of its type")
+    }
+
     #[inline]
     pub(crate) fn handle(&self, slot: u32) -> FactHandle {
-        FactHandle::new(*self.handles.get(slot))
+        FactHandle::new(self.facts.get(slot).handle)
     }
 
     /// Whether a slot holds a fact.
     #[inline]
     pub(crate) fn is_taken(&self, slot: u32) -> bool {
-        *self.handles.get(slot) != 0
+        self.facts.get(slot).handle != 0
     }
 
     #[inline]
     pub(crate) fn recency(&self, slot: u32) -> Seq {
-        Seq::new(*self.recency.get(slot))
+        Seq::new(self.facts.get(slot).seq)
     }
 
     pub(crate) fn issuer(&self, slot: u32) -> Option<RuleTag> {
@@ -169,44 +183,46 @@ impl Kind {
     }
 
     pub(crate) fn slot_count(&self) -> u32 {
-        self.handles.len()
+        self.facts.len()
     }
 
-    /// Has near what an operation on a fact reads and writes beside its value.
+    /// Notes an update: its number, the rule that issued it, and its place among the staged operations.
     #[inline]
-    pub(crate) fn warm(&self, slot: u32) {
-        self.recency.warm(slot);
-        self.standings.warm(slot);
-    }
-
-    pub(crate) fn touch(&mut self, scope: Scope, slot: u32, seq: Seq, issuer: Option<RuleTag>) {
-        self.recency.set(scope, slot, seq.get());
+    pub(crate) fn touch(
+        &mut self,
+        scope: Scope,
+        slot: u32,
+        seq: Seq,
+        issuer: Option<RuleTag>,
+        op: u32,
+    ) {
+        let old = *self.facts.get(slot);
+        let standing = Standing::new(old.standing.stated(), Some(op));
+        self.facts.set(scope, slot, FactState { seq: seq.get(), standing, ..old });
         self.issuers.set(scope, slot, issuer.map_or(0, |tag| tag.get() + 1));
     }
 
     pub(crate) fn next_slot(&mut self, scope: Scope) -> u32 {
-        self.free.pop(scope).unwrap_or(self.handles.len())
+        self.free.pop(scope).unwrap_or(self.facts.len())
     }
 
-    /// Fills the columns of a slot whose value is already in the table.
-    pub(crate) fn bear(&mut self, scope: Scope, slot: u32, birth: Birth) {
-        let standing = Standing::new(birth.stated, None);
-        if slot == self.handles.len() {
-            self.handles.push(scope, birth.handle.get());
-            self.recency.push(scope, birth.seq.get());
-            self.standings.push(scope, standing);
+    /// Fills the columns of a slot whose value is already in the table; `op` is the place of its operation,
+    /// if that is of this flush.
+    pub(crate) fn bear(&mut self, scope: Scope, slot: u32, birth: Birth, op: Option<u32>) {
+        let standing = Standing::new(birth.stated, op);
+        let (handle, seq) = (birth.handle.get(), birth.seq.get());
+        let state = FactState { handle, seq, standing };
+        if slot == self.facts.len() {
+            self.facts.push(scope, state);
         } else {
-            self.handles.set(scope, slot, birth.handle.get());
-            self.recency.set(scope, slot, birth.seq.get());
-            self.standings.set(scope, slot, standing);
+            self.facts.set(scope, slot, state);
         }
         self.issuers.set(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
         self.clocks.set(scope, slot, birth.clock);
         if self.fact.is_event() {
             self.table.set_born(scope, slot, birth.clock);
         }
-        self.link_key(scope, slot);
-        self.link_expiry(scope, slot);
+        self.link(scope, slot);
     }
 
     /// Whether facts can be added as a run: no slot is free, no index by value is kept, and no time.
@@ -219,12 +235,13 @@ impl Kind {
     /// that of the first, and `op` the place of its operation.
     pub(crate) fn bear_run(&mut self, scope: Scope, birth: Birth, count: u32, op: u32) {
         let Birth { handle, seq, issuer, stated, clock } = birth;
-        let slot = self.handles.len();
-        let numbers = |first: u64| first..first + u64::from(count);
-        self.handles.extend(scope, numbers(handle.get()));
-        self.recency.extend(scope, numbers(seq.get()));
-        let ops = op..op + count;
-        self.standings.extend(scope, ops.map(|op| Standing::new(stated, Some(op))));
+        let slot = self.facts.len();
+        let numbers = (handle.get()..).zip(seq.get()..).zip(op..op + count);
+        let states = numbers.map(|((handle, seq), op)| {
+            let standing = Standing::new(stated, Some(op));
+            FactState { handle, seq, standing }
+        });
+        self.facts.extend(scope, states);
         let issuer = issuer.map_or(0, |tag| tag.get() + 1);
         if issuer != 0 || clock != 0 {
             for slot in slot..slot + count {
@@ -234,26 +251,44 @@ impl Kind {
         }
     }
 
-    pub(crate) fn link_key(&mut self, scope: Scope, slot: u32) {
+    /// Whether its facts expire.
+    #[inline]
+    pub(crate) fn expires(&self) -> bool {
+        self.fact.expires().is_some()
+    }
+
+    /// Whether its facts are found by more than their handles, so that who changes a value has to
+    /// [unlink](Kind::unlink) it before and to [link](Kind::link) it then; by derived keys too if rules derive
+    /// some of them.
+    #[inline]
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.by_value || *self.believed.get()
+    }
+
+    /// Lets a fact be found by its key, and by the time at which it expires.
+    #[inline]
+    pub(crate) fn link(&mut self, scope: Scope, slot: u32) {
+        if self.by_value {
+            self.link_value(scope, slot);
+        }
+    }
+
+    #[inline(never)] // most facts have neither
+    fn link_value(&mut self, scope: Scope, slot: u32) {
         if let Some(code) = self.fact.is_keyed().then(|| self.table.key_code(slot)).flatten() {
             self.keys.link(scope, slot, code);
         }
-    }
-
-    pub(crate) fn unlink_key(&mut self, scope: Scope, slot: u32) {
-        if self.fact.is_keyed() {
-            self.keys.unlink(scope, slot);
-        }
-    }
-
-    pub(crate) fn link_expiry(&mut self, scope: Scope, slot: u32) {
         if let Some(expires) = self.fact.expires() {
             let deadline = self.table.end(slot).saturating_add(expires);
             self.expiries.link(scope, slot, self.handle(slot), deadline);
         }
     }
 
-    pub(crate) fn unlink_expiry(&mut self, scope: Scope, slot: u32) {
+    /// The opposite of [`link`](Kind::link), while the value is the old one.
+    pub(crate) fn unlink(&mut self, scope: Scope, slot: u32) {
+        if self.fact.is_keyed() {
+            self.keys.unlink(scope, slot);
+        }
         if self.fact.expires().is_some() {
             self.expiries.unlink(scope, slot, self.handle(slot));
         }
@@ -261,16 +296,15 @@ impl Kind {
 
     /// Makes room for so many facts more.
     pub(crate) fn reserve(&mut self, more: u32) {
-        self.handles.reserve(more);
-        self.recency.reserve(more);
-        self.standings.reserve(more);
+        self.facts.reserve(more);
         self.table.reserve(more);
     }
 
     /// Gives a dead fact's slot back.
     pub(crate) fn free_slot(&mut self, scope: Scope, slot: u32) {
         self.table.clear_slot(scope, slot);
-        self.handles.set(scope, slot, 0);
+        let old = *self.facts.get(slot);
+        self.facts.set(scope, slot, FactState { handle: 0, ..old });
         self.free.push(scope, slot);
     }
 
@@ -280,22 +314,40 @@ impl Kind {
     }
 
     /// Operations that were done on a fact in this flush are reachable from here.
+    #[inline]
     pub(crate) fn last_op(&self, slot: u32) -> Option<u32> {
-        self.standings.get(slot).last_op()
+        self.facts.get(slot).standing.last_op()
     }
 
     #[inline]
     pub(crate) fn set_last_op(&mut self, scope: Scope, slot: u32, op: Option<u32>) {
-        self.standings.set(scope, slot, Standing::new(self.is_stated(slot), op));
+        self.set_standing(scope, slot, Standing::new(self.is_stated(slot), op));
+    }
+
+    /// Forgets the operations on a fact if this one is its last; says whether it is.
+    #[inline]
+    pub(crate) fn forget_op(&mut self, scope: Scope, slot: u32, op: u32) -> bool {
+        let standing = self.facts.get(slot).standing;
+        let is_last = standing.last_op() == Some(op);
+        if is_last {
+            self.set_standing(scope, slot, Standing::new(standing.stated(), None));
+        }
+        is_last
     }
 
     /// Whether somebody inserted the fact, not rules alone.
     #[inline]
     pub(crate) fn is_stated(&self, slot: u32) -> bool {
-        self.standings.get(slot).stated()
+        self.facts.get(slot).standing.stated()
     }
 
     pub(crate) fn set_stated(&mut self, scope: Scope, slot: u32, stated: bool) {
-        self.standings.set(scope, slot, Standing::new(stated, self.last_op(slot)));
+        self.set_standing(scope, slot, Standing::new(stated, self.last_op(slot)));
+    }
+
+    #[inline]
+    fn set_standing(&mut self, scope: Scope, slot: u32, standing: Standing) {
+        let old = *self.facts.get(slot);
+        self.facts.set(scope, slot, FactState { standing, ..old });
     }
 }

@@ -7,6 +7,7 @@ use steadfast_wm::FactHandle;
 use crate::trail::{Scope, Trailed};
 
 const PAGE: usize = 1024;
+const PAGE_CELLS: u32 = 1024;
 const NOWHERE: u64 = u64::MAX;
 
 /// A fact's kind and its slot in the kind's table.
@@ -16,31 +17,101 @@ pub(crate) struct Place {
     pub(crate) slot: u32,
 }
 
+/// The places of so many facts with handles that follow one another, of which at least one lives.
 #[derive(Clone)]
-struct Page {
-    cells: Box<[u64; PAGE]>,
-    live: u32,
+enum Page {
+    Run(Run),
+    Cells { cells: Box<[u64; PAGE]>, live: u32 },
+}
+
+/// Facts of one kind that lie in its slots as they came: where each is need not be kept, and who looks for one
+/// has not to wait for memory that nobody was at before. So lie facts that were inserted one behind the other, until some
+/// between them go.
+#[derive(Clone)]
+struct Run {
+    kind: u32,
+    /// The slot of the first cell, if that were part of the run; wrapping.
+    base: u32,
+    /// The cells of its facts.
+    cells: Range<u32>,
+}
+
+impl Run {
+    fn of(cell: u32, place: Place) -> Self {
+        let base = place.slot.wrapping_sub(cell);
+        Self { kind: place.kind, base, cells: cell..cell + 1 }
+    }
+
+    #[inline]
+    fn get(&self, cell: u32) -> Option<Place> {
+        let slot = self.base.wrapping_add(cell);
+        self.cells.contains(&cell).then_some(Place { kind: self.kind, slot })
+    }
+
+    /// Takes in a fact that lies behind all others, or loses the first or the last one of several; says
+    /// whether that is what was asked for.
+    fn adapt(&mut self, cell: u32, place: Option<Place>) -> bool {
+        let Range { start, end } = self.cells;
+        match place {
+            Some(Place { kind, slot }) => {
+                let follows = kind == self.kind && slot == self.base.wrapping_add(cell);
+                let follows = follows && cell == end;
+                self.cells.end += u32::from(follows);
+                follows
+            }
+            None if cell == start => {
+                self.cells.start += 1;
+                true
+            }
+            None if cell + 1 == end => {
+                self.cells.end -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The same with a cell for each fact.
+    fn spell_out(&self) -> Page {
+        let mut cells = Box::new([NOWHERE; PAGE]);
+        for cell in self.cells.clone() {
+            cells[cell as usize] = self.get(cell).map_or(NOWHERE, pack);
+        }
+        Page::Cells { cells, live: self.cells.end - self.cells.start }
+    }
 }
 
 impl Page {
-    fn empty() -> Self {
-        Self { cells: Box::new([NOWHERE; PAGE]), live: 0 }
+    #[inline]
+    fn get(&self, cell: u32) -> Option<Place> {
+        match self {
+            Self::Run(run) => run.get(cell),
+            Self::Cells { cells, .. } => {
+                let packed = cells[cell as usize];
+                (packed != NOWHERE).then(|| unpack(packed))
+            }
+        }
     }
 }
 
 /// A direct table from handles to places, in pages; a page without a live fact takes no memory.
 ///
-/// Handles only grow, so that the directory costs eight bytes per thousand facts that ever were.
+/// Handles only grow, so that the directory costs 24 bytes per thousand facts that ever were.
 #[derive(Clone, Default)]
 pub(crate) struct Locations {
     pages: Vec<Option<Page>>,
     live: u64,
-    log: Vec<(Scope, FactHandle, u64)>,
+    log: Vec<(Scope, FactHandle, Option<Place>)>,
 }
 
-fn index(handle: FactHandle) -> (usize, usize) {
+const _: () = assert!(size_of::<Option<Page>>() == 24, "old ones are never given back");
+
+/// The page of a handle and its cell there.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "a page has few cells")]
+fn index(handle: FactHandle) -> (usize, u32) {
     let number = usize::try_from(handle.get()).expect("usize has 64 bits");
-    (number / PAGE, number % PAGE)
+    (number / PAGE, (number % PAGE) as u32)
 }
 
 impl Locations {
@@ -51,13 +122,12 @@ impl Locations {
     #[inline]
     pub(crate) fn get(&self, handle: FactHandle) -> Option<Place> {
         let (page, cell) = index(handle);
-        let packed = self.pages.get(page)?.as_ref()?.cells[cell];
-        (packed != NOWHERE).then(|| unpack(packed))
+        self.pages.get(page)?.as_ref()?.get(cell)
     }
 
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, handle: FactHandle, place: Option<Place>) {
-        let old = self.write(handle, place.map_or(NOWHERE, pack));
+        let old = self.write(handle, place);
         if scope.is_open() {
             self.log.push((scope, handle, old));
         }
@@ -71,53 +141,61 @@ impl Locations {
         kind: u32,
         slots: Range<u32>,
     ) {
+        let Range { start: mut slot, end } = slots;
         if scope.is_open() {
-            let handles = (first.get()..).map(FactHandle::new).zip(slots.clone());
-            self.log.extend(handles.map(|(handle, _)| (scope, handle, NOWHERE)));
+            let handles = (first.get()..).map(FactHandle::new).zip(slot..end);
+            self.log.extend(handles.map(|(handle, _)| (scope, handle, None)));
         }
         let mut next = first.get();
-        let mut slots = slots.peekable();
-        while slots.peek().is_some() {
+        while slot < end {
+            self.write(FactHandle::new(next), Some(Place { kind, slot }));
+            (next, slot) = (next + 1, slot + 1);
+            // The others of the page follow the first one.
             let (page, cell) = index(FactHandle::new(next));
-            if self.pages.len() <= page {
-                self.pages.resize(page + 1, None);
+            if let Some(Some(Page::Run(run))) = self.pages.get_mut(page)
+                && run.cells.end == cell
+                && run.get(cell - 1) == Some(Place { kind, slot: slot - 1 })
+            {
+                let more = (end - slot).min(PAGE_CELLS - cell);
+                run.cells.end += more;
+                self.live += u64::from(more);
+                (next, slot) = (next + u64::from(more), slot + more);
             }
-            let page = self.pages[page].get_or_insert_with(Page::empty);
-            let mut placed = 0;
-            for (cell, slot) in page.cells[cell..].iter_mut().zip(slots.by_ref()) {
-                debug_assert_eq!(*cell, NOWHERE, "INV-41: a handle is given once");
-                *cell = pack(Place { kind, slot });
-                placed += 1;
-            }
-            page.live += placed;
-            self.live += u64::from(placed);
-            next += u64::from(placed);
         }
     }
 
-    fn write(&mut self, handle: FactHandle, packed: u64) -> u64 {
-        let (page, cell) = index(handle);
-        if self.pages.len() <= page {
-            self.pages.resize(page + 1, None);
+    fn write(&mut self, handle: FactHandle, place: Option<Place>) -> Option<Place> {
+        let (at, cell) = index(handle);
+        if self.pages.len() <= at {
+            self.pages.resize(at + 1, None);
         }
-        let slot = &mut self.pages[page];
-        let target = slot.get_or_insert_with(Page::empty);
-        let old = std::mem::replace(&mut target.cells[cell], packed);
-        match (old == NOWHERE, packed == NOWHERE) {
-            (true, false) => {
-                target.live += 1;
-                self.live += 1;
-            }
-            (false, true) => {
-                target.live -= 1;
-                self.live -= 1;
-                if target.live == 0 {
-                    *slot = None;
+        let page = &mut self.pages[at];
+        let old = page.as_ref().and_then(|page| page.get(cell));
+        self.live = self.live + u64::from(place.is_some()) - u64::from(old.is_some());
+        match (page.as_mut(), place) {
+            (None, _) => *page = place.map(|place| Page::Run(Run::of(cell, place))),
+            (Some(Page::Run(_)), _) if old == place => {}
+            (Some(Page::Run(run)), None) if run.cells.len() == 1 => *page = None,
+            (Some(Page::Run(run)), _) => {
+                if !run.adapt(cell, place) {
+                    *page = Some(run.spell_out());
+                    write_cell(page, cell, place);
                 }
             }
-            _ => {}
+            (Some(Page::Cells { .. }), _) => write_cell(page, cell, place),
         }
         old
+    }
+}
+
+/// Writes a cell of a page that has one for each fact.
+fn write_cell(page: &mut Option<Page>, cell: u32, place: Option<Place>) {
+    let Some(Page::Cells { cells, live }) = page else { unreachable!("it is spelled out") };
+    let packed = place.map_or(NOWHERE, pack);
+    let old = std::mem::replace(&mut cells[cell as usize], packed);
+    *live = *live + u32::from(place.is_some()) - u32::from(old != NOWHERE);
+    if *live == 0 {
+        *page = None;
     }
 }
 
@@ -147,6 +225,51 @@ fn unpack(packed: u64) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_that_lie_as_they_came_need_no_cells_until_one_between_them_goes() {
+        let mut locations = Locations::default();
+        let place = |slot| Some(Place { kind: 1, slot });
+        let handle = |number: u32| FactHandle::new(u64::from(number));
+        let is_run = |locations: &Locations, page: usize| {
+            matches!(locations.pages[page], Some(Page::Run(_)))
+        };
+        locations.set(Scope::NONE, handle(1000), place(5));
+        locations.set_run(Scope::NONE, handle(1001), 1, 6..3000);
+        for number in 1000..3995 {
+            assert_eq!(locations.get(handle(number)), place(number - 995), "{number}");
+        }
+        assert_eq!((locations.get(handle(999)), locations.get(handle(3995))), (None, None));
+        assert_eq!(locations.live(), 2995);
+        // From both ends, and then from the middle.
+        locations.set(Scope::NONE, handle(1024), None);
+        locations.set(Scope::NONE, handle(2047), None);
+        assert!(is_run(&locations, 1));
+        locations.set(Scope::NONE, handle(1500), None);
+        assert!(!is_run(&locations, 1) && is_run(&locations, 2));
+        locations.set(Scope::NONE, handle(1025), place(9000));
+        for (number, slot) in
+            [(1024, None), (1025, Some(9000)), (1499, Some(504)), (1500, None), (2047, None)]
+        {
+            assert_eq!(locations.get(handle(number)), slot.and_then(place), "{number}");
+        }
+        assert_eq!(locations.live(), 2992);
+    }
+
+    #[test]
+    fn undoing_brings_a_page_back_that_was_a_run() {
+        let outer = Scope::NONE.inner();
+        let mut locations = Locations::default();
+        locations.set_run(Scope::NONE, FactHandle::new(10), 0, 0..20);
+        locations.set_run(outer, FactHandle::new(30), 0, 20..2000);
+        (10..30).for_each(|number| locations.set(outer, FactHandle::new(number), None));
+        locations.undo(outer);
+        for number in 0..20 {
+            let place = Some(Place { kind: 0, slot: number });
+            assert_eq!(locations.get(FactHandle::new(u64::from(number) + 10)), place);
+        }
+        assert_eq!((locations.live(), locations.get(FactHandle::new(30))), (20, None));
+    }
 
     #[test]
     fn pages_vanish_with_their_last_fact() {

@@ -141,6 +141,7 @@ impl Store {
         self.places.live()
     }
 
+    #[inline]
     pub(crate) fn value<T: Fact>(&self, place: Place) -> Option<&T> {
         let table = self.source(place.kind).downcast_ref::<Table<T>>()?;
         Some(table.value(place.slot))

@@ -24,7 +24,11 @@ pub(crate) struct Op {
     pub(crate) issuer: u32,
     /// The operation before it on the same fact in this flush, plus one.
     pub(crate) previous: u32,
+    /// Where the fact's value before the flush is kept, marked with `BEFORE`; `NONE` if it is not.
+    pub(crate) before: u32,
 }
+
+const _: () = assert!(size_of::<Op>() == 40, "bulk loads have one per fact");
 
 impl Op {
     /// The rule whose consequence issued it, if one did.

@@ -49,12 +49,19 @@ impl<T: Fact> Table<T> {
         self.start(slot).saturating_add(lasted)
     }
 
+    #[inline]
     pub(crate) fn put(&mut self, scope: Scope, slot: u32, value: T) {
         if slot == self.values.len() {
             self.values.push(scope, Some(value));
         } else {
             self.values.set(scope, slot, Some(value));
         }
+    }
+
+    /// Replaces the value in an occupied slot.
+    #[inline]
+    pub(crate) fn replace(&mut self, scope: Scope, slot: u32, value: T) {
+        self.values.set(scope, slot, Some(value));
     }
 }
 
@@ -231,7 +238,7 @@ impl<T: Fact> AnyTable for Table<T> {
 
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {
         let value = take_from::<T>(arena, at);
-        self.values.set(scope, slot, Some(value));
+        self.replace(scope, slot, value);
     }
 
     fn reserve(&mut self, more: u32) {

@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use steadfast_engine_core::{ActionSink, AgendaEvent, ChangeError, Engine, RulesPolicy};
+use steadfast_engine_core::{ActionSink, AgendaEvent, Engine, RulesPolicy};
 use steadfast_replay::rebuild;
 use steadfast_snapshotter::{Image, normal_form};
 use steadfast_wm::codec::v1;
@@ -18,7 +18,7 @@ use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
 
 use crate::changing::{Changes, Present};
 use crate::random::unique::{Attempt, attempts, rules_of_unique_facts, steps_of_unique_facts};
-use crate::random::{RuleSpec, Step, fire, rules, stage, steps};
+use crate::random::{RuleSpec, Step, fire, rules, stage_on, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 
@@ -222,11 +222,7 @@ fn take(engine: &mut Engine, step: Step, sink: &mut Log) -> SafePoint {
             SafePoint::Fired
         }
         _ => {
-            let staged = engine.stage(sink, |view| {
-                stage(step, view);
-                Ok::<(), ChangeError>(())
-            });
-            staged.unwrap();
+            stage_on(engine, step, sink);
             SafePoint::Staged
         }
     }

@@ -3,6 +3,7 @@
 use steadfast::ir::{Rule, RuleDef};
 use steadfast::prelude::*;
 use steadfast::{ChangeError, Ruleset};
+use steadfast_engine_core::Discard;
 
 use crate::support::{Disk, fire, memory, pending, say};
 
@@ -451,6 +452,13 @@ fn s22_a_handle_of_undone_work_is_stale_when_its_number_is_given_again() {
         Some((next.fact(), false))
     );
     assert!(fork.get(stale).is_some());
+    // What is inserted alone is no exception.
+    let mut engine = fork.engine().clone();
+    let undone = engine.what_if(|engine| engine.stage_insert(&mut Discard, order(10, 1, 1)));
+    let (undone, next) = (undone.unwrap(), engine.stage_insert(&mut Discard, order(11, 1, 1)));
+    let next = next.unwrap();
+    assert_eq!(undone.fact(), next.fact());
+    assert!(engine.get(undone).is_none() && engine.get(next).is_some());
 }
 
 #[test]

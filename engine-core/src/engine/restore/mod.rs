@@ -83,7 +83,7 @@ impl Restoring {
         let place = self.engine.put_image(kind, &fact)?;
         let birth = birth_of(&fact);
         let scope = self.engine.scope;
-        self.engine.store.kind_mut(kind).bear(scope, place.slot, birth);
+        self.engine.store.kind_mut(kind).bear(scope, place.slot, birth, None);
         self.engine.store.set_place(scope, fact.handle, Some(place));
         Ok(())
     }
@@ -458,20 +458,20 @@ impl Engine {
                 let clock = *self.clock.get();
                 self.clock.set(self.scope, fact.clock);
                 let (handle, origin, stated) = (fact.handle, fact.origin, fact.stated);
-                self.insert_placed(place, handle, origin, stated, fact.bytes, &mut Discard);
+                self.insert_placed(place, handle, origin, stated);
                 self.clock.set(self.scope, clock);
             }
             StagedImage::Update { handle, version, bytes, mask, seq, origin } => {
                 counters.next_seq = seq.get();
                 self.counters.set(self.scope, counters);
                 let place = self.live_place(handle)?;
-                self.before_update(place);
+                let old = self.before_update(place);
                 let table = &mut self.store.kind_mut(place.kind).table;
                 table
                     .decode_into(self.scope, place.slot, version, bytes)
                     .map_err(|source| RestoreError::Fact { handle, source })?;
                 let mask = FieldMask::from_bits(mask);
-                self.update_placed(place, handle, origin, mask, bytes, &mut Discard);
+                self.update_placed(old, origin, mask);
             }
             StagedImage::Delete { handle, seq, origin } => {
                 counters.next_seq = seq.get();
