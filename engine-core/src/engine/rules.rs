@@ -116,10 +116,13 @@ impl Engine {
             self.rules[at].terminal.bury(scope, token, || id.clone());
         }
         let terminal = &mut self.rules[at].terminal;
-        let (pending, waiting) = (terminal.net_change(scope).dead, terminal.due.net_change(scope));
+        let mut pending = terminal.net_change(scope).dead;
+        let mut waiting = terminal.due.net_change(scope).cancelled;
+        // Some ended before, in an order of tokens that a session which was restored does not have.
+        pending.sort_unstable();
+        waiting.sort_unstable();
         pending.into_iter().for_each(|by| sink.record(&Record::Withdrawn { by }));
-        let waiting = waiting.cancelled.into_iter();
-        waiting.for_each(|by| sink.record(&Record::Due { by, at: None }));
+        waiting.into_iter().for_each(|by| sink.record(&Record::Due { by, at: None }));
     }
 
     fn rules_may_change(&self) -> Result<(), RulesError> {
