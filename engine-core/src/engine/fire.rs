@@ -318,7 +318,10 @@ impl Engine {
         sink: &mut dyn ActionSink,
         outcome: Outcome,
     ) -> Outcome {
-        let by = self.is_recorded().then(|| self.match_id(firing.rule, firing.token));
+        let by = self.is_recorded().then(|| {
+            let room = std::mem::take(&mut self.scratch.members);
+            self.match_id_in(firing.rule, firing.token, room)
+        });
         let issuer = Some(self.infos[firing.rule].tag);
         self.counters.change(self.scope, |counters| counters.firings += 1);
         if self.has_to_match()
@@ -329,7 +332,11 @@ impl Engine {
         self.settle_focus();
         self.tell(sink);
         if let Some(by) = by {
-            sink.record(&Record::Fired { by });
+            let fired = Record::Fired { by };
+            sink.record(&fired);
+            if let Record::Fired { by } = fired {
+                self.scratch.members = by.members;
+            }
         }
         outcome
     }

@@ -480,8 +480,14 @@ impl Engine {
     }
 
     pub(crate) fn match_id(&self, rule: usize, token: u32) -> MatchId {
+        self.match_id_in(rule, token, Vec::new())
+    }
+
+    /// The same with its members in this room.
+    pub(super) fn match_id_in(&self, rule: usize, token: u32, room: Vec<Member>) -> MatchId {
         let RuleInfo { tag, branch, .. } = self.infos[rule];
-        MatchId { rule: tag, branch, members: self.members(rule, token) }
+        let members = self.rules[rule].net.members_in(&self.store, token, room);
+        MatchId { rule: tag, branch, members }
     }
 
     pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {

@@ -18,6 +18,7 @@ mod index;
 mod inputs;
 mod join;
 mod levels;
+mod members;
 mod memberships;
 pub(crate) mod net;
 mod order;

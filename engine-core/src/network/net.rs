@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steadfast_wm::{Member, Seq};
+use steadfast_wm::Seq;
 
 use crate::aggregate::AggregateError;
 use crate::chains::NONE;
@@ -458,11 +458,6 @@ impl Net {
             level.end_flush(scope);
         }
     }
-
-    /// The members of a complete match, live or dying in this flush.
-    pub(crate) fn members(&self, store: &Store, token: u32) -> Vec<Member> {
-        members(store, &self.levels, self.positions(), self.terminal().row(token))
-    }
 }
 
 /// The first left token of a level comes: its right facts are looked for from now on.
@@ -478,28 +473,6 @@ pub(super) fn look_for_facts(
     if !memory.right.is_indexed() {
         memory.index_all(flush, buffers);
     }
-}
-
-pub(super) fn group_key(levels: &[Level], level: usize, slot: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Node::Group(group) = &levels[level].node {
-        group.grouping.key_bytes(slot, &mut bytes);
-    }
-    bytes
-}
-
-/// The members that a row stands for.
-pub(super) fn members(
-    store: &Store,
-    levels: &[Level],
-    sources: &[Source],
-    row: &[u32],
-) -> Vec<Member> {
-    let members = row.iter().zip(sources).map(|(&slot, &source)| match source {
-        Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
-        Source::Groups(level) => Member::Key(group_key(levels, level, slot).into()),
-    });
-    members.collect()
 }
 
 pub(super) fn tokens_of<'a>(

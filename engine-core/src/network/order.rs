@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use steadfast_wm::FactHandle;
 
-use crate::network::net::{Net, group_key};
+use crate::network::members::group_key;
+use crate::network::net::Net;
 use crate::network::plan::Source;
 use crate::store::Store;
 
