@@ -75,9 +75,11 @@ impl Engine {
             return Ok(false);
         }
         self.heed(sink);
-        // What is staged happened before the clock moved, and so did that facts are not stated any more.
+        // What is staged happened before the clock moved, and so did that facts are not stated any more, and that
+        // matches let events go whose time was over.
         let is_staged = !self.ops.is_empty() || !self.suspects.is_empty();
-        let matched = self.depends_on_time() && is_staged && self.flush(sink)?;
+        let may_let_go = *self.evaluated.get() && self.has_expiring();
+        let matched = self.depends_on_time() && (is_staged || may_let_go) && self.flush(sink)?;
         let seq = self.next_seq();
         self.clock.set(self.scope, millis);
         sink.record(&Record::Clock { millis, seq });

@@ -20,6 +20,7 @@ impl Naive {
         if (!self.ops.is_empty() || self.has_unstated) && self.depends_on_time() {
             self.flush();
         }
+        self.let_go();
         self.seq();
         self.clock += by;
         let mut reached = self.clock - by;
