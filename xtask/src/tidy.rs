@@ -29,8 +29,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         bail!("tidy has {} findings", findings.len());
     }
     if workspace::is_installed("cargo-deny") {
-        let checks = ["deny", "--all-features", "check", "bans", "licenses", "sources"];
-        workspace::run(workspace.cargo().args(checks))?;
+        let quiet = ["deny", "--all-features", "--log-level", "error"];
+        let checks = ["check", "bans", "licenses", "sources"];
+        workspace::run(workspace.cargo().args(quiet).args(checks))?;
     }
     if workspace::is_installed("typos") {
         workspace::run(std::process::Command::new("typos").current_dir(&workspace.root))?;
