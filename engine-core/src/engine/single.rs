@@ -106,7 +106,8 @@ impl Engine {
         Ok(Stage::new(&self.store, names, drafts, self.fingerprint, *self.clock.get()))
     }
 
-    /// Serializes a value into the scratch if somebody wants records, so that one that cannot be stored changes nothing.
+    /// Serializes a value into the scratch if somebody wants records, so that one that cannot be stored
+    /// changes nothing.
     #[inline]
     fn encode_value<T: Fact>(
         &mut self,

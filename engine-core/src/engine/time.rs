@@ -52,10 +52,11 @@ type Fall = (i64, u32, Vec<Member>, usize);
 impl Engine {
     /// Advances the clock; itself an operation. Gives whether anything was evaluated.
     ///
-    /// If rules depend on time, what is staged is matched first, at the old time. Then everything happens
-    /// that falls in between, moment by moment: matches become pending whose time has come, in the order
-    /// of rules and members, each under a number of its own; facts leave windows over time and absences inside
-    /// of others are decided, which has one number; events expire. Nothing fires.
+    /// If rules depend on time, what is staged is matched first, at the old time, and events go whose time was
+    /// over and that no pending match holds any more. Then everything happens that falls in between, moment by
+    /// moment: matches become pending whose time has come, in the order of rules and members, each under a number
+    /// of its own; facts leave windows over time and absences inside of others are decided, which has one number;
+    /// events expire. Nothing fires.
     ///
     /// # Errors
     ///
