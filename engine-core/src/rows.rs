@@ -26,6 +26,15 @@ pub(crate) struct Misplaced {
     pub(crate) wanted: &'static str,
 }
 
+/// The fact in a slot of a table of such facts.
+#[inline]
+pub(crate) fn fact_in<T: Fact>(table: &dyn Any, slot: u32) -> &T {
+    match table.downcast_ref::<Table<T>>() {
+        Some(table) => table.value(slot),
+        None => Rows::new(&[table], &[slot]).misplaced::<T>(0),
+    }
+}
+
 impl<'a> Rows<'a> {
     pub(crate) fn new(sources: &'a [&'a dyn Any], slots: &'a [u32]) -> Self {
         debug_assert!(sources.is_empty() || slots.len().is_multiple_of(sources.len()));

@@ -361,32 +361,55 @@ impl<'a> Stage<'a> {
     /// The value of a fact, and its place; without a slot if the value is only staged.
     #[inline]
     fn live<T: Fact>(&self, handle: Handle<T>) -> Result<(&T, Place), ChangeError> {
+        let fact = handle.fact();
+        let is_own = handle.session() == self.session;
+        if is_own && !self.drafts.recalls.has(fact, handle.given_after()) {
+            let found = match self.drafts.value::<T>(fact) {
+                Staged::Value(value, kind) => Some((value, Place { kind, slot: NONE })),
+                Staged::Gone => None,
+                Staged::Nothing => self.kept(fact),
+            };
+            if let Some((value, place)) = found
+                && (self.anywhere || self.store.kind(place.kind).entry == self.entry)
+            {
+                return Ok((value, place));
+            }
+        }
+        Err(self.not_live(handle))
+    }
+
+    /// The value that the store has of a fact, and its place.
+    #[inline]
+    fn kept<T: Fact>(&self, fact: FactHandle) -> Option<(&T, Place)> {
+        let place = self.store.locate(fact)?;
+        Some((self.store.value(place)?, place))
+    }
+
+    /// Why a handle is not good here.
+    #[cold]
+    fn not_live<T: Fact>(&self, handle: Handle<T>) -> ChangeError {
         let (fact, kind) = (handle.fact(), T::NAME);
         if handle.session() != self.session {
             let (found, own) = (handle.session(), self.session);
-            return Err(ChangeError::WrongSession { handle: fact, kind, found, own });
+            return ChangeError::WrongSession { handle: fact, kind, found, own };
         }
-        if self.drafts.recalls.has(fact, handle.given_after()) {
-            return Err(ChangeError::StaleHandle { handle: fact, kind });
-        }
-        let (value, place) = match self.drafts.value::<T>(fact) {
-            Staged::Value(value, kind) => (value, Place { kind, slot: NONE }),
-            Staged::Gone => return Err(ChangeError::StaleHandle { handle: fact, kind }),
-            Staged::Nothing => {
-                let place = self.store.locate(fact);
-                let place = place.ok_or(ChangeError::StaleHandle { handle: fact, kind })?;
-                let value = self.store.value(place);
-                (value.ok_or(ChangeError::WrongType { handle: fact, kind })?, place)
-            }
+        let is_recalled = self.drafts.recalls.has(fact, handle.given_after());
+        let of_kind = match self.drafts.value::<T>(fact) {
+            Staged::Value(_, kind) => Some(kind),
+            Staged::Gone => None,
+            Staged::Nothing => match self.store.locate(fact) {
+                Some(place) if self.store.value::<T>(place).is_none() && !is_recalled => {
+                    return ChangeError::WrongType { handle: fact, kind };
+                }
+                place => place.map(|place| place.kind),
+            },
         };
-        let found = self.store.kind(place.kind);
-        if found.entry != self.entry && !self.anywhere {
-            return Err(self.wrong_entry(handle, found.fact.entry()));
+        match of_kind.filter(|_| !is_recalled) {
+            Some(of_kind) => self.wrong_entry(handle, self.store.kind(of_kind).fact.entry()),
+            None => ChangeError::StaleHandle { handle: fact, kind },
         }
-        Ok((value, place))
     }
 
-    #[cold]
     fn wrong_entry<T: Fact>(&self, handle: Handle<T>, found: &'static str) -> ChangeError {
         let own = self.entry_name.to_owned();
         ChangeError::WrongEntryPoint { handle: handle.fact(), kind: T::NAME, found, own }

@@ -79,6 +79,9 @@ pub(crate) struct Terminal {
     /// Scratch: matches that became pending or ceased to be, for rules whose matches hold events that
     /// expire. Whoever ends an evaluation takes it.
     turns: Option<Vec<(u32, bool)>>,
+    /// Whether somebody wants to know what becomes of the matches: otherwise the journal, if there is one, counts
+    /// as holding what is pending at any time. Whoever calls says so, for all that the call does.
+    is_recorded: bool,
     /// Whether a match has ever supported a fact. Nothing depends on it but the way that changes take, so that
     /// it is not trailed.
     has_supported: bool,
@@ -90,6 +93,11 @@ impl Terminal {
     /// No match yet, of a rule whose matches have one salience, or one each.
     pub(crate) fn new(own_salience: bool) -> Self {
         Self { own_salience, ..Self::default() }
+    }
+
+    /// Says whether somebody wants to know what becomes of the matches from now on.
+    pub(crate) fn set_recorded(&mut self, is_recorded: bool) {
+        self.is_recorded = is_recorded;
     }
 
     /// Notes from now on which matches become pending or cease to be.
@@ -108,8 +116,9 @@ impl Terminal {
         }
     }
 
+    #[inline]
     pub(crate) fn state(&self, token: u32) -> MatchState {
-        if token < self.states.len() { *self.states.get(token) } else { DORMANT }
+        self.states.as_slice().get(token as usize).copied().unwrap_or(DORMANT)
     }
 
     pub(crate) fn set_first_support(&mut self, scope: Scope, token: u32, support: u32) {
@@ -122,6 +131,12 @@ impl Terminal {
     #[inline]
     pub(crate) fn may_support(&self) -> bool {
         self.has_supported
+    }
+
+    /// Whether a match supports a fact.
+    #[inline]
+    pub(crate) fn supports(&self, token: u32) -> bool {
+        self.has_supported && self.state(token).first_support != NONE
     }
 
     pub(crate) fn pending_count(&self) -> u32 {
@@ -200,9 +215,10 @@ impl Terminal {
         }
     }
 
-    /// Lists a match whose pending state is about to change; gives its place in the list.
+    /// Lists a match whose pending state is about to change, if somebody wants to know; gives its place in the list.
+    #[inline]
     fn note_change(&mut self, scope: Scope, token: u32, old: &MatchState) -> u32 {
-        if old.changed != NONE {
+        if old.changed != NONE || !self.is_recorded {
             return old.changed;
         }
         self.changed.push(scope, Changed { token, journaled: old.trigger });
@@ -218,29 +234,38 @@ impl Terminal {
     }
 
     /// Whether a match is pending.
+    #[inline]
     pub(crate) fn is_pending(&self, token: u32) -> bool {
         self.state(token).trigger != 0
     }
 
     /// Makes a match dormant.
+    #[inline]
     pub(crate) fn dequeue(&mut self, scope: Scope, token: u32) {
         let old = self.state(token);
-        if old.trigger == 0 {
-            return;
+        if old.trigger != 0 {
+            self.dequeue_pending(scope, token, &old);
         }
-        let changed = self.note_change(scope, token, &old);
-        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, changed, ..old });
+    }
+
+    fn dequeue_pending(&mut self, scope: Scope, token: u32, old: &MatchState) {
+        let changed = self.note_change(scope, token, old);
+        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, changed, ..*old });
         self.pending.set(scope, *self.pending.get() - 1);
         self.note_turn(token, false);
-        self.leave(scope, &old);
+        self.leave(scope, old);
     }
 
     /// Puts a new token in the place of a dead one with the same identity.
     pub(crate) fn inherit(&mut self, scope: Scope, dead: u32, heir: u32) {
         let old = self.state(dead);
-        let journaled = self.journaled(&old);
-        self.changed.push(scope, Changed { token: heir, journaled });
-        let changed = self.changed.len() - 1;
+        let changed = if self.is_recorded {
+            let journaled = self.journaled(&old);
+            self.changed.push(scope, Changed { token: heir, journaled });
+            self.changed.len() - 1
+        } else {
+            NONE
+        };
         let state = MatchState { first_support: NONE, changed, ..old };
         self.states.reach(scope, heir, &DORMANT);
         self.states.set(scope, heir, state);
@@ -261,9 +286,9 @@ impl Terminal {
     pub(crate) fn bury(&mut self, scope: Scope, token: u32, identity: impl Fn() -> MatchId) {
         let state = self.state(token);
         // What the journal holds is the same before and after it.
-        let is_journaled = self.journaled(&state) != 0;
+        let is_journaled = self.is_recorded && self.journaled(&state) != 0;
         if state.trigger != 0 {
-            self.dequeue(scope, token);
+            self.dequeue_pending(scope, token, &state);
         }
         if self.due.is_used() {
             self.due.bury(scope, token, &identity);
@@ -291,7 +316,7 @@ impl Terminal {
             if self.due.is_used() {
                 self.due.bury(scope, token, || identity(token));
             }
-            if self.journaled(&state) != 0 {
+            if self.is_recorded && self.journaled(&state) != 0 {
                 self.withdrawn.push(scope, identity(token));
             }
             if token < self.states.len() {
@@ -461,7 +486,7 @@ mod tests {
 
     #[test]
     fn net_change_hides_what_came_and_went() {
-        let mut terminal = Terminal::default();
+        let mut terminal = Terminal { is_recorded: true, ..Terminal::default() };
         terminal.enqueue(NONE, 0, 5, 0);
         terminal.enqueue(NONE, 1, 5, 0);
         terminal.dequeue(NONE, 0);
@@ -470,5 +495,19 @@ mod tests {
         terminal.enqueue(NONE, 1, 9, 0);
         let change = terminal.net_change(NONE);
         assert_eq!((change.entered.as_slice(), change.left.len()), (&[queued(1, 0, 9)][..], 0));
+    }
+
+    #[test]
+    fn what_nobody_wants_to_know_counts_as_journaled() {
+        let mut terminal = Terminal::default();
+        terminal.enqueue(NONE, 0, 5, 0);
+        terminal.enqueue(NONE, 1, 5, 0);
+        terminal.dequeue(NONE, 1);
+        assert!(!terminal.may_have_changed());
+        terminal.set_recorded(true);
+        terminal.dequeue(NONE, 0);
+        terminal.enqueue(NONE, 1, 6, 0);
+        let change = terminal.net_change(NONE);
+        assert_eq!((change.entered, change.left), (vec![queued(1, 0, 6)], vec![0]));
     }
 }

@@ -67,21 +67,36 @@ impl Ranks {
     }
 
     /// Says which salience the best pending match of a rule has, if there is one.
-    #[inline]
     pub(crate) fn set(&mut self, rule: u32, best: Option<i32>) {
-        match self.places[rule as usize] {
-            Place::Fixed { rank, .. } => {
-                let (word, bit) = (rank as usize / 64, rank % 64);
-                let word = &mut self.active[word];
-                *word = *word & !(1 << bit) | u64::from(best.is_some()) << bit;
-            }
-            Place::Shifting { under, .. } if under == best => {}
-            Place::Shifting { group, under } => self.shift(rule, group, under, best),
-        }
+        self.set_by(rule as usize, best.is_some(), || best);
+    }
+
+    /// The same, given whether there is one; of most rules it does not matter which.
+    #[inline]
+    pub(crate) fn set_by(
+        &mut self,
+        rule: usize,
+        is_pending: bool,
+        best: impl FnOnce() -> Option<i32>,
+    ) {
+        let Place::Fixed { rank, .. } = self.places[rule] else {
+            self.shift(rule, best());
+            return;
+        };
+        let (word, bit) = (rank as usize / 64, rank % 64);
+        let word = &mut self.active[word];
+        *word = *word & !(1 << bit) | u64::from(is_pending) << bit;
     }
 
     #[inline(never)] // few rules have matches with a salience each
-    fn shift(&mut self, rule: u32, group: u32, under: Option<i32>, best: Option<i32>) {
+    fn shift(&mut self, rule: usize, best: Option<i32>) {
+        let Place::Shifting { group, under } = self.places[rule] else {
+            unreachable!("the caller looked")
+        };
+        if under == best {
+            return;
+        }
+        let rule = u32::try_from(rule).expect("few rules");
         let shifting = &mut self.groups[group as usize].shifting;
         if let Some(salience) = under {
             shifting.remove(&(Reverse(salience), rule));

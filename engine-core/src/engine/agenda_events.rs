@@ -56,7 +56,7 @@ pub enum Restraint {
 }
 
 /// What the sink of a call wants.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Wanted {
     pub(super) agenda_events: bool,
     records: bool,
@@ -67,13 +67,30 @@ impl Engine {
     #[inline]
     pub(super) fn heed(&mut self, sink: &dyn ActionSink) {
         let (agenda_events, records) = (sink.wants_agenda_events(), sink.wants_records());
+        if records != self.scratch.wanted.records {
+            self.set_recorded(records);
+        }
         self.scratch.wanted = Wanted { agenda_events, records };
+    }
+
+    #[cold]
+    fn set_recorded(&mut self, is_recorded: bool) {
+        self.rules.iter_mut().for_each(|rule| rule.terminal.set_recorded(is_recorded));
     }
 
     /// Whether the sink of this call wants records; without, the engine saves making them.
     #[inline]
     pub(super) fn is_recorded(&self) -> bool {
         self.scratch.wanted.records
+    }
+
+    /// Notes that what the journal holds of a rule's matches may not be so any more.
+    #[inline]
+    pub(super) fn note_unreported(&mut self, rule: usize) {
+        // Times are noted whoever calls.
+        if self.is_recorded() || self.rules[rule].terminal.due.is_used() {
+            self.scratch.unreported.insert(rule);
+        }
     }
 
     #[inline]

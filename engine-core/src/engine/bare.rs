@@ -5,17 +5,9 @@ use steadfast_wm::MatchId;
 
 use super::{Engine, RuleInfo, RuleState};
 use crate::chains::NONE;
-use crate::network::alpha::Memory;
 use crate::store::{Change, Op};
 
 impl Engine {
-    /// The rule of one pattern that alone listens to a memory, if it is such a one.
-    pub(super) fn bare_rule(&self, memory: &Memory) -> Option<usize> {
-        let [listener] = *memory.listeners else { return None };
-        let rule = listener.net as usize;
-        self.infos[rule].bare.then_some(rule)
-    }
-
     /// A fact that a rule of one pattern takes is a match.
     pub(super) fn enter_bare(&mut self, op: &Op, place: u32, at: usize) {
         let (scope, alpha) = (self.scope, &mut self.alphas[op.kind as usize]);
@@ -31,16 +23,14 @@ impl Engine {
     /// unless something has to be taken from what it supports: the network does that.
     pub(super) fn leave_one(&mut self, op: &Op, place: u32, entry: u32) {
         let (scope, alpha) = (self.scope, &self.alphas[op.kind as usize]);
-        let bare = self.bare_rule(&alpha.memories[place as usize]);
-        let token = bare.map_or(NONE, |rule| self.rules[rule].net.bare_token(entry));
-        let supports = |rule: usize| self.rules[rule].terminal.state(token).first_support != NONE;
-        let at = match bare {
-            Some(at) if token != NONE && !supports(at) => at,
-            _ => {
-                self.distribution(0).leave(op.kind, place, op.slot, entry);
-                return;
-            }
-        };
+        let bare = alpha.memories[place as usize].bare;
+        let at = bare as usize;
+        let token = if bare == NONE { NONE } else { self.rules[at].net.bare_token(entry) };
+        if token == NONE || self.rules[at].terminal.supports(token) {
+            self.distribution(0).leave(op.kind, place, op.slot, entry);
+            return;
+        }
+        let was_pending = self.rules[at].terminal.is_pending(token);
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         let store = &self.store;
         let RuleInfo { tag, branch, .. } = self.infos[at];
@@ -49,12 +39,12 @@ impl Engine {
             branch,
             members: net.members(store, token),
         });
-        let ranks_anew = terminal.ranks_anew();
+        let ranks_anew = was_pending && terminal.ranks_anew();
         net.bare_leave(scope, entry, token);
         let alpha = &mut self.alphas[op.kind as usize];
         alpha.memberships.part(scope, op.slot, place);
         alpha.memories[place as usize].right.dismiss(scope, entry);
-        self.scratch.unreported.insert(at);
+        self.note_unreported(at);
         if ranks_anew {
             self.enqueued(at, false);
         }

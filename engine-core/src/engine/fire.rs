@@ -97,6 +97,25 @@ impl Engine {
         self.settle_focus();
         self.tell(sink);
         run.guard.begin(self.last_seq());
+        if self.ranks.best(self.focus.top()).is_none() {
+            // As nothing is pending, it does not matter whether anything keeps it from firing.
+            fired.finished = true;
+        } else {
+            self.fire_pending(run, at_most, &mut fired, sink);
+        }
+        fired.changed |= self.focus.has_changed();
+        fired
+    }
+
+    /// Fires what is pending, as far as the part of the run goes.
+    #[inline(never)] // as whoever fires after each change often has nothing to fire
+    fn fire_pending(
+        &mut self,
+        run: &mut FireRun<'_>,
+        at_most: u64,
+        fired: &mut Fired,
+        sink: &mut dyn ActionSink,
+    ) {
         while !fired.finished && fired.count + fired.skipped < at_most {
             if self.is_recorded() && sink.wants_commit() {
                 break;
@@ -109,10 +128,8 @@ impl Engine {
                 fired.finished = true;
                 break;
             };
-            self.fire_next(run, &Firing { rule, token }, &mut fired, sink);
+            self.fire_next(run, &Firing { rule, token }, fired, sink);
         }
-        fired.changed |= self.focus.has_changed();
-        fired
     }
 
     /// Of a rule's branches, the one whose match fires next. The rule has pending matches.
@@ -139,7 +156,7 @@ impl Engine {
     }
 
     /// Fires a match, unless its rule or the filter says otherwise, and counts it.
-    #[inline(never)] // many runs have nothing to fire, and need not gather what this needs
+    #[inline]
     fn fire_next(
         &mut self,
         run: &mut FireRun<'_>,
@@ -360,11 +377,10 @@ impl Engine {
     fn use_up(&mut self, rule: usize, token: u32) {
         let state = &mut self.rules[rule];
         state.terminal.dequeue(self.scope, token);
-        self.scratch.unreported.insert(rule);
         if state.terminal.ranks_anew() {
-            let best = state.terminal.best_salience();
-            self.ranks.set(u32::try_from(rule).expect("few rules"), best);
+            self.rank_anew(rule);
         }
+        self.note_unreported(rule);
     }
 }
 

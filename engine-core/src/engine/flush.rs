@@ -246,7 +246,7 @@ impl Engine {
     /// Settles the matches of a flush that is over after its first round, and ends it.
     fn finish_only_round(&mut self, dirty: &[usize]) {
         for &rule in dirty {
-            self.scratch.unreported.insert(rule);
+            self.note_unreported(rule);
             if !self.infos[rule].is_query {
                 self.settle_matches(rule);
             }
@@ -415,7 +415,7 @@ impl Engine {
         let mut flushed = std::mem::take(&mut self.scratch.flushed);
         flushed.sort();
         for &at in &flushed.rules {
-            self.scratch.unreported.insert(at);
+            self.note_unreported(at);
             let is_query = self.infos[at].is_query;
             if is_query {
                 self.note_live(at);
@@ -452,27 +452,34 @@ impl Engine {
     /// Forgets what ends with a flush, but for the networks that it went through.
     #[inline]
     pub(super) fn forget_flush(&mut self) {
+        self.forget_ops();
+        self.buffers.shrink();
+        self.forget_rest();
+    }
+
+    /// The same of a flush of one operation that no network was told of.
+    #[inline]
+    pub(super) fn forget_only_op(&mut self, op: &Op) {
+        forget_op(self.scope, &mut self.store, (0, op), &mut self.scratch.over);
+        self.ops.clear(self.scope);
+        self.forget_rest();
+    }
+
+    #[inline]
+    fn forget_rest(&mut self) {
         if !self.scratch.busy.is_empty() {
             self.end_flush_of_memories();
         }
-        self.forget_ops();
-        self.buffers.shrink();
         self.live.end_flush();
         self.scratch.first_flush = false;
     }
 
     /// Everybody knows what the operations of the flush did.
     fn forget_ops(&mut self) {
-        let scope = self.scope;
         for (at, op) in (0..).zip(self.ops.as_slice()) {
-            let kind = self.store.kind_mut(op.kind);
-            let is_last = kind.forget_op(scope, op.slot, at);
-            let leaves_more = op.what == Change::Delete || op.before != NONE || kind.expires();
-            if is_last && leaves_more {
-                forget_rest(scope, kind, op, &mut self.scratch.over);
-            }
+            forget_op(self.scope, &mut self.store, (at, op), &mut self.scratch.over);
         }
-        self.ops.clear(scope);
+        self.ops.clear(self.scope);
     }
 
     /// Forgets which rules have changes: they were matched outside a flush.
@@ -483,10 +490,21 @@ impl Engine {
     }
 }
 
+/// Everybody knows what an operation of the flush, the one in this place, did.
+#[inline]
+fn forget_op(scope: Scope, store: &mut Store, (at, op): (u32, &Op), over: &mut Vec<Place>) {
+    let kind = store.kind_mut(op.kind);
+    let is_last = kind.forget_op(scope, op.slot, at);
+    let leaves_more = op.what == Change::Delete || op.before != NONE || kind.expires();
+    if is_last && leaves_more {
+        forget_more(scope, kind, op, over);
+    }
+}
+
 /// Forgets what else an operation leaves behind that is the last one on its fact: the slot of a dead fact, the
 /// value before the flush. Events may be over now.
 #[inline(never)] // most operations leave nothing else behind
-fn forget_rest(scope: Scope, kind: &mut Kind, op: &Op, over: &mut Vec<Place>) {
+fn forget_more(scope: Scope, kind: &mut Kind, op: &Op, over: &mut Vec<Place>) {
     if op.what == Change::Delete {
         kind.free_slot(scope, op.slot);
     } else if kind.expires() {

@@ -106,7 +106,7 @@ impl Engine {
                 self.note_cancelled(rule, token);
                 self.rules[rule].terminal.dequeue(self.scope, token);
             }
-            self.ranks.set(u32::try_from(rule).expect("few rules"), None);
+            self.rank_anew(rule);
             self.focus.set_changed(self.scope);
         }
     }

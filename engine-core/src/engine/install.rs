@@ -105,6 +105,7 @@ impl Engine {
             terminal.note_turns();
             self.holding.push(self.rules.len());
         }
+        terminal.set_recorded(self.is_recorded());
         self.rules.push(RuleState { net, terminal, planted: Cell::new(false) });
         expiring
     }

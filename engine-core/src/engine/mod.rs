@@ -540,6 +540,7 @@ impl Clone for Engine {
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),
         };
+        clone.scratch.wanted = self.scratch.wanted;
         // What else a scratch remembers is over when an evaluation is.
         clone.note_all_over();
         clone

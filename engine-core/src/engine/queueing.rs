@@ -47,10 +47,10 @@ impl Engine {
                 let identity =
                     || MatchId { rule: tag, branch, members: net.members(&self.store, token) };
                 terminal.bury(self.scope, token, identity);
-                self.scratch.unreported.insert(at);
                 if terminal.ranks_anew() {
                     self.enqueued(at, false);
                 }
+                self.note_unreported(at);
             }
             Became::Listed => self.settle_several(at, step, op),
         }
@@ -83,10 +83,10 @@ impl Engine {
     fn bury_deleted(&mut self, at: usize) {
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         bury(self.scope, &self.store, &self.infos[at], (net, terminal), &net.terminal().deleted);
-        self.scratch.unreported.insert(at);
         if terminal.ranks_anew() {
             self.enqueued(at, false);
         }
+        self.note_unreported(at);
     }
 
     /// Queues the matches that the only round of a flush created or re-armed.
@@ -207,15 +207,18 @@ impl Engine {
         };
         let was_idle = terminal.pending_count() == 0;
         terminal.enqueue_new(self.scope, token, trigger.get(), salience);
-        self.scratch.unreported.insert(at);
-        if was_idle || turn.auto_focus {
-            self.enqueued(at, true);
+        if turn.auto_focus {
+            self.scratch.focusing.push(at);
         }
+        if was_idle {
+            self.rank_anew(at);
+        }
+        self.note_unreported(at);
     }
 
     /// Makes matches of one rule pending, given in the order of triggers and members.
     pub(super) fn enqueue(&mut self, at: usize, matches: impl IntoIterator<Item = (u64, u32)>) {
-        self.scratch.unreported.insert(at);
+        self.note_unreported(at);
         let salience = match &self.infos[at].salience {
             Salience::Fixed(salience) => *salience,
             Salience::Of { .. } => {
@@ -269,8 +272,14 @@ impl Engine {
         if any && self.infos[at].turn.auto_focus {
             self.scratch.focusing.push(at);
         }
-        let best = self.rules[at].terminal.best_salience();
-        self.ranks.set(u32::try_from(at).expect("few rules"), best);
+        self.rank_anew(at);
+    }
+
+    /// The rule may have another rank.
+    #[inline]
+    pub(super) fn rank_anew(&mut self, at: usize) {
+        let terminal = &self.rules[at].terminal;
+        self.ranks.set_by(at, terminal.pending_count() > 0, || terminal.best_salience());
     }
 }
 

@@ -2,9 +2,10 @@
 //! without a change that is collected first and told to a network later.
 
 use super::distribute::FEW_MEMORIES;
-use super::{Engine, RuleState};
+use super::{Engine, RuleInfo, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
+use crate::network::alpha::{Listener, Memory};
 #[cfg(test)]
 use crate::network::straight::Became;
 use crate::network::straight::{Step, Way};
@@ -41,7 +42,7 @@ impl Engine {
             return Ok(false);
         }
         self.focus_automatically();
-        self.forget_flush();
+        self.forget_only_op(&op);
         Ok(true)
     }
 
@@ -63,6 +64,7 @@ impl Engine {
         }
         steps.clear();
         self.scratch.steps.list = steps;
+        self.buffers.shrink();
         Ok(goes_on)
     }
 
@@ -130,7 +132,7 @@ impl Engine {
     /// Takes a new or updated fact to all memories that may take or hold it.
     fn ask_all(&mut self, op: &Op) {
         let alpha = &mut self.alphas[op.kind as usize];
-        let arrangement = alpha.arrangement();
+        let (plain, switches) = alpha.arrange().counts();
         let updates = op.what == Change::Update;
         // All entries are looked up at once if the fact is in many memories: in a large ruleset.
         let looked_up = updates && alpha.memories.len() > FEW_MEMORIES;
@@ -138,9 +140,20 @@ impl Engine {
             let entries = &mut self.scratch.distribute.entries;
             alpha.memberships.entries(op.slot, alpha.memories.len(), entries);
         }
-        for &place in &arrangement.plain {
+        for at in 0..plain {
+            let place = self.alphas[op.kind as usize].arrange().plain[at];
             self.ask_one(op, place, looked_up, None);
         }
+        if switches > 0 {
+            self.ask_by_switches(op, looked_up);
+        }
+    }
+
+    /// The same of those memories that a value of the fact finds.
+    #[inline(never)] // few kinds have as many patterns
+    fn ask_by_switches(&mut self, op: &Op, looked_up: bool) {
+        let updates = op.what == Change::Update;
+        let arrangement = self.alphas[op.kind as usize].arrangement();
         for (at, switch) in arrangement.switches.iter().enumerate() {
             if updates && !op.mask.intersects(switch.reads) {
                 continue;
@@ -182,16 +195,14 @@ impl Engine {
         let passes = if updates && !mask.intersects(memory.tests) {
             entry != NONE
         } else {
-            let (source, answers) = ([self.store.source(kind)], &mut self.buffers.answers);
-            memory.plan.alpha(decided, &Rows::new(&source, &[slot]), answers);
-            answers.passed[0]
+            memory.plan.takes(decided, self.store.source(kind), slot)
         };
-        match (entry, passes, self.bare_rule(memory)) {
+        match (entry, passes, memory.bare) {
             (NONE, false, _) => {}
-            (NONE, true, Some(rule)) => self.enter_bare(op, place, rule),
-            (NONE, true, None) => self.distribution(0).enter(kind, place, slot),
-            (entry, true, Some(rule)) => self.stay_bare(op, rule, entry),
-            (entry, true, None) => self.distribution(0).stay(kind, place, entry, mask),
+            (NONE, true, NONE) => self.distribution(0).enter(kind, place, slot),
+            (NONE, true, rule) => self.enter_bare(op, place, rule as usize),
+            (entry, true, NONE) => self.distribution(0).stay(kind, place, entry, mask),
+            (entry, true, rule) => self.stay_bare(op, rule as usize, entry),
             (entry, false, _) => self.leave_one(op, place, entry),
         }
     }
@@ -222,14 +233,16 @@ impl Engine {
         self.scratch.distribute.left = left;
     }
 
-    /// Notes to how many memories of each kind a rule of one pattern listens alone, and which levels take what the
+    /// Notes to which memories of each kind a rule of one pattern listens alone, and which levels take what the
     /// only operation of a flush does straight down: not those of queries, nor of rules of which matches that
     /// something triggers may stay dormant or wait.
     pub(super) fn note_straight(&mut self) {
-        for kind in 0..self.alphas.len() {
-            let memories = self.alphas[kind].memories.iter();
-            let bare = memories.filter(|memory| self.bare_rule(memory).is_some());
-            self.alphas[kind].bare = bare.count();
+        for alpha in &mut self.alphas {
+            alpha.bare = 0;
+            for memory in &mut alpha.memories {
+                memory.bare = bare_rule(&self.infos, memory);
+                alpha.bare += usize::from(memory.bare != NONE);
+            }
         }
         let memories = self.alphas.iter_mut().flat_map(|alpha| &mut alpha.memories);
         for listener in memories.flat_map(|memory| &mut memory.listeners) {
@@ -238,5 +251,13 @@ impl Engine {
             let net = &self.rules[rule].net;
             listener.straight = is_plain && net.is_straight_from(listener.level as usize);
         }
+    }
+}
+
+/// The rule of one pattern that alone listens to a memory, if it is such a one, else `NONE`.
+fn bare_rule(infos: &[RuleInfo], memory: &Memory) -> u32 {
+    match *memory.listeners {
+        [Listener { net, .. }] if infos[net as usize].bare => net,
+        _ => NONE,
     }
 }

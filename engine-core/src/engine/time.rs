@@ -350,9 +350,7 @@ impl Engine {
     pub(super) fn make_dormant(&mut self, at: usize, token: u32) {
         self.note_cancelled(at, token);
         self.scratch.unreported.insert(at);
-        let terminal = &mut self.rules[at].terminal;
-        terminal.dequeue(self.scope, token);
-        let best = terminal.best_salience();
-        self.ranks.set(u32::try_from(at).expect("few rules"), best);
+        self.rules[at].terminal.dequeue(self.scope, token);
+        self.rank_anew(at);
     }
 }

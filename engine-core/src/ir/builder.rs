@@ -17,7 +17,7 @@ use steadfast_wm::Digest;
 use crate::fact::{Fact, FieldMask};
 use crate::ir::{
     AgendaAttributes, Conditions, ConsequenceFn, Constant, KeyFn, Late, Meaning, Nested, OnError,
-    Part, Pattern, RuleDef, RulesetError, Salience, Test, TestFn, Timer, Timing, Window, Writes,
+    Part, Pattern, RuleDef, RulesetError, Salience, Test, Timer, Timing, Window, Writes,
 };
 use crate::key::code_of;
 use crate::rows::Rows;
@@ -339,24 +339,9 @@ impl RuleBuilder {
         condition: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) {
         let meaning = Meaning::function(&condition);
-        let test = self.alpha(var, text, fields, condition, meaning);
-        self.condition(text, |conditions| conditions.alpha.push(test));
-    }
-
-    fn alpha<T: Fact>(
-        &mut self,
-        var: Var<T>,
-        text: &str,
-        fields: &[&str],
-        condition: impl Fn(&T) -> bool + Send + Sync + 'static,
-        meaning: Option<Meaning>,
-    ) -> Test {
-        let evaluate: TestFn = Arc::new(move |rows, passed| {
-            let facts = rows.facts::<T>(0);
-            passed.extend((0..rows.len()).map(|row| condition(facts.at(row))));
-        });
         let reads = vec![self.reads(&var.reads(fields))];
-        Test { text: text.to_owned(), reads, evaluate, meaning }
+        let test = Test::on_fact(text, reads, condition, meaning);
+        self.condition(text, |conditions| conditions.alpha.push(test));
     }
 
     /// Adds the condition that one field of a variable of the last part has this value. Where many
@@ -371,7 +356,8 @@ impl RuleBuilder {
         let (code, key) = (code_of(&value), get.clone());
         let meaning = Meaning::function(&get).map(|meaning| meaning.is(value.clone()));
         let text = format!(".{field} == a constant");
-        let test = self.alpha(var, &text, &[field], move |fact| *get(fact) == value, meaning);
+        let reads = vec![self.reads(&var.reads(&[field]))];
+        let test = Test::on_fact(&*text, reads, move |fact| *get(fact) == value, meaning);
         let inner: KeyFn = Arc::new(move |rows, codes| {
             let facts = rows.facts::<T>(0);
             (0..rows.len()).for_each(|row| codes.push_hashed(code_of(key(facts.at(row)))));

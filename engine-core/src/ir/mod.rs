@@ -24,6 +24,7 @@ mod timing;
 mod warnings;
 mod writes;
 
+use std::any::Any;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,9 +34,9 @@ use steadfast_wm::Digest;
 
 use crate::aggregate::GroupSpec;
 use crate::error::Failure;
-use crate::fact::FieldMask;
+use crate::fact::{Fact, FieldMask};
 use crate::key::Codes;
-use crate::rows::Rows;
+use crate::rows::{Rows, fact_in};
 use crate::store::FactType;
 use crate::then::{Row, RuleResult, Then};
 
@@ -54,6 +55,8 @@ pub use writes::Writes;
 
 /// Decides for each row of a batch: pushes one answer per row.
 pub type TestFn = Arc<dyn Fn(&Rows<'_>, &mut Vec<bool>) + Send + Sync>;
+/// Decides for one fact, given with the table in which it has this slot.
+pub(crate) type FactTestFn = Arc<dyn Fn(&dyn Any, u32) -> bool + Send + Sync>;
 /// Computes the key of each row of a batch.
 pub type KeyFn = Arc<dyn Fn(&Rows<'_>, &mut Codes) + Send + Sync>;
 /// Computes the order code of each row of a batch.
@@ -75,8 +78,43 @@ pub struct Test {
     pub reads: Reads,
     /// The condition itself.
     pub evaluate: TestFn,
+    /// The same for one fact without the batch around it, if the condition is about one alone.
+    pub(crate) of_fact: Option<FactTestFn>,
     /// What it asks, if it is about one fact alone and that can be told.
     pub meaning: Option<Meaning>,
+}
+
+impl Test {
+    /// A condition on rows of several positions.
+    pub fn on_rows(text: impl Into<String>, reads: Reads, evaluate: TestFn) -> Self {
+        Self { text: text.into(), reads, evaluate, of_fact: None, meaning: None }
+    }
+
+    /// A condition on one fact alone, and what it asks if that can be told.
+    pub fn on_fact<T: Fact>(
+        text: impl Into<String>,
+        reads: Reads,
+        condition: impl Fn(&T) -> bool + Send + Sync + 'static,
+        meaning: Option<Meaning>,
+    ) -> Self {
+        let condition = Arc::new(condition);
+        let of_fact: FactTestFn = {
+            let condition = Arc::clone(&condition);
+            Arc::new(move |table, slot| condition(fact_in::<T>(table, slot)))
+        };
+        let evaluate: TestFn = Arc::new(move |rows, passed| {
+            let facts = rows.facts::<T>(0);
+            passed.extend((0..rows.len()).map(|row| condition(facts.at(row))));
+        });
+        Self { text: text.into(), reads, evaluate, of_fact: Some(of_fact), meaning }
+    }
+
+    /// Whether one fact passes a condition on it alone.
+    #[inline]
+    pub(crate) fn takes(&self, table: &dyn Any, slot: u32) -> bool {
+        let test = self.of_fact.as_ref().expect("a condition on one fact can be asked of one");
+        test(table, slot)
+    }
 }
 
 /// An equality between the inner fact and the tuple before it: `inner.path == expression(tuple)`.

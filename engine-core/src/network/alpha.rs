@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::chains::NONE;
 use crate::fact::FieldMask;
 use crate::ir::{Meaning, Window};
 use crate::network::context::Buffers;
@@ -58,6 +59,8 @@ pub(crate) struct Memory {
     pub(crate) slides: bool,
     /// Whether facts leave it with time.
     pub(crate) elapses: bool,
+    /// The rule of one pattern that alone listens, if it is such a one, else `NONE`.
+    pub(crate) bare: u32,
     /// Whether it has no facts because nobody could look for them yet: all who listen are behind gates that
     /// were never open since it was made.
     asleep: Cell<bool>,
@@ -70,6 +73,7 @@ impl Memory {
         let mut memory = Self {
             asleep: Cell::new(asleep),
             right: RightMemory::new(plan),
+            bare: NONE,
             listeners: Vec::new(),
             reads: FieldMask::NONE,
             tests: plan.tests(),
@@ -180,6 +184,13 @@ impl Alpha {
     pub(crate) fn arrangement(&mut self) -> Box<Arrangement> {
         let Self { memories, arrangement, .. } = self;
         arrangement.take().unwrap_or_else(|| Box::new(Arrangement::of(memories)))
+    }
+
+    /// The same for a look at it.
+    #[inline]
+    pub(crate) fn arrange(&mut self) -> &Arrangement {
+        let Self { memories, arrangement, .. } = self;
+        arrangement.get_or_insert_with(|| Box::new(Arrangement::of(memories)))
     }
 
     #[inline]

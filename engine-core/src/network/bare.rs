@@ -29,7 +29,7 @@ impl Net {
         let Node::Join(join) = node else { unreachable!("it is a join") };
         let unit = join.unit().expect("the unit tuple comes before all facts");
         *given += 1;
-        let token = tokens.add_settled(scope, unit, entry, &[], Some(slot));
+        let token = tokens.add_alone(scope, unit, entry, slot);
         join.heads.set(scope, entry, token);
         token
     }

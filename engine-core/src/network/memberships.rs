@@ -91,6 +91,12 @@ impl Memberships {
     /// The entry of a fact in a memory.
     #[inline]
     pub(crate) fn entry(&self, slot: u32, memory: u32) -> Option<u32> {
+        let first = self.first(slot)?;
+        if first.memory == memory { Some(first.entry) } else { self.later_entry(slot, memory) }
+    }
+
+    #[inline(never)] // most facts are in one memory
+    fn later_entry(&self, slot: u32, memory: u32) -> Option<u32> {
         self.of(slot).find(|(of, _)| *of == memory).map(|(_, entry)| entry)
     }
 
@@ -112,17 +118,23 @@ impl Memberships {
     }
 
     /// Notes that a fact has left a memory.
+    #[inline]
     pub(crate) fn part(&mut self, scope: Scope, slot: u32, memory: u32) {
-        let mut at = *self.next.get(slot);
+        let at = *self.next.get(slot);
+        if at == NONE && self.first.get(slot).memory == memory {
+            self.first.set(scope, slot, NOWHERE);
+        } else {
+            self.part_of_several(scope, slot, memory, at);
+        }
+    }
+
+    #[inline(never)] // as above
+    fn part_of_several(&mut self, scope: Scope, slot: u32, memory: u32, mut at: u32) {
         if self.first.get(slot).memory == memory {
-            if at == NONE {
-                self.first.set(scope, slot, NOWHERE);
-            } else {
-                let (first, next) = *self.more.get(at);
-                self.first.set(scope, slot, first);
-                self.next.set(scope, slot, next);
-                self.free.push(scope, at);
-            }
+            let (first, next) = *self.more.get(at);
+            self.first.set(scope, slot, first);
+            self.next.set(scope, slot, next);
+            self.free.push(scope, at);
             return;
         }
         let mut previous = NONE;

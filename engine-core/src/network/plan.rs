@@ -155,13 +155,22 @@ impl Plan {
         answers.all(self.verification(exact), rows);
     }
 
+    /// Whether one inner fact passes its own conditions, apart from one that is decided already.
+    #[inline]
+    pub(crate) fn takes(&self, decided: Option<usize>, table: &dyn Any, slot: u32) -> bool {
+        let tests = &*self.conditions.alpha;
+        match decided {
+            None => tests.iter().all(|test| test.takes(table, slot)),
+            Some(decided) => {
+                let others = tests[..decided].iter().chain(&tests[decided + 1..]);
+                others.into_iter().all(|test| test.takes(table, slot))
+            }
+        }
+    }
+
     /// Whether inner facts pass their own conditions, apart from one that is decided already; one answer
     /// per row.
     pub(crate) fn alpha(&self, decided: Option<usize>, rows: &Rows<'_>, answers: &mut Answers) {
-        if let ([test], None) = (&*self.conditions.alpha, decided) {
-            answers.one(test, rows);
-            return;
-        }
         let tests = self.conditions.alpha.iter().enumerate();
         let asked = tests.filter(|(at, _)| Some(*at) != decided).map(|(_, test)| test);
         answers.all(asked, rows);
@@ -317,14 +326,6 @@ impl Answers {
         if first {
             self.passed.resize(rows.len(), true);
         }
-        debug_assert_eq!(self.passed.len(), rows.len(), "one answer per row");
-    }
-
-    /// The same with one test.
-    #[inline]
-    pub(crate) fn one(&mut self, test: &Test, rows: &Rows<'_>) {
-        self.passed.clear();
-        (test.evaluate)(rows, &mut self.passed);
         debug_assert_eq!(self.passed.len(), rows.len(), "one answer per row");
     }
 

@@ -74,6 +74,12 @@ impl Arrangement {
         arrangement
     }
 
+    /// How many memories are asked for every fact, and how many switches find others.
+    #[inline]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.plain.len(), self.switches.len())
+    }
+
     pub(crate) fn case(&self, place: u32) -> Option<Case> {
         self.cases[place as usize]
     }

@@ -173,6 +173,20 @@ impl Tokens {
         self.make(scope, parent, entry, base, slot)
     }
 
+    /// The same of rows of one position.
+    #[inline]
+    pub(crate) fn add_alone(&mut self, scope: Scope, parent: u32, entry: u32, slot: u32) -> u32 {
+        debug_assert_eq!(self.width, 1);
+        let Some(token) = self.free.pop(scope) else {
+            return self.add_settled(scope, parent, entry, &[], Some(slot));
+        };
+        self.links.set(scope, token, Links { parent, entry });
+        self.siblings.set(scope, token, Mates::NONE);
+        self.mates.set(scope, token, Mates::NONE);
+        self.rows.set(scope, token, slot);
+        token
+    }
+
     #[expect(clippy::inline_always, reason = "its callers are not taken into others themselves")]
     #[inline(always)]
     fn make(

@@ -156,7 +156,7 @@ impl RuleBuilder {
             let groups = rows.groups::<G>(at);
             passed.extend((0..rows.len()).map(|row| condition(groups.at(row))));
         });
-        let test = Test { text: text.to_owned(), reads: Vec::new(), evaluate, meaning: None };
+        let test = Test::on_rows(text, Vec::new(), evaluate);
         if let Some(Part::Group(part)) = self.parts.last_mut() {
             part.having.push(test);
         } else {

@@ -80,7 +80,7 @@ impl RuleBuilder {
             meaning,
             inner: key_fn::<T, K>(0, inner_key, push),
             outer: key_fn::<U, K>(o, outer_key, push),
-            test: Test { text: text.to_owned(), reads, evaluate, meaning: None },
+            test: Test::on_rows(text, reads, evaluate),
         }
     }
 
@@ -118,7 +118,7 @@ impl RuleBuilder {
             meaning,
             inner: order_fn::<T, K>(0, inner_key),
             outer: order_fn::<U, K>(o, outer_key),
-            test: Test { text: text.to_owned(), reads, evaluate, meaning: None },
+            test: Test::on_rows(text, reads, evaluate),
         };
         self.condition(text, |conditions| conditions.ranges.push(join));
     }
@@ -139,7 +139,7 @@ impl RuleBuilder {
         });
         let reads =
             vec![self.reads(&inner.reads(inner_fields)), self.reads(&outer.reads(outer_fields))];
-        let test = Test { text: text.to_owned(), reads, evaluate, meaning: None };
+        let test = Test::on_rows(text, reads, evaluate);
         self.condition(text, |conditions| conditions.residual.push(test));
     }
 }

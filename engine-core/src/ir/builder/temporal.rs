@@ -110,11 +110,10 @@ impl RuleBuilder {
                 let time = |row| outer.time(&facts, row).saturating_add(shift);
                 orders.extend((0..rows.len()).map(|row| time_order(time(row))));
             }),
-            test: Test {
-                text: text.to_owned(),
-                reads: vec![(at, T::TIME_FIELDS), (before, U::TIME_FIELDS)],
-                meaning: None,
-                evaluate: Arc::new(move |rows, passed| {
+            test: Test::on_rows(
+                text,
+                vec![(at, T::TIME_FIELDS), (before, U::TIME_FIELDS)],
+                Arc::new(move |rows, passed| {
                     let (inners, outers) = (rows.facts::<T>(at), rows.facts::<U>(before));
                     passed.extend((0..rows.len()).map(|row| {
                         let (own, other) = (inner.time(&inners, row), outer.time(&outers, row));
@@ -126,7 +125,7 @@ impl RuleBuilder {
                         (from..=to).contains(&apart)
                     }));
                 }),
-            },
+            ),
         };
         self.condition(text, |conditions| conditions.ranges.push(join));
     }

@@ -88,10 +88,10 @@ pub(crate) fn reference_to(expr: &Expr) -> TokenStream {
 }
 
 /// A `TestFn`.
-pub(crate) fn test(expr: &Expr, used: &[Used], on: On) -> TokenStream {
+pub(crate) fn test(expr: &Expr, used: &[Used]) -> TokenStream {
     let (rows, row, answers) =
         (local("rows", site()), local("row", site()), local("answers", site()));
-    let Bindings { columns, variables } = Bindings::of(used, expr, on, &rows, &row);
+    let Bindings { columns, variables } = Bindings::of(used, expr, On::Tuple, &rows, &row);
     // A closure with a return type per row: a `return` in the condition answers for that row alone.
     quote_spanned! {site()=>
         ::std::sync::Arc::new(

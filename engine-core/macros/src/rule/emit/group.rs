@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, Type};
 
-use super::closures::{Input, On, reads, values};
+use super::closures::{Input, reads, values};
 use super::pattern::{pattern, whole_test};
 use super::{local, site};
 use crate::rule::function::FunctionKind;
@@ -26,7 +26,7 @@ pub(crate) fn group(group: &GroupPattern, checks: &mut TokenStream) -> TokenStre
     let reads = reads(read);
     let key_text = texts(group.by.iter().map(|key| key.expr.to_token_stream()));
     let function_text = texts(group.aggregates.iter().map(written));
-    let having = group.having.iter().map(|condition| whole_test(condition, On::Tuple));
+    let having = group.having.iter().map(whole_test);
     quote_spanned! {site()=>
         ::steadfast::__macro::GroupPattern {
             variable: ::std::string::String::from(#name),

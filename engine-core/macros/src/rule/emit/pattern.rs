@@ -9,7 +9,8 @@ use super::checks::same_index;
 use super::closures::{On, constant_key, key, order, reads, test};
 use super::{meaning, site, temporal};
 use crate::rule::classify::{Class, comparison_to_constant};
-use crate::rule::model::{Condition, FactPattern};
+use crate::rule::model::{Condition, FactPattern, Variable};
+use crate::rule::usage::Usage;
 use crate::rule::window::{Extent, Window};
 use crate::tokens::text_of;
 
@@ -29,8 +30,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
         match &condition.class {
             Class::Alpha => {
                 constants.extend(constant(condition, &name, alpha.len()));
-                let meaning = meaning::of_condition(&condition.expr, &name);
-                alpha.push(test_of(condition, On::InnerAlone, &meaning));
+                alpha.push(fact_test(condition, variable));
             }
             Class::Key { inner, outer } => {
                 checks.extend(same_index(&condition.used, inner, outer));
@@ -44,7 +44,7 @@ pub(crate) fn pattern(fact: &FactPattern, checks: &mut TokenStream) -> TokenStre
                 checks.extend(temporal::check(temporal));
                 ranges.push(temporal::join(condition, temporal));
             }
-            Class::Residual => residual.push(whole_test(condition, On::Tuple)),
+            Class::Residual => residual.push(whole_test(condition)),
         }
     }
     quote_spanned! {site()=>
@@ -75,22 +75,33 @@ fn emit_window(window: Option<&Window>) -> TokenStream {
     quote_spanned!(site()=> ::core::option::Option::Some(::steadfast::__macro::#window))
 }
 
-/// A `Test` of the condition as a whole.
-pub(crate) fn whole_test(condition: &Condition, on: On) -> TokenStream {
-    test_of(condition, on, &meaning::none())
-}
-
-fn test_of(condition: &Condition, on: On, meaning: &TokenStream) -> TokenStream {
+/// A `Test` of a condition on the fact of one variable alone.
+fn fact_test(condition: &Condition, variable: &Variable) -> TokenStream {
+    let Variable { name, ty, .. } = variable;
     let text = text_of(condition.written.clone());
     let reads = reads(&condition.used);
-    let evaluate = test(&condition.expr, &condition.used, on);
+    let meaning = meaning::of_condition(&condition.expr, &name.unraw().to_string());
+    let is_named = Usage::of(&condition.expr).names.contains_key(&name.to_string());
+    let fact = if is_named { quote!(#name) } else { quote!(_) };
+    let expr = &condition.expr;
+    // A closure with a return type: a `return` in the condition answers for the fact alone.
     quote_spanned! {site()=>
-        ::steadfast::__macro::Test {
-            text: ::std::string::String::from(#text),
-            reads: #reads,
-            evaluate: #evaluate,
-            meaning: #meaning,
-        }
+        ::steadfast::__macro::Test::on_fact::<#ty>(
+            #text,
+            #reads,
+            |#fact: &#ty| -> bool { #expr },
+            #meaning,
+        )
+    }
+}
+
+/// A `Test` of the condition as a whole, on rows of the rule's positions.
+pub(crate) fn whole_test(condition: &Condition) -> TokenStream {
+    let text = text_of(condition.written.clone());
+    let reads = reads(&condition.used);
+    let evaluate = test(&condition.expr, &condition.used);
+    quote_spanned! {site()=>
+        ::steadfast::__macro::Test::on_rows(#text, #reads, #evaluate)
     }
 }
 
@@ -119,7 +130,7 @@ fn key_join(condition: &Condition, name: &str, inner: &Expr, outer: &Expr) -> To
     let meaning = meaning::of_path(inner, name);
     let inner = key(inner, &condition.used, On::InnerAlone);
     let outer = key(outer, &condition.used, On::Tuple);
-    let test = whole_test(condition, On::Tuple);
+    let test = whole_test(condition);
     quote_spanned! {site()=>
         ::steadfast::__macro::KeyJoin {
             inner: #inner,
@@ -140,7 +151,7 @@ fn range_join(
     let comparison = Ident::new(if at_most { "AtMost" } else { "AtLeast" }, site());
     let inner = order(inner, &condition.used, On::InnerAlone);
     let outer = order(outer, &condition.used, On::Tuple);
-    let test = whole_test(condition, On::Tuple);
+    let test = whole_test(condition);
     quote_spanned! {site()=>
         ::steadfast::__macro::RangeJoin {
             width: ::core::option::Option::None,

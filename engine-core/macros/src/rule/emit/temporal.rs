@@ -88,12 +88,7 @@ pub(crate) fn join(condition: &Condition, temporal: &Temporal) -> TokenStream {
             inner: #inner,
             outer: #outer,
             meaning: ::core::option::Option::Some(::steadfast::__macro::Meaning::path(#meaning)),
-            test: ::steadfast::__macro::Test {
-                meaning: ::core::option::Option::None,
-                text: ::std::string::String::from(#text),
-                reads: #reads,
-                evaluate: #evaluate,
-            },
+            test: ::steadfast::__macro::Test::on_rows(#text, #reads, #evaluate),
         }
     }
 }
