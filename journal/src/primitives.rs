@@ -14,3 +14,12 @@ pub(crate) use shuttle::{
     sync::{Condvar, Mutex, MutexGuard, atomic},
     thread,
 };
+
+/// Runs what uses them in a unit test: with `--cfg shuttle` they work only where the scheduler does.
+#[cfg(test)]
+pub(crate) fn scheduled(test: fn()) {
+    #[cfg(shuttle)]
+    shuttle::check_random(test, 1);
+    #[cfg(not(shuttle))]
+    test();
+}

@@ -45,6 +45,12 @@ const JOBS: &[Job] = &[
         run: miri,
     },
     Job {
+        name: "big-endian",
+        about: "the bytes of journals are the same on s390x (installs the target; needs qemu-user)",
+        by_default: false,
+        run: big_endian,
+    },
+    Job {
         name: "msrv",
         about: "the libraries build with the oldest promised compiler (installs it)",
         by_default: false,
@@ -125,10 +131,16 @@ fn doc(workspace: &Workspace) -> Result<()> {
 }
 
 /// The tests that need locks and threads of a scheduler: the journal's, and of the session's upkeep.
+/// The journal's unit tests are all run with it: they hold what the interleavings are built of.
 pub(crate) fn interleavings(workspace: &Workspace, soak: bool) -> Result<()> {
-    for part in [["steadfast-journal", "--test", "it"].as_slice(), &["steadfast", "--lib"]] {
+    let parts: [&[&str]; 3] = [
+        &["steadfast-journal", "--lib"],
+        &["steadfast-journal", "--test", "it", "interleavings::"],
+        &["steadfast", "--lib", "interleavings::"],
+    ];
+    for part in parts {
         let mut command = workspace.cargo();
-        command.args(["test", "--locked", "--package"]).args(part).arg("interleavings::");
+        command.args(["test", "--locked", "--package"]).args(part);
         command.env("RUSTFLAGS", "--cfg shuttle");
         if soak {
             command.env("STEADFAST_SOAK", "1");
@@ -168,6 +180,55 @@ fn miri(workspace: &Workspace) -> Result<()> {
         // The corpus is read from its files.
         run_command(command.env("MIRIFLAGS", "-Zmiri-disable-isolation")).context(
             "`rustup component add miri rust-src --toolchain nightly` brings what it needs",
+        )?;
+    }
+    Ok(())
+}
+
+/// Golden journals, every decoder, opening, normalizing and repairing, in an emulator of a machine that
+/// is big endian; the record codec with its golden bytes; and golden sessions, their digests and their
+/// future.
+fn big_endian(workspace: &Workspace) -> Result<()> {
+    const TARGET: &str = "s390x-unknown-linux-gnu";
+    let mut rustup = Command::new("rustup");
+    run_command(rustup.current_dir(&workspace.root).args(["target", "add", TARGET]))?;
+    let parts: [(&str, &[&str], &[&str]); 3] = [
+        (
+            "steadfast-journal",
+            &["--lib", "--test", "it"],
+            &[
+                // Unit tests and integration tests by their modules.
+                "batch::",
+                "bytes::",
+                "durable_slot::",
+                "frame::",
+                "manifest::",
+                "record::",
+                "segment::",
+                "testing::",
+                "basics::",
+                "compacted::",
+                "format::",
+                "fuzz::",
+                "golden::",
+                "normalize::",
+                "recovery::",
+                "repair::",
+            ],
+        ),
+        ("steadfast-wm", &["--lib"], &[]),
+        ("steadfast", &["--test", "it"], &["durability::golden"]),
+    ];
+    for (package, targets, tests) in parts {
+        let mut command = workspace.cargo();
+        command.args(["test", "--locked", "--package", package]).args(targets);
+        command.args(["--target", TARGET, "--target-dir", "target/big-endian", "--"]).args(tests);
+        command.env("CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER", "s390x-linux-gnu-gcc");
+        let emulator = "qemu-s390x-static -L /usr/s390x-linux-gnu";
+        command.env("CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER", emulator);
+        run_command(&mut command).context(
+            "the packages qemu-user-static, gcc-s390x-linux-gnu and libc6-dev-s390x-cross of Debian \
+             and Ubuntu bring what it needs",
         )?;
     }
     Ok(())

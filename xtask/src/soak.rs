@@ -19,49 +19,66 @@ struct Sweep {
     /// Which tests; all if there are none.
     tests: &'static [&'static str],
     about: &'static str,
+    /// Runs only when named, for the sweep of its whole package has it.
+    part: bool,
+}
+
+impl Sweep {
+    /// The tests of a package, all of them.
+    const fn of(name: &'static str, package: &'static str, about: &'static str) -> Self {
+        Self { name, package, tests: &[], about, part: false }
+    }
+
+    /// Some tests of a package's.
+    const fn part(
+        name: &'static str,
+        package: &'static str,
+        tests: &'static [&'static str],
+        about: &'static str,
+    ) -> Self {
+        Self { name, package, tests, about, part: true }
+    }
 }
 
 const SWEEPS: &[Sweep] = &[
-    Sweep {
-        name: "engine",
-        package: "steadfast-engine-core",
-        tests: &[],
-        about: "lazy = eager = naive over random rules and operations",
-    },
-    Sweep {
-        name: "journal",
-        package: "steadfast-journal",
-        tests: &[],
-        about: "a crash after every I/O call, a fault at every one, damage at every byte",
-    },
-    Sweep {
-        name: "snapshotter",
-        package: "steadfast-snapshotter",
-        tests: &[],
-        about: "normal forms of random histories; 10^8 pairs over 1,000 live facts stay bounded on disk",
-    },
-    Sweep {
-        name: "replay",
-        package: "steadfast-replay",
-        tests: &[],
-        about: "replay(journal(x)) = x over random histories and cuts",
-    },
-    Sweep {
-        name: "session",
-        package: "steadfast",
-        tests: &[],
-        about: "killed processes and random crash points against an uninterrupted session",
-    },
-    Sweep {
-        name: KILLS,
-        package: "steadfast",
-        tests: &["--test", "it", "durability::kills", "--", "--nocapture"],
-        about: "1,000 processes killed at random moments of one session's life; part of `session`",
-    },
+    Sweep::of(
+        "engine",
+        "steadfast-engine-core",
+        "lazy = eager = naive over random rules and operations",
+    ),
+    Sweep::of(
+        "journal",
+        "steadfast-journal",
+        "a crash after every I/O call, a fault at every one, damage at every byte",
+    ),
+    Sweep::of(
+        "snapshotter",
+        "steadfast-snapshotter",
+        "normal forms of random histories; 10^8 pairs over 1,000 live facts stay bounded on disk",
+    ),
+    Sweep::of(
+        "replay",
+        "steadfast-replay",
+        "replay(journal(x)) = x over random histories and cuts",
+    ),
+    Sweep::of(
+        "session",
+        "steadfast",
+        "killed processes and random crash points against an uninterrupted session",
+    ),
+    Sweep::part(
+        "devices",
+        "steadfast-journal",
+        &["--test", "it", "recorded::", "--", "--nocapture"],
+        "power cuts between the writes of a device under ext4, xfs and btrfs (as root); part of `journal`",
+    ),
+    Sweep::part(
+        "kills",
+        "steadfast",
+        &["--test", "it", "durability::kills", "--", "--nocapture"],
+        "1,000 processes killed at random moments of one session's life; part of `session`",
+    ),
 ];
-
-/// Not one of all, for the sweep of the whole package has it.
-const KILLS: &str = "kills";
 
 /// What needs a nightly toolchain: only when named.
 type Tool = (&'static str, fn(&Workspace) -> Result<()>);
@@ -71,17 +88,15 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>) -> Result<()> {
     if let Some((_, tool)) = TOOLS.iter().find(|(tool, _)| Some(*tool) == name) {
         return tool(workspace);
     }
-    let sweeps: Vec<_> = SWEEPS
-        .iter()
-        .filter(|sweep| name.map_or(sweep.name != KILLS, |name| sweep.name == name))
-        .collect();
+    let sweeps: Vec<_> =
+        SWEEPS.iter().filter(|sweep| name.map_or(!sweep.part, |name| sweep.name == name)).collect();
     let names = || {
         let sweeps = SWEEPS.iter().map(|sweep| sweep.name);
         sweeps.chain(TOOLS.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
     };
     ensure!(!sweeps.is_empty(), "no sweep `{}`; there are: {}", name.unwrap_or(""), names());
     let mut failed = Vec::new();
-    for Sweep { name, package, tests, about } in sweeps {
+    for Sweep { name, package, tests, about, .. } in sweeps {
         println!("== {name}: {about}");
         let start = Instant::now();
         let args = ["test", "--locked", "--release", "--package", package];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ pub enum Fault {
     /// Fails with an I/O error. A write may have happened in part; of a sync, some sectors are
     /// written and all are marked clean.
     Io,
-    /// Fails because the disk is full.
+    /// Fails because the disk is full, or the quota.
     Full,
     /// A sync answers that all is well and does nothing.
     LostSync,
@@ -85,6 +86,7 @@ impl SimDisk {
             faults: BTreeMap::new(),
             broken_from: None,
             capacity_sectors: None,
+            no_room: io::ErrorKind::StorageFull,
             process: 1,
             dead: false,
             boot: 1,
@@ -181,6 +183,11 @@ impl SimDisk {
         let mut state = self.state();
         let free = crate::bytes::size(bytes) / SECTOR;
         state.capacity_sectors = Some(state.used_sectors() + free);
+    }
+
+    /// From now on a write that finds no room says that a quota is used up, not the disk.
+    pub fn set_quota(&self) {
+        self.state().no_room = io::ErrorKind::QuotaExceeded;
     }
 
     /// Chooses what kind of file system the disk pretends to have.

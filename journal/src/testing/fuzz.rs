@@ -222,6 +222,10 @@ mod tests {
     /// As it is, without neighbours: what an interpreter has the patience for (`cargo xtask ci miri`).
     #[test]
     fn every_target_answers_its_corpus() {
+        crate::primitives::scheduled(answer_the_corpus);
+    }
+
+    fn answer_the_corpus() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
         for (name, target) in FuzzTarget::ALL {
             for file in std::fs::read_dir(corpus.join(name)).expect("there is a corpus") {

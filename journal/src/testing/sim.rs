@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Seeded;
 use super::disk::{Fault, SimDisk};
 use super::node::Node;
-use super::state::{State, not_found};
+use super::state::not_found;
 use crate::mmap::{MapPermit, ReadMap, WriteMap};
 use crate::storage::{
     Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile,
@@ -85,7 +85,7 @@ impl Storage for SimDisk {
         let mut state = self.state();
         match state.call(self.process())? {
             Some(Fault::LostSync) => return Ok(()),
-            Some(fault) => return Err(State::error_of(fault)),
+            Some(fault) => return Err(state.error_of(fault)),
             None => {}
         }
         state.dir_syncs += 1;
@@ -205,10 +205,10 @@ impl StorageFile for SimFile {
         let mut state = self.disk.state();
         let fault = state.call(self.disk.process())?;
         if !state.has_room(self.node, offset, bytes.len()) {
-            return Err(State::error_of(Fault::Full));
+            return Err(state.error_of(Fault::Full));
         }
         let written = match fault {
-            Some(Fault::Full) => return Err(State::error_of(Fault::Full)),
+            Some(Fault::Full) => return Err(state.error_of(Fault::Full)),
             // A write that fails has happened in part.
             Some(Fault::Io) => &bytes[..bytes.len() / 2],
             Some(Fault::LostSync) | None => bytes,
@@ -216,7 +216,7 @@ impl StorageFile for SimFile {
         state.nodes.entry(self.node).or_default().write(written, offset);
         state.changed();
         match fault {
-            Some(Fault::Io) => Err(State::error_of(Fault::Io)),
+            Some(Fault::Io) => Err(state.error_of(Fault::Io)),
             _ => Ok(()),
         }
     }
@@ -234,10 +234,10 @@ impl StorageFile for SimFile {
                 node.fail_sync(&mut Seeded::new(seed));
                 self.told.store(node.failures(), Ordering::Relaxed);
                 state.changed();
-                return Err(State::error_of(fault));
+                return Err(state.error_of(fault));
             }
             None if self.told.swap(node.failures(), Ordering::Relaxed) < node.failures() => {
-                return Err(State::error_of(Fault::Io));
+                return Err(state.error_of(Fault::Io));
             }
             None => node.sync(),
         }

@@ -25,6 +25,8 @@ pub(super) struct State {
     /// From this call on every call fails.
     pub(super) broken_from: Option<u64>,
     pub(super) capacity_sectors: Option<usize>,
+    /// What a write that finds no room answers.
+    pub(super) no_room: io::ErrorKind,
     /// The process with this number uses the disk; calls of others fail.
     pub(super) process: u64,
     pub(super) dead: bool,
@@ -77,14 +79,14 @@ impl State {
     pub(super) fn plain_call(&mut self, process: u64) -> io::Result<()> {
         match self.call(process)? {
             Some(Fault::Io) => Err(injected()),
-            Some(Fault::Full) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            Some(Fault::Full) => Err(self.error_of(Fault::Full)),
             Some(Fault::LostSync) | None => Ok(()),
         }
     }
 
-    pub(super) fn error_of(fault: Fault) -> io::Error {
+    pub(super) fn error_of(&self, fault: Fault) -> io::Error {
         match fault {
-            Fault::Full => io::Error::from(io::ErrorKind::StorageFull),
+            Fault::Full => io::Error::from(self.no_room),
             Fault::Io | Fault::LostSync => injected(),
         }
     }

@@ -9,7 +9,7 @@ use steadfast_journal::{
 };
 
 use crate::common::{append, batch, payloads, read_all};
-use crate::world::{Crash, DIR, Setup, World};
+use crate::world::{Crash, DIR, Setup, World, limited};
 
 const STEPS: &str = "asbapnwrasBstaspxas";
 
@@ -18,8 +18,7 @@ fn setups() -> [Setup; 2] {
 }
 
 /// Runs the steps with one failing call; `false` if the run ended before that call.
-fn run_with_fault(setup: Setup, number: u64, fault: Fault) -> bool {
-    let disk = SimDisk::new(number);
+fn run_with_fault(setup: Setup, disk: SimDisk, number: u64, fault: Fault) -> bool {
     disk.fail_call(number, fault);
     let mut world = World::new(disk, setup);
     // A journal that was never opened has nothing to lose.
@@ -55,7 +54,7 @@ fn run_with_fault(setup: Setup, number: u64, fault: Fault) -> bool {
 fn an_error_at_any_call_loses_nothing_that_was_acknowledged() {
     for setup in setups() {
         let mut number = 0;
-        while run_with_fault(setup, number, Fault::Io) {
+        while run_with_fault(setup, SimDisk::new(number), number, Fault::Io) {
             number += 1;
         }
         assert!(number > 300, "{number}");
@@ -65,9 +64,10 @@ fn an_error_at_any_call_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_full_disk_at_any_call_loses_nothing_that_was_acknowledged() {
     for setup in setups() {
-        let mut number = 0;
-        while run_with_fault(setup, number, Fault::Full) {
-            number += 1;
+        for (number, disk) in limited(0..) {
+            if !run_with_fault(setup, disk, number, Fault::Full) {
+                break;
+            }
         }
     }
 }
@@ -211,8 +211,7 @@ fn a_lost_sync_is_found_at_the_next_open_and_named() {
 #[test]
 fn a_full_disk_refuses_whole_groups_and_goes_on_when_there_is_room() {
     for setup in setups() {
-        for free in (0..300).map(|kib| kib * 1024) {
-            let disk = SimDisk::new(free);
+        for (free, disk) in limited((0..300).map(|kib| kib * 1024)) {
             let journal = setup.open(&disk).expect("a new journal");
             append(&journal, b"first");
             disk.limit_free_bytes(free);
@@ -254,8 +253,8 @@ fn a_full_disk_refuses_whole_groups_and_goes_on_when_there_is_room() {
 
 #[test]
 fn the_reserve_lets_an_open_root_reach_its_safe_point() {
-    for setup in setups() {
-        let disk = SimDisk::new(1);
+    for (mode, disk) in limited(0..2) {
+        let setup = setups()[usize::from(mode == 1)];
         let journal = setup.open(&disk).expect("a new journal");
         // The filler makes the next segment and the reserve when the first is a quarter full.
         let mut expected = Vec::new();
@@ -292,8 +291,7 @@ fn a_group_over_many_segments_is_refused_whole() {
     let setup = Setup::new(WriteMode::Map);
     let records: Vec<Vec<u8>> = (1..5).map(|n| vec![n; 50_000]).collect();
     let large = batch(records.iter().map(Vec::as_slice));
-    for free in (0..400).step_by(16).map(|kib| kib * 1024) {
-        let disk = SimDisk::new(free);
+    for (free, disk) in limited((0..400).step_by(16).map(|kib| kib * 1024)) {
         let journal = setup.open(&disk).expect("a new journal");
         let before = append(&journal, b"before");
         disk.limit_free_bytes(free);
@@ -315,17 +313,18 @@ fn a_group_over_many_segments_is_refused_whole() {
 #[test]
 fn truncation_on_a_full_disk_changes_nothing() {
     let setup = Setup::new(WriteMode::Map);
-    let disk = SimDisk::new(1);
-    let journal = setup.open(&disk).expect("a new journal");
-    let first = append(&journal, b"first");
-    append(&journal, b"second");
-    disk.limit_free_bytes(0);
-    let refused = journal.truncate(first.position);
-    assert!(matches!(refused, Err(TruncateError::Full { .. })), "{refused:?}");
-    assert_eq!(payloads(&read_all(&journal)), [&b"first"[..], b"second"]);
-    disk.heal();
-    journal.truncate(first.position).expect("room again");
-    assert_eq!(payloads(&read_all(&journal)), [b"first"]);
+    for (_, disk) in limited(1..2) {
+        let journal = setup.open(&disk).expect("a new journal");
+        let first = append(&journal, b"first");
+        append(&journal, b"second");
+        disk.limit_free_bytes(0);
+        let refused = journal.truncate(first.position);
+        assert!(matches!(refused, Err(TruncateError::Full { .. })), "{refused:?}");
+        assert_eq!(payloads(&read_all(&journal)), [&b"first"[..], b"second"]);
+        disk.heal();
+        journal.truncate(first.position).expect("room again");
+        assert_eq!(payloads(&read_all(&journal)), [b"first"]);
+    }
 }
 
 #[test]

@@ -24,6 +24,10 @@ mod overtaken;
 mod pinned;
 mod process;
 mod real_disks;
+#[cfg(target_os = "linux")]
+mod recorded;
+#[cfg(target_os = "linux")]
+mod recorder;
 mod recovery;
 mod reopened_full;
 mod repair;

@@ -36,6 +36,15 @@ pub(crate) const KINDS: [Kind; 3] = [
     },
 ];
 
+impl Kind {
+    /// Makes one in the file `image`, and does not mount it.
+    pub(crate) fn make(self, image: &Path) -> bool {
+        let file = std::fs::File::create(image).expect("room");
+        file.set_len(self.bytes).expect("room");
+        succeeds(Command::new(self.mkfs[0]).args(&self.mkfs[1..]).arg(image))
+    }
+}
+
 fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
@@ -51,7 +60,8 @@ impl Mounted {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut mount = Command::new("mount");
         mount.args(["-t", kind, "-o", options]).arg(device).arg(dir.path());
-        succeeds(&mut mount).then_some(Self { dir })
+        // Not before: what is dropped is unmounted.
+        if succeeds(&mut mount) { Some(Self { dir }) } else { None }
     }
 
     /// One in memory.
@@ -61,15 +71,23 @@ impl Mounted {
 
     /// A new one in the file `image`.
     pub(crate) fn made(kind: Kind, image: &Path) -> Option<Self> {
-        let file = std::fs::File::create(image).expect("room");
-        file.set_len(kind.bytes).expect("room");
-        let made = succeeds(Command::new(kind.mkfs[0]).args(&kind.mkfs[1..]).arg(image));
-        if made { Self::image(kind, image) } else { None }
+        if kind.make(image) { Self::image(kind, image) } else { None }
     }
 
     /// The one in the file `image`.
     pub(crate) fn image(kind: Kind, image: &Path) -> Option<Self> {
         Self::mount(kind.name, kind.options, image)
+    }
+
+    /// A directory in a btrfs in which no more than `bytes` have room.
+    pub(crate) fn with_quota(&self, bytes: u64) -> Option<PathBuf> {
+        let part = self.path("part");
+        let btrfs =
+            |args: &[&str], path: &Path| succeeds(Command::new("btrfs").args(args).arg(path));
+        let limited = btrfs(&["quota", "enable"], self.dir.path())
+            && btrfs(&["subvolume", "create"], &part)
+            && btrfs(&["qgroup", "limit", &bytes.to_string()], &part);
+        limited.then_some(part)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -15,7 +15,7 @@ use crate::process;
 
 /// What is appended, and how much of it each sync covers.
 #[derive(Clone, Copy)]
-enum Pace {
+pub(crate) enum Pace {
     /// Small groups, most of them acknowledged one by one.
     Steps,
     /// Large ones, acknowledged by tens: segments are allocated, and not written ahead.
@@ -23,14 +23,14 @@ enum Pace {
 }
 
 impl Pace {
-    fn options(self) -> Options {
+    pub(crate) fn options(self) -> Options {
         Options::new().segment_bytes(match self {
             Self::Steps => 64 << 10,
             Self::Stream => 1 << 20,
         })
     }
 
-    fn payload(self, id: u64) -> Vec<u8> {
+    pub(crate) fn payload(self, id: u64) -> Vec<u8> {
         let more = match self {
             Self::Steps => id * 211 % 3000,
             Self::Stream => id * 7919 % 120_000,
@@ -40,7 +40,7 @@ impl Pace {
     }
 
     /// Whether the group of this number is acknowledged.
-    fn commits(self, number: u64) -> bool {
+    pub(crate) fn commits(self, number: u64) -> bool {
         match self {
             Self::Steps => number % 3 != 2,
             Self::Stream => number % 10 == 9,
@@ -48,7 +48,7 @@ impl Pace {
     }
 }
 
-fn ids(journal: &Journal, pace: Pace) -> Vec<u64> {
+pub(crate) fn ids(journal: &Journal, pace: Pace) -> Vec<u64> {
     let mut ids = Vec::new();
     let mut reader = journal.read(From::Start).expect("readable");
     while let Some(group) = reader.next_group().expect("sound") {
@@ -113,7 +113,7 @@ fn power_cuts(kind: Kind, mode: WriteMode, pace: Pace, cuts: u64) -> bool {
     true
 }
 
-fn normalize(journal: &Journal) {
+pub(crate) fn normalize(journal: &Journal) {
     let maintenance = journal.maintenance();
     let segments = maintenance.segments().expect("open");
     let ready = segments.iter().take_while(|segment| segment.kept.is_none()).count();
@@ -219,6 +219,47 @@ fn fill_to_the_last_byte(path: &Path) {
         // What was promised room is given it, and what is freed comes back.
         drop(file.sync_all());
     }
+}
+
+/// As a full disk: what overwrites blocks takes room there, so it goes on when it was opened again.
+#[test]
+fn a_quota_that_is_used_up_loses_nothing() {
+    let [.., btrfs] = KINDS;
+    let images = tempfile::tempdir().expect("a temporary directory");
+    let disk = Mounted::made(btrfs, &images.path().join("disk"));
+    let Some((_disk, dir)) = disk.and_then(|disk| disk.with_quota(6 << 20).map(|dir| (disk, dir)))
+    else {
+        return skipped("a btrfs with a quota");
+    };
+    let ballast = dir.join("ballast");
+    std::fs::write(&ballast, vec![1; 3 << 20]).expect("room");
+    let options = || Options::new().segment_bytes(256 << 10).write_mode(WriteMode::Pwrite);
+    let open = || Journal::open(dir.join("journal"), options()).expect("sound").0;
+    let fill = |journal: &Journal, from: u64| {
+        let refused = (from + 1..from + 100_000).find_map(|id| {
+            let level = if id.is_multiple_of(50) { Level::Batch } else { Level::Process };
+            let refused = journal.commit(&batch([&Pace::Steps.payload(id)[..]]), level);
+            Some((id - 1, refused.err()?))
+        });
+        refused.expect("the quota is small")
+    };
+    let journal = open();
+    let (kept, refused) = fill(&journal, 0);
+    assert!(kept > 100, "something fits: {kept}");
+    let causes = std::iter::successors(Some(&refused as &dyn std::error::Error), |e| e.source());
+    let says_why = |text: String| text.contains("is full") || text.contains("uota");
+    assert!(causes.map(ToString::to_string).any(says_why), "{refused:?}");
+    drop(journal);
+    std::fs::remove_file(&ballast).expect("there");
+    rustix::fs::syncfs(std::fs::File::open(&dir).expect("there")).expect("it syncs");
+    let journal = open();
+    let found = ids(&journal, Pace::Steps).len() as u64;
+    assert!(found >= kept, "{found} of {kept}");
+    let (more, _) = fill(&journal, found);
+    assert!(more > found + 100, "it goes on");
+    drop(journal);
+    let found = ids(&open(), Pace::Steps);
+    assert!(found.iter().copied().eq(1..=found.len() as u64) && found.len() as u64 >= more);
 }
 
 #[test]

@@ -34,6 +34,16 @@ struct Entry {
     lsn: u64,
 }
 
+/// Disks of these seeds: each once as a disk that may be full, and once with a quota that may be used
+/// up, which must be the same.
+pub(crate) fn limited(seeds: impl Iterator<Item = u64>) -> impl Iterator<Item = (u64, SimDisk)> {
+    seeds.flat_map(|seed| {
+        let (disk, with_quota) = (SimDisk::new(seed), SimDisk::new(seed));
+        with_quota.set_quota();
+        [(seed, disk), (seed, with_quota)]
+    })
+}
+
 /// What is wrong, for people.
 pub(crate) type Violation = String;
 
