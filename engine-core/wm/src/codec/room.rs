@@ -43,7 +43,14 @@ impl<'a, const N: usize> Room<'a, N> {
         let number = number.into();
         if number < 0x80 {
             self.byte(low_byte(number));
-        } else if number < 1 << 28 {
+        } else {
+            self.several(number);
+        }
+    }
+
+    /// A number of several bytes.
+    fn several(&mut self, number: u64) {
+        if number < 1 << 28 {
             let (four, length) = short(number);
             let room = self.bytes[self.at..].first_chunk_mut().expect("there is room for four");
             *room = four;
@@ -98,4 +105,18 @@ pub(super) fn short(number: u64) -> ([u8; 4], usize) {
         (0x80_8080 | low | (number << 2 & 0x7f_0000) | (number << 3 & 0x7f00_0000), 4)
     };
     (four.to_le_bytes(), length)
+}
+
+/// A varint of at most 56 bits, with what stands behind it, and its length.
+#[inline]
+pub(super) fn long(number: u64) -> ([u8; 8], usize) {
+    // The sevens of bits move apart: first the halves, then the quarters, then the eighths.
+    let halves = (number & 0x0fff_ffff) | (number << 4 & 0x0fff_ffff_0000_0000);
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | (halves << 2 & 0x3fff_0000_3fff_0000);
+    let eighths = (quarters & 0x007f_007f_007f_007f) | (quarters << 1 & 0x7f00_7f00_7f00_7f00);
+    let bits = (u64::BITS - number.leading_zeros()).max(1);
+    let length = bits.div_ceil(7).min(8);
+    // In each byte but the last the first bit says that more follow.
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
+    ((eighths | more).to_le_bytes(), length as usize)
 }

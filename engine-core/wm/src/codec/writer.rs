@@ -44,36 +44,27 @@ impl<'a> Writer<'a> {
         self.bytes.truncate(self.at);
     }
 
-    /// Makes room for so many bytes, and for as much again as there is.
-    #[cold]
-    fn grow(&mut self, more: usize) {
-        self.bytes.resize(2 * self.at + more + ROOM_BYTES, 0);
-    }
-
     /// The next bytes, if room was made for them.
     #[inline]
     fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        self.bytes.get_mut(self.at..self.at + N)?.try_into().ok()
+        self.bytes.get_mut(self.at..)?.first_chunk_mut()
+    }
+
+    /// Appends an array in one piece.
+    #[inline]
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        match self.room() {
+            Some(room) => {
+                *room = bytes;
+                self.at += N;
+            }
+            None => self.slice(&bytes),
+        }
     }
 
     #[inline]
-    fn byte(&mut self, byte: u8) {
-        match self.room() {
-            Some(room) => {
-                *room = [byte];
-                self.at += 1;
-            }
-            None => self.slice(&[byte]),
-        }
-    }
-
-    #[inline(never)] // what it is called for is long, or the room is used up
     fn slice(&mut self, bytes: &[u8]) {
-        if self.bytes.len() - self.at < bytes.len() {
-            self.grow(bytes.len());
-        }
-        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
-        self.at += bytes.len();
+        self.at = put_slice(self.bytes, self.at, bytes);
     }
 
     #[inline]
@@ -85,7 +76,7 @@ impl<'a> Writer<'a> {
                 *room = four;
                 self.at += length;
             }
-            _ => self.wide(number.into()),
+            _ => self.at = put_long(self.bytes, self.at, number),
         }
     }
 
@@ -98,28 +89,17 @@ impl<'a> Writer<'a> {
             self.bytes[length_at] = low_byte(length as u64);
             1
         } else {
-            self.move_up(length_at, length)
+            let taken = move_up(self.bytes, length_at, length);
+            self.at += taken - 1;
+            taken
         }
-    }
-
-    /// The same for a length that takes several bytes: what stands behind it moves up.
-    fn move_up(&mut self, length_at: usize, length: usize) -> usize {
-        let end = self.at;
-        self.number(length as u64);
-        let taken = self.at - end;
-        let (mut prefix, start) = ([0; 10], length_at + 1);
-        prefix[..taken].copy_from_slice(&self.bytes[end..self.at]);
-        self.bytes.copy_within(start..end, length_at + taken);
-        self.bytes[length_at..length_at + taken].copy_from_slice(&prefix[..taken]);
-        self.at = end + taken - 1;
-        taken
     }
 
     /// Leaves a byte for a length.
     #[inline]
     pub(super) fn leave_length(&mut self) -> usize {
         if self.bytes.len() == self.at {
-            self.grow(1);
+            grow(self.bytes, self.at, 1);
         }
         self.at += 1;
         self.at - 1
@@ -138,16 +118,74 @@ impl<'a> Writer<'a> {
         self.slice(bytes);
     }
 
-    /// A number of any length.
-    #[cold]
-    fn wide(&mut self, mut number: u128) {
-        while number >= 0x80 {
-            self.byte(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
-            number >>= 7;
-        }
-        self.byte(u8::try_from(number).unwrap_or_default());
+    #[inline]
+    fn wide(&mut self, number: u128) {
+        self.at = put_wide(self.bytes, self.at, number);
     }
 }
+
+// What follows is seldom or long. It takes the writer apart, so that the compiler can keep `at` in a
+// register from one field to the next: through memory each would wait for the one before it.
+
+/// Makes room for so many bytes behind `at`, and for as much again as there is.
+#[cold]
+fn grow(bytes: &mut Vec<u8>, at: usize, more: usize) {
+    bytes.resize(2 * at + more + ROOM_BYTES, 0);
+}
+
+/// Puts bytes at `at`; gives where they end.
+#[inline(never)] // they are many, or the room is used up
+fn put_slice(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) -> usize {
+    if bytes.len() - at < piece.len() {
+        grow(bytes, at, piece.len());
+    }
+    let end = at + piece.len();
+    bytes[at..end].copy_from_slice(piece);
+    end
+}
+
+/// Puts a number that takes more than four bytes, as moments do, or for which there is no room.
+#[inline(never)]
+fn put_long(bytes: &mut Vec<u8>, at: usize, number: u64) -> usize {
+    match bytes.get_mut(at..).and_then(|room| room.first_chunk_mut()) {
+        Some(room) if number < 1 << 56 => {
+            let (eight, length) = room::long(number);
+            *room = eight;
+            at + length
+        }
+        _ => put_wide(bytes, at, number.into()),
+    }
+}
+
+/// Puts a number of any length.
+#[cold]
+fn put_wide(bytes: &mut Vec<u8>, at: usize, number: u128) -> usize {
+    let mut digits = [0; WIDE_BYTES];
+    let (mut rest, mut length) = (number, 0);
+    while rest >= 0x80 {
+        digits[length] = u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80;
+        (rest, length) = (rest >> 7, length + 1);
+    }
+    digits[length] = u8::try_from(rest).unwrap_or_default();
+    put_slice(bytes, at, &digits[..=length])
+}
+
+/// Puts a length that takes several bytes into the byte that was left for it; what stands behind it moves
+/// up. Gives how many bytes it takes.
+#[cold]
+fn move_up(bytes: &mut Vec<u8>, length_at: usize, length: usize) -> usize {
+    let start = length_at + 1;
+    let end = start + length;
+    let taken = put_long(bytes, end, length as u64) - end;
+    let mut prefix = [0; 10];
+    prefix[..taken].copy_from_slice(&bytes[end..end + taken]);
+    bytes.copy_within(start..end, length_at + taken);
+    bytes[length_at..length_at + taken].copy_from_slice(&prefix[..taken]);
+    taken
+}
+
+/// Bytes of a number of 128 bits.
+const WIDE_BYTES: usize = 19;
 
 /// Counts what a value's `Display` writes: its length stands before it.
 struct Length(usize);
@@ -216,7 +254,7 @@ impl ser::Serializer for &mut Writer<'_> {
 
     #[inline]
     fn serialize_u8(self, value: u8) -> Result<()> {
-        self.byte(value);
+        self.array([value]);
         Ok(())
     }
 
@@ -245,13 +283,13 @@ impl ser::Serializer for &mut Writer<'_> {
 
     #[inline]
     fn serialize_f32(self, value: f32) -> Result<()> {
-        self.slice(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
         Ok(())
     }
 
     #[inline]
     fn serialize_f64(self, value: f64) -> Result<()> {
-        self.slice(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
         Ok(())
     }
 
@@ -278,7 +316,7 @@ impl ser::Serializer for &mut Writer<'_> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        self.byte(1);
+        self.array([1]);
         value.serialize(self)
     }
 

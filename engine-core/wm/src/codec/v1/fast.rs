@@ -132,25 +132,47 @@ fn put_origin<const N: usize>(origin: Option<RuleTag>, room: &mut Room<'_, N>) {
 }
 
 fn put_of_fact(tag: u32, handle: FactHandle, by: &MatchId, bytes: &mut Vec<u8>) {
-    Room::<40>::fill(bytes, |room| {
+    put_match(by, bytes, |room| {
         head(tag, room);
         room.number(handle.get());
     });
-    put_match(by, bytes);
 }
 
+#[inline]
 fn put_of_match(tag: u32, by: &MatchId, bytes: &mut Vec<u8>) {
-    Room::<40>::fill(bytes, |room| head(tag, room));
-    put_match(by, bytes);
+    put_match(by, bytes, |room| head(tag, room));
 }
 
-fn put_match(by: &MatchId, bytes: &mut Vec<u8>) {
-    Room::<40>::fill(bytes, |room| {
+/// So many members of a match are written together with what comes before them; few matches have more.
+const FEW: usize = 4;
+
+/// Room for the head of a record, a handle, rule, branch, length and few members.
+const MATCH_ROOM: usize = 3 + 10 + 5 + 3 + 10 + FEW * 11 + 3;
+
+/// Appends what `before` writes, at most a head and a handle, and behind it the match.
+#[inline]
+fn put_match(by: &MatchId, bytes: &mut Vec<u8>, before: impl FnOnce(&mut Room<'_, MATCH_ROOM>)) {
+    let mut rest = by.members.as_slice();
+    Room::fill(bytes, |room| {
+        before(room);
         room.number(by.rule.get());
         room.number(by.branch);
         room.number(by.members.len() as u64);
+        for _ in 0..FEW {
+            let Some((Member::Fact(handle), behind)) = rest.split_first() else { break };
+            room.number(0_u32);
+            room.number(handle.get());
+            rest = behind;
+        }
     });
-    for member in &by.members {
+    if !rest.is_empty() {
+        put_members(rest, bytes);
+    }
+}
+
+#[inline(never)] // many members, or keys of groups
+fn put_members(members: &[Member], bytes: &mut Vec<u8>) {
+    for member in members {
         match member {
             Member::Fact(handle) => Room::<16>::fill(bytes, |room| {
                 room.number(0_u32);
