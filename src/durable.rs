@@ -248,6 +248,9 @@ impl Writer {
         match self.journal.append(batch, End::SafePoint) {
             Ok(appended) => {
                 batch.clear();
+                if self.unacknowledged.len() == self.unacknowledged.capacity() {
+                    self.forget_durable();
+                }
                 self.unacknowledged.push_back((commit, appended.position));
                 if self.pipelined { Ok(()) } else { self.wait(commit) }
             }
@@ -256,6 +259,17 @@ impl Writer {
                 Err(Error::Full { needed })
             }
             Err(error) => Err(Error::Append(error)),
+        }
+    }
+
+    /// Forgets commits that are durable, so that a session that never waits does not remember all of them.
+    fn forget_durable(&mut self) {
+        if self.level == Level::Paranoid {
+            return; // That they are durable is not all that is promised.
+        }
+        let durable = self.journal.positions().durable;
+        while self.unacknowledged.front().is_some_and(|(_, end)| *end <= durable) {
+            self.unacknowledged.pop_front();
         }
     }
 
@@ -324,5 +338,44 @@ impl Writer {
 
     pub(crate) fn close(self) -> Result<()> {
         self.journal.close().map_err(Error::Close)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipelined_session_remembers_what_is_not_durable_and_little_else() {
+        let disk = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(disk.path(), Options::new()).unwrap();
+        let housekeeping = Housekeeping::start(&journal, Normalization::off());
+        let mut writer = Writer {
+            journal,
+            housekeeping,
+            level: Level::Batch,
+            pipelined: true,
+            unacknowledged: VecDeque::new(),
+            unwritten: None,
+            recovery: Recovery { created: true, records: 0, cut: false, quarantined_bytes: 0 },
+        };
+        let mut batch = Batch::new();
+        let mut commit = |writer: &mut Writer, number| {
+            batch.push(1, 1, b"a record").unwrap();
+            writer.append(CommitSeq::new(number), &mut batch).unwrap();
+        };
+        for number in 1..=1000 {
+            commit(&mut writer, number);
+            if number % 10 == 0 {
+                let appended = writer.journal.positions().appended;
+                writer.journal.wait_durable(appended).unwrap();
+            }
+        }
+        let remembered = writer.unacknowledged.len();
+        assert!(remembered <= 20, "{remembered} commits");
+        assert_eq!(writer.unacknowledged.back().map(|(commit, _)| commit.get()), Some(1000));
+        writer.wait(CommitSeq::new(1)).unwrap();
+        writer.wait(CommitSeq::new(1000)).unwrap();
+        assert!(writer.unacknowledged.is_empty());
     }
 }
