@@ -215,6 +215,9 @@ pub(crate) struct FileWriteMap {
     stored: bool,
     /// Up to where the last sync reached; before the first, where storing began.
     synced: Option<usize>,
+    /// So many bytes behind it a pager pays: few if the last sync has covered much, since the next one
+    /// probably will.
+    pager_pays: usize,
     /// Pages before this were made writable ahead.
     ready: usize,
     /// Pages before this the pager was asked for.
@@ -234,6 +237,7 @@ impl FileWriteMap {
             file: file.try_clone()?,
             stored: false,
             synced: None,
+            pager_pays: PAGER_BYTES,
             ready: 0,
             asked: 0,
         })
@@ -251,7 +255,7 @@ impl FileWriteMap {
     fn look_ahead(&mut self, offset: usize, len: usize) {
         let end = offset + len;
         if end + PAGER_AHEAD_BYTES / 2 > self.asked
-            && self.synced.is_some_and(|synced| end >= synced + PAGER_BYTES)
+            && self.synced.is_some_and(|synced| end >= synced + self.pager_pays)
         {
             self.ask_pager(end);
         }
@@ -340,6 +344,7 @@ impl WriteMap for FileWriteMap {
             return;
         }
         (self.synced, self.ready, self.asked) = (Some(to), 0, 0);
+        self.pager_pays = if to - from >= PAGER_BYTES { STREAM_BYTES } else { PAGER_BYTES };
         let stored = std::mem::replace(&mut self.stored, false);
         if !stored || to - from < RELEASE_BYTES {
             return; // A call for a page or two costs more than it saves.

@@ -188,6 +188,7 @@ impl Shared {
         }
         let mut next = writer.manifest.clone();
         seal_last(&mut next, writer);
+        let (streams, sealed) = (writer.active.streams(), writer.active.bytes);
         let begin = Begin {
             first_lsn: writer.end.lsn + 1,
             first_position: writer.end.position,
@@ -207,6 +208,11 @@ impl Shared {
         writer.durable = writer.end.position;
         self.publish_durable(writer, writer.end.safe);
         self.upkeep.sealed();
+        if streams {
+            let sealed_at = writer.manifest.segments.len() - 2;
+            let name = writer.manifest.segments[sealed_at].name();
+            writer.streamed.push(name, sealed, |name| self.spares.forget(name));
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::files::Dir;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::{Condvar, Mutex, MutexGuard};
 use crate::segment::SEGMENT_HEADER;
-use crate::storage::StorageFile;
+use crate::storage::{Access, StorageFile};
 
 /// Normalization's reserve is this part of a segment, but no less than the other reserve. It is there
 /// before the first spare that follows a sealed segment: with nothing sealed, nothing could be
@@ -89,8 +89,17 @@ pub(crate) struct Spares {
     pool: Mutex<Pool>,
     answered: Condvar,
     /// `None` without a background thread: spares are filled where they are asked for.
-    requests: Mutex<Option<Sender<Need>>>,
+    requests: Mutex<Option<Sender<Job>>>,
     stop: AtomicBool,
+}
+
+/// What the filler is asked for.
+#[derive(Debug)]
+enum Job {
+    /// A spare.
+    Fill(Need),
+    /// That the cache forgets a sealed segment, given by its name.
+    Forget(String),
 }
 
 /// Runs the filler until the journal is closed.
@@ -122,12 +131,33 @@ impl Spares {
         Ok(Filler { thread: Some(thread) })
     }
 
-    fn run(&self, requests: &Receiver<Need>) {
-        for need in requests {
+    fn run(&self, jobs: &Receiver<Job>) {
+        for job in jobs {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            self.answer(need);
+            match job {
+                Job::Fill(need) => self.answer(need),
+                Job::Forget(name) => self.forget_now(&name),
+            }
+        }
+    }
+
+    /// Has the cache forget a sealed segment: the next segments find the pages that it gives back, which
+    /// costs a fraction of what pages cost that nobody has used for long. Without a background thread
+    /// nothing happens.
+    pub(crate) fn forget(&self, name: String) {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*requests {
+            // Without the thread nothing happens either.
+            drop(sender.send(Job::Forget(name)));
+        }
+    }
+
+    fn forget_now(&self, name: &str) {
+        // A hint: it may have been normalized away meanwhile.
+        if let Ok(file) = self.dir.open(name, Access::Read) {
+            drop(file.drop_cache(u64::MAX));
         }
     }
 
@@ -280,7 +310,7 @@ impl Spares {
 
     fn send(&self, need: Need) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = requests.as_ref().is_some_and(|sender| sender.send(need).is_ok());
+        let sent = requests.as_ref().is_some_and(|sender| sender.send(Job::Fill(need)).is_ok());
         drop(requests);
         if !sent {
             self.answer(need);

@@ -1,5 +1,6 @@
 //! The state behind the lock: where the next frame goes, and who is at work on what.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,10 +80,14 @@ impl Active {
         }
     }
 
+    /// Whether each sync covers much.
+    pub(crate) fn streams(&self) -> bool {
+        (self.offset - SEGMENT_HEADER) / (self.syncs_begun + 1) >= STREAM_BYTES
+    }
+
     /// How the next segment is best prepared, if its syncs will cover as much as those of this one.
     pub(crate) fn fill_of_next(&self) -> Fill {
-        let each = (self.offset - SEGMENT_HEADER) / (self.syncs_begun + 1);
-        if each >= STREAM_BYTES { Fill::Room } else { Fill::Zeros }
+        if self.streams() { Fill::Room } else { Fill::Zeros }
     }
 
     /// Whether a frame with this payload fits, with the seal behind it.
@@ -102,10 +107,36 @@ pub(crate) fn segment_bytes_for(payload_len: usize) -> u64 {
     crate::bytes::round_up(bytes, 4096)
 }
 
+/// Bytes of sealed segments that a stream leaves in the page cache, for those who read behind it.
+const STREAMED_BYTES: u64 = 256 << 20;
+
+/// The sealed segments of a stream that are still in the page cache, oldest first. Whoever streams on
+/// would else fill all memory with what hardly anybody reads again.
+#[derive(Debug, Default)]
+pub(crate) struct Streamed {
+    segments: VecDeque<(String, u64)>,
+    bytes: u64,
+}
+
+impl Streamed {
+    /// Adds a segment, by name and length, and has those forgotten that are one too many.
+    pub(crate) fn push(&mut self, name: String, bytes: u64, mut forget: impl FnMut(String)) {
+        self.segments.push_back((name, bytes));
+        self.bytes += bytes;
+        while self.bytes > STREAMED_BYTES
+            && let Some((oldest, bytes)) = self.segments.pop_front()
+        {
+            self.bytes -= bytes;
+            forget(oldest);
+        }
+    }
+}
+
 /// Everything that the lock protects.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) active: Active,
+    pub(crate) streamed: Streamed,
     pub(crate) manifest: Manifest,
     /// The end of everything appended.
     pub(crate) end: Mark,
@@ -241,5 +272,23 @@ impl Published {
     pub(crate) fn update(&self, writer: &Writer) {
         self.appended.store(writer.end.position, Ordering::Release);
         self.readable.store(writer.stored().position, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_stream_the_newest_segments_stay_in_the_cache() {
+        let mut streamed = Streamed::default();
+        let mut forgotten = Vec::new();
+        for number in 0..10 {
+            streamed.push(number.to_string(), STREAMED_BYTES / 4, |name| forgotten.push(name));
+        }
+        assert_eq!(forgotten, ["0", "1", "2", "3", "4", "5"]);
+        streamed.push("long".to_owned(), 2 * STREAMED_BYTES, |name| forgotten.push(name));
+        assert_eq!(forgotten[6..], ["6", "7", "8", "9", "long"]);
+        streamed.push("next".to_owned(), 1, |name| panic!("{name} stays"));
     }
 }

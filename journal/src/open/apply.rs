@@ -24,7 +24,7 @@ use crate::shared::{Bugs, Shared};
 use crate::spare::{Spare, Spares};
 use crate::storage::{Access, Incarnation};
 use crate::upkeep::Upkeep;
-use crate::writer::{Active, Mark, Published, SEAL_BYTES, Writer};
+use crate::writer::{Active, Mark, Published, SEAL_BYTES, Streamed, Writer};
 
 /// The spare that becomes a segment while opening.
 const FIRST_SPARE: &str = "spare-0.tmp";
@@ -236,6 +236,7 @@ impl Opening {
         let end = Mark { position, lsn, safe: position };
         Writer {
             active,
+            streamed: Streamed::default(),
             end,
             written: end,
             durable: position,
