@@ -161,6 +161,54 @@ impl Chains {
         self.heads.set(scope, slot, member);
     }
 
+    /// Links members that are not linked, as [`link`](Self::link) one by one.
+    pub(crate) fn link_all(&mut self, scope: Scope, members: &[u32], codes: &[u64]) {
+        for (members, codes) in members.chunks(ABREAST).zip(codes.chunks(ABREAST)) {
+            self.warm(codes);
+            // At most half full, also when all of them are there.
+            while (*self.occupied.get() as usize + members.len()) * 2 > self.heads.len() as usize {
+                self.grow(scope);
+            }
+            if !self.link_some(scope, members, codes) {
+                let members = members.iter().zip(codes);
+                members.for_each(|(&member, &code)| self.link(scope, member, code));
+            }
+        }
+    }
+
+    /// Links a few members for which there is room, outside of scopes; says whether it is outside.
+    fn link_some(&mut self, scope: Scope, members: &[u32], new: &[u64]) -> bool {
+        let mask = self.mask();
+        let (heads, codes) = (self.heads.bare(scope), self.codes.bare(scope));
+        let (Some(heads), Some(codes)) = (heads, codes) else { return false };
+        let mut occupied = *self.occupied.get();
+        for (&member, &code) in members.iter().zip(new) {
+            let mut slot = home(code, mask);
+            let mut next = heads[slot as usize];
+            while next != NONE && codes[next as usize] != code {
+                slot = (slot + 1) & mask;
+                next = heads[slot as usize];
+            }
+            heads[slot as usize] = member;
+            if member as usize == codes.len() {
+                codes.push(code);
+            } else {
+                put_code(codes, member, code);
+            }
+            if next == NONE {
+                occupied += 1;
+                self.mates.reset(member);
+            } else {
+                self.mates.set(scope, member, Mates { next, prev: NONE });
+                self.mates.change(scope, next, |next| next.prev = member);
+            }
+        }
+        let few = u32::try_from(members.len()).expect("they are a few");
+        self.coming = self.coming.saturating_sub(few);
+        self.occupied.set(scope, occupied);
+        true
+    }
+
     /// Unlinks a linked member.
     #[inline]
     pub(crate) fn unlink(&mut self, scope: Scope, member: u32) {
@@ -178,6 +226,15 @@ impl Chains {
         } else {
             self.heads.set(scope, slot, next);
         }
+    }
+
+    /// Unlinks all members of a code; gives the first of them, or `NONE`: the others come [after](Chains::after) it.
+    #[inline]
+    pub(crate) fn take(&mut self, scope: Scope, code: u64) -> u32 {
+        let Some(slot) = self.slot(code) else { return NONE };
+        let head = *self.heads.get(slot);
+        self.free_slot(scope, slot);
+        head
     }
 
     /// Whether to unlink so many members, all that there are, costs less at once than one by one.
@@ -203,6 +260,12 @@ impl Chains {
         self.coming = 0;
     }
 
+    /// Unlinks all members, outside of scopes. Their codes are still known.
+    pub(crate) fn unlink_all(&mut self) {
+        self.heads.fill(NONE);
+        self.occupied = Cell::new(0);
+    }
+
     /// Makes room for so many members more; the table grows with the codes that they turn out to have.
     pub(crate) fn reserve(&mut self, more: u32) {
         self.codes.reserve(more);
@@ -214,9 +277,8 @@ impl Chains {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
     fn home(&self, code: u64) -> u32 {
-        spread(code) as u32 & self.mask()
+        home(code, self.mask())
     }
 
     #[inline]
@@ -303,6 +365,23 @@ impl Chains {
     }
 }
 
+/// Where the search for a code begins.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
+fn home(code: u64, mask: u32) -> u32 {
+    spread(code) as u32 & mask
+}
+
+/// Notes the code of a member that may be behind all others.
+#[inline]
+fn put_code(codes: &mut Vec<u64>, member: u32, code: u64) {
+    let member = member as usize;
+    if member >= codes.len() {
+        codes.resize(member + 1, 0);
+    }
+    codes[member] = code;
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -337,6 +416,25 @@ mod tests {
         };
         for _ in 0..5_000 {
             step(&mut chains, &mut model, Scope::NONE);
+        }
+        // All of a code at once, and then all of them anew.
+        for code in 0..8 {
+            let mut taken = Vec::new();
+            let mut member = chains.take(Scope::NONE, code);
+            while member != NONE {
+                taken.push(member);
+                member = chains.after(member);
+            }
+            taken.sort_unstable();
+            let known = model.insert(code, BTreeSet::new()).unwrap_or_default();
+            assert_eq!(taken, known.into_iter().collect::<Vec<_>>());
+        }
+        let linked: BTreeSet<u32> = model.values().flatten().copied().collect();
+        let unlinked: Vec<u32> = (0..200).filter(|member| !linked.contains(member)).collect();
+        let codes: Vec<u64> = unlinked.iter().map(|&member| u64::from(member) % 64).collect();
+        chains.link_all(Scope::NONE, &unlinked, &codes);
+        for (&member, &code) in unlinked.iter().zip(&codes) {
+            model.entry(code).or_default().insert(member);
         }
         let kept = model.clone();
         let scope = Scope::NONE.inner();

@@ -21,7 +21,7 @@ pub(crate) use checks::{Admitted, Dismissed, Revision};
 pub(crate) use drafts::{Draft, Drafts, Mark, Named, Staged};
 
 use crate::globals::Globals;
-use drafts::encode;
+use drafts::{DerivedKey, encode};
 
 /// A view of the working memory in which changes are staged.
 ///
@@ -110,7 +110,7 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::KeyViolation`] if the type is declared unique and a fact has its key.
     pub fn insert<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let handle = match self.admit(&fact)? {
-            Admitted::New { kind } => self.drafts.insert(kind, fact, true),
+            Admitted::New { kind } => self.drafts.insert(kind, fact),
             Admitted::Equal { handle } => {
                 self.drafts.push(Draft::State { handle });
                 handle
@@ -309,8 +309,9 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn draft_logical<T: Fact>(&mut self, fact: T) -> Result<Handle<T>, ChangeError> {
         let kind = self.kind::<T>()?;
-        let same = |drafts: &Drafts, key: &[u8]| drafts.same(self.store, kind, key);
-        let same = self.drafts.with_derived_key(&fact, same)?;
+        let same =
+            |drafts: &Drafts, key: &DerivedKey<'_>| (key.code, drafts.same(self.store, kind, key));
+        let (derived, same) = self.drafts.with_derived_key(&fact, same)?;
         let counts = |handle| Some(handle) != same && !self.drafts.yields(handle);
         if T::UNIQUE
             && let Some(existing) = self.find_key_of(kind, &fact, counts)
@@ -321,7 +322,7 @@ impl<'a> Stage<'a> {
             self.drafts.push(Draft::Support { handle });
             return Ok(self.typed(handle));
         }
-        let handle = self.drafts.insert(kind, fact, false);
+        let handle = self.drafts.derive(kind, fact, derived);
         self.drafts.push(Draft::Support { handle });
         Ok(self.typed(handle))
     }
@@ -382,6 +383,8 @@ impl<'a> Stage<'a> {
     #[inline]
     fn kept<T: Fact>(&self, fact: FactHandle) -> Option<(&T, Place)> {
         let place = self.store.locate(fact)?;
+        // Whoever changes it needs it soon, and waits for the value anyway.
+        self.store.kind(place.kind).warm(place.slot);
         Some((self.store.value(place)?, place))
     }
 
@@ -431,10 +434,13 @@ impl<'a> Stage<'a> {
         self.store.kind(place.kind).is_stated(place.slot)
     }
 
-    /// Whether some match supports the fact.
-    fn derived(&self, fact: FactHandle) -> bool {
+    /// Whether some match supports the fact, of which the place is known: without a slot if its value is only
+    /// staged.
+    #[inline]
+    fn derived_at(&self, fact: FactHandle, place: Place) -> bool {
+        let known = (place.slot != NONE).then_some(place);
         self.drafts.supports(fact)
-            || self.store.locate(fact).is_some_and(|place| {
+            || known.or_else(|| self.store.locate(fact)).is_some_and(|place| {
                 *self.store.kind(place.kind).first_support.get(place.slot) != NONE
             })
     }

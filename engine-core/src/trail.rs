@@ -64,7 +64,7 @@ pub(crate) use trailed;
 pub(crate) const KEPT: usize = 1 << 16;
 
 /// For so many elements that come at once it is worth to make room before.
-pub(crate) const BULK: usize = 64;
+pub(crate) const BULK: usize = if cfg!(test) { 2 } else { 64 };
 
 /// Empties scratch. After a bulk load its memory is given back: nobody knows when the next one comes.
 #[inline]
@@ -225,12 +225,23 @@ impl<T> Column<T> {
         }
     }
 
+    /// Empties the column outside of scopes; it keeps its memory.
+    pub(crate) fn drain(&mut self) {
+        self.cells.clear();
+    }
+
     /// Sets all cells, outside of scopes.
     pub(crate) fn fill(&mut self, value: T)
     where
         T: Clone,
     {
         self.cells.fill(value);
+    }
+
+    /// The cells themselves, outside of scopes: whoever writes many looks once.
+    #[inline]
+    pub(crate) fn bare(&mut self, scope: Scope) -> Option<&mut Vec<T>> {
+        (!scope.is_open()).then_some(&mut self.cells)
     }
 
     /// Swaps in a whole new vector, for growth and compaction; the old one moves into the log.
@@ -318,8 +329,13 @@ impl<T: Clone + PartialEq> Sparse<T> {
     fn set_cell(&mut self, scope: Scope, at: u32, value: T) {
         if at == self.column.len() {
             self.column.push(scope, value);
-            return;
+        } else {
+            self.reach_and_set(scope, at, value);
         }
+    }
+
+    #[inline(never)] // as above
+    fn reach_and_set(&mut self, scope: Scope, at: u32, value: T) {
         self.column.reach(scope, at, &self.default);
         self.column.set(scope, at, value);
     }
@@ -347,9 +363,22 @@ impl<T: Clone + PartialEq> Sparse<T> {
         self.column.cells.reserve(more);
     }
 
+    /// Sets a cell to the default, outside of scopes.
+    #[inline]
+    pub(crate) fn reset(&mut self, at: u32) {
+        if let Some(cell) = self.column.cells.get_mut(at as usize) {
+            *cell = self.default.clone();
+        }
+    }
+
     /// Sets all cells to the default, outside of scopes.
     pub(crate) fn clear(&mut self) {
         self.column.clear(Scope::NONE);
+    }
+
+    /// The same; it keeps its memory.
+    pub(crate) fn drain(&mut self) {
+        self.column.drain();
     }
 }
 

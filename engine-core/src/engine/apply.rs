@@ -225,13 +225,16 @@ impl Engine {
         value: &[u8],
         sink: &mut dyn ActionSink,
     ) {
-        let Draft::Insert { kind, handle, at, stated } = *draft else {
+        let Draft::Insert { kind, handle, at, stated, derived } = *draft else {
             unreachable!("it is an insertion")
         };
         let columns = self.store.kind_mut(kind);
         let slot = columns.next_slot(self.scope);
         columns.table.put_from(self.scope, slot, arena, at);
-        let seq = self.insert_placed(Place { kind, slot }, handle, issuer, stated);
+        let seq = {
+            let derived = (!stated).then_some(derived);
+            self.insert_placed(Place { kind, slot }, handle, issuer, stated, derived)
+        };
         if self.is_recorded() {
             sink.record(&self.insertion(kind, handle, seq, (issuer, stated), value));
         }
@@ -335,6 +338,20 @@ impl Engine {
         if head == NONE {
             return;
         }
+        let is_lost = |&at: &u32| !self.scratch.supported.contains(&self.supports.get(at).place);
+        if self.supports.of_match(head).any(|at| is_lost(&at)) {
+            self.withdraw_others(firing, (head, by), sink);
+        }
+    }
+
+    /// Withdraws the supports of a match that it did not issue again.
+    #[inline(never)] // most matches fire once
+    fn withdraw_others(
+        &mut self,
+        firing: &Firing,
+        (head, by): (u32, Option<&MatchId>),
+        sink: &mut dyn ActionSink,
+    ) {
         let mut lost: Vec<(FactHandle, u32)> = (self.supports.of_match(head))
             .filter(|&at| !self.scratch.supported.contains(&self.supports.get(at).place))
             .map(|support| (self.handle_at(self.supports.get(support).place), support))

@@ -20,7 +20,7 @@ use crate::network::Flush;
 use crate::network::straight::Step;
 use crate::sink::ActionSink;
 use crate::store::{Change, Kind, KindSet, Op, Ops, Place, Store};
-use crate::trail::Scope;
+use crate::trail::{BULK, Scope};
 
 /// Buffers of a flush, and what it remembers until it ends.
 #[derive(Default)]
@@ -476,10 +476,26 @@ impl Engine {
 
     /// Everybody knows what the operations of the flush did.
     fn forget_ops(&mut self) {
+        if self.ops.len() as usize >= BULK && !self.scope.is_open() {
+            self.vacate_kinds();
+        }
         for (at, op) in (0..).zip(self.ops.as_slice()) {
-            forget_op(self.scope, &mut self.store, (at, op), &mut self.scratch.over);
+            // A kind that was vacated has no slots.
+            if op.slot < self.store.kind(op.kind).slot_count() {
+                forget_op(self.scope, &mut self.store, (at, op), &mut self.scratch.over);
+            }
         }
         self.ops.clear(self.scope);
+    }
+
+    /// Gives back the slots of kinds of which no fact is left.
+    fn vacate_kinds(&mut self) {
+        let mut dead = vec![0; self.store.kinds.len()];
+        for op in self.ops.as_slice() {
+            dead[op.kind as usize] += u32::from(op.what == Change::Delete);
+        }
+        let kinds = self.store.kinds.iter_mut().zip(dead);
+        kinds.filter(|(_, dead)| *dead > 0).for_each(|(kind, dead)| kind.vacate(dead));
     }
 
     /// Forgets which rules have changes: they were matched outside a flush.

@@ -37,7 +37,7 @@ impl Engine {
         values: &[u8],
         sink: &mut dyn ActionSink,
     ) {
-        let Draft::Insert { kind, handle, at, stated } = run[0] else {
+        let Draft::Insert { kind, handle, at, stated, .. } = run[0] else {
             unreachable!("runs are of insertions")
         };
         let count = u32::try_from(run.len()).expect("fewer than 2³² drafts");

@@ -40,15 +40,13 @@ impl Engine {
             }
             return;
         }
-        for at in round_start..self.ops.len() {
-            let op = *self.ops.get(at);
+        for (at, op) in (round_start..).zip(ops) {
             if self.store.kind(op.kind).last_op(op.slot) != Some(at) {
                 continue;
             }
-            let mut mask = op.mask;
-            let mut first = op;
+            let (mut mask, mut first) = (op.mask, op);
             while let Some(before) = first.previous.checked_sub(1).filter(|&op| op >= round_start) {
-                first = *self.ops.get(before);
+                first = self.ops.get(before);
                 mask = mask.union(first.mask);
             }
             let existed = first.what != Change::Insert;

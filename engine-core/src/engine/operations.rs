@@ -18,13 +18,15 @@ pub(crate) struct Outdated {
 }
 
 impl Engine {
-    /// Completes the insertion of a value that is already in its table; gives its number.
+    /// Completes the insertion of a value that is already in its table; gives its number. `derived` is the code of
+    /// its derived key, if that is known.
     pub(crate) fn insert_placed(
         &mut self,
         place: Place,
         handle: FactHandle,
         issuer: Option<RuleTag>,
         stated: bool,
+        derived: Option<u64>,
     ) -> Seq {
         debug_assert!(self.store.locate(handle).is_none(), "INV-41: a handle is given once");
         let seq = self.next_seq();
@@ -36,7 +38,10 @@ impl Engine {
         let is_believed = *kind.believed.get();
         self.store.set_place(scope, handle, Some(place));
         if is_believed {
-            believe(scope, &mut self.store, place, &mut self.scratch.belief);
+            match derived {
+                Some(code) => self.store.kind_mut(place.kind).beliefs.link(scope, place.slot, code),
+                None => believe(scope, &mut self.store, place, &mut self.scratch.belief),
+            }
         }
         let op = Op {
             what: Change::Insert,

@@ -100,13 +100,10 @@ impl Engine {
         let flush = self.scratch.flush(at_end, &self.store, self.ops.as_slice(), 0);
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         let touching = net.touching(&flush, &self.alphas);
-        for number in 0..came {
-            let token = net.terminal().inserted()[number];
-            terminal.reset(self.scope, token);
-            let touch =
-                net.touch_by(&flush, touching.as_ref(), &self.alphas, &mut self.buffers, token);
-            queued.push((touch.any.map_or(otherwise, Seq::get), token));
-        }
+        queued.extend(net.terminal().inserted().iter().map(|&token| (0, token)));
+        queued.iter().for_each(|&(_, token)| terminal.reset(self.scope, token));
+        let of = (&*self.alphas, &mut self.buffers);
+        net.triggers(&flush, touching.as_ref(), of, &mut queued, otherwise);
         for number in 0..stayed {
             let token = net.terminal().updated[number];
             if !net.terminal().is_live(token) {

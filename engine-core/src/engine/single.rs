@@ -31,7 +31,7 @@ impl Engine {
                 let columns = self.store.kind_mut(kind);
                 let slot = columns.next_slot(scope);
                 columns.values_mut::<T>().put(scope, slot, fact);
-                let seq = self.insert_placed(Place { kind, slot }, handle, None, true);
+                let seq = self.insert_placed(Place { kind, slot }, handle, None, true, None);
                 if self.is_recorded() {
                     let bytes = &self.scratch.bytes;
                     sink.record(&self.insertion(kind, handle, seq, (None, true), bytes));

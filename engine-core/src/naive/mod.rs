@@ -179,7 +179,7 @@ impl Naive {
         let mut issued = BTreeSet::new();
         for draft in std::mem::take(&mut drafts.list) {
             match draft {
-                Draft::Insert { kind, handle, at, stated } => {
+                Draft::Insert { kind, handle, at, stated, .. } => {
                     let slot = self.store.kind_mut(kind).next_slot(SCOPE);
                     let arena = drafts.arenas[kind as usize].as_mut().unwrap();
                     let table = &mut self.store.kind_mut(kind).table;

@@ -5,9 +5,9 @@
 //! is none does the token become free. So nothing is counted, and a fact that comes while another
 //! one is witness costs nothing.
 
-use std::sync::Arc;
+mod triggers;
 
-use steadfast_wm::Seq;
+use std::sync::Arc;
 
 use crate::chains::{ABREAST, NONE};
 use crate::network::alpha::Alpha;
@@ -16,10 +16,8 @@ use crate::network::index::Index;
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
-use crate::network::turns::Turn;
 use crate::network::undecided::Undecided;
-use crate::rows::{BEFORE, Rows};
-use crate::store::Store;
+use crate::rows::Rows;
 use crate::trail::{Column, Scope, Sparse, trailed};
 
 /// How a left token hangs.
@@ -121,29 +119,23 @@ impl Block {
         } else {
             left.deleted.iter().for_each(|&token| self.delete_left(cx.scope, token, out));
         }
+        let lefts: Vec<u32> =
+            left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
+        // Tokens that hang nowhere and are not among the free ones until they have looked for a witness.
         let mut touched = Vec::new();
-        for entries in delta.deleted.chunks(ABREAST) {
-            self.warm_orphans(entries);
-            entries.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
-        }
+        self.update_left(cx, left, &lefts, &mut touched);
+        delta.deleted.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
         let verifies = self.verifies(right);
         for &(entry, _) in delta.updated.iter().filter(|(_, moved)| *moved || verifies) {
             self.orphan(cx.scope, entry, &mut touched);
         }
-        let lefts: Vec<u32> =
-            left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
-        self.update_left(cx, left, &lefts, &mut touched);
-        let orphans = touched.clone();
-        self.seek_witnesses(cx, (left, right), &orphans, Self::attach);
-        self.insert_left(cx, (left, right), left.inserted());
-        touched.extend_from_slice(left.inserted());
-        touched.extend_from_slice(&lefts);
+        self.insert_left(cx, left, &mut touched);
+        // Those who look for a witness now find also those that come. Only others may be found by them.
+        let anybody_waits = !self.free.is_empty();
+        self.seek_witnesses(cx, (left, right), &touched);
         touched.extend(delta.decided.iter().copied().filter(|&token| left.is_live(token)));
-        let updated = delta.updated.iter().map(|(entry, _)| entry);
-        updated.for_each(|&entry| self.recruit(cx, (left, right), entry, &mut touched));
-        for entries in delta.inserted.chunks(ABREAST) {
-            self.free.warm_by(&right.index, entries);
-            entries.iter().for_each(|&entry| self.recruit(cx, (left, right), entry, &mut touched));
+        if anybody_waits {
+            self.recruit_all(cx, (left, right), delta, &mut touched);
         }
         for token in touched {
             self.settle(cx.scope, left, token, out);
@@ -187,6 +179,7 @@ impl Block {
         }
     }
 
+    /// Takes changed left tokens from where they are, and notes their codes of now.
     fn update_left(
         &mut self,
         cx: &mut Context<'_>,
@@ -197,36 +190,29 @@ impl Block {
         if tokens.is_empty() {
             return;
         }
-        self.bound(cx, left, tokens);
-        let plan = &*self.plan;
-        let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
-            plan.outer_orders(rows, orders);
-            plan.outer_codes(rows, codes)
-        });
-        self.exact &= exact;
-        for (at, &token) in tokens.iter().enumerate() {
-            let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
-            if self.hangs.get(token).witness == NONE {
+        for &token in tokens {
+            if self.is_free(token) {
                 self.free.unlink(cx.scope, token);
             } else {
                 self.detach(cx.scope, token);
-                // The index keeps a token's codes while it hangs at a witness, so that it can look
-                // for another; linking and unlinking records the new ones.
             }
-            self.free.link(cx.scope, token, code.0, code.1);
-            touched.push(token);
         }
+        self.note_codes(cx, left, tokens);
+        touched.extend_from_slice(tokens);
     }
 
-    fn insert_left(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        tokens: &[u32],
-    ) {
-        if tokens.is_empty() {
-            return;
-        }
+    /// Takes new left tokens in.
+    fn insert_left(&mut self, cx: &mut Context<'_>, left: &Tokens, touched: &mut Vec<u32>) {
+        let tokens = left.inserted();
+        let Some(&last) = tokens.iter().max() else { return };
+        self.hangs.reach(cx.scope, last, &FREE);
+        tokens.iter().for_each(|&token| self.hangs.set(cx.scope, token, FREE));
+        self.note_codes(cx, left, tokens);
+        touched.extend_from_slice(tokens);
+    }
+
+    /// Notes the codes of left tokens: also who has a witness may look for another some day.
+    fn note_codes(&mut self, cx: &mut Context<'_>, left: &Tokens, tokens: &[u32]) {
         self.bound(cx, left, tokens);
         let plan = &*self.plan;
         let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
@@ -236,17 +222,7 @@ impl Block {
         self.exact &= exact;
         let Buffers { codes, orders, .. } = &*cx.buffers;
         for ((&token, &code), &order) in tokens.iter().zip(codes.codes.as_slice()).zip(orders) {
-            self.hangs.reach(cx.scope, token, &FREE);
-            self.hangs.set(cx.scope, token, FREE);
-            // Also one that has a witness may look for another some day.
             self.free.note(cx.scope, token, (code, order));
-        }
-        self.seek_witnesses(cx, (left, right), tokens, Self::hang);
-        for &token in tokens {
-            if self.is_free(token) {
-                let (code, order) = self.free.codes(token);
-                self.free.link(cx.scope, token, code, order);
-            }
         }
     }
 
@@ -266,31 +242,19 @@ impl Block {
         self.hangs.get(token).witness == NONE
     }
 
-    /// Has near what it takes to free the first of what hangs at each of a few entries.
-    fn warm_orphans(&self, entries: &[u32]) {
-        if entries.len() == 1 || !self.free.is_far() {
-            return;
-        }
-        let mut tokens = [0; ABREAST];
-        let heads = entries.iter().map(|&entry| *self.heads.get(entry));
-        let mut count = 0;
-        for token in heads.filter(|&token| token != NONE) {
-            tokens[count] = token;
-            count += 1;
-        }
-        self.free.warm_by(&self.free, &tokens[..count]);
-    }
-
-    /// Frees everything that hangs at an entry.
+    /// Takes everything from an entry that hangs at it; it hangs nowhere then.
     fn orphan(&mut self, scope: Scope, entry: u32, touched: &mut Vec<u32>) {
         let mut token = *self.heads.get(entry);
+        if token == NONE {
+            return;
+        }
+        self.heads.set(scope, entry, NONE);
         while token != NONE {
-            let next = self.hangs.get(token).next;
-            self.detach(scope, token);
-            let (code, order) = self.free.codes(token);
-            self.free.link(scope, token, code, order);
             touched.push(token);
-            token = next;
+            token = self.hangs.change(scope, token, |hang| {
+                (hang.witness, hang.prev) = (NONE, NONE);
+                std::mem::replace(&mut hang.next, NONE)
+            });
         }
     }
 
@@ -310,38 +274,76 @@ impl Block {
         });
     }
 
-    /// Hangs a free token at a witness.
-    fn attach(&mut self, scope: Scope, token: u32, entry: u32) {
-        self.free.unlink(scope, token);
-        self.hang(scope, token, entry);
-    }
-
-    /// Hangs a token at a witness that is not among the free ones.
+    /// Hangs a token that is in no list at a witness.
     fn hang(&mut self, scope: Scope, token: u32, entry: u32) {
-        let head = *self.heads.get(entry);
-        if head != NONE {
-            self.hangs.change(scope, head, |hang| hang.prev = token);
-        }
-        self.hangs.change(scope, token, |hang| {
-            (hang.witness, hang.next, hang.prev) = (entry, head, NONE);
-        });
-        self.heads.set(scope, entry, token);
+        hang(scope, (&mut self.hangs, &mut self.heads), token, entry);
     }
 
-    /// Gives left tokens without a witness a right fact that goes with them, as far as there are any; their
-    /// codes are known to the index.
+    /// Gives left tokens that are in no list a right fact that goes with them, as far as there are any; the others
+    /// are free. Their codes are known to the index.
     fn seek_witnesses(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
         tokens: &[u32],
-        found: fn(&mut Self, Scope, u32, u32),
+    ) {
+        let may_pass = !right.index.is_empty();
+        if may_pass && self.verifies(right) {
+            self.ask_candidates(cx, (left, right), tokens);
+        }
+        let takes_any = may_pass && !self.verifies(right);
+        for few in tokens.chunks(ABREAST) {
+            let mut free = [0; ABREAST];
+            let mut count = 0;
+            if takes_any {
+                right.index.warm_by(&self.free, few);
+            }
+            for &token in few {
+                let found = if takes_any { self.any_candidate(right, token) } else { NONE };
+                if found != NONE {
+                    self.hang(cx.scope, token, found);
+                } else if self.is_free(token) {
+                    free[count] = token;
+                    count += 1;
+                }
+            }
+            self.link_free(cx.scope, &free[..count]);
+        }
+    }
+
+    /// Puts a few tokens of which the codes are known among the free ones.
+    fn link_free(&mut self, scope: Scope, tokens: &[u32]) {
+        let (mut codes, mut orders) = ([0; ABREAST], [0; ABREAST]);
+        for ((&token, code), order) in tokens.iter().zip(&mut codes).zip(&mut orders) {
+            (*code, *order) = self.free.codes(token);
+        }
+        self.free.link_all(scope, tokens, &codes[..tokens.len()], &orders);
+    }
+
+    /// One of the right facts that a left token finds, or `NONE`.
+    #[inline]
+    fn any_candidate(&self, right: &RightMemory, token: u32) -> u32 {
+        let (code, order) = self.free.codes(token);
+        let mut found = NONE;
+        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
+            found = entry;
+            false
+        });
+        found
+    }
+
+    /// Hangs left tokens at right facts that they find, and that pass the tests.
+    fn ask_candidates(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        tokens: &[u32],
     ) {
         let exact = self.exact && right.exact;
         let mut seekers = std::mem::take(&mut cx.buffers.seekers);
-        seekers.extend(tokens.iter().filter(|&&token| self.is_free(token)));
+        seekers.extend_from_slice(tokens);
         // Most often one of the first candidates passes: they are asked in batches that grow.
-        let (mut asked, mut most) = (0, if self.verifies(right) { 2 } else { 1 });
+        let (mut asked, mut most) = (0, 2);
         while !seekers.is_empty() {
             let pairs = &mut cx.buffers.pairs;
             pairs.clear();
@@ -369,7 +371,7 @@ impl Block {
             cx.verify_pairs(&self.plan, exact, left, right);
             for &(token, entry) in &cx.buffers.pairs {
                 if self.is_free(token) {
-                    found(self, cx.scope, token, entry);
+                    self.hang(cx.scope, token, entry);
                 }
             }
             seekers.retain(|&token| self.is_free(token));
@@ -401,8 +403,45 @@ impl Block {
         cx.buffers.pairs.iter().map(|&(_, entry)| right.slot(entry)).collect()
     }
 
+    /// Makes right facts that came, or that may go with other tokens now, the witnesses of free ones.
+    fn recruit_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        delta: &RightDelta,
+        touched: &mut Vec<u32>,
+    ) {
+        let updated = delta.updated.iter().map(|(entry, _)| entry);
+        updated.for_each(|&entry| self.recruit(cx, (left, right), entry, touched));
+        for entries in delta.inserted.chunks(ABREAST) {
+            self.free.warm_by(&right.index, entries);
+            entries.iter().for_each(|&entry| self.recruit(cx, (left, right), entry, touched));
+        }
+    }
+
     /// Makes a right fact the witness of all free tokens that it goes with.
+    #[inline]
     fn recruit(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        entry: u32,
+        touched: &mut Vec<u32>,
+    ) {
+        if self.verifies(right) {
+            self.recruit_some(cx, (left, right), entry, touched);
+            return;
+        }
+        let (code, order) = right.index.codes(entry);
+        let Self { free, hangs, heads, plan, .. } = self;
+        free.take(cx.scope, code, plan.outer_bounds(order), |token| {
+            touched.push(token);
+            hang(cx.scope, (hangs, heads), token, entry);
+        });
+    }
+
+    /// The same, of those that pass the tests.
+    fn recruit_some(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
@@ -417,9 +456,9 @@ impl Block {
             true
         });
         cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-        for at in 0..cx.buffers.pairs.len() {
-            let (token, entry) = cx.buffers.pairs[at];
-            self.attach(cx.scope, token, entry);
+        for &(token, entry) in &cx.buffers.pairs {
+            self.free.unlink(cx.scope, token);
+            self.hang(cx.scope, token, entry);
             touched.push(token);
         }
     }
@@ -437,138 +476,22 @@ impl Block {
             self.hangs.change(scope, token, |hang| hang.child = NONE);
         }
     }
-
-    /// Highest sequence number of this flush's operations that unblocked (`not`) or supported
-    /// (`exists`) a left token as it is now: of the row `left`.
-    pub(crate) fn trigger(
-        &self,
-        cx: &mut Context<'_>,
-        right: &RightMemory,
-        left: &[u32],
-        token: u32,
-    ) -> Option<Seq> {
-        if right.turns.list.is_empty() {
-            return None;
-        }
-        let (code, _) = self.free.codes(token);
-        let witness = self.hangs.get(token).witness;
-        self.last_turn(cx, (left, right), (code, witness), self.exists)
-    }
-
-    /// Highest sequence number of this flush's operations that blocked (`not`) a tuple of row `left`,
-    /// or took its support (`exists`). It is no left token any more, maybe.
-    pub(crate) fn closing_trigger(
-        &mut self,
-        cx: &mut Context<'_>,
-        right: &RightMemory,
-        left: &[u32],
-    ) -> Option<Seq> {
-        if right.turns.list.is_empty() {
-            return None;
-        }
-        let codes = &mut cx.buffers.codes;
-        self.exact &= self.plan.outer_codes(&Rows::new(cx.left_sources, left), codes);
-        let code = codes.codes.as_slice()[0];
-        self.last_turn(cx, (left, right), (code, NONE), !self.exists)
-    }
-
-    /// Highest sequence number of this flush's operations by which a fact began to go with a tuple of
-    /// this key code and witness (`begins`), or ceased to.
-    fn last_turn(
-        &self,
-        cx: &mut Context<'_>,
-        (left, right): (&[u32], &RightMemory),
-        (code, witness): (u64, u32),
-        begins: bool,
-    ) -> Option<Seq> {
-        if cx.ops.only_inserts && !begins {
-            return None;
-        }
-        if cx.ops.only_inserts && witness != NONE && right.are_most_new() {
-            return self.last_arrival(cx, (left, right), witness);
-        }
-        let now = |turn: Turn| (turn.entry != NONE).then(|| right.index.codes(turn.entry).0);
-        let turned = |turn| self.turned(cx, (left, right), code, begins, turn);
-        right.turns.greatest(code, now, turned)
-    }
-
-    /// Highest sequence number of a flush of insertions alone by which a fact began to go with a tuple that has
-    /// this witness: those that do now are looked through, which saves an index of those that came.
-    fn last_arrival(
-        &self,
-        cx: &mut Context<'_>,
-        (left, right): (&[u32], &RightMemory),
-        witness: u32,
-    ) -> Option<Seq> {
-        let mut last = None;
-        right.index.visit_mates(witness, |entry| {
-            let slot = right.slot(entry);
-            let came = cx.store.touched(cx.ops, self.plan.kind, slot, self.plan.reads);
-            if came > last && self.goes(cx, (left, right), (slot, slot)) {
-                last = came;
-            }
-        });
-        last
-    }
-
-    /// The number of a turn by which a fact began to go with such a tuple, or ceased to.
-    fn turned(
-        &self,
-        cx: &mut Context<'_>,
-        (left, right): (&[u32], &RightMemory),
-        code: u64,
-        begins: bool,
-        turn: Turn,
-    ) -> Option<Seq> {
-        let goes_now = self.is_current(cx.store, right, turn)
-            && right.index.codes(turn.entry).0 == code
-            && self.goes(cx, (left, right), (turn.slot, turn.slot));
-        let before = slot_at_start(cx, &self.plan, turn.slot);
-        let went = turn.start == Some(code) && self.goes(cx, (left, right), (turn.slot, before));
-        let turned = goes_now == begins && went != begins;
-        let touched = || cx.store.touched(cx.ops, self.plan.kind, turn.slot, self.plan.reads);
-        turned.then(touched).flatten()
-    }
-
-    fn is_current(&self, store: &Store, right: &RightMemory, turn: Turn) -> bool {
-        let handle = store.kind(self.plan.kind).handle(turn.slot);
-        turn.entry != NONE && store.locate(handle).is_some() && right.slot(turn.entry) == turn.slot
-    }
-
-    /// Whether a fact goes with a tuple of the same code.
-    /// `slot` is where its value is looked up: its own, or that of its value before the flush.
-    fn goes(
-        &self,
-        cx: &mut Context<'_>,
-        (left, right): (&[u32], &RightMemory),
-        (fact, slot): (u32, u32),
-    ) -> bool {
-        if !self.verifies(right) {
-            return true;
-        }
-        if !self.plan.differs(left, fact) {
-            return false;
-        }
-        let mut row = left.to_vec();
-        row.push(slot);
-        let mut sources = crate::network::plan::Sources::new();
-        cx.left_sources.iter().for_each(|source| sources.push(*source));
-        sources.push(cx.store.source(self.plan.kind));
-        let rows = Rows::new(sources.as_slice(), &row);
-        self.plan.verify(self.exact && right.exact, &rows, &mut cx.buffers.answers);
-        cx.buffers.answers.passed[0]
-    }
 }
 
-/// The slot under which a fact's value before this flush is found.
-fn slot_at_start(cx: &Context<'_>, plan: &Plan, slot: u32) -> u32 {
-    let last = cx.store.kind(plan.kind).last_op(slot);
-    let last = last.and_then(|op| cx.ops.list.get(op as usize));
-    match last.map_or(NONE, |op| op.before) {
-        NONE => slot,
-        before => {
-            debug_assert!(before & BEFORE != 0);
-            before
-        }
+/// Hangs a token that is in no list at a witness.
+#[inline]
+fn hang(
+    scope: Scope,
+    (hangs, heads): (&mut Column<Hang>, &mut EntryHeads),
+    token: u32,
+    entry: u32,
+) {
+    let head = *heads.get(entry);
+    if head != NONE {
+        hangs.change(scope, head, |hang| hang.prev = token);
     }
+    hangs.change(scope, token, |hang| {
+        (hang.witness, hang.next, hang.prev) = (entry, head, NONE);
+    });
+    heads.set(scope, entry, token);
 }

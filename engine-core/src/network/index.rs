@@ -94,6 +94,16 @@ impl Index {
         }
     }
 
+    /// Unlinks all members, outside of scopes, and knows their codes still.
+    pub(crate) fn unlink_all(&mut self) {
+        match self {
+            Self::Hash(chains) => chains.unlink_all(),
+            Self::Ordered(_) | Self::Root(_) | Self::Unvisited => {
+                unreachable!("whoever asks has seen that it can be reset")
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64, order: u64) {
         match self {
@@ -101,6 +111,23 @@ impl Index {
             Self::Ordered(ordered) => ordered.link(scope, member, (code, order)),
             Self::Root(token) => token.set(scope, Some(member)),
             Self::Unvisited => {}
+        }
+    }
+
+    /// Links members that are not linked, with their key and order codes.
+    pub(crate) fn link_all(
+        &mut self,
+        scope: Scope,
+        members: &[u32],
+        codes: &[u64],
+        orders: &[u64],
+    ) {
+        if let Self::Hash(chains) = self {
+            chains.link_all(scope, members, codes);
+            return;
+        }
+        for ((&member, &code), &order) in members.iter().zip(codes).zip(orders) {
+            self.link(scope, member, code, order);
         }
     }
 
@@ -130,6 +157,35 @@ impl Index {
             Self::Ordered(ordered) => ordered.unlink(scope, member),
             Self::Root(token) => token.set(scope, None),
             Self::Unvisited => {}
+        }
+    }
+
+    /// Unlinks all members under this key within the bounds, and calls `visit` with each.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        scope: Scope,
+        code: u64,
+        bounds: Bounds,
+        mut visit: impl FnMut(u32),
+    ) {
+        let Self::Hash(chains) = self else {
+            let mut members = Vec::new();
+            self.visit(code, bounds, |member| {
+                members.push(member);
+                true
+            });
+            for member in members {
+                self.unlink(scope, member);
+                visit(member);
+            }
+            return;
+        };
+        let mut member = chains.take(scope, code);
+        while member != NONE {
+            let next = chains.after(member);
+            visit(member);
+            member = next;
         }
     }
 

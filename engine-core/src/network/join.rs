@@ -7,37 +7,12 @@ use crate::chains::{ABREAST, NONE};
 use crate::network::alpha::Alpha;
 use crate::network::context::{Buffers, Context};
 use crate::network::index::Index;
+use crate::network::left::LeftMemory;
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
 use crate::rows::Rows;
-use crate::trail::{Cell, Column, Scope, Sparse, trailed};
-
-/// The left tokens of a join: an index by key, and the children of each.
-#[derive(Clone)]
-pub(super) struct LeftMemory {
-    pub(super) index: Index,
-    pub(super) children: Column<u32>,
-}
-
-trailed!(LeftMemory { index, children });
-
-impl LeftMemory {
-    #[inline]
-    pub(super) fn take_in(&mut self, scope: Scope, token: u32, (code, order): (u64, u64)) {
-        self.children.reach(scope, token, &NONE);
-        self.children.set(scope, token, NONE);
-        self.index.link(scope, token, code, order);
-    }
-
-    /// Takes a token from the list of its parent's children. The unit tuple has none: all go with it.
-    #[inline]
-    pub(super) fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
-        if !matches!(self.index, Index::Root(_)) {
-            out.unlink_sibling(scope, token, &mut self.children);
-        }
-    }
-}
+use crate::trail::{Cell, Scope, Sparse, trailed};
 
 /// A join node: one positive pattern.
 #[derive(Clone)]
@@ -63,7 +38,7 @@ impl Join {
             plan,
             memory: NONE,
             heads: Sparse::new(NONE),
-            left: LeftMemory { index, children: Column::default() },
+            left: LeftMemory::new(index),
             exact: true,
         }
     }
@@ -76,21 +51,18 @@ impl Join {
 
     /// Whether every right fact goes with the unit tuple: nothing is looked for.
     pub(crate) fn takes_all(&self) -> bool {
-        matches!(self.left.index, Index::Root(_)) && !self.plan.verifies(true)
+        self.left.is_root() && !self.plan.verifies(true)
     }
 
     /// The unit tuple, if the left side is the root and it is there.
     pub(crate) fn unit(&self) -> Option<u32> {
-        match &self.left.index {
-            Index::Root(unit) => *unit.get(),
-            Index::Hash(_) | Index::Ordered(_) | Index::Unvisited => None,
-        }
+        self.left.unit()
     }
 
     /// Whether there is no left token: nothing that happens to right facts matters then.
     #[inline]
     pub(crate) fn is_deaf(&self) -> bool {
-        self.left.index.is_empty()
+        self.left.is_empty()
     }
 
     /// Whether a right fact has tokens.
@@ -102,7 +74,7 @@ impl Join {
     /// Whether some left token may go with a right fact of these codes.
     #[inline]
     pub(crate) fn expects(&self, (code, order): (u64, u64)) -> bool {
-        self.left.index.holds(code, self.plan.outer_bounds(order))
+        self.left.may_hold(code, self.plan.outer_bounds(order))
     }
 
     /// Whether candidates still have to pass a test.
@@ -161,9 +133,9 @@ impl Join {
     /// The left tokens that went in this round.
     #[inline(never)] // many changes take none away, and it needs much
     fn delete_lefts(&mut self, scope: Scope, left: &Tokens, out: &mut Tokens) {
-        if matches!(self.left.index, Index::Root(_)) {
+        if self.left.is_root() {
             self.delete_unit(scope, out);
-        } else if left.are_all_gone() && self.left.index.can_be_reset(scope, left.deleted.len()) {
+        } else if left.are_all_gone() && self.left.can_be_reset(scope, left.deleted.len()) {
             self.delete_all_left(scope, &left.deleted, out);
         } else {
             for tokens in left.deleted.chunks(ABREAST) {
@@ -175,10 +147,9 @@ impl Join {
 
     /// Has near what goes with a few left tokens.
     fn warm_left(&self, tokens: &[u32], out: &Tokens) {
-        if tokens.len() == 1 || !self.left.index.is_far() {
+        if !self.left.warm_by_tokens(tokens) {
             return;
         }
-        self.left.index.warm_by(&self.left.index, tokens);
         for &token in tokens {
             let child = *self.left.children.get(token);
             if child != NONE {
@@ -188,7 +159,7 @@ impl Join {
     }
 
     pub(super) fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
-        self.left.index.unlink(scope, token);
+        self.left.take_out(scope, token);
         let mut child = *self.left.children.get(token);
         self.left.children.set(scope, token, NONE);
         while child != NONE {
@@ -201,7 +172,7 @@ impl Join {
 
     /// The same of all left tokens there are: nothing has to be taken from what goes as a whole.
     fn delete_all_left(&mut self, scope: Scope, tokens: &[u32], out: &mut Tokens) {
-        self.left.index.reset();
+        self.left.reset();
         for &token in tokens {
             let mut child = *self.left.children.get(token);
             while child != NONE {
@@ -215,9 +186,7 @@ impl Join {
     /// The unit tuple goes, and everything with it.
     #[cold]
     fn delete_unit(&mut self, scope: Scope, out: &mut Tokens) {
-        if let Index::Root(unit) = &mut self.left.index {
-            unit.set(scope, None);
-        }
+        self.left.set_unit(scope, None);
         for token in 0..out.count() {
             if out.is_live(token) {
                 self.heads.set(scope, out.entry(token), NONE);
@@ -266,7 +235,7 @@ impl Join {
         let mut again = Vec::new();
         for (at, &token) in tokens.iter().enumerate() {
             let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
-            let moved = self.left.index.relink(cx.scope, token, code);
+            let moved = self.left.relink(cx.scope, token, code);
             if moved || verifies {
                 again.push(token);
             } else {
@@ -310,7 +279,7 @@ impl Join {
         token: u32,
         out: &mut Tokens,
     ) {
-        let (code, order) = self.left.index.codes(token);
+        let (code, order) = self.left.codes(token);
         cx.buffers.pairs.clear();
         let pairs = &mut cx.buffers.pairs;
         right.index.visit(code, self.plan.inner_bounds(order), |entry| {
@@ -336,7 +305,8 @@ impl Join {
         let (code, order) = right.index.codes(entry);
         cx.buffers.pairs.clear();
         let pairs = &mut cx.buffers.pairs;
-        self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
+        let index = self.left.opened(cx.scope, left);
+        index.visit(code, self.plan.outer_bounds(order), |token| {
             pairs.push((token, entry));
             true
         });
@@ -391,11 +361,13 @@ impl Join {
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
         if let [entry] = *entries {
-            self.seek_left(right, entry, pairs);
+            self.seek_left(cx.scope, (left, right), entry, pairs);
         } else {
             for entries in entries.chunks(ABREAST) {
-                self.left.index.warm_by(&right.index, entries);
-                entries.iter().for_each(|&entry| self.seek_left(right, entry, pairs));
+                self.left.opened(cx.scope, left).warm_by(&right.index, entries);
+                entries
+                    .iter()
+                    .for_each(|&entry| self.seek_left(cx.scope, (left, right), entry, pairs));
             }
         }
         self.add_pairs(cx, (left, right), out);
@@ -403,9 +375,15 @@ impl Join {
 
     /// Adds the pairs of a right fact with those left tokens that may go with it.
     #[inline]
-    pub(super) fn seek_left(&self, right: &RightMemory, entry: u32, pairs: &mut Vec<(u32, u32)>) {
+    pub(super) fn seek_left(
+        &mut self,
+        scope: Scope,
+        (left, right): (&Tokens, &RightMemory),
+        entry: u32,
+        pairs: &mut Vec<(u32, u32)>,
+    ) {
         let (code, order) = right.index.codes(entry);
-        self.left.index.visit(code, self.plan.outer_bounds(order), |token| {
+        self.left.opened(scope, left).visit(code, self.plan.outer_bounds(order), |token| {
             pairs.push((token, entry));
             true
         });
@@ -438,9 +416,9 @@ impl Join {
         if tokens.is_empty() {
             return;
         }
-        if let Index::Root(unit) = &mut self.left.index {
+        if self.left.is_root() {
             let [token] = *tokens else { unreachable!("there is one unit tuple") };
-            unit.set(cx.scope, Some(token));
+            self.left.set_unit(cx.scope, Some(token));
             self.insert_right(cx, (left, right), &right.entries(), out);
             return;
         }
@@ -460,7 +438,10 @@ impl Join {
         let Buffers { codes, orders, pairs, .. } = &mut *cx.buffers;
         pairs.clear();
         let codes = codes.codes.as_slice();
-        self.left.index.reserve(tokens.len());
+        if is_by_right {
+            self.left.opened(cx.scope, left);
+        }
+        self.left.reserve(tokens.len());
         let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
         for ((tokens, orders), codes) in tokens.zip(codes.chunks(ABREAST)) {
             if !is_by_right {
@@ -472,10 +453,7 @@ impl Join {
                     });
                 }
             }
-            self.left.index.warm(codes);
-            for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
-                self.left.take_in(cx.scope, token, (code, order));
-            }
+            self.left.take_all_in(cx.scope, tokens, (codes, orders));
         }
         if is_by_right {
             self.insert_right(cx, (left, right), &right.entries(), out);
@@ -503,7 +481,7 @@ impl Join {
     ) {
         let (code, order) = self.outer_code(cx, left, token);
         // What is read on the way there comes while the other side is searched.
-        self.left.index.warm_link(code);
+        self.left.warm_link(code);
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
         right.index.visit(code, self.plan.inner_bounds(order), |entry| {
@@ -584,7 +562,7 @@ impl Join {
         (parent, entry): (u32, u32),
         out: &mut Tokens,
     ) {
-        if !matches!(self.left.index, Index::Root(_)) {
+        if !self.left.is_root() {
             out.link_sibling(scope, token, &mut self.left.children, parent);
         }
         out.link_entry(scope, token, &mut self.heads, entry);

@@ -42,7 +42,7 @@ impl Memberships {
     pub(crate) fn memories_moved(&mut self, places: &[Option<u32>]) {
         for slot in 0..self.first.len() {
             let before: Vec<(u32, u32)> = self.of(slot).collect();
-            self.part_all(Scope::NONE, slot);
+            self.part_all(Scope::NONE, slot, |_, _| ());
             for (memory, entry) in before {
                 if let Some(place) = places[memory as usize] {
                     self.join(Scope::NONE, slot, place, entry);
@@ -153,17 +153,22 @@ impl Memberships {
         }
     }
 
-    /// Notes that a fact has left all memories.
-    pub(crate) fn part_all(&mut self, scope: Scope, slot: u32) {
-        if self.first(slot).is_none() {
+    /// Notes that a fact has left all memories, and calls `left` with each and its entry there.
+    #[inline]
+    pub(crate) fn part_all(&mut self, scope: Scope, slot: u32, mut left: impl FnMut(u32, u32)) {
+        let Some(Membership { memory, entry }) = self.first(slot) else { return };
+        left(memory, entry);
+        self.first.set(scope, slot, NOWHERE);
+        let mut at = *self.next.get(slot);
+        if at == NONE {
             return;
         }
-        let mut at = *self.next.get(slot);
+        self.next.set(scope, slot, NONE);
         while at != NONE {
             self.free.push(scope, at);
-            at = self.more.get(at).1;
+            let (Membership { memory, entry }, next) = *self.more.get(at);
+            left(memory, entry);
+            at = next;
         }
-        self.first.set(scope, slot, NOWHERE);
-        self.next.set(scope, slot, NONE);
     }
 }

@@ -17,6 +17,7 @@ mod horizon;
 mod index;
 mod inputs;
 mod join;
+mod left;
 mod levels;
 mod members;
 mod memberships;

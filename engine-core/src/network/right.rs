@@ -116,6 +116,22 @@ impl RightMemory {
         self.slots.len() - 1
     }
 
+    /// Gives facts entries, to which they are added; they are not in the index yet.
+    pub(crate) fn admit_all(
+        &mut self,
+        scope: Scope,
+        mut slots: impl Iterator<Item = u32>,
+        entries: &mut Vec<u32>,
+    ) {
+        while !self.free.is_empty() {
+            let Some(slot) = slots.next() else { return };
+            entries.push(self.admit(scope, slot));
+        }
+        let first = self.slots.len();
+        self.slots.extend(scope, slots);
+        entries.extend(first..self.slots.len());
+    }
+
     /// How many facts are in it; those that left in this round are not.
     pub(crate) fn fact_count(&self) -> u64 {
         let left = u32::try_from(self.dying.len()).expect("entries are addressed by u32");
@@ -173,14 +189,7 @@ impl RightMemory {
         self.compute_codes(flush, plan, entries.iter().copied(), buffers);
         let Buffers { codes, orders, .. } = &*buffers;
         self.index.reserve(entries.len());
-        let codes = codes.codes.as_slice().chunks(ABREAST);
-        let entries = entries.chunks(ABREAST).zip(orders.chunks(ABREAST));
-        for ((entries, orders), codes) in entries.zip(codes) {
-            self.index.warm(codes);
-            for ((&entry, &order), &code) in entries.iter().zip(orders).zip(codes) {
-                self.index.link(flush.scope, entry, code, order);
-            }
-        }
+        self.index.link_all(flush.scope, entries, codes.codes.as_slice(), orders);
     }
 
     /// Moves changed facts to their keys of now; `moved` is told of each whether it has another one.
@@ -247,6 +256,27 @@ impl RightMemory {
         self.exact &= plan.inner_codes(&rows, codes);
     }
 
+    /// Whether it loses all of its facts, so many, and they can be taken out of the index at once.
+    fn can_be_emptied(&self, scope: Scope, leaving: usize) -> bool {
+        leaving as u64 == self.fact_count()
+            && self.is_indexed()
+            && self.index.can_be_reset(scope, leaving)
+    }
+
+    /// Takes facts out, as [`leave`](Self::leave) one by one.
+    pub(crate) fn leave_all(&mut self, scope: Scope, entries: &[u32]) {
+        if self.can_be_emptied(scope, entries.len()) {
+            self.index.unlink_all();
+        } else if self.is_indexed() {
+            for entries in entries.chunks(ABREAST) {
+                self.index.warm_by(&self.index, entries);
+                entries.iter().for_each(|&entry| self.index.unlink(scope, entry));
+            }
+        }
+        entries.iter().for_each(|&entry| self.slots.set(scope, entry, NONE));
+        self.dying.extend_from_slice(entries);
+    }
+
     /// Takes a fact out. Its entry is not used again in this round.
     #[inline]
     pub(crate) fn leave(&mut self, scope: Scope, entry: u32) {
@@ -285,7 +315,8 @@ impl RightMemory {
         // Only a fact that has an earlier operation in this flush can have taken an earlier turn.
         // Or one that an earlier round slid in or out.
         let earlier = plan.window.is_some() && flush.cascaded
-            || flush.store.was_touched_before(&flush.ops, plan.kind, slot, flush.round_start);
+            || flush.round_start > 0
+                && flush.store.was_touched_before(&flush.ops, plan.kind, slot, flush.round_start);
         let before = earlier.then(|| self.turns.of(slot)).flatten();
         let start = match before {
             Some(turn) => turn.start,
@@ -304,9 +335,15 @@ impl RightMemory {
     }
 
     #[inline]
-    pub(crate) fn end_flush(&mut self) {
+    pub(crate) fn end_flush(&mut self, scope: Scope) {
         if !self.turns.list.is_empty() {
             self.turns.clear();
+        }
+        let is_vacant = self.slots.len() == self.free.len() && self.slots.len() as usize >= BULK;
+        if is_vacant && !scope.is_open() && self.recent.is_none() {
+            // Those that come then have their entries one behind the other again.
+            self.slots.drain();
+            self.free.drain();
         }
     }
 }

@@ -265,7 +265,7 @@ impl Join {
     ) -> Became {
         let pairs = &mut cx.buffers.pairs;
         pairs.clear();
-        self.seek_left(sides.1, entry, pairs);
+        self.seek_left(cx.scope, sides, entry, pairs);
         self.pair(cx, sides, out)
     }
 
@@ -298,7 +298,7 @@ impl Join {
             // It comes while the left token is taken out of the index.
             self.heads.warm(out.entry(child));
         }
-        self.left.index.unlink(scope, token);
+        self.left.take_out(scope, token);
         if child == NONE {
             return Became::Nothing;
         }
@@ -327,7 +327,7 @@ impl Join {
         out: &mut Tokens,
     ) -> Became {
         let code = self.outer_code(cx, left, token);
-        let moved = self.left.index.relink(cx.scope, token, code);
+        let moved = self.left.relink(cx.scope, token, code);
         if moved || self.verifies(right) {
             self.rematch_left(cx, (left, right), token, out);
             return Became::Listed;

@@ -117,6 +117,28 @@ impl Net {
         concerned
     }
 
+    /// Tells a level of facts that stay, each with whether it has moved to another key; says whether it has
+    /// something to do.
+    pub(crate) fn tell_all_updated(
+        &mut self,
+        level: u32,
+        right: &RightMemory,
+        updated: impl Iterator<Item = (u32, bool)>,
+    ) -> bool {
+        let (listening, delta) = self.listening(level);
+        let (verifies, is_deaf) = (listening.verifies(right), listening.is_deaf());
+        let before = delta.updated.len();
+        delta.updated.extend(updated.filter(|&(entry, moved)| {
+            listening.minds(entry)
+                || (moved || verifies) && !is_deaf && listening.expects(right.index.codes(entry))
+        }));
+        let concerned = delta.updated.len() > before;
+        if concerned {
+            self.wake(level);
+        }
+        concerned
+    }
+
     /// Tells a level of a fact that left.
     #[inline]
     pub(crate) fn tell_deleted(&mut self, level: u32, entry: u32) -> bool {
@@ -124,6 +146,18 @@ impl Net {
         let concerned = listening.minds(entry);
         if concerned {
             delta.deleted.push(entry);
+            self.wake(level);
+        }
+        concerned
+    }
+
+    /// Tells a level of facts that left; says whether it has something to do.
+    pub(crate) fn tell_all_deleted(&mut self, level: u32, entries: &[u32]) -> bool {
+        let (listening, delta) = self.listening(level);
+        let before = delta.deleted.len();
+        delta.deleted.extend(entries.iter().filter(|entry| listening.minds(**entry)));
+        let concerned = delta.deleted.len() > before;
+        if concerned {
             self.wake(level);
         }
         concerned

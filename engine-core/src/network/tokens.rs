@@ -201,8 +201,13 @@ impl Tokens {
         let links = Links { parent, entry };
         if let Some(token) = self.free.pop(scope) {
             self.links.set(scope, token, links);
-            self.siblings.set(scope, token, Mates::NONE);
-            self.mates.set(scope, token, Mates::NONE);
+            if scope.is_open() {
+                self.siblings.set(scope, token, Mates::NONE);
+                self.mates.set(scope, token, Mates::NONE);
+            } else {
+                self.siblings.reset(token);
+                self.mates.reset(token);
+            }
             let start = token * self.width;
             self.rows.set_all(scope, start, base);
             if let Some(slot) = slot {

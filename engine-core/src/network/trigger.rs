@@ -30,6 +30,34 @@ impl Net {
         self.touch_by(flush, touching.as_ref(), alphas, buffers, token)
     }
 
+    /// The triggers of new matches, which are put to their tokens: of those that nothing touched, `otherwise`.
+    pub(crate) fn triggers(
+        &mut self,
+        flush: &Flush<'_>,
+        touching: Option<&Touching>,
+        (alphas, buffers): (&[Alpha], &mut Buffers),
+        matches: &mut [(u64, u32)],
+        otherwise: u64,
+    ) {
+        let Some(touching) = touching else {
+            for (trigger, token) in matches {
+                let touch = self.touch_of_parts(flush, alphas, buffers, *token);
+                *trigger = touch.any.map_or(otherwise, Seq::get);
+            }
+            return;
+        };
+        for (trigger, token) in matches.iter_mut() {
+            let touched = self.touch_of_facts(flush, touching, *token).any;
+            *trigger = touched.map_or(0, Seq::get);
+        }
+        if !touching.blocks.is_empty() {
+            self.triggers_of_turns(flush, touching, (alphas, buffers), matches);
+        }
+        for (trigger, _) in matches.iter_mut().filter(|(trigger, _)| *trigger == 0) {
+            *trigger = otherwise;
+        }
+    }
+
     /// The same of one of several matches, of which it is known what [may have touched](Net::touching) them.
     #[inline]
     pub(crate) fn touch_by(
@@ -41,7 +69,15 @@ impl Net {
         token: u32,
     ) -> Touch {
         match touching {
-            Some(touching) => self.touch_of_facts(flush, touching, token),
+            Some(touching) => {
+                let mut touch = self.touch_of_facts(flush, touching, token);
+                if !touching.blocks.is_empty() {
+                    let mut matches = [(touch.any.map_or(0, Seq::get), token)];
+                    self.triggers_of_turns(flush, touching, (alphas, buffers), &mut matches);
+                    touch.any = Some(matches[0].0).filter(|&seq| seq != 0).map(Seq::new);
+                }
+                touch
+            }
             None => self.touch_of_parts(flush, alphas, buffers, token),
         }
     }
@@ -61,36 +97,75 @@ impl Net {
     }
 }
 
-/// The positions of matches whose facts a flush may have touched, with their kinds and what is read of them.
-pub(crate) struct Touching(SmallVec<[(usize, u32, FieldMask); 4]>);
+/// What a flush may have touched of the matches of a flat network.
+pub(crate) struct Touching {
+    /// The positions of facts, with their kinds and what is read of them.
+    facts: SmallVec<[(usize, u32, FieldMask); 4]>,
+    /// Levels of each `not` and `exists` to which a fact came, or in which one changed or that one left, from the
+    /// last one up.
+    blocks: SmallVec<[usize; 2]>,
+}
 
 impl Net {
-    /// What of its matches a flush may have touched, of a flat network, if nothing but their facts counts: no
-    /// fact came to a `not` or an `exists`, changed in it or left it.
+    /// What of its matches a flush may have touched, of a flat network, if each `not` and `exists` that facts
+    /// came to or left goes by keys alone.
     pub(crate) fn touching(&self, flush: &Flush<'_>, alphas: &[Alpha]) -> Option<Touching> {
         if !self.is_flat {
             return None;
         }
-        let mut touching = SmallVec::new();
-        for level in &self.levels {
+        let mut touching = Touching { facts: SmallVec::new(), blocks: SmallVec::new() };
+        for (at, level) in self.levels.iter().enumerate().rev() {
             match &level.node {
                 Node::Join(Join { plan, .. }) | Node::Gate(Gate { plan, .. }) => {
                     if flush.ops.kinds.may_hold(plan.kind) {
-                        touching.push((plan.position, plan.kind, plan.reads));
+                        touching.facts.push((plan.position, plan.kind, plan.reads));
                     }
                 }
-                Node::Block(block) if block.right(alphas).turns.list.is_empty() => {}
-                Node::Block(_) | Node::Group(_) | Node::Subnet(_) => return None,
+                Node::Block(block) => {
+                    let right = block.right(alphas);
+                    if block.may_have_turned(right, flush.ops.only_inserts) {
+                        if block.verifies(right) {
+                            return None;
+                        }
+                        touching.blocks.push(at);
+                    }
+                }
+                Node::Group(_) | Node::Subnet(_) => return None,
             }
         }
-        Some(Touching(touching))
+        Some(touching)
+    }
+
+    /// Raises the triggers of matches to what came to each `not` and `exists`, or left it. None is 0.
+    fn triggers_of_turns(
+        &self,
+        flush: &Flush<'_>,
+        touching: &Touching,
+        (alphas, buffers): (&[Alpha], &mut Buffers),
+        matches: &mut [(u64, u32)],
+    ) {
+        let mut cx = Context::new(flush, &[], buffers);
+        for &at in &touching.blocks {
+            let Node::Block(block) = &self.levels[at].node else { unreachable!("it is one") };
+            let right = block.right(alphas);
+            for (trigger, token) in matches.iter_mut() {
+                // The token of the level before it that the match comes from.
+                let token = self.levels[at..]
+                    .iter()
+                    .rev()
+                    .fold(*token, |token, level| level.tokens.parent(token));
+                if let Some(turned) = block.trigger(&mut cx, right, &[], token) {
+                    *trigger = (*trigger).max(turned.get());
+                }
+            }
+        }
     }
 
     /// How the facts of a match were touched.
     #[inline]
     fn touch_of_facts(&self, flush: &Flush<'_>, touching: &Touching, token: u32) -> Touch {
         let row = self.terminal().row(token);
-        let touched = touching.0.iter().map(|&(position, kind, reads)| {
+        let touched = touching.facts.iter().map(|&(position, kind, reads)| {
             flush.store.touched(&flush.ops, kind, row[position], reads)
         });
         let touched = touched.max().flatten();

@@ -3,8 +3,8 @@
 
 use std::sync::OnceLock;
 
-use crate::chains::Chains;
-use crate::trail::Scope;
+use crate::chains::NONE;
+use crate::key::spread;
 
 /// A right fact that was touched in this flush.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Turn {
 pub(crate) struct Turns {
     pub(crate) list: Vec<Turn>,
     /// Turns by the codes that they start and end with; made when it is needed.
-    by_code: OnceLock<Chains>,
+    by_code: OnceLock<ByCode>,
 }
 
 /// Up to so many turns are looked through one by one.
@@ -45,21 +45,20 @@ impl Turns {
             return self.list.iter().filter_map(|turn| ask(*turn)).max();
         }
         let by_code = self.by_code.get_or_init(|| self.index(now));
-        let turns = by_code.members(code).map(|member| self.list[member as usize / 2]);
+        let turns = by_code.members(code).map(|turn| self.list[turn as usize]);
         turns.filter_map(ask).max()
     }
 
     /// A turn is found by each of its codes, as two members.
-    fn index(&self, now: impl Fn(Turn) -> Option<u64>) -> Chains {
-        let mut by_code = Chains::default();
-        by_code.reserve(u32::try_from(self.list.len() * 2).expect("fewer than 2³¹ turns"));
-        for (member, turn) in (0..).step_by(2).zip(&self.list) {
+    fn index(&self, now: impl Fn(Turn) -> Option<u64>) -> ByCode {
+        let mut by_code = ByCode::with_room(self.list.len());
+        for (at, turn) in (0..).zip(&self.list) {
             let now = now(*turn);
             if let Some(start) = turn.start {
-                by_code.link(Scope::NONE, member, start);
+                by_code.put(start, at);
             }
             if let Some(now) = now.filter(|&now| turn.start != Some(now)) {
-                by_code.link(Scope::NONE, member + 1, now);
+                by_code.put(now, at);
             }
         }
         by_code
@@ -68,5 +67,61 @@ impl Turns {
     pub(crate) fn clear(&mut self) {
         crate::trail::clear(&mut self.list);
         self.by_code.take();
+    }
+}
+
+/// Turns by code. It is filled once, loses nothing, and is no state: less to do than in
+/// [`Chains`](crate::chains::Chains).
+#[derive(Clone, Default)]
+struct ByCode {
+    /// Open addressing from codes to the last of their members, or `NONE`; at most half full.
+    heads: Vec<u32>,
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Copy)]
+struct Member {
+    code: u64,
+    turn: u32,
+    /// The member of the same code before it, or `NONE`.
+    next: u32,
+}
+
+impl ByCode {
+    /// Room for so many turns with two codes each.
+    fn with_room(turns: usize) -> Self {
+        Self {
+            heads: vec![NONE; (turns * 4).next_power_of_two()],
+            members: Vec::with_capacity(turns),
+        }
+    }
+
+    /// Where the head of a code is, or would be.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
+    fn slot(&self, code: u64) -> usize {
+        let mask = self.heads.len() - 1;
+        let mut slot = spread(code) as usize & mask;
+        loop {
+            let head = self.heads[slot];
+            if head == NONE || self.members[head as usize].code == code {
+                return slot;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    fn put(&mut self, code: u64, turn: u32) {
+        let slot = self.slot(code);
+        let member = u32::try_from(self.members.len()).expect("fewer than 2³¹ turns");
+        let next = std::mem::replace(&mut self.heads[slot], member);
+        self.members.push(Member { code, turn, next });
+    }
+
+    /// The turns with a code.
+    fn members(&self, code: u64) -> impl Iterator<Item = u32> + '_ {
+        let member = |at: u32| (at != NONE).then(|| self.members[at as usize]);
+        let first = member(self.heads[self.slot(code)]);
+        std::iter::successors(first, move |before| member(before.next)).map(|member| member.turn)
     }
 }

@@ -77,9 +77,9 @@ impl Stage<'_> {
         handle: Handle<T>,
     ) -> Result<Option<Dismissed>, ChangeError> {
         match self.live(handle) {
-            Ok(_) => {
+            Ok((_, place)) => {
                 let handle = handle.fact();
-                let lives_on = self.derived(handle) && self.stated(handle);
+                let lives_on = self.derived_at(handle, place) && self.stated(handle);
                 Ok(Some(if lives_on {
                     Dismissed::Statement { handle }
                 } else {

@@ -22,6 +22,8 @@ pub(crate) enum Draft {
         handle: FactHandle,
         at: u32,
         stated: bool,
+        /// The code of its derived key, if it is not stated.
+        derived: u64,
     },
     Update {
         kind: u32,
@@ -57,6 +59,12 @@ pub(crate) enum Draft {
         group: u32,
     },
     Halt,
+}
+
+/// What decides which derived facts are one: the bytes of some of their fields, or of all, and their code.
+pub(crate) struct DerivedKey<'a> {
+    pub(crate) code: u64,
+    bytes: &'a [u8],
 }
 
 /// A value that leaves the store's types: an effect or a global.
@@ -98,6 +106,9 @@ pub(crate) struct Drafts {
     used: Vec<u32>,
     /// By fact its latest draft with a value or its deletion; for lookup only, built when asked.
     latest: RefCell<Latest>,
+    /// Of facts that are older than the drafts, none from this number on is in them: who goes through facts in
+    /// the order of their handles need not look.
+    untouched: u64,
     /// Drafts that derive, state or unstate facts: as long as there is none, all staged facts are
     /// stated and nobody has to look.
     beliefs: usize,
@@ -194,6 +205,7 @@ impl Drafts {
         self.used.clear();
         clear(&mut self.list);
         self.latest.get_mut().clear();
+        self.untouched = 0;
         self.beliefs = 0;
         self.keyed.get_mut().clear();
     }
@@ -205,6 +217,11 @@ impl Drafts {
     #[inline]
     pub(crate) fn push(&mut self, draft: Draft) {
         self.beliefs += usize::from(concerns_belief(&draft));
+        if let Draft::Update { handle, .. } | Draft::Delete { handle } = draft
+            && handle.get() < self.base_handle
+        {
+            self.untouched = self.untouched.max(handle.get() + 1);
+        }
         self.list.push(draft);
     }
 
@@ -237,12 +254,28 @@ impl Drafts {
         arena.as_any().downcast_ref::<Arena<T>>()?.0.get(at as usize)?.as_ref()
     }
 
-    pub(crate) fn insert<T: Fact>(&mut self, kind: u32, value: T, stated: bool) -> FactHandle {
+    /// Drafts the insertion of a stated fact.
+    pub(crate) fn insert<T: Fact>(&mut self, kind: u32, value: T) -> FactHandle {
+        self.insert_as(kind, value, (true, 0))
+    }
+
+    /// Drafts the insertion of a derived fact, of which the derived key has this code.
+    pub(crate) fn derive<T: Fact>(&mut self, kind: u32, value: T, derived: u64) -> FactHandle {
+        self.insert_as(kind, value, (false, derived))
+    }
+
+    #[inline]
+    fn insert_as<T: Fact>(
+        &mut self,
+        kind: u32,
+        value: T,
+        (stated, derived): (bool, u64),
+    ) -> FactHandle {
         let handle = FactHandle::new(self.next_handle);
         self.next_handle += 1;
         self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
-        self.push(Draft::Insert { kind, handle, at, stated });
+        self.push(Draft::Insert { kind, handle, at, stated, derived });
         handle
     }
 
@@ -259,16 +292,17 @@ impl Drafts {
         self.push(Draft::Update { kind, handle, at, mask, slot });
     }
 
-    /// Shows the bytes of a fact's derived key.
+    /// Shows a fact's derived key.
     pub(crate) fn with_derived_key<T: Fact, R>(
         &self,
         fact: &T,
-        look: impl FnOnce(&Self, &[u8]) -> R,
+        look: impl FnOnce(&Self, &DerivedKey<'_>) -> R,
     ) -> Result<R, ChangeError> {
         let mut bytes = self.bytes.take();
         bytes.clear();
         let appended = append_derived_key(fact, &mut bytes);
-        let seen = appended.map(|()| look(self, &bytes));
+        let seen =
+            appended.map(|()| look(self, &DerivedKey { code: code_of(&*bytes), bytes: &bytes }));
         self.bytes.replace(bytes);
         seen.map_err(|error| unserializable(T::NAME, &error))
     }
@@ -281,7 +315,8 @@ impl Drafts {
 
     #[inline]
     fn latest(&self, handle: FactHandle) -> Option<&Draft> {
-        if self.list.is_empty() { None } else { self.latest_listed(handle) }
+        let is_untouched = handle.get() >= self.untouched && handle.get() < self.base_handle;
+        if is_untouched || self.list.is_empty() { None } else { self.latest_listed(handle) }
     }
 
     #[inline(never)] // most changes are the first of their transaction
@@ -356,7 +391,20 @@ impl Drafts {
     }
 
     /// The fact with this derived key: the lowest stated one, else the derived one.
-    pub(crate) fn same(&self, store: &Store, kind: u32, key: &[u8]) -> Option<FactHandle> {
+    #[inline]
+    pub(crate) fn same(
+        &self,
+        store: &Store,
+        kind: u32,
+        key: &DerivedKey<'_>,
+    ) -> Option<FactHandle> {
+        // What is derived is mostly new, and all that its match does.
+        let is_new = self.list.is_empty() && store.kind(kind).has_no_belief(key.code);
+        if is_new { None } else { self.first_same(store, kind, key) }
+    }
+
+    #[inline(never)]
+    fn first_same(&self, store: &Store, kind: u32, key: &DerivedKey<'_>) -> Option<FactHandle> {
         let mut same = self.all_same(store, kind, key);
         same.sort_unstable_by_key(|&(handle, stated)| (!stated, handle));
         same.first().map(|&(handle, _)| handle)
@@ -367,14 +415,15 @@ impl Drafts {
         &self,
         store: &Store,
         kind: u32,
-        key: &[u8],
+        key: &DerivedKey<'_>,
     ) -> Option<FactHandle> {
         let same = self.all_same(store, kind, key);
         same.iter().filter(|(_, stated)| !stated).map(|&(handle, _)| handle).min()
     }
 
     /// Live facts with this derived key, each with whether it is stated.
-    fn all_same(&self, store: &Store, kind: u32, key: &[u8]) -> Vec<(FactHandle, bool)> {
+    fn all_same(&self, store: &Store, kind: u32, key: &DerivedKey<'_>) -> Vec<(FactHandle, bool)> {
+        let DerivedKey { code, bytes: key } = *key;
         let mut found = Vec::new();
         let mut scratch = Vec::new();
         if let Some(columns) = store.kinds.get(kind as usize) {
@@ -391,7 +440,7 @@ impl Drafts {
                 }
             };
             if *columns.believed.get() {
-                columns.beliefs.members(code_of(key)).for_each(&mut consider);
+                columns.beliefs.members(code).for_each(&mut consider);
             } else {
                 // The first derived fact of its type: no index yet. Applying it builds one.
                 (0..columns.slot_count()).for_each(&mut consider);

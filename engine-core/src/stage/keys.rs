@@ -2,6 +2,7 @@
 
 use steadfast_wm::FactHandle;
 
+use super::drafts::DerivedKey;
 use super::{Drafts, Stage, Staged};
 use crate::error::ChangeError;
 use crate::fact::Fact;
@@ -92,7 +93,8 @@ impl Stage<'_> {
         if !believed && !self.drafts.derives(kind) {
             return Ok(None);
         }
-        let same = |drafts: &Drafts, key: &[u8]| drafts.same_justified(self.store, kind, key);
+        let same =
+            |drafts: &Drafts, key: &DerivedKey<'_>| drafts.same_justified(self.store, kind, key);
         let same = self.drafts.with_derived_key(fact, same)?;
         Ok(same.filter(|&handle| !T::HAS_DERIVED_KEY || self.is_equal(handle, fact)))
     }

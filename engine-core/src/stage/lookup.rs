@@ -21,6 +21,9 @@ pub(super) struct Latest {
     stamp: u32,
     occupied: usize,
     indexed: usize,
+    /// The fact that was looked for last and not found, and the slot where it belongs: mostly it is the next one
+    /// that is drafted.
+    missed: Option<(FactHandle, usize)>,
 }
 
 impl Latest {
@@ -32,7 +35,7 @@ impl Latest {
     }
 
     fn forget(&mut self) {
-        (self.occupied, self.indexed) = (0, 0);
+        (self.occupied, self.indexed, self.missed) = (0, 0, None);
         // A stamp that was used before must not come back.
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 || self.slots.len() > KEPT {
@@ -50,15 +53,24 @@ impl Latest {
         if self.slots.is_empty() {
             return None;
         }
-        let (stamp, at) = self.slots[self.slot(drafts, handle)];
-        (stamp == self.stamp).then_some(at)
+        let slot = self.slot(drafts, handle);
+        let (stamp, at) = self.slots[slot];
+        if stamp == self.stamp {
+            return Some(at);
+        }
+        self.missed = Some((handle, slot));
+        None
     }
 
     fn put(&mut self, drafts: &[Draft], handle: FactHandle, at: u32) {
-        if (self.occupied + 1) * 2 > self.slots.len() {
+        // What is put in between may take the slot.
+        let missed = self.missed.take().filter(|(missed, _)| *missed == handle);
+        let slot = if (self.occupied + 1) * 2 > self.slots.len() {
             self.grow(drafts);
-        }
-        let slot = self.slot(drafts, handle);
+            self.slot(drafts, handle)
+        } else {
+            missed.map_or_else(|| self.slot(drafts, handle), |(_, slot)| slot)
+        };
         self.occupied += usize::from(self.slots[slot].0 != self.stamp);
         self.slots[slot] = (self.stamp, at);
     }

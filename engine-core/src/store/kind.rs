@@ -158,6 +158,12 @@ impl Kind {
         FactHandle::new(self.facts.get(slot).handle)
     }
 
+    /// Has what is known of a fact [near](Column::warm).
+    #[inline]
+    pub(crate) fn warm(&self, slot: u32) {
+        self.facts.warm(slot);
+    }
+
     /// Whether a slot holds a fact.
     #[inline]
     pub(crate) fn is_taken(&self, slot: u32) -> bool {
@@ -265,6 +271,12 @@ impl Kind {
         self.by_value || *self.believed.get()
     }
 
+    /// Whether it is known that no fact has a derived key of this code.
+    #[inline]
+    pub(crate) fn has_no_belief(&self, code: u64) -> bool {
+        *self.believed.get() && self.beliefs.first(code) == NONE
+    }
+
     /// Lets a fact be found by its key, and by the time at which it expires.
     #[inline]
     pub(crate) fn link(&mut self, scope: Scope, slot: u32) {
@@ -306,6 +318,19 @@ impl Kind {
         let old = *self.facts.get(slot);
         self.facts.set(scope, slot, FactState { handle: 0, ..old });
         self.free.push(scope, slot);
+    }
+
+    /// Gives all slots back if so many facts are dead, and no other is there: those that come then lie one behind
+    /// the other again. Outside of scopes; events may still be known by their slots.
+    pub(crate) fn vacate(&mut self, dead: u32) {
+        if dead < self.facts.len() - self.free.len() || self.fact.is_event() || self.expires() {
+            return;
+        }
+        self.table.drain();
+        self.facts.drain();
+        self.free.drain();
+        self.issuers.drain();
+        self.clocks.drain();
     }
 
     /// Live or dying facts with an equal key, by slot.

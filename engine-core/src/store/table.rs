@@ -151,6 +151,8 @@ pub(crate) trait AnyTable: Any + Trailed + Send {
     /// Makes room for so many values more.
     fn reserve(&mut self, more: u32);
     fn clear_slot(&mut self, scope: Scope, slot: u32);
+    /// Gives all slots back, outside of scopes.
+    fn drain(&mut self);
     /// Keeps a copy of a value as the one before the flush; gives its slot there.
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32;
     fn drop_before(&mut self, scope: Scope);
@@ -247,6 +249,12 @@ impl<T: Fact> AnyTable for Table<T> {
 
     fn clear_slot(&mut self, scope: Scope, slot: u32) {
         self.values.set(scope, slot, None);
+    }
+
+    fn drain(&mut self) {
+        self.values.drain();
+        self.born.drain();
+        self.drop_before(Scope::NONE);
     }
 
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32 {

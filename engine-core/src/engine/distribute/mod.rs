@@ -1,12 +1,12 @@
 //! The alpha side of a flush: which facts enter, change in and leave which right memories, and which levels
 //! hear of it.
 
+mod bulk;
 mod updates;
 mod windows;
 
 use super::rule_list::RuleList;
 use super::{Engine, RuleState};
-use crate::chains::ABREAST;
 use crate::fact::FieldMask;
 use crate::key::Codes;
 use crate::network::alpha::{Alpha, Listener, Memory};
@@ -14,7 +14,7 @@ use crate::network::straight::{Step, Way};
 use crate::network::switch::Buckets;
 use crate::network::{Buffers, Facts, Flush};
 use crate::rows::Rows;
-use crate::trail::clear;
+use crate::trail::{BULK, clear};
 
 /// A fact that is in so few memories is looked for in each.
 pub(super) const FEW_MEMORIES: usize = 4;
@@ -193,7 +193,7 @@ impl Engine {
     pub(super) fn end_flush_of_memories(&mut self) {
         self.end_round_of_memories();
         for (kind, place) in self.scratch.busy.0.drain(..) {
-            self.alphas[kind as usize].memories[place as usize].right.end_flush();
+            self.alphas[kind as usize].memories[place as usize].right.end_flush(self.scope);
         }
     }
 }
@@ -253,23 +253,10 @@ impl Distribution<'_> {
     }
 
     pub(super) fn deleted(&mut self, kind: u32, slots: &[u32]) {
-        let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];
-        for (at, &slot) in slots.iter().enumerate() {
-            if at % ABREAST == 0 && slots.len() > 1 {
-                let few = &slots[at..slots.len().min(at + ABREAST)];
-                few.iter().flat_map(|&slot| memberships.of(slot)).for_each(|(place, entry)| {
-                    memories[place as usize].right.warm_link(entry);
-                });
-            }
-            for (place, entry) in memberships.of(slot) {
-                let memory = &mut memories[place as usize];
-                if let Some(recent) = &mut memory.right.recent {
-                    recent.leave(self.flush.scope, entry);
-                }
-                leave(&self.flush, memory, entry, &mut self.hears);
-                self.busy.insert(kind, place);
-            }
-            memberships.part_all(self.flush.scope, slot);
+        if slots.len() >= BULK {
+            self.many_deleted(kind, slots);
+        } else {
+            self.few_deleted(kind, slots);
         }
         if self.alphas[kind as usize].slides {
             let columns = self.flush.store.kind(kind);
@@ -279,6 +266,25 @@ impl Distribution<'_> {
                     sliding.fail(self.flush.scope, columns.handle(slot));
                 }
             }
+        }
+    }
+
+    fn few_deleted(&mut self, kind: u32, slots: &[u32]) {
+        let Alpha { memories, memberships, .. } = &mut self.alphas[kind as usize];
+        if slots.len() > 1 {
+            slots.iter().flat_map(|&slot| memberships.of(slot)).for_each(|(place, entry)| {
+                memories[place as usize].right.warm_link(entry);
+            });
+        }
+        for &slot in slots {
+            memberships.part_all(self.flush.scope, slot, |place, entry| {
+                let memory = &mut memories[place as usize];
+                if let Some(recent) = &mut memory.right.recent {
+                    recent.leave(self.flush.scope, entry);
+                }
+                leave(&self.flush, memory, entry, &mut self.hears);
+                self.busy.insert(kind, place);
+            });
         }
     }
 
@@ -344,10 +350,9 @@ impl Distribution<'_> {
         }
         scratch.came.clear();
         right.reserve(slots.len());
-        for (&slot, _) in passed {
-            let entry = right.admit(flush.scope, slot);
-            memberships.join(flush.scope, slot, place, entry);
-            scratch.came.push(entry);
+        right.admit_all(flush.scope, passed.map(|(&slot, _)| slot), &mut scratch.came);
+        for &entry in &scratch.came {
+            memberships.join(flush.scope, right.slot(entry), place, entry);
         }
         if let Some(recent) = &mut right.recent {
             let facts = Facts { columns, memberships, place, slots };

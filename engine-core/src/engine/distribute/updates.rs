@@ -221,8 +221,10 @@ impl Distribution<'_> {
                 let note = |at: usize, moves| moved[at] = moves;
                 memory.right.relink(flush, &memory.plan, stay_entries, buffers, note);
             }
-            for (&(entry, mask), &moved) in stay.iter().zip(moved.iter()) {
-                hears.of_updated(memory, mask, entry, moved);
+            if let ([(entry, mask)], [moved]) = (&**stay, &**moved) {
+                hears.of_updated(memory, *mask, *entry, *moved);
+            } else {
+                hears.of_all_updated(memory, stay, moved);
             }
             clear(stay);
         }

@@ -458,7 +458,7 @@ impl Engine {
                 let clock = *self.clock.get();
                 self.clock.set(self.scope, fact.clock);
                 let (handle, origin, stated) = (fact.handle, fact.origin, fact.stated);
-                self.insert_placed(place, handle, origin, stated);
+                self.insert_placed(place, handle, origin, stated, None);
                 self.clock.set(self.scope, clock);
             }
             StagedImage::Update { handle, version, bytes, mask, seq, origin } => {
