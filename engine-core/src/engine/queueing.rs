@@ -94,6 +94,11 @@ impl Engine {
     fn queue_listed(&mut self, at: usize, came: usize, stayed: usize) {
         let last = self.last_seq().get();
         let otherwise = if self.scratch.first_flush { 1 } else { last };
+        let RuleInfo { salience, holds_back, .. } = &self.infos[at];
+        let are_new = stayed == 0
+            && !holds_back
+            && matches!(salience, Salience::Fixed(_))
+            && !self.is_heard();
         let mut queued = std::mem::take(&mut self.scratch.queued);
         queued.reserve(came + stayed);
         let at_end = (self.scope, self.moment());
@@ -101,7 +106,9 @@ impl Engine {
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         let touching = net.touching(&flush, &self.alphas);
         queued.extend(net.terminal().inserted().iter().map(|&token| (0, token)));
-        queued.iter().for_each(|&(_, token)| terminal.reset(self.scope, token));
+        if !are_new {
+            queued.iter().for_each(|&(_, token)| terminal.reset(self.scope, token));
+        }
         let of = (&*self.alphas, &mut self.buffers);
         net.triggers(&flush, touching.as_ref(), of, &mut queued, otherwise);
         for number in 0..stayed {
@@ -115,7 +122,25 @@ impl Engine {
                 queued.push((touch.any.expect("what re-arms also touches").get(), token));
             }
         }
-        self.queue(at, queued);
+        match self.infos[at].salience {
+            Salience::Fixed(salience) if are_new => self.queue_new(at, queued, salience),
+            _ => self.queue(at, queued),
+        }
+    }
+
+    /// As [`queue`](Self::queue), of new matches of which none is held back, and nobody hears.
+    fn queue_new(&mut self, at: usize, mut queued: Vec<(u64, u32)>, salience: i32) {
+        self.scratch.unreported.insert(at);
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        if queued.len() > 1 {
+            net.sort_matches(&self.store, &mut queued);
+        }
+        for &(trigger, token) in &queued {
+            terminal.enqueue_new(self.scope, token, trigger, salience);
+        }
+        self.enqueued(at, !queued.is_empty());
+        clear(&mut queued);
+        self.scratch.queued = queued;
     }
 
     /// Forgets the matches of a rule that several rounds took away.

@@ -75,6 +75,28 @@ impl Memberships {
         self.next.set(scope, slot, at);
     }
 
+    /// Notes that facts are in a memory, given with their entries there.
+    pub(crate) fn join_all(
+        &mut self,
+        scope: Scope,
+        memory: u32,
+        facts: impl Iterator<Item = (u32, u32)>,
+    ) {
+        let mut facts = facts.peekable();
+        while let Some(&(slot, entry)) = facts.peek() {
+            self.join(scope, slot, memory, entry);
+            facts.next();
+            // New facts mostly lie one behind the other, and are in no other memory before.
+            if let Some(first) = self.first.bare(scope) {
+                while let Some((_, entry)) =
+                    facts.next_if(|&(slot, _)| slot as usize == first.len())
+                {
+                    first.push(Membership { memory, entry });
+                }
+            }
+        }
+    }
+
     /// Has the first membership of a fact [near](Column::warm).
     #[inline]
     pub(crate) fn warm(&self, slot: u32) {

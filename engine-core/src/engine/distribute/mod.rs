@@ -351,9 +351,8 @@ impl Distribution<'_> {
         scratch.came.clear();
         right.reserve(slots.len());
         right.admit_all(flush.scope, passed.map(|(&slot, _)| slot), &mut scratch.came);
-        for &entry in &scratch.came {
-            memberships.join(flush.scope, right.slot(entry), place, entry);
-        }
+        let came = scratch.came.iter().map(|&entry| (right.slot(entry), entry));
+        memberships.join_all(flush.scope, place, came);
         if let Some(recent) = &mut right.recent {
             let facts = Facts { columns, memberships, place, slots };
             recent.admit(flush.scope, &facts, &answers.passed);
