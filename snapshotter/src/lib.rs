@@ -43,6 +43,7 @@ mod normal;
 mod normalize;
 mod records;
 mod spare;
+mod tally;
 mod upkeep;
 
 pub use error::{FoldError, FoldJournalError, NormalFormError, RecordError};

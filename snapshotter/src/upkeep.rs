@@ -6,7 +6,12 @@
 //! together may be. "May be" is decided without reading: of a range that was looked at, everything
 //! that was appended since counts as dead. So every byte is read and written a bounded number of
 //! times, and what is on disk stays within a factor of what lives.
+//!
+//! Where a look has found too little, what was sealed since is tallied before the next one: insertions
+//! are dead only if something takes them away, so that a history of nothing else is read once, and
+//! nothing of it is folded.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -14,6 +19,7 @@ use std::path::PathBuf;
 use steadfast_journal::{Kept, Maintenance, NormalizeError, Normalized, Position, SegmentState};
 
 use crate::normalize::{Normalizer, Survey};
+use crate::tally::{Tally, Teller};
 
 /// When normalizing is worth while, and how fast it may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +76,8 @@ pub struct Status {
     pub segments: usize,
     /// How many of them are compacted.
     pub compacted_segments: usize,
-    /// How much of what was looked at was dead, in percent; everything younger counts as dead.
+    /// How much of what was looked at was dead, in percent; what is younger counts as dead as far as nobody has
+    /// seen that it cannot be.
     pub dead_percent_max: u8,
     /// The segments that are kept as they are.
     pub kept: Vec<SegmentKept>,
@@ -94,9 +101,45 @@ pub struct Upkeep {
     /// What looks at the base and at the young tier have found, and where they ended.
     base: Option<(Position, Survey)>,
     young: Option<(Position, Survey)>,
+    tallies: Tallies,
     normalizations: u64,
     freed_bytes: u64,
     last_error: Option<String>,
+}
+
+/// What may be dead in segments that no look has read.
+#[derive(Debug, Default)]
+struct Tallies {
+    /// By the begin of what was tallied at once, mostly a segment.
+    by_begin: BTreeMap<Position, Tally>,
+    /// Up to where everything was tallied.
+    end: Option<Position>,
+    /// Bytes of the longest value in that.
+    longest: u64,
+    /// The last look was worth while, so that a tally before the next one would be in vain.
+    in_vain: bool,
+}
+
+impl Tallies {
+    /// Bytes that may be dead because of what is in the segments from `begin` on.
+    fn dead_max(&self, begin: Position) -> u64 {
+        let mut sum = Tally::default();
+        self.by_begin.range(begin..).for_each(|(_, tally)| sum.add(*tally));
+        sum.dead_max(self.longest)
+    }
+
+    /// Bytes of a segment that live as far as it can tell by itself, at least, if it was tallied.
+    fn live_bytes(&self, segment: &SegmentState) -> Option<u64> {
+        self.end.filter(|end| segment.begin < *end)?;
+        let (_, tally) = self.by_begin.range(..=segment.begin).next_back()?;
+        Some(segment.file_bytes.saturating_sub(tally.dead_max(self.longest)))
+    }
+
+    /// The same in percent.
+    fn live_percent(&self, segment: &SegmentState) -> Option<u8> {
+        let live = self.live_bytes(segment)?.saturating_mul(100) / segment.file_bytes.max(1);
+        Some(u8::try_from(live).unwrap_or(100))
+    }
 }
 
 /// The parts of a journal, by their segments.
@@ -111,6 +154,14 @@ struct Tiers {
 impl Tiers {
     fn bytes(&self, range: Range<usize>) -> u64 {
         self.segments[range].iter().map(|segment| segment.file_bytes).sum()
+    }
+
+    /// The first segment behind a look; without one, the first that is not of the base.
+    fn since(&self, look: Option<(Position, Survey)>) -> usize {
+        let is_looked_at = |end: Position| {
+            self.segments[..self.ready].partition_point(|segment| segment.begin < end)
+        };
+        look.map_or(self.base, |(end, _)| is_looked_at(end))
     }
 
     fn positions(&self, range: Range<usize>) -> Range<Position> {
@@ -129,6 +180,7 @@ impl Upkeep {
             base_facts: None,
             base: None,
             young: None,
+            tallies: Tallies::default(),
             normalizations: 0,
             freed_bytes: 0,
             last_error: None,
@@ -157,15 +209,15 @@ impl Upkeep {
         let base_live =
             self.base.map_or(tiers.bytes(0..tiers.base), |(_, survey)| survey.live_bytes);
         let young_live = self.young.map_or(0, |(_, survey)| survey.live_bytes);
-        let bytes = tiers.bytes(whole);
+        let bytes = tiers.bytes(whole.clone());
         let rate = self.policy.rate(base_live + young_live, bytes);
-        if bytes >= self.policy.due_bytes(base_live) {
+        if self.is_due(&tiers, whole, (self.base, base_live), rate)? {
             return self.merge(&tiers, self.policy.dead_percent, rate);
         }
         if tiers.base == 0 {
             return Ok(None); // What was looked at is too live, and there is nothing before it.
         }
-        if tiers.bytes(young.clone()) < self.policy.due_bytes(young_live) {
+        if !self.is_due(&tiers, young.clone(), (self.young, young_live), rate)? {
             return Ok(None);
         }
         let mut normalizer = Normalizer::new(false, self.policy.dead_percent);
@@ -173,6 +225,7 @@ impl Upkeep {
         let done = self.run(range.clone(), &mut normalizer, rate)?;
         let survey = normalizer.survey().unwrap_or_default();
         self.young = Some((range.end, survey));
+        self.tallies.in_vain = done.is_some();
         // Many facts of the base may be gone although few bytes say so.
         let gone = survey.older_facts.saturating_mul(100);
         let dead = u64::from(self.policy.dead_percent);
@@ -181,6 +234,51 @@ impl Upkeep {
             return Ok(self.merge(&tiers, self.policy.dead_percent, rate)?.or(done));
         }
         Ok(done)
+    }
+
+    /// Whether enough of a range may be dead, given what the last look at it has found to live.
+    fn is_due(
+        &mut self,
+        tiers: &Tiers,
+        range: Range<usize>,
+        (look, live_bytes): (Option<(Position, Survey)>, u64),
+        rate: Option<u64>,
+    ) -> Result<bool, NormalizeError> {
+        let bytes = tiers.bytes(range.clone());
+        if bytes < self.policy.due_bytes(live_bytes) {
+            return Ok(false);
+        }
+        if self.tallies.in_vain || !self.tally(tiers, rate)? {
+            return Ok(true);
+        }
+        let since = tiers.since(look);
+        let dead = self.tallies.dead_max(tiers.segments[since].begin);
+        let live = (live_bytes + tiers.bytes(since..range.end)).saturating_sub(dead);
+        Ok(bytes >= self.policy.due_bytes(live.max(live_bytes)))
+    }
+
+    /// Tallies what was sealed since the last time; `false` if that does not go up to the end.
+    fn tally(&mut self, tiers: &Tiers, rate: Option<u64>) -> Result<bool, NormalizeError> {
+        let begin_of = |at: usize| tiers.segments[at].begin;
+        let is_done = |at: &usize| self.tallies.end.is_some_and(|end| begin_of(*at) < end);
+        let mut from = (0..tiers.ready).take_while(is_done).count();
+        let mut to = from + 1;
+        while to <= tiers.ready {
+            let mut teller = Teller::default();
+            match self.maintenance.normalize(tiers.positions(from..to), &mut teller, rate) {
+                Ok(_) => {
+                    let tally = teller.tally();
+                    self.tallies.by_begin.insert(begin_of(from), tally);
+                    self.tallies.longest = self.tallies.longest.max(tally.longest());
+                    self.tallies.end = Some(begin_of(to));
+                    (from, to) = (to, to + 1);
+                }
+                // A group goes on in the next segment.
+                Err(NormalizeError::NoSuchRange { .. }) => to += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(from == tiers.ready)
     }
 
     /// Normalizes everything that may be, whatever its dead share, as fast as it goes.
@@ -211,6 +309,8 @@ impl Upkeep {
         let done = self.run(range.clone(), &mut normalizer, rate)?;
         let survey = normalizer.survey().unwrap_or_default();
         self.base = Some((range.end, survey));
+        self.tallies.in_vain = done.is_some();
+        self.tallies.by_begin = self.tallies.by_begin.split_off(&range.end);
         if done.is_some() {
             self.base_end = Some(range.end);
             self.base_facts = Some(survey.facts);
@@ -266,8 +366,10 @@ impl Upkeep {
         let tiers = self.tiers()?;
         let all = 0..tiers.segments.len();
         let bytes = tiers.bytes(all.clone());
+        let tallied = &tiers.segments[tiers.since(self.young.or(self.base))..];
         let live = self.base.map_or(0, |(_, survey)| survey.live_bytes)
-            + self.young.map_or(0, |(_, survey)| survey.live_bytes);
+            + self.young.map_or(0, |(_, survey)| survey.live_bytes)
+            + tallied.iter().filter_map(|segment| self.tallies.live_bytes(segment)).sum::<u64>();
         let dead = bytes.saturating_sub(live).saturating_mul(100) / bytes.max(1);
         let kept = tiers.segments.iter().filter_map(|segment| {
             let reason = segment.kept.clone().or_else(|| self.too_live(segment))?;
@@ -291,8 +393,12 @@ impl Upkeep {
             return Some(Kept::TooLive { live_percent: 100 });
         }
         let looks = [self.young, self.base];
-        let (_, survey) = looks.into_iter().flatten().find(|(end, _)| segment.begin < *end)?;
-        Some(Kept::TooLive { live_percent: survey.live_percent() })
+        let look = looks.into_iter().flatten().find(|(end, _)| segment.begin < *end);
+        let live_percent = match look {
+            Some((_, survey)) => survey.live_percent(),
+            None => self.tallies.live_percent(segment)?,
+        };
+        Some(Kept::TooLive { live_percent })
     }
 }
 

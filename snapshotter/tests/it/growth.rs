@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use steadfast_journal::{Batch, End, Journal, Kept, Options};
-use steadfast_snapshotter::{Image, Policy, Upkeep, fold_journal};
+use steadfast_snapshotter::{Image, Policy, SegmentKept, Upkeep, fold_journal};
 use steadfast_wm::codec::v1;
 use steadfast_wm::{
     CommitSeq, Counters, FactHandle, Record, RulesetManifest, SafePoint, Seq, TypeTag,
@@ -82,6 +82,59 @@ impl Churn {
         journal.append(&self.batch, End::SafePoint).expect("there is room");
         self.batch.clear();
     }
+}
+
+/// Of a history of insertions alone nothing can be dead: it is read once, as it is sealed, and stays. Once
+/// enough is deleted, all of it is normalized.
+#[test]
+fn insertions_alone_are_read_once_until_something_takes_them_away() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let watched = Watched::new(dir.path());
+    let level = steadfast_journal::Level::Process;
+    let options = Options::new().segment_bytes(SEGMENT).level(level);
+    let (journal, _) =
+        Journal::open(dir.path(), options.storage(Arc::new(watched.clone()))).expect("it opens");
+    let mut policy = Policy::default();
+    policy.bytes_per_second = None;
+    let mut upkeep = Upkeep::new(journal.maintenance(), policy);
+    let mut churn = Churn::begin(&journal);
+    let read = watched.bytes_read();
+    {
+        for _ in 0..12_000 {
+            churn.insert();
+            if churn.seq.is_multiple_of(50) {
+                churn.commit(&journal);
+                assert_eq!(upkeep.step().expect("it tallies"), None);
+            }
+        }
+    }
+    let read = watched.bytes_read() - read;
+    let written = journal.positions().appended.get();
+    assert!(written > 20 * SEGMENT, "{written} bytes");
+    // Whoever reads a segment opens the one behind it as well.
+    assert!(read < 3 * written, "{read} bytes are read of {written}");
+    let status = upkeep.status().expect("open");
+    let (active, sealed) = status.kept.split_last().expect("there are segments");
+    assert_eq!((&active.reason, status.segments), (&Kept::Active, sealed.len() + 1));
+    let live = |kept: &SegmentKept| match kept.reason {
+        Kept::TooLive { live_percent } => live_percent,
+        ref other => panic!("{other}"),
+    };
+    assert!(sealed.iter().all(|kept| live(kept) > 90), "{sealed:?}");
+    assert!(status.dead_percent_max < 10, "{status:?}");
+
+    for handle in 1..churn.next_handle {
+        churn.seq += 1;
+        let (handle, seq) = (FactHandle::new(handle), Seq::new(churn.seq));
+        churn.put(&Record::Delete { handle, seq, origin: None, cascade: false });
+        if churn.seq.is_multiple_of(50) {
+            churn.commit(&journal);
+            upkeep.step().expect("it normalizes");
+        }
+    }
+    let status = upkeep.status().expect("open");
+    assert!(status.normalizations > 0 && status.freed_bytes > written / 3, "{status:?}");
+    assert_eq!(status.last_error, None);
 }
 
 fn image(journal: &Journal) -> (Image, u64) {

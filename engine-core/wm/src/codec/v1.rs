@@ -44,6 +44,18 @@ mod tag {
 /// and void. This version neither writes nor accepts them.
 pub const RESERVED_TAGS: std::ops::RangeInclusive<u32> = 32..=36;
 
+/// Whether a record with this tag inserts facts and says nothing else.
+#[must_use]
+pub const fn inserts(tag: u32) -> bool {
+    matches!(tag, tag::INSERT | tag::INSERTS)
+}
+
+/// Whether a record with this tag takes away the value that a fact had.
+#[must_use]
+pub const fn overwrites(tag: u32) -> bool {
+    matches!(tag, tag::UPDATE | tag::DELETE)
+}
+
 /// Appends the record's envelope and payload to `bytes`.
 #[inline]
 pub fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) {
