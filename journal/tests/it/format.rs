@@ -390,6 +390,34 @@ fn each_kind_of_damage_has_its_reason() {
     }
 }
 
+/// A segment is the one that the manifest lists in every respect, and continues the one before.
+#[test]
+fn a_header_that_says_something_else_than_the_manifest_is_of_another_journal() {
+    let setup = Setup::new(WriteMode::Map);
+    let disk = SimDisk::new(1);
+    let journal = setup.open(&disk).expect("a new journal");
+    journal.commit(&batch([&b"hello"[..]]), Level::Batch).expect("room");
+    journal.roll().expect("room");
+    journal.commit(&batch([&b"more"[..]]), Level::Batch).expect("room");
+    let disk = disk.power_cut(&mut Fixed::Nothing);
+    let second = disk.names(DIR).into_iter().rfind(|name| name.starts_with("seg-"));
+    let second = path(&second.expect("there are two"));
+    // Journal, session, salt, first lsn, first position, prev_crc, generation, and the two flags.
+    for at in [24, 40, 56, 64, 72, 80, 84, 86, 87] {
+        let disk = disk.fork();
+        disk.damage(&second, |bytes| {
+            for copy in [0, 3584] {
+                let copy = &mut bytes[copy..copy + 128];
+                copy[at] ^= 1;
+                let crc = crc32c::crc32c(&copy[..124]);
+                put32(copy, 124, crc);
+            }
+        });
+        assert_eq!(reason(&disk), CorruptReason::SegmentForeign, "the byte at {at}");
+    }
+    open(&disk).expect("it was sound");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

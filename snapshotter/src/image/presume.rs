@@ -1,8 +1,8 @@
 //! Images that no history has made: what a range of records presupposes.
 
-use steadfast_wm::{CommitSeq, FactHandle, MatchId};
+use steadfast_wm::{CommitSeq, FactHandle, MatchId, Seq};
 
-use super::{Effect, Fact, Image};
+use super::{Effect, Fact, GroupMarks, Image};
 
 impl Image {
     pub(crate) fn presume_types(&mut self, count: u32) {
@@ -20,6 +20,25 @@ impl Image {
 
     pub(crate) fn presume_effect(&mut self, commit: CommitSeq, ordinal: u32, effect: Effect) {
         self.outbox.insert((commit, ordinal), effect);
+    }
+
+    pub(crate) fn presume_pending(&mut self, by: MatchId) {
+        self.pending.insert(by, (0, Seq::default()));
+    }
+
+    pub(crate) fn presume_waiting(&mut self, by: MatchId) {
+        self.waiting.insert(by, 0);
+    }
+
+    pub(crate) fn presume_focus(&mut self) {
+        // As of types: no group has such a name.
+        self.focus = vec![" ".to_owned()];
+    }
+
+    pub(crate) fn presume_group_marks(&mut self, group: String) {
+        let never = Seq::new(u64::MAX);
+        self.group_marks
+            .insert(group, GroupMarks { active: true, activated: never, cleared: never });
     }
 
     pub(crate) fn presume_commit(&mut self, commit: CommitSeq) {

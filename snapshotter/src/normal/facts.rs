@@ -146,6 +146,14 @@ impl Facts {
         self.staged.iter().filter(changes).map(|staged| staged.handle)
     }
 
+    /// Older facts of which the range says whether they are stated, with what it says last.
+    pub(super) fn statements(&self) -> impl Iterator<Item = (FactHandle, bool)> {
+        self.changes.unordered().filter_map(|(handle, change)| match change {
+            Change::Old { stated, .. } => Some((handle, (*stated)?.stated)),
+            Change::Born(_) | Change::Gone(_) => None,
+        })
+    }
+
     /// Everything staged is in the facts from now on.
     pub(super) fn flush(&mut self, supports: &mut Supports) -> Result<(), FoldError> {
         let Self { changes, staged, spare } = self;

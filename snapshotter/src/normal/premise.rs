@@ -1,10 +1,12 @@
 //! What a range presupposes: the smallest image that it can be folded onto.
 
-use steadfast_wm::codec::v1;
-use steadfast_wm::{FactHandle, Record, Seq, TypeTag};
+use std::collections::BTreeMap;
 
-use super::NormalForm;
+use steadfast_wm::codec::v1;
+use steadfast_wm::{FactHandle, MatchId, Record, Seq, TypeTag};
+
 use super::facts::Change;
+use super::{Latest, NormalForm, Pending};
 use crate::image::{Effect, Fact, Image};
 
 impl NormalForm {
@@ -20,6 +22,10 @@ impl NormalForm {
         for handle in self.facts_before() {
             image.presume_fact(handle, placeholder());
         }
+        // What they become they are not yet, or nobody would miss the statement.
+        for (handle, stated) in self.facts.statements() {
+            image.presume_fact(handle, Fact { stated: !stated, ..placeholder() });
+        }
         for (handle, by) in &self.supports.old {
             image.presume_justification(*handle, by.clone());
         }
@@ -27,8 +33,27 @@ impl NormalForm {
             let effect = Effect { topic: String::new(), version: 0, bytes: Box::default() };
             image.presume_effect(*commit, *ordinal, effect);
         }
+        self.presume_agenda(&mut image);
         image.presume_commit(self.commits.before());
         image
+    }
+
+    /// What the range takes away or sets to its default, which without it would be there.
+    fn presume_agenda(&self, image: &mut Image) {
+        let withdrawn = |matches: &BTreeMap<MatchId, Pending>| -> Vec<MatchId> {
+            let withdrawn = matches.iter().filter(|(_, it)| it.withdrawn);
+            withdrawn.map(|(by, _)| by.clone()).collect()
+        };
+        withdrawn(&self.pending).into_iter().for_each(|by| image.presume_pending(by));
+        withdrawn(&self.waiting).into_iter().for_each(|by| image.presume_waiting(by));
+        for latest in self.latest.keys() {
+            match latest {
+                Latest::Focus => image.presume_focus(),
+                Latest::Group(group) => image.presume_group_marks(group.clone()),
+                // Nothing takes them away, and there is no default.
+                Latest::Ruleset | Latest::Clock | Latest::Global(_) => {}
+            }
+        }
     }
 
     /// How many types were named before the range, as far as it shows.

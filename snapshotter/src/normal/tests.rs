@@ -8,6 +8,7 @@ use steadfast_wm::{
 };
 
 use super::*;
+use crate::error::FoldError;
 use crate::image::Image;
 
 /// Numbers from a seed.
@@ -43,6 +44,8 @@ struct Session {
     live: BTreeSet<FactHandle>,
     supports: BTreeSet<(FactHandle, MatchId)>,
     pending: BTreeSet<MatchId>,
+    /// Matches that wait for their time.
+    due: BTreeSet<MatchId>,
     waiting: BTreeMap<u64, BTreeSet<u32>>,
     emitted: u32,
 }
@@ -60,6 +63,7 @@ impl Session {
             live: BTreeSet::new(),
             supports: BTreeSet::new(),
             pending: BTreeSet::new(),
+            due: BTreeSet::new(),
             waiting: BTreeMap::new(),
             emitted: 0,
         };
@@ -130,7 +134,7 @@ impl Session {
         let origin = (self.draw.below(2) == 0).then(|| RuleTag::new(1));
         let bytes = self.value();
         let live = self.draw.of(self.live.clone().into_iter());
-        match (self.draw.below(24), live) {
+        match (self.draw.below(26), live) {
             (22..=23, _) => self.insert_run(&bytes),
             (0..=4, _) => {
                 let handle = FactHandle::new(self.next_handle);
@@ -192,6 +196,7 @@ impl Session {
             (17, _) => self.put(&Record::Clock { millis: self.seq.cast_signed(), seq }),
             (18, _) => self.emit(&bytes),
             (19..=20, _) => self.agenda(),
+            (24..=25, _) => self.timer(),
             _ => self.commit(),
         }
     }
@@ -205,6 +210,18 @@ impl Session {
             let active = self.draw.below(2) == 0;
             let (activated, cleared) = (Seq::new(self.draw.below(2)), Seq::new(0));
             self.put(&Record::GroupMarks { group, active, activated, cleared });
+        }
+    }
+
+    fn timer(&mut self) {
+        let over = self.draw.of(self.due.clone().into_iter());
+        if let Some(by) = over.filter(|_| self.draw.below(2) == 0) {
+            self.due.remove(&by);
+            self.put(&Record::Due { by, at: None });
+        } else {
+            let (by, at) = (self.a_match(), self.draw.small(9));
+            self.due.insert(by.clone());
+            self.put(&Record::Due { by, at: Some(at) });
         }
     }
 
@@ -259,12 +276,16 @@ impl Session {
     }
 }
 
-fn fold(mut image: Image, groups: &[Vec<Vec<u8>>]) -> Image {
-    for bytes in groups.iter().flatten() {
-        let (record, _) = v1::decode(bytes).expect("valid");
-        image.apply(&record).unwrap_or_else(|error| panic!("{error}: {record:?}"));
-    }
-    image
+fn fold(image: Image, groups: &[Vec<Vec<u8>>]) -> Image {
+    try_fold(image, groups.iter().flatten()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn try_fold<'a>(
+    mut image: Image,
+    mut records: impl Iterator<Item = &'a Vec<u8>>,
+) -> Result<Image, FoldError> {
+    records.try_for_each(|bytes| image.apply(&v1::decode(bytes).expect("valid").0))?;
+    Ok(image)
 }
 
 fn normal_form(groups: &[Vec<Vec<u8>>], whole: bool) -> NormalForm {
@@ -331,6 +352,29 @@ fn ranges_and_their_normal_forms_fold_to_the_same() {
     assert!(ranges > 300, "{ranges}");
 }
 
+/// The comparison before a switch knows only the range and what it presupposes: it must find whatever a
+/// normal form may lack.
+#[test]
+fn nothing_that_remains_can_be_left_out_unnoticed() {
+    let mut left_out = 0;
+    for seed in 0..60 {
+        let groups = Session::history(seed, 30 + seed);
+        let from = 1 + groups.len() / 3;
+        let range = &groups[from..];
+        let form = normal_form(range, false);
+        let normal = survivors(&form).concat();
+        let expected = fold(form.premise(), range);
+        for missing in 0..normal.len() {
+            let rest = normal.iter().enumerate().filter(|(at, _)| *at != missing);
+            let folded = try_fold(form.premise(), rest.map(|(_, bytes)| bytes));
+            let (record, _) = v1::decode(&normal[missing]).expect("valid");
+            assert_ne!(folded.ok().as_ref(), Some(&expected), "seed {seed}: {record:?}");
+            left_out += 1;
+        }
+    }
+    assert!(left_out > 1000, "{left_out}");
+}
+
 /// Tiers: the normal form of normal forms is that of the whole.
 #[test]
 fn merging_normal_forms_gives_that_of_the_whole() {
@@ -395,9 +439,8 @@ fn what_cancels_vanishes_and_what_survives_stays_in_place() {
         v1::encode(record, &mut bytes);
         form.apply(lsn, record, &bytes).expect("valid");
     }
-    let bytes = survivors(&form).concat();
-    let left: Vec<Record<'_>> =
-        bytes.iter().map(|bytes| v1::decode(bytes).expect("valid").0).collect();
+    let mut bytes = Vec::new();
+    let left = records_left(&form, &mut bytes);
     let Record::Insert { handle, kind, version, seq: _, origin: _, stated, clock, .. } =
         insert(30, b"")
     else {
@@ -409,4 +452,98 @@ fn what_cancels_vanishes_and_what_survives_stays_in_place() {
         left,
         [folded, delete(5), update(4, b"older"), Record::Evaluated, delete(30), commit]
     );
+}
+
+fn records_left<'a>(form: &NormalForm, bytes: &'a mut Vec<Vec<u8>>) -> Vec<Record<'a>> {
+    *bytes = survivors(form).concat();
+    bytes.iter().map(|bytes| v1::decode(bytes).expect("valid").0).collect()
+}
+
+/// A range that began before the journal's end knows what it gave itself: nothing remains of that. What
+/// it took from before remains taken, also if it had it back for a while.
+#[test]
+fn of_matches_and_supports_only_what_the_range_took_from_before_remains() {
+    let of = |handle| MatchId {
+        rule: RuleTag::new(1),
+        branch: 0,
+        members: vec![Member::Fact(FactHandle::new(handle))],
+    };
+    let insert = Record::Insert {
+        handle: FactHandle::new(30),
+        kind: TypeTag::new(0),
+        version: 1,
+        bytes: b"a",
+        seq: Seq::new(30),
+        origin: None,
+        stated: true,
+        clock: 0,
+    };
+    let pending = |handle| Record::Pending { by: of(handle), salience: 0, trigger: Seq::new(31) };
+    let withdrawn = |handle| Record::Withdrawn { by: of(handle) };
+    let due = |handle, at| Record::Due { by: of(handle), at };
+    let justify = |handle, by| Record::Justify { handle: FactHandle::new(handle), by: of(by) };
+    let unjustify = |handle, by| Record::Unjustify { handle: FactHandle::new(handle), by: of(by) };
+    let (commit, counters) = (CommitSeq::new(7), Counters::default());
+    let commit = Record::Commit { commit, point: SafePoint::Fired, counters };
+    let records = [
+        insert.clone(),
+        pending(30),
+        withdrawn(30),
+        due(30, Some(5)),
+        due(30, None),
+        pending(4),
+        withdrawn(4),
+        due(5, Some(5)),
+        due(5, None),
+        unjustify(4, 1),
+        justify(4, 1),
+        unjustify(4, 1),
+        justify(5, 2),
+        unjustify(5, 2),
+        Record::Evaluated,
+        commit.clone(),
+    ];
+    let mut form = NormalForm::new(false);
+    for record in &records {
+        let mut bytes = Vec::new();
+        v1::encode(record, &mut bytes);
+        form.apply(1, record, &bytes).expect("valid");
+    }
+    let mut bytes = Vec::new();
+    let left = [insert, withdrawn(4), due(5, None), unjustify(4, 1), Record::Evaluated, commit];
+    assert_eq!(records_left(&form, &mut bytes), left);
+}
+
+/// Commits of a range are numbered one by one, whether they remain or are folded.
+#[test]
+fn commits_out_of_order_are_refused() {
+    let commit = |number| Record::Commit {
+        commit: CommitSeq::new(number),
+        point: SafePoint::Fired,
+        counters: Counters::default(),
+    };
+    let folded = |through| Record::Folded { through: CommitSeq::new(through) };
+    let cases = [
+        ([commit(7), commit(8)], true),
+        ([commit(7), commit(9)], false),
+        ([commit(7), commit(7)], false),
+        ([folded(7), commit(8)], true),
+        ([folded(7), commit(9)], false),
+        ([commit(7), folded(9)], true),
+        ([commit(7), folded(7)], false),
+        ([folded(7), folded(6)], false),
+    ];
+    for (records, is_in_order) in cases {
+        let mut form = NormalForm::new(false);
+        let applied = records.iter().try_for_each(|record| {
+            let mut bytes = Vec::new();
+            v1::encode(record, &mut bytes);
+            form.apply(1, record, &bytes)
+        });
+        match applied {
+            Ok(()) => assert!(is_in_order, "{records:?}"),
+            Err(FoldError::CommitOrder { .. }) => assert!(!is_in_order, "{records:?}"),
+            Err(error) => panic!("{records:?}: {error}"),
+        }
+    }
 }
