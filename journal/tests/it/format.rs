@@ -196,8 +196,10 @@ fn a_frame_written_by_hand_is_read() {
 
 #[test]
 fn frames_of_a_newer_version_are_skipped_or_named() {
-    let journal = open(&with_third(|frame| frame.kind = 0xcd)).expect("may be skipped");
-    assert_eq!(read_all(&journal).len(), 2);
+    let disk = with_third(|frame| frame.kind = 0xcd);
+    let options = Setup::new(WriteMode::Map).options(&disk);
+    let (journal, opened) = Journal::open(DIR, options).expect("may be skipped");
+    assert_eq!((read_all(&journal).len(), opened.skipped_frames), (2, 1));
     for change in [(77, 0), (2, 0x01), (2, 0x40)] {
         let refused = open(&with_third(|frame| (frame.kind, frame.flags) = change));
         match refused {
@@ -414,6 +416,19 @@ fn a_header_that_says_something_else_than_the_manifest_is_of_another_journal() {
             }
         });
         assert_eq!(reason(&disk), CorruptReason::SegmentForeign, "the byte at {at}");
+    }
+    // What the manifest says of the end of the first one: offset, lsn, position, checksum. The first three
+    // must go with each other and with the next segment.
+    for at in [40, 48, 56, 64] {
+        let disk = disk.fork();
+        change_manifest(&disk, |manifest| manifest[128 + at] ^= 0x40);
+        match open(&disk) {
+            Err(OpenError::ManifestDamaged { .. }) if at < 64 => {}
+            Err(OpenError::Corrupt(corrupt)) if at == 64 => {
+                assert_eq!(corrupt.reason, CorruptReason::SealedLength);
+            }
+            other => panic!("byte {at} of the first segment's entry: {other:?}"),
+        }
     }
     open(&disk).expect("it was sound");
 }
