@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use steadfast_journal::storage::Medium;
 use steadfast_journal::testing::{Fixed, SimDisk};
 use steadfast_journal::{
-    End, Found, Journal, Level, OpenError, Options, Position, SafePoint, WriteMode,
+    CorruptReason, End, Found, Journal, Level, OpenError, Options, Position, SafePoint, WriteMode,
 };
 
 use crate::common::{append, batch, payloads, read_all};
@@ -268,4 +268,42 @@ fn the_medium_decides_the_write_mode() {
 fn path_of(disk: &SimDisk, begin: &str) -> PathBuf {
     let name = disk.names(DIR).into_iter().find(|name| name.starts_with(begin));
     Path::new(DIR).join(name.expect("such a file"))
+}
+
+/// Rule 7: as long as the system runs, nothing that was written is lost; only the very last frame can be
+/// torn, by the end of the process in the middle of it. Whoever knows of a power loss says so.
+#[test]
+fn a_hole_that_no_power_cut_explains_is_corruption() {
+    let disk = SimDisk::new(1);
+    let journal = setup().open(&disk).expect("a new journal");
+    for payload in [b"first", b"other", b"third"] {
+        journal.commit(&batch([&payload[..]]), Level::Process).expect("room");
+    }
+    let names = disk.names(DIR);
+    let segment = names.iter().find(|name| name.starts_with("seg-")).expect("a segment");
+    let segment = Path::new(DIR).join(segment);
+    let found = |disk: &SimDisk, setup: Setup| -> usize {
+        read_all(&setup.open(disk).expect("a torn tail")).len()
+    };
+    // Frames of 40 bytes: the second is damaged, and then the last.
+    let damaged = |disk: &SimDisk, frame: usize| {
+        disk.damage(&segment, |bytes| bytes[4096 + 40 * frame + 34] ^= 1);
+    };
+    let (killed, cut) = (disk.kill(), disk.power_cut(&mut Fixed::Everything));
+    for disk in [&killed, &cut] {
+        damaged(disk, 1);
+    }
+    match setup().open(&killed.fork()) {
+        Err(OpenError::Corrupt(corrupt)) => {
+            assert_eq!(corrupt.reason, CorruptReason::HoleWithoutPowerLoss);
+            assert_eq!((corrupt.offset, corrupt.bytes_after), (4096 + 40, 80));
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    assert_eq!(found(&cut, setup()), 1, "another start of the system");
+    let told = Setup { after_power_loss: true, ..setup() };
+    assert_eq!(found(&killed, told), 1, "the option says so");
+    let killed = disk.kill();
+    damaged(&killed, 2);
+    assert_eq!(found(&killed, setup()), 2, "nothing follows");
 }
