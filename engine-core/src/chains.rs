@@ -17,6 +17,10 @@ const FAR_FROM: u32 = 1 << 14;
 /// How many members of a batch are looked up side by side.
 pub(crate) const ABREAST: usize = 32;
 
+/// How many members of a bulk load are worked on at a time: what is gathered about them stays near, and takes the
+/// memory of so many.
+pub(crate) const BATCH: usize = if cfg!(test) { 2 } else { 32 * ABREAST };
+
 /// Chains of members, by code.
 ///
 /// The table holds heads alone: a probe verifies the code at the head, which whoever finds it reads next

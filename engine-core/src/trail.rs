@@ -244,6 +244,18 @@ impl<T> Column<T> {
         (!scope.is_open()).then_some(&mut self.cells)
     }
 
+    /// Drops the first cells.
+    pub(crate) fn drop_first(&mut self, scope: Scope, count: u32)
+    where
+        T: Clone,
+    {
+        if scope.is_open() {
+            self.replace(scope, self.cells[count as usize..].to_vec());
+        } else {
+            self.cells.drain(..count as usize);
+        }
+    }
+
     /// Swaps in a whole new vector, for growth and compaction; the old one moves into the log.
     pub(crate) fn replace(&mut self, scope: Scope, cells: Vec<T>) {
         let old = std::mem::replace(&mut self.cells, cells);

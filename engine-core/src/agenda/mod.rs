@@ -15,7 +15,7 @@ use steadfast_wm::{MatchId, Seq};
 use queue::{ByAge, BySalience};
 
 use crate::chains::NONE;
-use crate::trail::{Cell, Column, Scope, trailed};
+use crate::trail::{BULK, Cell, Column, KEPT, Scope, trailed};
 
 pub(crate) use due::DueQueue;
 pub(crate) use focus::{Focus, GroupNames, Marks};
@@ -50,6 +50,7 @@ pub(crate) struct MatchState {
 
 /// A match of which the pending state may differ from what the journal holds.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))] // a bulk load has one for each match
 struct Changed {
     token: u32,
     /// The trigger that the journal holds for it as pending, or 0.
@@ -180,12 +181,54 @@ impl Terminal {
 
     /// Queues a match that is new, as [`reset`](Self::reset) and [`enqueue`](Self::enqueue).
     pub(crate) fn enqueue_new(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) {
+        let place = self.push(scope, token, trigger, salience);
+        self.set_new(scope, (token, trigger), salience, place);
+    }
+
+    /// Notes that a new match is pending at its place.
+    #[inline]
+    fn set_new(&mut self, scope: Scope, (token, trigger): (u32, u64), salience: i32, place: u32) {
         self.pending.set(scope, *self.pending.get() + 1);
         self.note_turn(token, true);
-        let place = self.push(scope, token, trigger, salience);
         let changed = self.note_change(scope, token, &DORMANT);
         let state = MatchState { trigger, place, salience, first_support: NONE, changed };
         self.set_state(scope, token, state);
+    }
+
+    /// Queues matches that are new, given with their triggers in the order of triggers and members. The first
+    /// ones of a bulk load are taken as they lie.
+    pub(crate) fn enqueue_all_new(
+        &mut self,
+        scope: Scope,
+        matches: &mut Vec<(u64, u32)>,
+        salience: i32,
+    ) {
+        const MANY: usize = if cfg!(test) { 1 } else { KEPT };
+        if matches.len() >= BULK {
+            let more = u32::try_from(matches.len()).expect("matches are addressed by u32");
+            self.states.reserve(more);
+            if self.is_recorded {
+                self.changed.reserve(more);
+            }
+        }
+        if matches.len() <= MANY || self.own_salience || !self.by_age.is_empty() {
+            for &(trigger, token) in &*matches {
+                self.enqueue_new(scope, token, trigger, salience);
+            }
+            return;
+        }
+        for (place, &(trigger, token)) in (0..).zip(&*matches) {
+            self.set_new(scope, (token, trigger), salience, place);
+        }
+        self.by_age.fill(scope, std::mem::take(matches));
+    }
+
+    /// Calls `visit` with the [few](crate::chains::ABREAST) matches that fire next, if they stand side by side;
+    /// some may have left.
+    pub(crate) fn next_few(&self, visit: impl FnMut(u32)) {
+        if !self.own_salience {
+            self.by_age.next_few(visit);
+        }
     }
 
     /// Queues a match; the caller queues those of a flush in the order of triggers and members.

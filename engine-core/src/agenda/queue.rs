@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 
 use super::MatchState;
+use crate::chains::ABREAST;
 use crate::trail::{Cell, Column, OrderedMap, Scope, Trailed, trailed};
 
 /// Places of matches that left from which on a queue is compacted.
@@ -53,6 +54,21 @@ impl ByAge {
         ends.base + at
     }
 
+    /// Takes in matches in the order of their triggers, where there are none; the first one's place is 0.
+    pub(super) fn fill(&mut self, scope: Scope, matches: Vec<(u64, u32)>) {
+        debug_assert!(self.places.is_empty(), "there are none");
+        let places = matches.into_iter().map(|(trigger, token)| Place { trigger, token });
+        // In the same memory: there are many.
+        self.places.replace(scope, places.collect());
+        self.ends.set(scope, Ends { live: self.places.len(), ..Ends::default() });
+    }
+
+    /// Calls `visit` with the next matches, and with some that have left.
+    pub(super) fn next_few(&self, visit: impl FnMut(u32)) {
+        let next = self.places.as_slice().get(self.ends.get().head as usize..);
+        next.into_iter().flatten().take(ABREAST).map(|place| place.token).for_each(visit);
+    }
+
     /// Gives a match's place to another token.
     pub(super) fn replace(&mut self, scope: Scope, state: &MatchState, heir: u32) {
         let at = state.place - self.ends.get().base;
@@ -65,7 +81,7 @@ impl ByAge {
         first.map(|first| first.token)
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ends.get().live == 0
     }
 
@@ -122,8 +138,7 @@ impl ByAge {
         let Ends { head, base, live } = *self.ends.get();
         let behind = head..self.places.len();
         if self.places.len() - head == live && base + head < LARGE {
-            let places = self.places.as_slice()[head as usize..].to_vec();
-            self.places.replace(scope, places);
+            self.places.drop_first(scope, head);
             self.ends.set(scope, Ends { head: 0, base: base + head, live });
             return;
         }

@@ -99,12 +99,10 @@ impl Engine {
         bytes.clear();
         ranges.clear();
         let max = sink.value_bytes_max();
-        while let Some(draft) = drafts.list.get(ranges.len()) {
+        for draft in &drafts.list {
             let (first, first_byte) = (ranges.len(), bytes.len());
             let (kind, places) = match *draft {
-                Draft::Insert { kind, at, .. } => {
-                    (kind, at..at + inserts_in_a_row(&drafts.list[first..], kind, at))
-                }
+                Draft::Insert { kind, at, count, .. } => (kind, at..at + count),
                 Draft::Update { kind, at, .. } => (kind, at..at + 1),
                 Draft::Emit(ref named) | Draft::SetGlobal(ref named) => {
                     let (kind, length) = (named.name, named.bytes.len());
@@ -148,26 +146,29 @@ impl Engine {
         self.make_room(drafts);
         let Drafts { list, arenas, .. } = drafts;
         let mut next = 0;
-        while let Some(draft) = list.get(next) {
+        for draft in list.iter() {
             let at = next;
             next += 1;
             // Without somebody who wants records nothing is serialized.
-            let value = || ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
+            let value = |at: usize| ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
-                Draft::Insert { kind, .. } => {
+                Draft::Insert { kind, handle, at: place, count, stated, derived } => {
+                    next = at + count as usize;
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
-                    let run = self.run_of_inserts(&list[at..]);
-                    if run > 0 {
-                        next = at + run;
+                    if self.takes_run(draft) {
                         let values = values_of_run(bytes, ranges, at..next);
-                        self.insert_run(&list[at..next], arena.as_mut(), issuer, values, sink);
-                    } else {
-                        self.insert(draft, arena.as_mut(), issuer, value(), sink);
+                        self.insert_run(draft, arena.as_mut(), issuer, values, sink);
+                        continue;
+                    }
+                    let facts = (handle.get()..).map(FactHandle::new).zip(place..place + count);
+                    let how = (issuer, (!stated).then_some(derived));
+                    for (nth, fact) in (at..).zip(facts) {
+                        self.insert(kind, fact, arena.as_mut(), how, value(nth), sink);
                     }
                 }
                 Draft::Update { kind, .. } => {
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
-                    self.update(draft, arena.as_mut(), issuer, value(), sink);
+                    self.update(draft, arena.as_mut(), issuer, value(at), sink);
                 }
                 Draft::Delete { handle } => self.delete(handle, issuer, false, sink),
                 _ => halt |= self.apply_other(draft, firing, by, sink),
@@ -217,24 +218,21 @@ impl Engine {
         false
     }
 
+    /// Inserts a fact, given with its place in the arena; one that is not stated with the code of its derived key.
     fn insert(
         &mut self,
-        draft: &Draft,
+        kind: u32,
+        (handle, at): (FactHandle, u32),
         arena: &mut dyn AnyArena,
-        issuer: Option<RuleTag>,
+        (issuer, derived): (Option<RuleTag>, Option<u64>),
         value: &[u8],
         sink: &mut dyn ActionSink,
     ) {
-        let Draft::Insert { kind, handle, at, stated, derived } = *draft else {
-            unreachable!("it is an insertion")
-        };
         let columns = self.store.kind_mut(kind);
         let slot = columns.next_slot(self.scope);
         columns.table.put_from(self.scope, slot, arena, at);
-        let seq = {
-            let derived = (!stated).then_some(derived);
-            self.insert_placed(Place { kind, slot }, handle, issuer, stated, derived)
-        };
+        let (place, stated) = (Place { kind, slot }, derived.is_none());
+        let seq = self.insert_placed(place, handle, issuer, stated, derived);
         if self.is_recorded() {
             sink.record(&self.insertion(kind, handle, seq, (issuer, stated), value));
         }
@@ -265,15 +263,18 @@ impl Engine {
     /// A bulk load grows every column once, not by doubling.
     fn make_room(&mut self, drafts: &Drafts) {
         const BULK: usize = 1024;
-        if drafts.len() < BULK {
+        if drafts.len() + drafts.insertions() < BULK {
             return;
         }
-        self.ops.reserve(u32::try_from(drafts.len()).expect("fewer than 2³² drafts"));
+        let mut ops = drafts.len();
         for (kind, inserts) in (0..).zip(drafts.inserts_by_kind()) {
             if inserts > 0 {
-                self.store.kind_mut(kind).reserve(inserts);
+                let columns = self.store.kind_mut(kind);
+                columns.reserve(inserts);
+                ops += if columns.takes_runs() { 0 } else { inserts as usize };
             }
         }
+        self.ops.reserve(u32::try_from(ops).expect("fewer than 2³² drafts"));
     }
 
     pub(super) fn emit(&mut self, effect: &Named, sink: &mut dyn ActionSink) {
@@ -405,10 +406,4 @@ impl Engine {
 fn values_of_run<'a>(bytes: &'a [u8], ranges: &[Range<usize>], run: Range<usize>) -> &'a [u8] {
     let end_of = |nth: usize| ranges.get(nth).map_or(0, |range| range.end);
     &bytes[run.start.checked_sub(1).map_or(0, end_of)..end_of(run.end - 1)]
-}
-
-/// How many of these drafts, from the first on, insert facts of a kind from places that follow `at`.
-fn inserts_in_a_row(drafts: &[Draft], kind: u32, at: u32) -> u32 {
-    let follows = |(draft, place): &(&Draft, u32)| matches!(draft, Draft::Insert { kind: of, at, .. } if *of == kind && at == place);
-    drafts.iter().zip(at..).take_while(follows).map(|_| 1).sum()
 }

@@ -71,14 +71,15 @@ impl Engine {
 
     fn digest_staged(&self, digester: &mut Digester) {
         digester.section("staged");
-        for op in self.ops.as_slice() {
-            digester.number(op.seq.get());
+        let ops = self.ops.as_slice().iter();
+        for (op, slot) in ops.flat_map(|op| op.slots().map(move |slot| (op, slot))) {
+            digester.number(op.seq_of(slot).get());
             digester.number(match op.what {
                 Change::Insert => 0,
                 Change::Update => 1,
                 Change::Delete => 2,
             });
-            digester.number(self.store.kind(op.kind).handle(op.slot).get());
+            digester.number(self.store.kind(op.kind).handle(slot).get());
             digester.number(op.mask.bits());
             digester.number(u64::from(op.issuer));
         }

@@ -6,11 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, Record, Seq};
 
-use super::Engine;
 use super::agenda_events::AgendaEvent;
 use super::apply::Firing;
 use super::run::{FireRun, Verdict};
+use super::{Engine, RuleState};
+use crate::chains::ABREAST;
 use crate::error::{EvaluateError, Failure, FireError};
+use crate::network::Source;
 use crate::sink::ActionSink;
 use crate::stage::{Drafts, Stage};
 use crate::then::Then;
@@ -129,6 +131,30 @@ impl Engine {
                 break;
             };
             self.fire_next(run, &Firing { rule, token }, fired, sink);
+            if fired.count.is_multiple_of(ABREAST as u64) {
+                self.warm_next(rule);
+            }
+        }
+    }
+
+    /// Has the facts of a rule's next matches [near](crate::trail::Column::warm), if there are so many that they
+    /// may be far.
+    #[inline(never)] // once in a while
+    fn warm_next(&self, rule: usize) {
+        const MANY: u32 = 1 << 12;
+        let RuleState { net, terminal, .. } = &self.rules[rule];
+        if terminal.pending_count() < MANY {
+            return;
+        }
+        let tokens = net.terminal();
+        for (position, source) in net.positions().iter().enumerate() {
+            let Source::Facts(kind) = *source else { continue };
+            let (mut slots, mut count) = ([0; ABREAST], 0);
+            terminal.next_few(|token| {
+                slots[count] = tokens.row(token)[position];
+                count += 1;
+            });
+            self.store.kind(kind).table.warm(&slots[..count]);
         }
     }
 

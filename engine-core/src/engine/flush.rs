@@ -481,7 +481,12 @@ impl Engine {
         }
         for (at, op) in (0..).zip(self.ops.as_slice()) {
             // A kind that was vacated has no slots.
-            if op.slot < self.store.kind(op.kind).slot_count() {
+            if op.slot >= self.store.kind(op.kind).slot_count() {
+                continue;
+            }
+            if op.count > 1 {
+                self.store.kind_mut(op.kind).forget_run(self.scope, op.slots(), at);
+            } else {
                 forget_op(self.scope, &mut self.store, (at, op), &mut self.scratch.over);
             }
         }

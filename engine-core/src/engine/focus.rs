@@ -139,8 +139,9 @@ impl Engine {
     /// Whether the consequence of a rule issued an operation of this flush.
     fn issued_by(&self, rule: usize, seq: Seq) -> bool {
         let ops = self.ops.as_slice();
-        let found = ops.binary_search_by_key(&seq, |op| op.seq);
-        found.is_ok_and(|at| ops[at].issuer() == Some(self.infos[rule].tag))
+        let before = ops.partition_point(|op| op.seq <= seq);
+        let last = ops[..before].last().filter(|op| seq <= op.last_seq());
+        last.is_some_and(|op| op.issuer() == Some(self.infos[rule].tag))
     }
 
     /// Gives the focus to groups of auto-focus rules of which a match became pending, in the order of

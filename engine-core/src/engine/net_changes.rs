@@ -1,5 +1,7 @@
 //! What the operations of a round come to: each fact's are folded to one net change.
 
+use std::ops::Range;
+
 use super::Engine;
 use crate::fact::FieldMask;
 use crate::store::{Change, KindSet};
@@ -7,7 +9,8 @@ use crate::store::{Change, KindSet};
 /// Net changes of one kind's facts in a round.
 #[derive(Default)]
 pub(super) struct KindDelta {
-    pub(super) inserted: Vec<u32>,
+    /// Slots of new facts.
+    pub(super) inserted: Vec<Range<u32>>,
     pub(super) updated: Vec<(u32, FieldMask)>,
     pub(super) deleted: Vec<u32>,
 }
@@ -36,27 +39,31 @@ impl Engine {
         self.scratch.only_inserts = inserts && (round_start == 0 || self.scratch.only_inserts);
         if inserts {
             for op in ops {
-                self.scratch.deltas[op.kind as usize].inserted.push(op.slot);
+                self.scratch.deltas[op.kind as usize].inserted.push(op.slots());
             }
             return;
         }
         for (at, op) in (round_start..).zip(ops) {
-            if self.store.kind(op.kind).last_op(op.slot) != Some(at) {
-                continue;
-            }
-            let (mut mask, mut first) = (op.mask, op);
-            while let Some(before) = first.previous.checked_sub(1).filter(|&op| op >= round_start) {
-                first = self.ops.get(before);
-                mask = mask.union(first.mask);
-            }
-            let existed = first.what != Change::Insert;
-            let exists = op.what != Change::Delete;
-            let delta = &mut self.scratch.deltas[op.kind as usize];
-            match (existed, exists) {
-                (false, true) => delta.inserted.push(op.slot),
-                (true, true) => delta.updated.push((op.slot, mask)),
-                (true, false) => delta.deleted.push(op.slot),
-                (false, false) => {}
+            for slot in op.slots() {
+                if self.store.kind(op.kind).last_op(slot) != Some(at) {
+                    continue;
+                }
+                let (mut mask, mut first) = (op.mask, op);
+                while let Some(before) =
+                    first.previous.checked_sub(1).filter(|&op| op >= round_start)
+                {
+                    first = self.ops.get(before);
+                    mask = mask.union(first.mask);
+                }
+                let existed = first.what != Change::Insert;
+                let exists = op.what != Change::Delete;
+                let delta = &mut self.scratch.deltas[op.kind as usize];
+                match (existed, exists) {
+                    (false, true) => delta.inserted.push(slot..slot + 1),
+                    (true, true) => delta.updated.push((slot, mask)),
+                    (true, false) => delta.deleted.push(slot),
+                    (false, false) => {}
+                }
             }
         }
     }

@@ -135,10 +135,9 @@ impl Engine {
         if queued.len() > 1 {
             net.sort_matches(&self.store, &mut queued);
         }
-        for &(trigger, token) in &queued {
-            terminal.enqueue_new(self.scope, token, trigger, salience);
-        }
-        self.enqueued(at, !queued.is_empty());
+        let any = !queued.is_empty();
+        terminal.enqueue_all_new(self.scope, &mut queued, salience);
+        self.enqueued(at, any);
         clear(&mut queued);
         self.scratch.queued = queued;
     }

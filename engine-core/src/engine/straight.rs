@@ -19,7 +19,10 @@ impl Engine {
     #[inline]
     fn only_op(&self) -> Option<Op> {
         let [op] = *self.ops.as_slice() else { return None };
-        let alone = *self.evaluated.get() && self.scratch.passing.is_none() && !self.is_heard();
+        let alone = op.count == 1
+            && *self.evaluated.get()
+            && self.scratch.passing.is_none()
+            && !self.is_heard();
         alone.then_some(op)
     }
 

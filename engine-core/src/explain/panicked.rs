@@ -18,7 +18,8 @@ impl Engine {
     #[cold]
     pub(crate) fn condition_panicked(&self, panic: &(dyn Any + Send)) -> EvaluateError {
         let changed = self.staged_ops().iter().filter(|op| op.what != Change::Delete);
-        let place = self.panics_on(changed.map(|op| Place { kind: op.kind, slot: op.slot }));
+        let places = changed.flat_map(|op| op.slots().map(|slot| Place { kind: op.kind, slot }));
+        let place = self.panics_on(places);
         self.panicked_at(place, self.rule_at_work(), panic)
     }
 

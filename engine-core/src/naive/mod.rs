@@ -9,6 +9,7 @@ mod agenda;
 mod founded;
 mod heard;
 mod horizon;
+mod loads;
 mod matching;
 mod queried;
 #[expect(unreachable_pub, reason = "shared with the tests of crates above")]
@@ -34,7 +35,7 @@ use crate::fact::FieldMask;
 use crate::globals::Globals;
 use crate::ir::{AgendaAttributes, RuleDef, Ruleset, Salience};
 use crate::stage::{Draft, Drafts, Stage};
-use crate::store::{Birth, Change, Place, Store};
+use crate::store::{AnyArena, Birth, Change, Place, Store};
 use crate::then::{Row, Then};
 use crate::tms::{believe, disbelieve, start_believing};
 use crate::trail::Scope;
@@ -174,24 +175,35 @@ impl Naive {
         self.next_seq - 1
     }
 
+    fn insert(
+        &mut self,
+        (kind, handle): (u32, FactHandle),
+        (arena, at): (&mut dyn AnyArena, u32),
+        issuer: Option<RuleTag>,
+        stated: bool,
+    ) {
+        let slot = self.store.kind_mut(kind).next_slot(SCOPE);
+        self.store.kind_mut(kind).table.put_from(SCOPE, slot, arena, at);
+        let seq = self.seq();
+        let birth = Birth { handle, seq: Seq::new(seq), issuer, stated, clock: self.clock };
+        self.store.kind_mut(kind).bear(SCOPE, slot, birth, None);
+        let place = Place { kind, slot };
+        self.store.set_place(SCOPE, handle, Some(place));
+        believe(SCOPE, &mut self.store, place, &mut Vec::new());
+        self.push_op(Change::Insert, seq, handle, FieldMask::ALL);
+    }
+
     fn apply(&mut self, drafts: &mut Drafts, by: Option<&Id>) {
         let issuer = by.map(|(rule, _)| RuleTag::new(self.names[*rule].0));
         let mut issued = BTreeSet::new();
         for draft in std::mem::take(&mut drafts.list) {
             match draft {
-                Draft::Insert { kind, handle, at, stated, .. } => {
-                    let slot = self.store.kind_mut(kind).next_slot(SCOPE);
+                Draft::Insert { kind, handle, at, count, stated, .. } => {
                     let arena = drafts.arenas[kind as usize].as_mut().unwrap();
-                    let table = &mut self.store.kind_mut(kind).table;
-                    table.put_from(SCOPE, slot, arena.as_mut(), at);
-                    let seq = self.seq();
-                    let birth =
-                        Birth { handle, seq: Seq::new(seq), issuer, stated, clock: self.clock };
-                    self.store.kind_mut(kind).bear(SCOPE, slot, birth, None);
-                    let place = Place { kind, slot };
-                    self.store.set_place(SCOPE, handle, Some(place));
-                    believe(SCOPE, &mut self.store, place, &mut Vec::new());
-                    self.push_op(Change::Insert, seq, handle, FieldMask::ALL);
+                    for nth in 0..count {
+                        let handle = FactHandle::new(handle.get() + u64::from(nth));
+                        self.insert((kind, handle), (arena.as_mut(), at + nth), issuer, stated);
+                    }
                 }
                 Draft::Update { kind, handle, at, mask, .. } => {
                     let place = self.store.locate(handle).unwrap();

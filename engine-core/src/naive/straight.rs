@@ -15,9 +15,9 @@ use crate::stage::Stage;
 
 /// As [`U`], but of one key there may be several.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-struct A {
-    k: i64,
-    v: i64,
+pub(super) struct A {
+    pub(super) k: i64,
+    pub(super) v: i64,
 }
 
 impl Fact for A {

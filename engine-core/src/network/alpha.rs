@@ -169,6 +169,19 @@ impl Alpha {
         }
     }
 
+    /// Makes room for so many new facts, in memories of which no value of the fact decides which of them it is.
+    pub(crate) fn make_room(&mut self, facts: usize) {
+        let arrangement = self.arrangement();
+        for &place in &arrangement.plain {
+            let memory = &mut self.memories[place as usize];
+            if !memory.is_asleep() {
+                memory.right.reserve(facts);
+                self.memberships.reserve(facts);
+            }
+        }
+        self.arranged(arrangement);
+    }
+
     fn summarize(&mut self) {
         self.keeps_before = self.memories.iter().any(|memory| memory.blocks);
         self.slides = self.memories.iter().any(|memory| memory.slides);

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::chains::{ABREAST, NONE};
+use crate::chains::{ABREAST, BATCH, NONE};
 use crate::network::alpha::Alpha;
 use crate::network::context::{Buffers, Context};
 use crate::network::index::Index;
@@ -358,19 +358,16 @@ impl Join {
             self.take_all(cx.scope, (left, unit), right, entries, out);
             return;
         }
-        let pairs = &mut cx.buffers.pairs;
-        pairs.clear();
-        if let [entry] = *entries {
-            self.seek_left(cx.scope, (left, right), entry, pairs);
-        } else {
-            for entries in entries.chunks(ABREAST) {
-                self.left.opened(cx.scope, left).warm_by(&right.index, entries);
-                entries
-                    .iter()
-                    .for_each(|&entry| self.seek_left(cx.scope, (left, right), entry, pairs));
+        for (at, batch) in (0..).step_by(BATCH).zip(entries.chunks(BATCH)) {
+            let pairs = &mut cx.buffers.pairs;
+            pairs.clear();
+            for few in batch.chunks(ABREAST) {
+                self.left.opened(cx.scope, left).warm_by(&right.index, few);
+                few.iter().for_each(|&entry| self.seek_left(cx.scope, (left, right), entry, pairs));
             }
+            self.add_pairs(cx, (left, right), out);
+            make_room(out, cx.buffers.pairs.len(), (at, entries.len()));
         }
-        self.add_pairs(cx, (left, right), out);
     }
 
     /// Adds the pairs of a right fact with those left tokens that may go with it.
@@ -429,6 +426,31 @@ impl Join {
             return;
         }
         let is_by_right = self.is_deaf() && self.goes_by_right(cx, right, tokens.len());
+        if is_by_right {
+            self.left.opened(cx.scope, left);
+        }
+        self.left.reserve(tokens.len());
+        for (at, batch) in (0..).step_by(BATCH).zip(tokens.chunks(BATCH)) {
+            self.take_batch_in(cx, (left, right), batch, !is_by_right);
+            if !is_by_right {
+                self.add_pairs(cx, (left, right), out);
+                make_room(out, cx.buffers.pairs.len(), (at, tokens.len()));
+            }
+        }
+        if is_by_right {
+            self.insert_right(cx, (left, right), &right.entries(), out);
+        }
+    }
+
+    /// Takes in a batch of left tokens; if they are asked for, the candidate pairs are their pairs with right
+    /// facts then.
+    fn take_batch_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        tokens: &[u32],
+        asks_for_pairs: bool,
+    ) {
         let plan = &*self.plan;
         let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
             plan.outer_orders(rows, orders);
@@ -438,13 +460,9 @@ impl Join {
         let Buffers { codes, orders, pairs, .. } = &mut *cx.buffers;
         pairs.clear();
         let codes = codes.codes.as_slice();
-        if is_by_right {
-            self.left.opened(cx.scope, left);
-        }
-        self.left.reserve(tokens.len());
         let tokens = tokens.chunks(ABREAST).zip(orders.chunks(ABREAST));
         for ((tokens, orders), codes) in tokens.zip(codes.chunks(ABREAST)) {
-            if !is_by_right {
+            if asks_for_pairs {
                 right.index.warm(codes);
                 for ((&token, &order), &code) in tokens.iter().zip(orders).zip(codes) {
                     right.index.visit(code, plan.inner_bounds(order), |entry| {
@@ -454,11 +472,6 @@ impl Join {
                 }
             }
             self.left.take_all_in(cx.scope, tokens, (codes, orders));
-        }
-        if is_by_right {
-            self.insert_right(cx, (left, right), &right.entries(), out);
-        } else {
-            self.add_pairs(cx, (left, right), out);
         }
     }
 
@@ -566,5 +579,12 @@ impl Join {
             out.link_sibling(scope, token, &mut self.left.children, parent);
         }
         out.link_entry(scope, token, &mut self.heads, entry);
+    }
+}
+
+/// Makes room for the tokens of all batches of a bulk load when the first one has brought so many.
+fn make_room(out: &mut Tokens, of_first: usize, (at, all): (usize, usize)) {
+    if at == 0 && all > BATCH {
+        out.reserve(of_first * (all / BATCH));
     }
 }

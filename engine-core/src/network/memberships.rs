@@ -51,6 +51,11 @@ impl Memberships {
         }
     }
 
+    /// Makes room for so many facts more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.first.reserve(u32::try_from(more).expect("facts are addressed by u32"));
+    }
+
     /// Notes that a fact is in a memory.
     #[inline]
     pub(crate) fn join(&mut self, scope: Scope, slot: u32, memory: u32, entry: u32) {

@@ -1,6 +1,6 @@
 //! Right memories: the facts that pass a pattern's own conditions, by key.
 
-use crate::chains::{ABREAST, NONE};
+use crate::chains::{ABREAST, BATCH, NONE};
 use crate::ir::Window;
 use crate::network::context::Buffers;
 use crate::network::index::Index;
@@ -152,7 +152,9 @@ impl RightMemory {
 
     /// All entries that hold a fact.
     pub(crate) fn entries(&self) -> Vec<u32> {
-        self.live_entries().collect()
+        let mut entries = Vec::with_capacity(self.slots.len() as usize);
+        entries.extend(self.live_entries());
+        entries
     }
 
     /// As [`RightMemory::entries`], without making a list of them.
@@ -186,10 +188,12 @@ impl RightMemory {
             self.index.link(flush.scope, entry, code, order);
             return;
         }
-        self.compute_codes(flush, plan, entries.iter().copied(), buffers);
-        let Buffers { codes, orders, .. } = &*buffers;
         self.index.reserve(entries.len());
-        self.index.link_all(flush.scope, entries, codes.codes.as_slice(), orders);
+        for entries in entries.chunks(BATCH) {
+            self.compute_codes(flush, plan, entries.iter().copied(), buffers);
+            let Buffers { codes, orders, .. } = &*buffers;
+            self.index.link_all(flush.scope, entries, codes.codes.as_slice(), orders);
+        }
     }
 
     /// Moves changed facts to their keys of now; `moved` is told of each whether it has another one.

@@ -15,7 +15,7 @@ use crate::network::net::{Flush, Level, Net, Node, Touch, resolve, tokens_of};
 use crate::network::plan::{Plan, Source, Sources};
 use crate::network::subnet::Move;
 use crate::network::tokens::Tokens;
-use crate::store::{Place, Store};
+use crate::store::{Op, Place, Store};
 
 impl Net {
     /// How a live match was touched in this flush.
@@ -99,11 +99,21 @@ impl Net {
 
 /// What a flush may have touched of the matches of a flat network.
 pub(crate) struct Touching {
-    /// The positions of facts, with their kinds and what is read of them.
-    facts: SmallVec<[(usize, u32, FieldMask); 4]>,
+    facts: SmallVec<[TouchingAt; 4]>,
     /// Levels of each `not` and `exists` to which a fact came, or in which one changed or that one left, from the
     /// last one up.
     blocks: SmallVec<[usize; 2]>,
+}
+
+/// A position of facts that it may have touched.
+struct TouchingAt {
+    position: usize,
+    kind: u32,
+    /// What is read of its fact.
+    reads: FieldMask,
+    /// The run of insertions that is all that the flush did to facts of the kind, if it is that: no fact has to
+    /// be asked then.
+    run: Option<Op>,
 }
 
 impl Net {
@@ -118,7 +128,9 @@ impl Net {
             match &level.node {
                 Node::Join(Join { plan, .. }) | Node::Gate(Gate { plan, .. }) => {
                     if flush.ops.kinds.may_hold(plan.kind) {
-                        touching.facts.push((plan.position, plan.kind, plan.reads));
+                        let Plan { position, kind, reads, .. } = **plan;
+                        let run = flush.ops.only_run(kind);
+                        touching.facts.push(TouchingAt { position, kind, reads, run });
                     }
                 }
                 Node::Block(block) => {
@@ -165,9 +177,14 @@ impl Net {
     #[inline]
     fn touch_of_facts(&self, flush: &Flush<'_>, touching: &Touching, token: u32) -> Touch {
         let row = self.terminal().row(token);
-        let touched = touching.facts.iter().map(|&(position, kind, reads)| {
-            flush.store.touched(&flush.ops, kind, row[position], reads)
-        });
+        let touched =
+            touching.facts.iter().map(|&TouchingAt { position, kind, reads, ref run }| {
+                let slot = row[position];
+                match run {
+                    Some(run) => run.slots().contains(&slot).then(|| run.seq_of(slot)),
+                    None => flush.store.touched(&flush.ops, kind, slot, reads),
+                }
+            });
         let touched = touched.max().flatten();
         Touch { rearm: touched, any: touched }
     }

@@ -1,26 +1,29 @@
 //! The buffer behind a stage: drafted operations in order, and their values by type.
 
+use std::any::Any;
 use std::cell::RefCell;
 
 use serde::Serialize;
 use steadfast_wm::FactHandle;
 use steadfast_wm::codec::v1::append_postcard;
 
-use super::lookup::{Keyed, Latest, SCAN_MAX, subject};
+use super::lookup::{Keyed, Latest, SCAN_MAX, decides, place_of, subjects};
 use super::recalls::Recalls;
 use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask, append_derived_key};
 use crate::key::code_of;
-use crate::store::{AnyArena, Arena, FactType, Place, Store};
+use crate::store::{AnyArena, Arena, FactType, Place, Store, typed};
 use crate::trail::clear;
 
-/// One drafted operation.
+/// One drafted operation, or several insertions in a row.
 #[derive(Debug)]
 pub(crate) enum Draft {
+    /// The facts have handles, and values in the arena of their kind, that follow one another from these on.
     Insert {
         kind: u32,
         handle: FactHandle,
         at: u32,
+        count: u32,
         stated: bool,
         /// The code of its derived key, if it is not stated.
         derived: u64,
@@ -157,8 +160,8 @@ impl Drafts {
     pub(crate) fn inserts_by_kind(&self) -> Vec<u32> {
         let mut counts = vec![0; self.arenas.len()];
         for draft in &self.list {
-            if let Draft::Insert { kind, .. } = draft {
-                counts[*kind as usize] += 1;
+            if let Draft::Insert { kind, count, .. } = draft {
+                counts[*kind as usize] += count;
             }
         }
         counts
@@ -214,6 +217,12 @@ impl Drafts {
         self.list.len()
     }
 
+    /// How many facts they insert.
+    pub(crate) fn insertions(&self) -> usize {
+        let insertions = self.next_handle - self.base_handle;
+        usize::try_from(insertions).expect("usize has 64 bits")
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, draft: Draft) {
         self.beliefs += usize::from(concerns_belief(&draft));
@@ -228,11 +237,11 @@ impl Drafts {
     /// Puts a value into the arena of its kind; gives its place there.
     #[inline]
     fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
-        if !matches!(self.arenas.get(kind as usize), Some(Some(_))) {
-            self.open(kind, FactType::of::<T>());
-        }
-        let arena = self.arenas[kind as usize].as_mut().expect("it is open");
-        let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+        let arena = match self.arenas.get_mut(kind as usize) {
+            Some(Some(arena)) => arena,
+            _ => open(&mut self.arenas, kind, FactType::of::<T>()),
+        };
+        let arena = typed::<T>(&mut **arena);
         if arena.0.is_empty() {
             self.used.push(kind);
         }
@@ -240,18 +249,10 @@ impl Drafts {
         u32::try_from(arena.0.len() - 1).expect("fewer than 2³² staged values")
     }
 
-    #[cold]
-    fn open(&mut self, kind: u32, fact: FactType) {
-        let place = kind as usize;
-        if self.arenas.len() <= place {
-            self.arenas.resize_with(place + 1, || None);
-        }
-        self.arenas[place] = Some(fact.new_arena());
-    }
-
     fn peek<T: Fact>(&self, kind: u32, at: u32) -> Option<&T> {
         let arena = self.arenas.get(kind as usize)?.as_ref()?;
-        arena.as_any().downcast_ref::<Arena<T>>()?.0.get(at as usize)?.as_ref()
+        let arena: &dyn Any = &**arena;
+        arena.downcast_ref::<Arena<T>>()?.0.get(at as usize)?.as_ref()
     }
 
     /// Drafts the insertion of a stated fact.
@@ -275,8 +276,27 @@ impl Drafts {
         self.next_handle += 1;
         self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
-        self.push(Draft::Insert { kind, handle, at, stated, derived });
+        if !(stated && self.extends_run(kind, handle, at)) {
+            self.push(Draft::Insert { kind, handle, at, count: 1, stated, derived });
+        }
         handle
+    }
+
+    /// Takes the next fact into the run of insertions that the last draft is, if it follows that one.
+    #[inline]
+    fn extends_run(&mut self, kind: u32, fact: FactHandle, place: u32) -> bool {
+        let Some(Draft::Insert { kind: of, handle, at, count, stated: true, .. }) =
+            self.list.last_mut()
+        else {
+            return false;
+        };
+        let follows = *of == kind && *at + *count == place;
+        debug_assert!(
+            !follows || handle.get() + u64::from(*count) == fact.get(),
+            "behind the last draft nobody else has taken a handle"
+        );
+        *count += u32::from(follows);
+        follows
     }
 
     pub(crate) fn update<T: Fact>(
@@ -325,7 +345,7 @@ impl Drafts {
             let at = self.latest.borrow_mut().find(&self.list, handle);
             return at.map(|at| &self.list[at as usize]);
         }
-        self.list.iter().rev().find(|draft| subject(draft) == Some(handle))
+        self.list.iter().rev().find(|draft| decides(draft, handle))
     }
 
     /// What is staged for a fact.
@@ -333,10 +353,11 @@ impl Drafts {
     pub(crate) fn value<T: Fact>(&self, handle: FactHandle) -> Staged<'_, T> {
         match self.latest(handle) {
             None => Staged::Nothing,
-            Some(Draft::Insert { kind, at, .. } | Draft::Update { kind, at, .. }) => {
-                self.peek(*kind, *at).map_or(Staged::Gone, |value| Staged::Value(value, *kind))
+            Some(draft) => {
+                let value = place_of(draft, handle)
+                    .and_then(|(kind, at)| Some(Staged::Value(self.peek(kind, at)?, kind)));
+                value.unwrap_or(Staged::Gone)
             }
-            Some(_) => Staged::Gone,
         }
     }
 
@@ -354,7 +375,7 @@ impl Drafts {
         self.list.iter().rev().find_map(|draft| match draft {
             Draft::State { handle: of } if *of == handle => Some(true),
             Draft::Unstate { handle: of } if *of == handle => Some(false),
-            Draft::Insert { handle: of, stated, .. } if *of == handle => Some(*stated),
+            Draft::Insert { stated, .. } if decides(draft, handle) => Some(*stated),
             _ => None,
         })
     }
@@ -464,15 +485,17 @@ impl Drafts {
         &self,
         kind: u32,
     ) -> impl Iterator<Item = (FactHandle, &dyn AnyArena, u32)> + '_ {
-        self.list.iter().filter_map(move |draft| match draft {
-            Draft::Insert { kind: of, handle, at, .. }
-            | Draft::Update { kind: of, handle, at, .. }
-                if *of == kind && self.is_latest(*handle, draft) =>
-            {
+        let of_kind = self.list.iter().filter(move |draft| match draft {
+            Draft::Insert { kind: of, .. } | Draft::Update { kind: of, .. } => *of == kind,
+            _ => false,
+        });
+        of_kind.flat_map(move |draft| {
+            let latest = subjects(draft).filter(move |&handle| self.is_latest(handle, draft));
+            latest.filter_map(move |handle| {
+                let (_, at) = place_of(draft, handle)?;
                 let arena = self.arenas[kind as usize].as_deref().expect("`open` made it");
-                Some((*handle, arena, *at))
-            }
-            _ => None,
+                Some((handle, arena, at))
+            })
         })
     }
 
@@ -484,10 +507,11 @@ impl Drafts {
     pub(crate) fn live_handles(&self, store: &Store, kind: u32) -> Vec<FactHandle> {
         let mut handles: Vec<FactHandle> =
             store.in_order(kind).into_iter().map(|(handle, _)| handle).collect();
-        handles.extend(self.list.iter().filter_map(|draft| match draft {
-            Draft::Insert { kind: of, handle, .. } if *of == kind => Some(*handle),
-            _ => None,
-        }));
+        let inserts = self
+            .list
+            .iter()
+            .filter(|draft| matches!(draft, Draft::Insert { kind: of, .. } if *of == kind));
+        handles.extend(inserts.flat_map(subjects));
         handles
     }
 
@@ -521,6 +545,11 @@ impl Drafts {
 
     pub(crate) fn drop_after(&mut self, mark: &Mark) {
         self.list.truncate(mark.drafts);
+        if let Some(Draft::Insert { handle, count, .. }) = self.list.last_mut() {
+            // The last one may have become longer since.
+            let kept = mark.next_handle - handle.get();
+            *count = u32::try_from(kept).map_or(*count, |kept| kept.min(*count));
+        }
         self.beliefs = self.list.iter().filter(|draft| concerns_belief(draft)).count();
         for (at, arena) in self.arenas.iter_mut().enumerate() {
             let length = mark.arenas.get(at).copied().unwrap_or(0);
@@ -533,6 +562,20 @@ impl Drafts {
         self.latest.get_mut().clear();
         self.keyed.get_mut().truncate(mark.keyed);
     }
+}
+
+/// Makes the arena of a kind.
+#[cold]
+fn open(
+    arenas: &mut Vec<Option<Box<dyn AnyArena>>>,
+    kind: u32,
+    fact: FactType,
+) -> &mut Box<dyn AnyArena> {
+    let place = kind as usize;
+    if arenas.len() <= place {
+        arenas.resize_with(place + 1, || None);
+    }
+    arenas[place].insert(fact.new_arena())
 }
 
 fn concerns_belief(draft: &Draft) -> bool {

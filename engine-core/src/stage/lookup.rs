@@ -12,14 +12,17 @@ pub(super) const SCAN_MAX: usize = 16;
 
 /// An index of the first `indexed` drafts: by fact the latest of them.
 ///
-/// Open addressing, at most half full. What earlier buffers left behind has another stamp, so that
-/// forgetting costs nothing.
+/// Insertions are the first drafts of their facts and come in the order of handles: they are looked for among
+/// each other. For the others there is a table with open addressing, at most half full. What earlier buffers
+/// left behind in it has another stamp, so that forgetting costs nothing.
 #[derive(Default)]
 pub(super) struct Latest {
-    /// Stamp and place of a draft.
+    /// Stamp and place of an update or a deletion.
     slots: Vec<(u32, u32)>,
     stamp: u32,
     occupied: usize,
+    /// Places of insertions.
+    inserts: Vec<u32>,
     indexed: usize,
     /// The fact that was looked for last and not found, and the slot where it belongs: mostly it is the next one
     /// that is drafted.
@@ -36,6 +39,7 @@ impl Latest {
 
     fn forget(&mut self) {
         (self.occupied, self.indexed, self.missed) = (0, 0, None);
+        clear(&mut self.inserts);
         // A stamp that was used before must not come back.
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 || self.slots.len() > KEPT {
@@ -44,12 +48,21 @@ impl Latest {
     }
 
     pub(super) fn find(&mut self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
-        for at in self.indexed..drafts.len() {
-            if let Some(handle) = subject(&drafts[at]) {
-                self.put(drafts, handle, u32::try_from(at).expect("fewer than 2³² drafts"));
+        for place in self.indexed..drafts.len() {
+            let at = u32::try_from(place).expect("fewer than 2³² drafts");
+            match drafts[place] {
+                Draft::Insert { .. } => self.inserts.push(at),
+                Draft::Update { handle, .. } | Draft::Delete { handle } => {
+                    self.put(drafts, handle, at);
+                }
+                _ => {}
             }
         }
         self.indexed = drafts.len();
+        self.find_change(drafts, handle).or_else(|| self.find_insert(drafts, handle))
+    }
+
+    fn find_change(&mut self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
@@ -60,6 +73,13 @@ impl Latest {
         }
         self.missed = Some((handle, slot));
         None
+    }
+
+    fn find_insert(&self, drafts: &[Draft], handle: FactHandle) -> Option<u32> {
+        let begins_before = |&at: &u32| matches!(drafts[at as usize], Draft::Insert { handle: first, .. } if first <= handle);
+        let before = self.inserts.partition_point(begins_before);
+        let last = self.inserts[..before].last().copied();
+        last.filter(|&at| decides(&drafts[at as usize], handle))
     }
 
     fn put(&mut self, drafts: &[Draft], handle: FactHandle, at: u32) {
@@ -75,7 +95,7 @@ impl Latest {
         self.slots[slot] = (self.stamp, at);
     }
 
-    /// The slot of a fact's latest draft, or the free one where that belongs.
+    /// The slot of a fact's latest update or deletion, or the free one where that belongs.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits")]
     fn slot(&self, drafts: &[Draft], handle: FactHandle) -> usize {
@@ -83,7 +103,7 @@ impl Latest {
         let mut slot = spread(handle.get()) as usize & mask;
         loop {
             let (stamp, at) = self.slots[slot];
-            if stamp != self.stamp || subject(&drafts[at as usize]) == Some(handle) {
+            if stamp != self.stamp || decides(&drafts[at as usize], handle) {
                 return slot;
             }
             slot = (slot + 1) & mask;
@@ -98,7 +118,7 @@ impl Latest {
         let old = std::mem::replace(&mut self.slots, slots);
         let old_stamp = std::mem::replace(&mut self.stamp, stamp);
         for (_, at) in old.into_iter().filter(|(of, _)| *of == old_stamp) {
-            let handle = subject(&drafts[at as usize]).expect("only such drafts are indexed");
+            let handle = subjects(&drafts[at as usize]).next().expect("it is of a fact");
             let slot = self.slot(drafts, handle);
             self.slots[slot] = (stamp, at);
         }
@@ -146,12 +166,38 @@ impl Keyed {
     }
 }
 
-/// The fact whose value a draft decides.
-pub(super) fn subject(draft: &Draft) -> Option<FactHandle> {
-    match draft {
-        Draft::Insert { handle, .. } | Draft::Update { handle, .. } | Draft::Delete { handle } => {
-            Some(*handle)
+/// The facts whose values a draft decides.
+pub(super) fn subjects(draft: &Draft) -> impl Iterator<Item = FactHandle> + use<> {
+    let (first, count) = match *draft {
+        Draft::Insert { handle, count, .. } => (handle.get(), u64::from(count)),
+        Draft::Update { handle, .. } | Draft::Delete { handle } => (handle.get(), 1),
+        _ => (0, 0),
+    };
+    (first..first + count).map(FactHandle::new)
+}
+
+/// Whether a draft decides the value of a fact.
+#[inline]
+pub(super) fn decides(draft: &Draft, fact: FactHandle) -> bool {
+    match *draft {
+        Draft::Insert { handle, count, .. } => {
+            fact.get().checked_sub(handle.get()).is_some_and(|nth| nth < u64::from(count))
         }
+        Draft::Update { handle, .. } | Draft::Delete { handle } => handle == fact,
+        _ => false,
+    }
+}
+
+/// The kind of a fact and the place of its value in the arena, of the draft that decides it; nothing if it is
+/// deleted.
+#[inline]
+pub(super) fn place_of(draft: &Draft, fact: FactHandle) -> Option<(u32, u32)> {
+    match *draft {
+        Draft::Insert { kind, handle, at, .. } => {
+            let nth = u32::try_from(fact.get() - handle.get()).expect("a run has fewer than 2³²");
+            Some((kind, at + nth))
+        }
+        Draft::Update { kind, at, .. } => Some((kind, at)),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The facts of one kind, column by column.
 
 use std::any::Any;
+use std::ops::Range;
 
 use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
 
@@ -238,15 +239,13 @@ impl Kind {
     }
 
     /// Fills the columns of new slots behind all others whose values are already in the table; `birth` is
-    /// that of the first, and `op` the place of its operation.
+    /// that of the first, and `op` the place of their operation.
     pub(crate) fn bear_run(&mut self, scope: Scope, birth: Birth, count: u32, op: u32) {
         let Birth { handle, seq, issuer, stated, clock } = birth;
         let slot = self.facts.len();
-        let numbers = (handle.get()..).zip(seq.get()..).zip(op..op + count);
-        let states = numbers.map(|((handle, seq), op)| {
-            let standing = Standing::new(stated, Some(op));
-            FactState { handle, seq, standing }
-        });
+        let standing = Standing::new(stated, Some(op));
+        let numbers = (handle.get()..).zip(seq.get()..).zip(0..count);
+        let states = numbers.map(|((handle, seq), _)| FactState { handle, seq, standing });
         self.facts.extend(scope, states);
         let issuer = issuer.map_or(0, |tag| tag.get() + 1);
         if issuer != 0 || clock != 0 {
@@ -358,6 +357,15 @@ impl Kind {
             self.set_standing(scope, slot, Standing::new(standing.stated(), None));
         }
         is_last
+    }
+
+    /// The same of a run of insertions, which leave nothing else behind.
+    #[inline(never)] // runs are few
+    pub(crate) fn forget_run(&mut self, scope: Scope, slots: Range<u32>, op: u32) {
+        debug_assert!(!self.expires(), "as it takes runs");
+        for slot in slots {
+            self.forget_op(scope, slot, op);
+        }
     }
 
     /// Whether somebody inserted the fact, not rules alone.

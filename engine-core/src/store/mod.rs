@@ -17,7 +17,7 @@ pub(crate) use kind::{Birth, Kind};
 pub(crate) use locations::Place;
 pub(crate) use ops::{Change, KindSet, Op, Ops};
 pub use table::Table;
-pub(crate) use table::{AnyArena, AnyTable, Arena};
+pub(crate) use table::{AnyArena, AnyTable, Arena, typed};
 
 use crate::fact::{Fact, FieldMask};
 use crate::trail::{Scope, trailed};
@@ -205,7 +205,7 @@ impl Store {
         loop {
             let op = &ops.list[at as usize];
             if op.mask.intersects(reads) || op.what != Change::Update {
-                return Some(op.seq);
+                return Some(op.seq_of(slot));
             }
             at = op.previous.checked_sub(1)?;
         }

@@ -1,5 +1,7 @@
 //! Staged operations, as a flush sees them.
 
+use std::ops::Range;
+
 use steadfast_wm::{RuleTag, Seq};
 
 use crate::fact::FieldMask;
@@ -12,13 +14,17 @@ pub(crate) enum Change {
     Delete,
 }
 
-/// One staged operation.
+/// One staged operation; or a run of insertions, of facts in slots that follow one another, with numbers that
+/// do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Op {
     pub(crate) what: Change,
+    /// Its number; of a run that of the first fact, which is the one in `slot`.
     pub(crate) seq: Seq,
     pub(crate) kind: u32,
     pub(crate) slot: u32,
+    /// How many facts it is about: 1 unless it is a run.
+    pub(crate) count: u32,
     pub(crate) mask: FieldMask,
     /// The issuing rule's tag plus one; 0 for the outside.
     pub(crate) issuer: u32,
@@ -28,9 +34,25 @@ pub(crate) struct Op {
     pub(crate) before: u32,
 }
 
-const _: () = assert!(size_of::<Op>() == 40, "bulk loads have one per fact");
-
 impl Op {
+    /// The slots of its facts.
+    #[inline]
+    pub(crate) fn slots(&self) -> Range<u32> {
+        self.slot..self.slot + self.count
+    }
+
+    /// The number of what it did to the fact in one of its slots.
+    #[inline]
+    pub(crate) fn seq_of(&self, slot: u32) -> Seq {
+        debug_assert!(self.slots().contains(&slot), "it is about that fact");
+        Seq::new(self.seq.get() + u64::from(slot - self.slot))
+    }
+
+    /// The number of the last thing that it did.
+    pub(crate) fn last_seq(&self) -> Seq {
+        self.seq_of(self.slots().end - 1)
+    }
+
     /// The rule whose consequence issued it, if one did.
     pub(crate) fn issuer(&self) -> Option<RuleTag> {
         self.issuer.checked_sub(1).map(RuleTag::new)
@@ -87,8 +109,20 @@ impl<'a> Ops<'a> {
         Self { passing, ..self }
     }
 
+    /// The run of insertions that is all that was done to facts of a kind, if it is one.
+    pub(crate) fn only_run(&self, kind: u32) -> Option<Op> {
+        /// Among more there is hardly one alone.
+        const MOST: usize = 16;
+        if !self.only_inserts || self.list.len() > MOST {
+            return None;
+        }
+        let mut of_kind = self.list.iter().filter(|op| op.kind == kind);
+        let first = of_kind.next().filter(|op| op.count > 1)?;
+        of_kind.next().is_none().then_some(*first)
+    }
+
     /// The number of the last thing that happened in the flush.
     pub(crate) fn last_seq(&self) -> Option<Seq> {
-        self.list.last().map(|op| op.seq).or(self.passing)
+        self.list.last().map(Op::last_seq).or(self.passing)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::hint::black_box;
 use std::ops::Range;
 
 use steadfast_wm::codec::v1::{append_postcard, append_values};
@@ -72,9 +73,7 @@ impl<T> fmt::Debug for Table<T> {
 }
 
 /// Values on their way into a table: what a consequence or a transaction wants to write.
-pub(crate) trait AnyArena: Send {
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
+pub(crate) trait AnyArena: Any + Send {
     fn len(&self) -> usize;
     fn clear(&mut self);
     fn truncate(&mut self, len: usize);
@@ -94,12 +93,6 @@ pub(crate) trait AnyArena: Send {
 pub(crate) struct Arena<T>(pub(crate) Vec<Option<T>>);
 
 impl<T: Fact> AnyArena for Arena<T> {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -153,6 +146,8 @@ pub(crate) trait AnyTable: Any + Trailed + Send {
     fn clear_slot(&mut self, scope: Scope, slot: u32);
     /// Gives all slots back, outside of scopes.
     fn drain(&mut self);
+    /// Has the values in some slots [near](Column::warm).
+    fn warm(&self, slots: &[u32]);
     /// Keeps a copy of a value as the one before the flush; gives its slot there.
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32;
     fn drop_before(&mut self, scope: Scope);
@@ -189,8 +184,15 @@ impl<T> Trailed for Table<T> {
     }
 }
 
+/// An arena of values of this type.
+#[inline]
+pub(crate) fn typed<T: Fact>(arena: &mut dyn AnyArena) -> &mut Arena<T> {
+    let arena: &mut dyn Any = arena;
+    arena.downcast_mut().expect("arenas are typed")
+}
+
 fn take_from<T: Fact>(arena: &mut dyn AnyArena, at: u32) -> T {
-    let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+    let arena = typed::<T>(arena);
     arena.0[at as usize].take().expect("a value is taken once")
 }
 
@@ -232,7 +234,15 @@ impl<T: Fact> AnyTable for Table<T> {
     }
 
     fn append_from(&mut self, scope: Scope, arena: &mut dyn AnyArena, range: Range<u32>) {
-        let arena = arena.as_any_mut().downcast_mut::<Arena<T>>().expect("arenas are typed");
+        let arena = typed::<T>(arena);
+        if self.values.is_empty()
+            && range.len() == arena.len()
+            && let Some(values) = self.values.bare(scope)
+        {
+            // A table without facts takes them over as they lie.
+            std::mem::swap(values, &mut arena.0);
+            return;
+        }
         let values = &mut arena.0[range.start as usize..range.end as usize];
         debug_assert!(values.iter().all(Option::is_some), "a value is taken once");
         self.values.extend(scope, values.iter_mut().map(Option::take));
@@ -255,6 +265,12 @@ impl<T: Fact> AnyTable for Table<T> {
         self.values.drain();
         self.born.drain();
         self.drop_before(Scope::NONE);
+    }
+
+    fn warm(&self, slots: &[u32]) {
+        for &slot in slots.iter().filter(|&slot| slot & BEFORE == 0) {
+            black_box(self.values.get(slot).is_some());
+        }
     }
 
     fn keep_before(&mut self, scope: Scope, slot: u32) -> u32 {

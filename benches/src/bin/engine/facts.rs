@@ -71,7 +71,18 @@ pub(crate) fn fire(session: &mut Session) {
 }
 
 /// Inserts facts in one transaction.
-pub(crate) fn load<T: Fact>(
+pub(crate) fn load<T: Fact>(session: &mut Session, facts: impl IntoIterator<Item = T>) {
+    let loaded = session.transact(|stage| {
+        for fact in facts {
+            stage.insert(fact)?;
+        }
+        Ok(())
+    });
+    loaded.expect("the works have no errors");
+}
+
+/// The same; gives their handles, for works that change the facts later.
+pub(crate) fn load_known<T: Fact>(
     session: &mut Session,
     facts: impl IntoIterator<Item = T>,
 ) -> Vec<Handle<T>> {

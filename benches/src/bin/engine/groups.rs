@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast::prelude::*;
 use steadfast_benches::timed;
 
-use crate::facts::{P, fire, load, session};
+use crate::facts::{P, fire, load, load_known, session};
 
 #[derive(Fact, Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Team {
@@ -64,7 +64,7 @@ fn run(ruleset: steadfast::Ruleset, n: i32, with_teams: bool, batch: usize) -> (
             load(&mut session, (0..teams).map(|id| Team { id }));
         }
         let item = |id| Item { id, team: id % teams, value: id % 1000 };
-        let handles = load(&mut session, (0..n).map(item));
+        let handles = load_known(&mut session, (0..n).map(item));
         fire(&mut session);
         update(&mut session, &handles, batch);
     });

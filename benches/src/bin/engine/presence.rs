@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast::prelude::*;
 use steadfast_benches::timed;
 
-use crate::facts::{A, B, checksum, fire, load, session, tally};
+use crate::facts::{A, B, checksum, fire, load, load_known, session, tally};
 
 #[rule]
 fn alone(a: &A, #[not(b.k == a.k)] b: Absent<B>) {
@@ -35,10 +35,10 @@ fn run(ruleset: steadfast::Ruleset, n: i32, per: i32) -> (Duration, String) {
     };
     let ((), time) = timed(|| {
         load(&mut session, (0..n).map(|id| A { id, k: id, v: 0 }));
-        let handles = load(&mut session, others());
+        let handles = load_known(&mut session, others());
         fire(&mut session);
         delete(&mut session, &handles, 1);
-        let handles = load(&mut session, others());
+        let handles = load_known(&mut session, others());
         fire(&mut session);
         delete(&mut session, &handles, per);
     });

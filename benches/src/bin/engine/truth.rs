@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast::prelude::*;
 use steadfast_benches::timed;
 
-use crate::facts::{fire, load, session, tally, told};
+use crate::facts::{fire, load_known, session, tally, told};
 
 #[derive(Fact, Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Root {
@@ -43,7 +43,7 @@ rules_by_depth! { d1 1 d2 2 d3 3 d4 4 d5 5 d6 6 d7 7 d8 8 d9 9 }
 pub(crate) fn tms(n: i32) -> (Duration, String) {
     let mut session = session(chains());
     let (handles, entering) = timed(|| {
-        let handles = load(&mut session, (0..n).map(|id| Root { id }));
+        let handles = load_known(&mut session, (0..n).map(|id| Root { id }));
         fire(&mut session);
         handles
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast::prelude::*;
 use steadfast_benches::timed;
 
-use crate::facts::{A, B, P, checksum, fire, key, load, reset_tally, session, tally};
+use crate::facts::{A, B, P, checksum, fire, key, load, load_known, reset_tally, session, tally};
 
 #[rule]
 fn set(#[when(a.v == 1)] a: &A) {
@@ -22,7 +22,7 @@ ruleset!(joined_rules = 1: set_pair);
 
 /// Updates for ten times as many times as there are facts, firing after every `batch` of them.
 fn run(session: &mut Session, n: i32, joined: bool, batch: usize) -> (Duration, String) {
-    let handles = load(session, (0..n).map(|id| A { id, k: id, v: 0 }));
+    let handles = load_known(session, (0..n).map(|id| A { id, k: id, v: 0 }));
     if joined {
         load(session, (0..n).map(|id| B { id, k: key(id, P, 13, n), j: 0 }));
     }

@@ -5,8 +5,11 @@ mod bulk;
 mod updates;
 mod windows;
 
+use std::ops::Range;
+
 use super::rule_list::RuleList;
 use super::{Engine, RuleState};
+use crate::chains::BATCH;
 use crate::fact::FieldMask;
 use crate::key::Codes;
 use crate::network::alpha::{Alpha, Listener, Memory};
@@ -25,6 +28,8 @@ const FEW_OPS: u32 = if cfg!(test) { 2 } else { 16 };
 /// Buffers of a distribution.
 #[derive(Default)]
 pub(super) struct DistributeScratch {
+    /// New facts.
+    new: Vec<u32>,
     /// Facts that a memory's conditions must be asked for, and those that stay where they are.
     slots: Vec<u32>,
     settled: Vec<(u32, FieldMask)>,
@@ -153,7 +158,7 @@ impl Engine {
                 distribution.updated(kind, &delta.updated);
             }
             if !delta.inserted.is_empty() {
-                distribution.inserted(kind, &delta.inserted, 0);
+                distribution.all_inserted(kind, &delta.inserted);
             }
             distribution.slide(kind);
             clear(&mut delta.inserted);
@@ -175,7 +180,8 @@ impl Engine {
         let moment = self.moment();
         let Self { scratch, buffers, alphas, rules, store, ops, .. } = self;
         let flush = scratch.flush((self.scope, moment), store, ops.as_slice(), round_start);
-        let few = ops.len() - round_start <= FEW_OPS;
+        let few = ops.len() - round_start <= FEW_OPS
+            && ops.as_slice()[round_start as usize..].iter().all(|op| op.count == 1);
         let steps = scratch.steps.wanted.then_some(&mut scratch.steps.list);
         let hears = Hears { rules, dirty: &mut scratch.dirty, few, steps };
         let (busy, scratch) = (&mut scratch.busy, &mut scratch.distribute);
@@ -286,6 +292,29 @@ impl Distribution<'_> {
                 self.busy.insert(kind, place);
             });
         }
+    }
+
+    /// Takes in new facts, a batch at a time.
+    fn all_inserted(&mut self, kind: u32, inserted: &[Range<u32>]) {
+        let mut new = std::mem::take(&mut self.scratch.new);
+        if inserted.iter().any(|slots| slots.len() > BATCH) {
+            self.alphas[kind as usize].make_room(inserted.iter().map(ExactSizeIterator::len).sum());
+        }
+        for slots in inserted {
+            let mut slots = slots.clone();
+            while !slots.is_empty() {
+                new.extend(slots.by_ref().take(BATCH - new.len()));
+                if new.len() == BATCH {
+                    self.inserted(kind, &new, 0);
+                    new.clear();
+                }
+            }
+        }
+        if !new.is_empty() {
+            self.inserted(kind, &new, 0);
+            new.clear();
+        }
+        self.scratch.new = new;
     }
 
     pub(super) fn inserted(&mut self, kind: u32, slots: &[u32], first: usize) {
