@@ -131,7 +131,8 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.dir.path()).status();
+        // Lazily: a loop device lets go of its file a moment after its file system was unmounted.
+        let unmounted = Command::new("umount").arg("-l").arg(self.dir.path()).status();
         drop(self.orders.take());
         let ended = self.process.wait();
         assert!(unmounted.is_ok_and(|status| status.success()), "nothing uses it any more");
