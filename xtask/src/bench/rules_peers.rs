@@ -171,6 +171,8 @@ fn against_engines(
     if let Some(only) = only {
         args.extend(["--only", only]);
     }
+    // As the harness runs its engines.
+    args.push("--apart");
     let mut measured = interleave(
         || {
             let mut lines = program.run(&args)?;

@@ -3,9 +3,9 @@
 //! Facts, rules, the order of the steps and what is timed are the harness's for each work, so that
 //! checksums are equal. A run of a work is a session of its own; building rules and session is not timed.
 //!
-//! `--only WORK` runs one work (or those that begin with it; with `--exactly` no others), `--size N` at another size. `--first` makes
-//! the first run of a fresh process, `--memory` tells what a session takes, `--growth` runs works at
-//! growing sizes.
+//! `--only WORK` runs one work (or those that begin with it; with `--exactly` no others), `--size N` at another
+//! size, `--apart` each in a process of its own, as the harness does. `--first` makes the first run of a fresh process,
+//! `--memory` tells what a session takes, `--growth` runs works at growing sizes.
 #![expect(clippy::print_stderr, reason = "measuring programs tell people on stderr what is wrong")]
 
 #[path = "../../../../examples/manners/data.rs"]
@@ -26,6 +26,7 @@ mod presence;
 mod truth;
 mod updates;
 
+use std::process::Command;
 use std::time::Duration;
 
 use steadfast_benches::{Args, print_sample};
@@ -81,6 +82,23 @@ fn print(work: &str, size: i32, (time, checksum): &(Duration, String)) {
     print_sample(work, u64::try_from(size).unwrap_or(0), *time, checksum);
 }
 
+/// Runs each of these works in a process of its own: what the works before it did to the heap is none of
+/// its business.
+fn run_apart(works: &[&Work]) {
+    let program = std::env::current_exe().expect("a program knows where it is");
+    let others = ["--apart", "--only", "--exactly"];
+    let only = std::env::args().skip_while(|arg| arg != "--only").nth(1);
+    let args = std::env::args().skip(1);
+    let args = args.filter(|arg| !others.contains(&&**arg) && Some(arg) != only.as_ref());
+    let args: Vec<String> = args.collect();
+    for of_name in works.chunk_by(|a, b| a.name == b.name) {
+        let mut command = Command::new(&program);
+        command.args(&args).args(["--exactly", "--only", of_name[0].name]);
+        let status = command.status().expect("a program can run itself");
+        assert!(status.success(), "{}: {status}", of_name[0].name);
+    }
+}
+
 fn main() {
     let args = Args::from_env();
     let flag = |name: &str| std::env::args().any(|arg| arg == name);
@@ -94,7 +112,8 @@ fn main() {
     let only = value("--only");
     let size: Option<i32> = value("--size").and_then(|size| size.parse().ok());
     let chosen = WORKS.iter().filter(|work| match &only {
-        Some(only) => work.name.starts_with(&**only) && (!flag("--exactly") || work.name == only),
+        Some(only) if flag("--exactly") => work.name == only && (work.quick || !args.quick),
+        Some(only) => work.name.starts_with(&**only),
         None => work.quick || !args.quick,
     });
     let chosen: Vec<&Work> = chosen.collect();
@@ -106,6 +125,9 @@ fn main() {
             print(&format!("{}, first run", work.name), work.size, &(work.run)(work.size));
         }
         return;
+    }
+    if flag("--apart") {
+        return run_apart(&chosen);
     }
     for work in chosen {
         let size = size.unwrap_or(work.size);
