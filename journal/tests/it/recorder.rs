@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tempfile::TempDir;
 
+use crate::mounted::unmount;
+
 const IMAGE: &str = "STEADFAST_TEST_RECORDER_IMAGE";
 
 /// What the device does with a request.
@@ -131,11 +133,15 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // Lazily: a loop device lets go of its file a moment after its file system was unmounted.
-        let unmounted = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        // The loop device lets go of its file a moment after its file system was unmounted.
+        let unmounted = unmount(self.dir.path());
+        if !unmounted {
+            // Nobody waits for what does not end.
+            drop(self.process.kill());
+        }
         drop(self.orders.take());
         let ended = self.process.wait();
-        assert!(unmounted.is_ok_and(|status| status.success()), "nothing uses it any more");
+        assert!(unmounted, "nothing uses it any more");
         assert!(ended.is_ok_and(|status| status.success()), "it ends with its file system");
     }
 }
