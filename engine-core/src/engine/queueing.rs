@@ -130,7 +130,7 @@ impl Engine {
 
     /// As [`queue`](Self::queue), of new matches of which none is held back, and nobody hears.
     fn queue_new(&mut self, at: usize, mut queued: Vec<(u64, u32)>, salience: i32) {
-        self.scratch.unreported.insert(at);
+        self.note_unreported(at);
         let RuleState { net, terminal, .. } = &mut self.rules[at];
         if queued.len() > 1 {
             net.sort_matches(&self.store, &mut queued);
