@@ -13,6 +13,7 @@ mod machine;
 mod micro;
 mod peers;
 mod plot;
+mod profiled;
 mod program;
 mod report;
 mod row;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::flags;
 use crate::workspace::Workspace;
 
 use self::program::Program;
@@ -39,6 +41,8 @@ struct Request<'a> {
     effort: Effort,
     /// Only works that begin so.
     only: Option<&'a str>,
+    /// Whether the program is built by a profile of itself.
+    profiled: bool,
 }
 
 /// How much to measure.
@@ -98,16 +102,12 @@ const BENCHES: &[Bench] = &[
 ];
 
 /// Runs one bench, or all; writes the results under target/bench/.
-pub(crate) fn run(
-    workspace: &Workspace,
-    name: &str,
-    quick: bool,
-    only: Option<&str>,
-) -> Result<()> {
-    let effort = if quick { Effort::Quick } else { Effort::Full };
-    let request = Request { effort, only };
-    if only.is_some() && name != "engine" {
-        bail!("only the works of `engine` can be chosen");
+pub(crate) fn run(workspace: &Workspace, flags: &flags::Bench) -> Result<()> {
+    let name = &*flags.name;
+    let effort = if flags.quick { Effort::Quick } else { Effort::Full };
+    let request = Request { effort, only: flags.only.as_deref(), profiled: flags.profiled };
+    if name != "engine" && (request.only.is_some() || request.profiled) {
+        bail!("only the works of `engine` can be chosen, or compiled by a profile");
     }
     let benches: Vec<_> =
         BENCHES.iter().filter(|bench| name == "all" || bench.name == name).collect();
@@ -135,7 +135,8 @@ fn run_one(workspace: &Workspace, bench: &Bench, request: Request<'_>) -> Result
     measured.group_by_work();
     let machine = machine::Machine::this(workspace);
     let commit = machine::commit(workspace)?;
-    report::write(&workspace.root, bench.name, request.effort, &machine, &commit, &measured)?;
+    let name = format!("{}{}", bench.name, if request.profiled { "-profiled" } else { "" });
+    report::write(&workspace.root, &name, request.effort, &machine, &commit, &measured)?;
     println!("{}: {:.0} s", bench.name, start.elapsed().as_secs_f64());
     // The table is complete and written; wrong answers are still a failure.
     if !measured.refused.is_empty() {

@@ -27,6 +27,8 @@ xflags::xflags! {
             optional --quick
             /// Only works that begin so, for benches whose works can be chosen.
             optional --only work: String
+            /// Compile the measuring program by a profile of its quick works, for `engine`.
+            optional --profiled
         }
         /// Run the long sweeps, all or one of them.
         cmd soak {

@@ -55,9 +55,7 @@ fn run() -> Result<()> {
         XtaskCmd::Fix(_) => fix::run(&workspace),
         XtaskCmd::Tidy(_) => tidy::run(&workspace),
         XtaskCmd::Test(flags) => test::run(&workspace, &flags.args),
-        XtaskCmd::Bench(flags) => {
-            bench::run(&workspace, &flags.name, flags.quick, flags.only.as_deref())
-        }
+        XtaskCmd::Bench(flags) => bench::run(&workspace, &flags),
         XtaskCmd::Soak(flags) => soak::run(&workspace, flags.name.as_deref()),
     }
 }

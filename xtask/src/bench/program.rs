@@ -1,6 +1,7 @@
 //! Runs a measuring program of the repository and reads its lines.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -20,17 +21,26 @@ pub(crate) struct Program<'a> {
     workspace: &'a Workspace,
     /// What selects it: package and target.
     selection: Vec<&'a str>,
+    /// Where it lies, if cargo does not know.
+    path: Option<PathBuf>,
 }
 
 impl<'a> Program<'a> {
     /// Binary `name` of `benches/`.
     pub(crate) fn of_benches(workspace: &'a Workspace, name: &'a str) -> Self {
-        Self { workspace, selection: vec!["--package", "steadfast-benches", "--bin", name] }
+        let selection = vec!["--package", "steadfast-benches", "--bin", name];
+        Self { workspace, selection, path: None }
     }
 
     /// Example `name` of `package`.
     pub(crate) fn of_example(workspace: &'a Workspace, package: &'a str, name: &'a str) -> Self {
-        Self { workspace, selection: vec!["--package", package, "--example", name] }
+        let selection = vec!["--package", package, "--example", name];
+        Self { workspace, selection, path: None }
+    }
+
+    /// The same program, built by somebody else.
+    pub(crate) fn built_at(self, path: PathBuf) -> Self {
+        Self { path: Some(path), ..self }
     }
 
     /// Compiles it, so that no later run pays for that.
@@ -50,6 +60,11 @@ impl<'a> Program<'a> {
     }
 
     fn command(&self, args: &[&str]) -> Command {
+        if let Some(path) = &self.path {
+            let mut program = Command::new(path);
+            program.current_dir(&self.workspace.root).args(args);
+            return program;
+        }
         let mut cargo = self.workspace.cargo();
         cargo.args(["run", "--locked", "--quiet", "--release"]).args(&self.selection);
         cargo.arg("--").args(args);

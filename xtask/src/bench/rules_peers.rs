@@ -16,7 +16,7 @@ use crate::workspace::{Workspace, output};
 
 use super::program::Program;
 use super::row::{Line, Measured, Note, Pair, Point, Sample, median, median_pairs};
-use super::{Bench, Effort, Request, peers};
+use super::{Bench, Effort, Request, peers, profiled};
 
 /// A rule engine that the harness can run.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,9 @@ impl Engine {
     }
 }
 
+/// What a profile is taken of: the works of quick runs, once each. The others are measured untrained.
+const TRAINING: &[&str] = &["--quick", "--apart", "--cold", "--samples", "1"];
+
 /// Workloads, engine, and the ratio that we want against it.
 const TARGETS: &[(&[&str], &str, f64)] = &[
     (&["alpha10", "alphahash", "join2", "join3"], "drools-tuned", 4.0),
@@ -135,8 +138,12 @@ pub(super) fn run_engine(
     bench: &Bench,
     request: Request<'_>,
 ) -> Result<Measured> {
-    let program = Program::of_benches(workspace, bench.name);
-    program.build()?;
+    let mut program = Program::of_benches(workspace, bench.name);
+    if request.profiled {
+        program = program.built_at(profiled::build(workspace, bench.name, TRAINING)?);
+    } else {
+        program.build()?;
+    }
     let is_asked = |what: &str| request.only.is_none_or(|only| what.starts_with(only));
     let first_run = || {
         let args: &[&str] = &["--first", "--only", "join3"];
@@ -161,7 +168,7 @@ pub(super) fn run_engine(
 /// Rounds of the program, of what it is run for beside, and of the engines.
 fn against_engines(
     program: &Program<'_>,
-    Request { effort, only }: Request<'_>,
+    Request { effort, only, .. }: Request<'_>,
     beside: impl Fn() -> Result<Vec<Line>>,
 ) -> Result<Measured> {
     let harness = Harness { rules: peers::home().join("rules"), effort };
