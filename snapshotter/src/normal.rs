@@ -23,7 +23,7 @@ mod premise;
 mod runs;
 mod supports;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use steadfast_journal::{Kept, Maintenance, NormalizeError, Normalized, Position, SegmentState};
 
 use crate::normalize::{Normalizer, Survey};
-use crate::tally::{Tally, Teller};
+use crate::tally::{Longest, Tally, Teller};
 
 /// When normalizing is worth while, and how fast it may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,8 +114,8 @@ struct Tallies {
     by_begin: BTreeMap<Position, Tally>,
     /// Up to where everything was tallied.
     end: Option<Position>,
-    /// Bytes of the longest value in that.
-    longest: u64,
+    /// How long what can be taken away is at most in that.
+    longest: Longest,
     /// The last look was worth while, so that a tally before the next one would be in vain.
     in_vain: bool,
 }
@@ -123,9 +123,10 @@ struct Tallies {
 impl Tallies {
     /// Bytes that may be dead because of what is in the segments from `begin` on.
     fn dead_max(&self, begin: Position) -> u64 {
-        let mut sum = Tally::default();
+        let (mut before, mut sum) = (Tally::default(), Tally::default());
+        self.by_begin.range(..begin).for_each(|(_, tally)| before.add(*tally));
         self.by_begin.range(begin..).for_each(|(_, tally)| sum.add(*tally));
-        sum.dead_max(self.longest)
+        sum.behind(&before).dead_max(self.longest)
     }
 
     /// Bytes of a segment that live as far as it can tell by itself, at least, if it was tallied.
@@ -267,9 +268,9 @@ impl Upkeep {
             let mut teller = Teller::default();
             match self.maintenance.normalize(tiers.positions(from..to), &mut teller, rate) {
                 Ok(_) => {
-                    let tally = teller.tally();
+                    let (tally, longest) = teller.tally();
                     self.tallies.by_begin.insert(begin_of(from), tally);
-                    self.tallies.longest = self.tallies.longest.max(tally.longest());
+                    self.tallies.longest.add(longest);
                     self.tallies.end = Some(begin_of(to));
                     (from, to) = (to, to + 1);
                 }

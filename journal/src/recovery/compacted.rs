@@ -15,24 +15,8 @@ use crate::window::{Checked, Window};
 
 impl Walk<'_, '_> {
     /// Checks one compacted segment by its length and its digest. Its frames are looked at to say
-    /// where it is damaged, and for the number of its last group.
+    /// where it is damaged, and for the number of its last group. It is good as a whole or not at all.
     pub(super) fn compacted(
-        &mut self,
-        index: usize,
-        entry: &SegmentEntry,
-        seal: &SealEntry,
-        path: &Path,
-    ) -> Result<(), OpenError> {
-        let safe = (self.safe, self.safe_lsn);
-        let checked = self.check_compacted(index, entry, seal, path);
-        if checked.is_err() {
-            // It is good as a whole or not at all.
-            (self.safe, self.safe_lsn) = safe;
-        }
-        checked
-    }
-
-    fn check_compacted(
         &mut self,
         index: usize,
         entry: &SegmentEntry,
@@ -49,6 +33,7 @@ impl Walk<'_, '_> {
         self.enter(index, entry, &header);
         self.safe = safe;
         let mut is_safe = false;
+        let mut safe_lsn = self.safe_lsn;
         match &mut self.window {
             Some(window) => window.switch_to(file, entry.physical_bytes),
             window => *window = Some(Window::new(file, entry.physical_bytes)),
@@ -70,7 +55,7 @@ impl Walk<'_, '_> {
             };
             is_safe = known_kind(&header, self.at.offset, path)? == Kind::SafePoint;
             if is_safe {
-                self.safe_lsn = header.lsn;
+                safe_lsn = header.lsn;
             }
             self.at.offset += header.total_len();
             self.at.last_lsn = header.lsn;
@@ -91,6 +76,7 @@ impl Walk<'_, '_> {
             prev_crc: entry.end_crc,
         };
         self.next_lsn = seal.last_lsn + 1;
+        self.safe_lsn = safe_lsn;
         // Of several segments that replace one run, only the last ends with the run's safe point.
         if is_safe {
             self.safe = self.at;

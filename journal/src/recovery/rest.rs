@@ -10,8 +10,8 @@ use crate::segment::SEGMENT_HEADER;
 use crate::storage::StorageFile;
 use crate::window::{Checked, Window};
 
-/// Zeros are skipped in blocks of this many bytes. No header begins in such a block: its kind would
-/// stand there too.
+/// Zeros are skipped in blocks of this many bytes. No header begins in such a block: wherever it begins
+/// at a multiple of eight, its kind would stand there too.
 const BLOCK: usize = 4096;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
@@ -50,7 +50,7 @@ pub(crate) fn scan(
     let mut rest = Rest { written_end: range.start, ..Rest::NOTHING };
     let mut offset = range.start;
     while offset < limit {
-        let step = size(limit - offset).min(BLOCK - size(offset % BLOCK as u64));
+        let step = size(limit - offset).min(BLOCK);
         let bytes = window.bytes(offset, step)?;
         if bytes.len() < step {
             rest.is_zero = false; // The file is shorter than it was made.
@@ -157,4 +157,89 @@ fn frame_at(
     let claim = header.claim(position).map_or(0, crate::ids::Position::get);
     let (end, records) = (offset + header.total_len(), u64::from(header.records));
     Ok(Some(Found { end, claim, records }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{MapPermit, ReadMap, WriteMap};
+    use std::sync::Arc;
+
+    /// What the page cache has of a file's pages: nothing, or this byte all over.
+    #[derive(Debug)]
+    struct Cached(Vec<Option<u8>>);
+
+    impl StorageFile for Cached {
+        fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+            let mut pages = self.0.iter().skip(size(offset / BLOCK as u64));
+            let mut count = 0;
+            while count < bytes.len() {
+                match pages.next() {
+                    Some(None) if count == 0 => return Ok(None),
+                    Some(None) | None => break,
+                    Some(Some(byte)) => {
+                        let to = (count + BLOCK).min(bytes.len());
+                        bytes[count..to].fill(*byte);
+                        count = to;
+                    }
+                }
+            }
+            Ok(Some(count))
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            unreachable!("only the cache is looked at")
+        }
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            unreachable!("only the cache is looked at")
+        }
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            unreachable!("only the cache is looked at")
+        }
+        fn sync(&self) -> io::Result<()> {
+            unreachable!("only the cache is looked at")
+        }
+        fn drop_cache(&self, _: u64) -> io::Result<()> {
+            unreachable!("only the cache is looked at")
+        }
+        fn map_write(&self, _: u64, _: MapPermit) -> io::Result<Box<dyn WriteMap>> {
+            unreachable!("only the cache is looked at")
+        }
+        fn map_read(&self, _: u64, _: MapPermit) -> io::Result<Arc<dyn ReadMap>> {
+            unreachable!("only the cache is looked at")
+        }
+    }
+
+    const ZERO: Option<u8> = Some(0);
+
+    #[test]
+    fn what_the_cache_holds_is_found_wherever_it_stands() {
+        let is_zero = |pages: &[Option<u8>], from: u64, to: u64| {
+            let cached = Cached(pages.to_vec());
+            is_zero_in_cache(&cached, from, to * BLOCK as u64).expect("readable")
+        };
+        assert!(is_zero(&[Some(1), ZERO, None, ZERO], 4096, 4));
+        assert!(is_zero(&[None, None, None, Some(1)], 0, 3), "nobody asks for the last page");
+        assert!(!is_zero(&[ZERO, Some(1)], 8, 2));
+        assert!(!is_zero(&[None, None, ZERO, Some(1)], 8, 4), "behind what it does not hold");
+        assert!(!is_zero(&[ZERO, ZERO], 0, 3), "the file is shorter");
+    }
+
+    #[test]
+    fn from_where_on_the_cache_holds_zeros_is_told_by_whole_steps() {
+        const STEP: usize = CACHED_BYTES / BLOCK;
+        let zeros_from = |pages: &[Option<u8>], count: usize| {
+            let from = zeros_in_cache(&Cached(pages.to_vec()), (count * BLOCK) as u64);
+            size(from.expect("readable")) / BLOCK
+        };
+        let mut pages = vec![ZERO; 3 * STEP + 1];
+        assert_eq!(zeros_from(&pages, 3 * STEP + 1), 0);
+        assert_eq!(zeros_from(&pages, 3 * STEP + 2), 3 * STEP + 2, "the file is shorter");
+        pages[0] = Some(1);
+        assert_eq!(zeros_from(&pages, 3 * STEP + 1), 1, "the last step is a short one");
+        pages[STEP] = None;
+        assert_eq!(zeros_from(&pages, 3 * STEP + 1), STEP + 1);
+        pages[3 * STEP] = Some(1);
+        assert_eq!(zeros_from(&pages, 3 * STEP + 1), 3 * STEP + 1);
+    }
 }

@@ -241,6 +241,13 @@ fn a_claim_that_nothing_before_supports_refuses() {
     let disk = with_third(|frame| frame.durable_back = u32::MAX);
     disk.damage(path(SEGMENT), |content| content[4096 + 40 + 33] ^= 1);
     assert_eq!(read_all(&open(&disk).expect("no claim")).len(), 1);
+    // Nor do those of a frame that this segment cannot have had there: frames take 32 bytes at least.
+    for (lsn, is_plausible) in [(0, false), (1, true), (3, true), (4, false)] {
+        let disk = with_third(|frame| (frame.lsn, frame.durable_back) = (lsn, 0));
+        disk.damage(path(SEGMENT), |content| content[4096 + 40 + 33] ^= 1);
+        let opened = open(&disk);
+        assert_eq!(matches!(opened, Err(OpenError::Corrupt(_))), is_plausible, "{lsn}: {opened:?}");
+    }
 }
 
 #[test]

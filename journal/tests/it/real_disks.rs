@@ -14,7 +14,7 @@ use crate::mounted::{KINDS, Kind, Mounted, copy_image, skipped};
 use crate::process;
 
 /// What is appended, and how much of it each sync covers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
     /// Small groups, most of them acknowledged one by one.
     Steps,

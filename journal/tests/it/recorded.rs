@@ -209,15 +209,17 @@ impl Recording {
         count
     }
 
-    /// Cuts the power at moments that the seed chooses, or at so many that nearly all are among them.
-    fn cut_at_many(&self, moments: usize) {
+    /// Cuts the power at moments that the seed chooses, or at so many that nearly all are among them; how
+    /// often.
+    fn cut_at_many(&self, moments: usize) -> usize {
         let base = self.images.path().join("base");
         let durable_image = File::options().write(true).open(&base).expect("there");
         let mut applied = 0;
         let mut random = Seeded::new(self.events.len() as u64);
         let every = (self.events.len() / moments).max(1);
         let mut most = 0;
-        for moment in 0..=self.events.len() / every {
+        let last = self.events.len() / every;
+        for moment in 0..=last {
             let count = (moment * every + random.choose(every)).min(self.events.len());
             let durable = self.durable(count);
             self.apply(&durable_image, applied..durable, &mut Fixed::Everything);
@@ -230,6 +232,15 @@ impl Recording {
             most = most.max(found);
         }
         assert!(most > 10, "something was there: {most}");
+        last + 1
+    }
+}
+
+/// Says how much of a sweep is done.
+#[expect(clippy::print_stdout, reason = "a sweep takes long, and says how far it went")]
+fn done(what: &str) {
+    if soak() {
+        println!("{what}");
     }
 }
 
@@ -238,7 +249,14 @@ fn a_power_cut_between_any_two_writes_of_a_device_leaves_what_was_acknowledged()
     for (kind, mode) in setups() {
         for pace in [Pace::Steps, Pace::Stream] {
             match Recording::of(kind, mode, pace, None) {
-                Some(recording) => recording.cut_at_many(if soak() { 400 } else { 6 }),
+                Some(recording) => {
+                    let cuts = recording.cut_at_many(if soak() { 400 } else { 6 });
+                    let events = recording.events.len();
+                    done(&format!(
+                        "{}, {mode:?}, {pace:?}: {cuts} cuts in {events} events",
+                        kind.name
+                    ));
+                }
                 None => skipped(&format!("{} on a device that records", kind.name)),
             }
         }

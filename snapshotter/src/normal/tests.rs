@@ -12,16 +12,16 @@ use crate::error::FoldError;
 use crate::image::Image;
 
 /// Numbers from a seed.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 
-    fn small<T: TryFrom<u64, Error: std::fmt::Debug>>(&mut self, end: u64) -> T {
+    pub(crate) fn small<T: TryFrom<u64, Error: std::fmt::Debug>>(&mut self, end: u64) -> T {
         T::try_from(self.below(end)).expect("a small number")
     }
 
@@ -32,8 +32,11 @@ impl Draw {
     }
 }
 
+/// How many kinds of steps there are; any number behind them is a commit.
+const KINDS: u64 = 27;
+
 /// A session as its records know it.
-struct Session {
+pub(crate) struct Session {
     draw: Draw,
     groups: Vec<Vec<Vec<u8>>>,
     group: Vec<Vec<u8>>,
@@ -48,12 +51,21 @@ struct Session {
     due: BTreeSet<MatchId>,
     waiting: BTreeMap<u64, BTreeSet<u32>>,
     emitted: u32,
+    /// Whether a value in sixteen may be much longer than the others.
+    has_long_values: bool,
+    /// What its steps are drawn from.
+    kinds: Vec<u64>,
+    /// Whether its commits say which matches are pending.
+    has_matches: bool,
 }
 
 impl Session {
     fn new(seed: u64) -> Self {
         let mut session = Self {
             draw: Draw(seed),
+            has_long_values: seed.is_multiple_of(4),
+            kinds: (0..KINDS).collect(),
+            has_matches: true,
             groups: Vec::new(),
             group: Vec::new(),
             types: 0,
@@ -87,7 +99,8 @@ impl Session {
     }
 
     fn value(&mut self) -> Vec<u8> {
-        let length = self.draw.small::<usize>(20);
+        let long = self.has_long_values && self.draw.below(16) == 0;
+        let length = self.draw.small::<usize>(if long { 1000 } else { 20 });
         vec![self.draw.small::<u8>(256); length]
     }
 
@@ -134,8 +147,8 @@ impl Session {
         let origin = (self.draw.below(2) == 0).then(|| RuleTag::new(1));
         let bytes = self.value();
         let live = self.draw.of(self.live.clone().into_iter());
-        match (self.draw.below(26), live) {
-            (22..=23, _) => self.insert_run(&bytes),
+        let kind = self.draw.of(self.kinds.clone().into_iter()).unwrap_or(KINDS);
+        match (kind, live) {
             (0..=4, _) => {
                 let handle = FactHandle::new(self.next_handle);
                 self.next_handle += 1;
@@ -188,15 +201,27 @@ impl Session {
                 let by = self.a_match();
                 self.put(&Record::Fired { by });
             }
-            (16, _) => {
+            (kind, _) => self.step_without_a_fact(kind, &bytes),
+        }
+    }
+
+    fn step_without_a_fact(&mut self, kind: u64, bytes: &[u8]) {
+        let seq = Seq::new(self.seq);
+        match kind {
+            16 => {
                 let name = ["limit", "rate"][self.draw.small::<usize>(2)];
-                self.put(&Record::SetGlobal { name, version: 1, bytes: &bytes, seq });
+                self.put(&Record::SetGlobal { name, version: 1, bytes, seq });
             }
-            (17, _) if self.draw.below(3) == 0 => self.name_type(),
-            (17, _) => self.put(&Record::Clock { millis: self.seq.cast_signed(), seq }),
-            (18, _) => self.emit(&bytes),
-            (19..=20, _) => self.agenda(),
-            (24..=25, _) => self.timer(),
+            17 if self.draw.below(3) == 0 => self.name_type(),
+            17 => self.put(&Record::Clock { millis: self.seq.cast_signed(), seq }),
+            18 => self.emit(bytes),
+            19..=20 => self.agenda(),
+            22..=23 => self.insert_run(bytes),
+            24..=25 => self.timer(),
+            26 if self.draw.below(3) == 0 => {
+                let manifest = RulesetManifest::default();
+                self.put(&Record::Ruleset { seq, manifest });
+            }
             _ => self.commit(),
         }
     }
@@ -243,7 +268,8 @@ impl Session {
                 self.put(&Record::Withdrawn { by });
             }
         }
-        for _ in 0..self.draw.below(3) {
+        let pending = self.draw.below(if self.has_matches { 3 } else { 1 });
+        for _ in 0..pending {
             let by = self.a_match();
             self.pending.insert(by.clone());
             let salience = self.draw.small(5);
@@ -268,11 +294,26 @@ impl Session {
         }
     }
 
-    fn history(seed: u64, steps: u64) -> Vec<Vec<Vec<u8>>> {
+    pub(crate) fn history(seed: u64, steps: u64) -> Vec<Vec<Vec<u8>>> {
+        Self::new(seed).live(steps)
+    }
+
+    /// One that does insertions and commits, and little else.
+    pub(crate) fn plain_history(seed: u64, steps: u64) -> Vec<Vec<Vec<u8>>> {
         let mut session = Self::new(seed);
-        (0..steps).for_each(|_| session.step());
-        session.commit();
-        session.groups
+        let one_in = 2 + session.draw.below(6);
+        let mut kinds = std::mem::take(&mut session.kinds);
+        kinds.retain(|_| session.draw.below(one_in) == 0);
+        kinds.extend([0, KINDS, KINDS]);
+        session.kinds = kinds;
+        session.has_matches = seed.is_multiple_of(3);
+        session.live(steps)
+    }
+
+    fn live(mut self, steps: u64) -> Vec<Vec<Vec<u8>>> {
+        (0..steps).for_each(|_| self.step());
+        self.commit();
+        self.groups
     }
 }
 
@@ -288,7 +329,7 @@ fn try_fold<'a>(
     Ok(image)
 }
 
-fn normal_form(groups: &[Vec<Vec<u8>>], whole: bool) -> NormalForm {
+pub(crate) fn normal_form(groups: &[Vec<Vec<u8>>], whole: bool) -> NormalForm {
     let mut form = NormalForm::new(whole);
     for (lsn, group) in (1..).zip(groups) {
         for bytes in group {
@@ -300,7 +341,7 @@ fn normal_form(groups: &[Vec<Vec<u8>>], whole: bool) -> NormalForm {
 }
 
 /// The records that remain, by the groups that they came in.
-fn survivors(form: &NormalForm) -> Vec<Vec<Vec<u8>>> {
+pub(crate) fn survivors(form: &NormalForm) -> Vec<Vec<Vec<u8>>> {
     let mut groups: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
     let written = form.write(|lsn, encode| {
         let mut bytes = Vec::new();
@@ -313,7 +354,7 @@ fn survivors(form: &NormalForm) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// Where a range may end: behind a group that ends a commit.
-fn ends_commit(groups: &[Vec<Vec<u8>>], end: usize) -> bool {
+pub(crate) fn ends_commit(groups: &[Vec<Vec<u8>>], end: usize) -> bool {
     end > 0
         && matches!(
             v1::decode(groups[end - 1].last().expect("a record")),

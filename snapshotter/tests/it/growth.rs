@@ -120,8 +120,9 @@ fn insertions_alone_are_read_once_until_something_takes_them_away() {
         Kept::TooLive { live_percent } => live_percent,
         ref other => panic!("{other}"),
     };
-    assert!(sealed.iter().all(|kept| live(kept) > 90), "{sealed:?}");
-    assert!(status.dead_percent_max < 10, "{status:?}");
+    // Insertions of a commit could be one record.
+    assert!(sealed.iter().all(|kept| live(kept) > 75), "{sealed:?}");
+    assert!(status.dead_percent_max < 20, "{status:?}");
 
     for handle in 1..churn.next_handle {
         churn.seq += 1;

@@ -44,16 +44,41 @@ mod tag {
 /// and void. This version neither writes nor accepts them.
 pub const RESERVED_TAGS: std::ops::RangeInclusive<u32> = 32..=36;
 
-/// Whether a record with this tag inserts facts and says nothing else.
-#[must_use]
-pub const fn inserts(tag: u32) -> bool {
-    matches!(tag, tag::INSERT | tag::INSERTS)
+/// What a record does to the records before it, as far as its tag tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sort {
+    /// Inserts facts, and takes nothing away.
+    Insertion,
+    /// Takes away the value that a fact had; whoever deletes it takes its supports away, too.
+    Change,
+    /// Supports a fact, or takes the place of a record of the same support.
+    Support,
+    /// Takes the place of the last ruleset.
+    Ruleset,
+    /// Takes away an effect, and the commit whose last one it was.
+    Acknowledgement,
+    /// Takes away one record of another thing, or takes its place.
+    Replacement,
+    /// Lets operations that wait become what the facts are; takes the place of the last one.
+    Flush,
+    /// Takes the place of the last one of its kind, which is short, or of nothing.
+    Mark,
 }
 
-/// Whether a record with this tag takes away the value that a fact had.
+/// What a record with this tag does to those before it.
 #[must_use]
-pub const fn overwrites(tag: u32) -> bool {
-    matches!(tag, tag::UPDATE | tag::DELETE)
+pub const fn sort(tag: u32) -> Sort {
+    match tag {
+        tag::INSERT | tag::INSERTS => Sort::Insertion,
+        tag::UPDATE | tag::DELETE => Sort::Change,
+        tag::JUSTIFY => Sort::Support,
+        tag::RULESET => Sort::Ruleset,
+        tag::ACKNOWLEDGE => Sort::Acknowledgement,
+        tag::EVALUATED | tag::FIRED => Sort::Flush,
+        tag::TYPE | tag::EFFECT | tag::CLOCK | tag::COMMIT | tag::FOLDED => Sort::Mark,
+        // Of a tag that this version does not know, nobody asks: its record is refused.
+        _ => Sort::Replacement,
+    }
 }
 
 /// Appends the record's envelope and payload to `bytes`.
