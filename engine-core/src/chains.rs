@@ -1,7 +1,12 @@
 //! A multimap from 64-bit codes to small numbers: the one index structure of the engine.
 //!
-//! Open addressing from codes to the head of a doubly linked chain through columns. It is for
-//! lookup only: neither the order of the table nor that of a chain is ever observable (INV-40).
+//! A table from codes to the head of a doubly linked chain through columns: with open addressing, or with a slot
+//! for each code where codes are dense. It is for lookup only: neither the order of the table nor that of a chain
+//! is ever observable (INV-40).
+
+mod layout;
+
+use layout::Layout;
 
 use crate::key::spread;
 use crate::trail::{Cell, Column, KEPT, Scope, Sparse, trailed};
@@ -23,12 +28,13 @@ pub(crate) const BATCH: usize = if cfg!(test) { 2 } else { 32 * ABREAST };
 
 /// Chains of members, by code.
 ///
-/// The table holds heads alone: a probe verifies the code at the head, which whoever finds it reads next
-/// anyway. So it stays small, and a lookup touches two places of memory.
+/// The table holds heads alone: a probe of a hash table verifies the code at the head. So it stays small, and a
+/// lookup touches two places of memory; one, if the table is dense.
 #[derive(Clone, Debug)]
 pub(crate) struct Chains {
     /// Heads of chains; `NONE` marks a free slot.
     heads: Column<u32>,
+    layout: Cell<Layout>,
     occupied: Cell<u32>,
     /// How many members a bulk load still brings; a hint, not state.
     coming: u32,
@@ -48,13 +54,13 @@ impl Mates {
     pub(crate) const NONE: Self = Self { next: NONE, prev: NONE };
 }
 
-trailed!(Chains { heads, occupied, codes, mates });
+trailed!(Chains { heads, layout, occupied, codes, mates });
 
 impl Default for Chains {
     fn default() -> Self {
         let (heads, codes) = (Column::default(), Column::default());
-        let (occupied, mates) = (Cell::new(0), Sparse::new(Mates::NONE));
-        Self { heads, occupied, coming: 0, codes, mates }
+        let (layout, occupied) = (Cell::new(Layout::Hashed), Cell::new(0));
+        Self { heads, layout, occupied, coming: 0, codes, mates: Sparse::new(Mates::NONE) }
     }
 }
 
@@ -125,11 +131,19 @@ impl Chains {
     #[inline]
     pub(crate) fn warm_link(&self, code: u64) {
         if self.is_far() {
-            self.heads.warm(self.home(code));
+            match *self.layout.get() {
+                Layout::Hashed => self.heads.warm(self.home(code)),
+                Layout::Dense(first) => self.heads.warm(self.dense_slot(first, code).unwrap_or(0)),
+            }
         }
     }
 
     fn warm_far(&self, codes: &[u64]) {
+        if let Layout::Dense(first) = *self.layout.get() {
+            let slots = codes.iter().map(|&code| self.dense_slot(first, code).unwrap_or(0));
+            slots.for_each(|slot| self.heads.warm(slot));
+            return;
+        }
         let mut heads = [NONE; ABREAST];
         for (head, &code) in heads.iter_mut().zip(codes) {
             *head = *self.heads.get(self.home(code));
@@ -168,23 +182,53 @@ impl Chains {
     /// Links members that are not linked, as [`link`](Self::link) one by one.
     pub(crate) fn link_all(&mut self, scope: Scope, members: &[u32], codes: &[u64]) {
         for (members, codes) in members.chunks(ABREAST).zip(codes.chunks(ABREAST)) {
-            self.warm(codes);
-            // At most half full, also when all of them are there.
-            while (*self.occupied.get() as usize + members.len()) * 2 > self.heads.len() as usize {
+            while !self.has_room(members.len()) {
                 self.grow(scope);
             }
-            if !self.link_some(scope, members, codes) {
-                let members = members.iter().zip(codes);
-                members.for_each(|(&member, &code)| self.link(scope, member, code));
-            }
+            let linked = match *self.layout.get() {
+                Layout::Dense(first) => self.link_dense(scope, first, members, codes),
+                Layout::Hashed => {
+                    self.warm(codes);
+                    self.link_hashed(scope, members, codes)
+                }
+            };
+            let others = members.iter().zip(codes).skip(linked);
+            others.for_each(|(&member, &code)| self.link(scope, member, code));
         }
     }
 
-    /// Links a few members for which there is room, outside of scopes; says whether it is outside.
-    fn link_some(&mut self, scope: Scope, members: &[u32], new: &[u64]) -> bool {
+    /// Links the first ones of a few members that have slots, outside of scopes; says how many it has linked.
+    fn link_dense(&mut self, scope: Scope, first: u64, members: &[u32], new: &[u64]) -> usize {
+        let (heads, codes) = (self.heads.bare(scope), self.codes.bare(scope));
+        let (Some(heads), Some(codes)) = (heads, codes) else { return 0 };
+        let mut occupied = *self.occupied.get();
+        let mut linked = 0;
+        for (&member, &code) in members.iter().zip(new) {
+            let slot = usize::try_from(code.wrapping_sub(first)).ok();
+            let Some(head) = slot.and_then(|slot| heads.get_mut(slot)) else { break };
+            let next = std::mem::replace(head, member);
+            put_code(codes, member, code);
+            occupied += put_before(&mut self.mates, scope, member, next);
+            linked += 1;
+        }
+        self.coming = self.coming.saturating_sub(u32::try_from(linked).expect("they are a few"));
+        self.occupied.set(scope, occupied);
+        linked
+    }
+
+    /// Whether so many members more have room in the table: at most half full, a probe of another code's slot reads
+    /// that code's head.
+    #[inline]
+    fn has_room(&self, more: usize) -> bool {
+        (*self.occupied.get() as usize + more) * 2 <= self.heads.len() as usize
+            || *self.layout.get() != Layout::Hashed
+    }
+
+    /// Links a few members for which there is room in a hash table, outside of scopes; says how many it has linked.
+    fn link_hashed(&mut self, scope: Scope, members: &[u32], new: &[u64]) -> usize {
         let mask = self.mask();
         let (heads, codes) = (self.heads.bare(scope), self.codes.bare(scope));
-        let (Some(heads), Some(codes)) = (heads, codes) else { return false };
+        let (Some(heads), Some(codes)) = (heads, codes) else { return 0 };
         let mut occupied = *self.occupied.get();
         for (&member, &code) in members.iter().zip(new) {
             let mut slot = home(code, mask);
@@ -194,23 +238,13 @@ impl Chains {
                 next = heads[slot as usize];
             }
             heads[slot as usize] = member;
-            if member as usize == codes.len() {
-                codes.push(code);
-            } else {
-                put_code(codes, member, code);
-            }
-            if next == NONE {
-                occupied += 1;
-                self.mates.reset(member);
-            } else {
-                self.mates.set(scope, member, Mates { next, prev: NONE });
-                self.mates.change(scope, next, |next| next.prev = member);
-            }
+            put_code(codes, member, code);
+            occupied += put_before(&mut self.mates, scope, member, next);
         }
         let few = u32::try_from(members.len()).expect("they are a few");
         self.coming = self.coming.saturating_sub(few);
         self.occupied.set(scope, occupied);
-        true
+        members.len()
     }
 
     /// Unlinks a linked member.
@@ -285,8 +319,19 @@ impl Chains {
         home(code, self.mask())
     }
 
+    /// The slot of this code, if it has members.
     #[inline]
     fn slot(&self, code: u64) -> Option<u32> {
+        match *self.layout.get() {
+            Layout::Hashed => self.hashed_slot(code),
+            Layout::Dense(first) => {
+                self.dense_slot(first, code).filter(|&slot| *self.heads.get(slot) != NONE)
+            }
+        }
+    }
+
+    #[inline]
+    fn hashed_slot(&self, code: u64) -> Option<u32> {
         if self.heads.is_empty() {
             return None;
         }
@@ -307,10 +352,21 @@ impl Chains {
     /// The slot of this code, or the free slot where it belongs.
     #[inline]
     fn slot_for_insert(&mut self, scope: Scope, code: u64) -> u32 {
-        // At most half full: a probe of another code's slot reads that code's head.
-        if (*self.occupied.get() as usize + 1) * 2 > self.heads.len() as usize {
+        if !self.has_room(1) {
             self.grow(scope);
         }
+        match *self.layout.get() {
+            Layout::Hashed => self.own_slot(code),
+            Layout::Dense(first) => match self.dense_slot(first, code) {
+                Some(slot) => slot,
+                None => self.widened_for(scope, first, code),
+            },
+        }
+    }
+
+    /// The slot of this code in a hash table, or the free slot where it belongs.
+    #[inline]
+    fn own_slot(&self, code: u64) -> u32 {
         let mask = self.mask();
         let mut slot = self.home(code);
         loop {
@@ -324,13 +380,14 @@ impl Chains {
 
     #[cold]
     fn grow(&mut self, scope: Scope) {
-        let mut slots = (self.heads.len() as usize * 2).max(SLOTS_MIN);
-        // If most members so far have a code of their own, those to come will too.
-        let occupied = *self.occupied.get() as usize;
-        if occupied * 2 > self.codes.len() as usize {
-            let all = occupied + self.coming as usize;
-            slots = slots.max((all * 2).next_power_of_two());
+        if !self.condense(scope) {
+            let slots = (self.heads.len() as usize * 2).max(SLOTS_MIN);
+            self.rehash(scope, slots.max((self.codes_to_be() * 2).next_power_of_two()));
         }
+    }
+
+    /// Takes the heads to a hash table of so many slots.
+    fn rehash(&mut self, scope: Scope, slots: usize) {
         let old = self.heads.as_slice().to_vec();
         self.heads.replace(scope, vec![NONE; slots]);
         let mask = self.mask();
@@ -348,6 +405,11 @@ impl Chains {
 
     /// Frees a slot and moves later ones of its run back, so that no tombstone is needed.
     fn free_slot(&mut self, scope: Scope, slot: u32) {
+        self.occupied.set(scope, *self.occupied.get() - 1);
+        if *self.layout.get() != Layout::Hashed {
+            self.heads.set(scope, slot, NONE);
+            return;
+        }
         let mask = self.mask();
         let mut hole = slot;
         let mut at = slot;
@@ -365,7 +427,6 @@ impl Chains {
             }
         }
         self.heads.set(scope, hole, NONE);
-        self.occupied.set(scope, *self.occupied.get() - 1);
     }
 }
 
@@ -380,79 +441,27 @@ fn home(code: u64, mask: u32) -> u32 {
 #[inline]
 fn put_code(codes: &mut Vec<u64>, member: u32, code: u64) {
     let member = member as usize;
-    if member >= codes.len() {
+    if member == codes.len() {
+        codes.push(code);
+        return;
+    }
+    if member > codes.len() {
         codes.resize(member + 1, 0);
     }
     codes[member] = code;
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use super::*;
-    use crate::trail::Trailed;
-
-    fn sorted(chains: &Chains, code: u64) -> Vec<u32> {
-        let mut members: Vec<u32> = chains.members(code).collect();
-        members.sort_unstable();
-        members
+/// Puts a member before the one that was the first with its code, or `NONE`; says how many codes more have members.
+#[inline]
+fn put_before(mates: &mut Sparse<Mates>, scope: Scope, member: u32, next: u32) -> u32 {
+    if next == NONE {
+        mates.reset(member);
+        return 1;
     }
-
-    /// Random links and unlinks against a map of sets; codes collide in the table on purpose.
-    #[test]
-    fn behaves_as_a_map_of_sets_and_undoes() {
-        let mut chains = Chains::default();
-        let mut model: BTreeMap<u64, BTreeSet<u32>> = BTreeMap::new();
-        let mut random = 1_u64;
-        let mut step = |chains: &mut Chains, model: &mut BTreeMap<u64, BTreeSet<u32>>, scope| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let member = u32::try_from(random >> 33).unwrap() % 200;
-            let code = (random >> 40) % 64;
-            let old = model.iter().find(|(_, set)| set.contains(&member)).map(|(code, _)| *code);
-            if let Some(old) = old {
-                chains.unlink(scope, member);
-                model.get_mut(&old).unwrap().remove(&member);
-            } else {
-                chains.link(scope, member, code);
-                model.entry(code).or_default().insert(member);
-            }
-        };
-        for _ in 0..5_000 {
-            step(&mut chains, &mut model, Scope::NONE);
-        }
-        // All of a code at once, and then all of them anew.
-        for code in 0..8 {
-            let mut taken = Vec::new();
-            let mut member = chains.take(Scope::NONE, code);
-            while member != NONE {
-                taken.push(member);
-                member = chains.after(member);
-            }
-            taken.sort_unstable();
-            let known = model.insert(code, BTreeSet::new()).unwrap_or_default();
-            assert_eq!(taken, known.into_iter().collect::<Vec<_>>());
-        }
-        let linked: BTreeSet<u32> = model.values().flatten().copied().collect();
-        let unlinked: Vec<u32> = (0..200).filter(|member| !linked.contains(member)).collect();
-        let codes: Vec<u64> = unlinked.iter().map(|&member| u64::from(member) % 64).collect();
-        chains.link_all(Scope::NONE, &unlinked, &codes);
-        for (&member, &code) in unlinked.iter().zip(&codes) {
-            model.entry(code).or_default().insert(member);
-        }
-        let kept = model.clone();
-        let scope = Scope::NONE.inner();
-        for _ in 0..500 {
-            step(&mut chains, &mut model, scope);
-        }
-        for code in 0..64 {
-            let expected: Vec<u32> = model.get(&code).into_iter().flatten().copied().collect();
-            assert_eq!(sorted(&chains, code), expected);
-        }
-        chains.undo(scope);
-        for code in 0..64 {
-            let expected: Vec<u32> = kept.get(&code).into_iter().flatten().copied().collect();
-            assert_eq!(sorted(&chains, code), expected, "after undoing");
-        }
-    }
+    mates.set(scope, member, Mates { next, prev: NONE });
+    mates.change(scope, next, |next| next.prev = member);
+    0
 }
+
+#[cfg(test)]
+mod tests;
