@@ -163,6 +163,15 @@ impl Chains {
         }
     }
 
+    /// The same of many.
+    pub(crate) fn note_all(&mut self, scope: Scope, members: &[u32], new: &[u64]) {
+        let members = members.iter().zip(new);
+        match self.codes.bare(scope) {
+            Some(codes) => members.for_each(|(&member, &code)| put_code(codes, member, code)),
+            None => members.for_each(|(&member, &code)| self.note(scope, member, code)),
+        }
+    }
+
     /// Links a member that is not linked.
     #[inline]
     pub(crate) fn link(&mut self, scope: Scope, member: u32, code: u64) {

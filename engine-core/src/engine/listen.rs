@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::network::alpha::Listener;
 use crate::network::net::Level;
+use crate::network::right::Known;
 use crate::network::{Flush, Net, Node};
 use crate::store::{KindSet, Ops, Store};
 use crate::trail::Scope;
@@ -53,9 +54,7 @@ impl Engine {
     fn index(&mut self, kind: u32, place: u32) {
         let flush = flush(self.scope, self.moment(), &self.store);
         let memory = &mut self.alphas[kind as usize].memories[place as usize];
-        if !memory.right.is_indexed() {
-            memory.index_all(&flush, &mut self.buffers);
-        }
+        memory.learn(&flush, Known::Places, &mut self.buffers);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::network::context::Buffers;
 use crate::network::memberships::Memberships;
 use crate::network::net::Flush;
 use crate::network::plan::Plan;
-use crate::network::right::RightMemory;
+use crate::network::right::{Known, RightMemory};
 use crate::network::switch::Arrangement;
 use crate::rows::Rows;
 use crate::trail::{Cell, Scope, trailed};
@@ -108,12 +108,12 @@ impl Memory {
         mask.intersects(self.keys)
     }
 
-    /// Puts all facts into the index: from now on somebody looks for them.
-    #[cold]
-    pub(crate) fn index_all(&mut self, flush: &Flush<'_>, buffers: &mut Buffers) {
-        let entries = self.right.entries();
-        self.right.open_index(flush.scope);
-        self.right.link(flush, &self.plan, &entries, buffers);
+    /// Makes sure that the index knows so much of the facts.
+    #[inline]
+    pub(crate) fn learn(&mut self, flush: &Flush<'_>, known: Known, buffers: &mut Buffers) {
+        if !self.right.knows(known) {
+            self.right.learn(flush, &self.plan, known, buffers);
+        }
     }
 }
 

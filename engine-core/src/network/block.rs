@@ -307,17 +307,8 @@ impl Block {
                     count += 1;
                 }
             }
-            self.link_free(cx.scope, &free[..count]);
+            self.free.link_noted(cx.scope, &free[..count]);
         }
-    }
-
-    /// Puts a few tokens of which the codes are known among the free ones.
-    fn link_free(&mut self, scope: Scope, tokens: &[u32]) {
-        let (mut codes, mut orders) = ([0; ABREAST], [0; ABREAST]);
-        for ((&token, code), order) in tokens.iter().zip(&mut codes).zip(&mut orders) {
-            (*code, *order) = self.free.codes(token);
-        }
-        self.free.link_all(scope, tokens, &codes[..tokens.len()], &orders);
     }
 
     /// One of the right facts that a left token finds, or `NONE`.

@@ -141,6 +141,42 @@ impl Index {
         }
     }
 
+    /// The same of many, with their key and order codes.
+    pub(crate) fn note_all(
+        &mut self,
+        scope: Scope,
+        members: &[u32],
+        codes: &[u64],
+        orders: &[u64],
+    ) {
+        if let Self::Hash(chains) = self {
+            chains.note_all(scope, members, codes);
+            return;
+        }
+        for ((&member, &code), &order) in members.iter().zip(codes).zip(orders) {
+            self.note(scope, member, (code, order));
+        }
+    }
+
+    /// Notes the codes that a member has now that is not linked; says whether they are others than before.
+    #[inline]
+    pub(crate) fn renote(&mut self, scope: Scope, member: u32, codes: (u64, u64)) -> bool {
+        let moves = self.codes(member) != codes;
+        if moves {
+            self.note(scope, member, codes);
+        }
+        moves
+    }
+
+    /// Links [a few](ABREAST) members of which the codes are noted.
+    pub(crate) fn link_noted(&mut self, scope: Scope, members: &[u32]) {
+        let (mut codes, mut orders) = ([0; ABREAST], [0; ABREAST]);
+        for ((&member, code), order) in members.iter().zip(&mut codes).zip(&mut orders) {
+            (*code, *order) = self.codes(member);
+        }
+        self.link_all(scope, members, &codes[..members.len()], &orders);
+    }
+
     /// Makes room for so many members more.
     pub(crate) fn reserve(&mut self, more: usize) {
         if let Self::Hash(chains) = self

@@ -1,5 +1,7 @@
 //! Joins: every left token with every right fact that passes the conditions.
 
+mod update;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
 use crate::rows::Rows;
+use crate::store::Ops;
 use crate::trail::{Cell, Scope, Sparse, trailed};
 
 /// A join node: one positive pattern.
@@ -113,23 +116,6 @@ impl Join {
         }
     }
 
-    /// What updated left tokens and right facts do; says whether pairs of left tokens were found again.
-    #[inline(never)] // many changes are none, and it needs much
-    fn update(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        entries: &[(u32, bool)],
-        out: &mut Tokens,
-    ) -> bool {
-        let lefts: Vec<u32> =
-            left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
-        let again = self.relink_left(cx, (left, right), &lefts, out);
-        again.iter().for_each(|&token| self.rematch_left(cx, (left, right), token, out));
-        self.update_right(cx, (left, right), entries, out);
-        !again.is_empty()
-    }
-
     /// The left tokens that went in this round.
     #[inline(never)] // many changes take none away, and it needs much
     fn delete_lefts(&mut self, scope: Scope, left: &Tokens, out: &mut Tokens) {
@@ -151,7 +137,7 @@ impl Join {
             return;
         }
         for &token in tokens {
-            let child = *self.left.children.get(token);
+            let child = self.left.children.peek(token);
             if child != NONE {
                 self.heads.warm(out.entry(child));
             }
@@ -160,8 +146,7 @@ impl Join {
 
     pub(super) fn delete_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
         self.left.take_out(scope, token);
-        let mut child = *self.left.children.get(token);
-        self.left.children.set(scope, token, NONE);
+        let mut child = self.left.children.take(scope, token, out);
         while child != NONE {
             let next = out.next_sibling(child);
             out.unlink_entry(scope, child, &mut self.heads);
@@ -172,21 +157,30 @@ impl Join {
 
     /// The same of all left tokens there are: nothing has to be taken from what goes as a whole.
     fn delete_all_left(&mut self, scope: Scope, tokens: &[u32], out: &mut Tokens) {
-        self.left.reset();
+        if !self.left.children.are_listed() {
+            self.left.reset();
+            self.delete_all(scope, out);
+            return;
+        }
         for &token in tokens {
-            let mut child = *self.left.children.get(token);
+            let mut child = self.left.children.peek(token);
             while child != NONE {
                 self.heads.set(scope, out.entry(child), NONE);
                 out.kill(scope, child);
                 child = out.next_sibling(child);
             }
         }
+        self.left.reset();
     }
 
     /// The unit tuple goes, and everything with it.
     #[cold]
     fn delete_unit(&mut self, scope: Scope, out: &mut Tokens) {
         self.left.set_unit(scope, None);
+        self.delete_all(scope, out);
+    }
+
+    fn delete_all(&mut self, scope: Scope, out: &mut Tokens) {
         for token in 0..out.count() {
             if out.is_live(token) {
                 self.heads.set(scope, out.entry(token), NONE);
@@ -201,150 +195,10 @@ impl Join {
         self.heads.set(scope, entry, NONE);
         while token != NONE {
             let next = out.next_of_entry(token);
-            self.left.unlink_child(scope, token, out);
+            self.left.children.remove(scope, token, out);
             out.kill(scope, token);
             token = next;
         }
-    }
-
-    fn drop_token(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
-        self.left.unlink_child(scope, token, out);
-        out.unlink_entry(scope, token, &mut self.heads);
-        out.kill(scope, token);
-    }
-
-    /// Moves updated left tokens to their new keys. Gives those whose pairs must be found again; the
-    /// children of the others are marked.
-    fn relink_left(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        tokens: &[u32],
-        out: &mut Tokens,
-    ) -> Vec<u32> {
-        if tokens.is_empty() {
-            return Vec::new();
-        }
-        let plan = &*self.plan;
-        let exact = cx.left_rows(left, tokens, |rows, codes, orders| {
-            plan.outer_orders(rows, orders);
-            plan.outer_codes(rows, codes)
-        });
-        self.exact &= exact;
-        let verifies = self.verifies(right);
-        let mut again = Vec::new();
-        for (at, &token) in tokens.iter().enumerate() {
-            let code = (cx.buffers.codes.codes.as_slice()[at], cx.buffers.orders[at]);
-            let moved = self.left.relink(cx.scope, token, code);
-            if moved || verifies {
-                again.push(token);
-            } else {
-                let mut child = *self.left.children.get(token);
-                while child != NONE {
-                    out.mark_updated(child);
-                    child = out.next_sibling(child);
-                }
-            }
-        }
-        again
-    }
-
-    /// Finds the pairs of updated right facts again where that may matter; marks the tokens of the others.
-    pub(super) fn update_right(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        entries: &[(u32, bool)],
-        out: &mut Tokens,
-    ) {
-        let verifies = self.verifies(right);
-        for &(entry, moved) in entries {
-            if moved || verifies {
-                self.rematch_right(cx, (left, right), entry, out);
-                continue;
-            }
-            let mut token = *self.heads.get(entry);
-            while token != NONE {
-                out.mark_updated(token);
-                token = out.next_of_entry(token);
-            }
-        }
-    }
-
-    /// Finds the pairs of an updated left token again: keeps, drops and adds children.
-    pub(super) fn rematch_left(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        token: u32,
-        out: &mut Tokens,
-    ) {
-        let (code, order) = self.left.codes(token);
-        cx.buffers.pairs.clear();
-        let pairs = &mut cx.buffers.pairs;
-        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
-            pairs.push((token, entry));
-            true
-        });
-        cx.buffers.existing.clear();
-        let mut child = *self.left.children.get(token);
-        while child != NONE {
-            cx.buffers.existing.push((out.entry(child), child));
-            child = out.next_sibling(child);
-        }
-        self.reconcile(cx, (left, right), out, |(_, entry)| entry);
-    }
-
-    pub(super) fn rematch_right(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        entry: u32,
-        out: &mut Tokens,
-    ) {
-        let (code, order) = right.index.codes(entry);
-        cx.buffers.pairs.clear();
-        let pairs = &mut cx.buffers.pairs;
-        let index = self.left.opened(cx.scope, left);
-        index.visit(code, self.plan.outer_bounds(order), |token| {
-            pairs.push((token, entry));
-            true
-        });
-        cx.buffers.existing.clear();
-        let mut token = *self.heads.get(entry);
-        while token != NONE {
-            cx.buffers.existing.push((out.parent(token), token));
-            token = out.next_of_entry(token);
-        }
-        self.reconcile(cx, (left, right), out, |(token, _)| token);
-    }
-
-    /// Compares the pairs that should be with the tokens that are; `side` is what tells them apart.
-    fn reconcile(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        out: &mut Tokens,
-        side: impl Fn((u32, u32)) -> u32,
-    ) {
-        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-        let mut pairs = std::mem::take(&mut cx.buffers.pairs);
-        let mut existing = std::mem::take(&mut cx.buffers.existing);
-        pairs.sort_unstable_by_key(|&pair| side(pair));
-        existing.sort_unstable();
-        let mut old = existing.iter().copied().peekable();
-        for &pair in &pairs {
-            while let Some((_, token)) = old.next_if(|&(key, _)| key < side(pair)) {
-                self.drop_token(cx.scope, token, out);
-            }
-            match old.next_if(|&(key, _)| key == side(pair)) {
-                Some((_, token)) => out.mark_updated(token),
-                None => self.add(cx.scope, (left, right), pair, out),
-            }
-        }
-        old.for_each(|(_, token)| self.drop_token(cx.scope, token, out));
-        cx.buffers.pairs = pairs;
-        cx.buffers.existing = existing;
     }
 
     pub(super) fn insert_right(
@@ -425,7 +279,7 @@ impl Join {
             self.add_pairs(cx, (left, right), out);
             return;
         }
-        let is_by_right = self.is_deaf() && self.goes_by_right(cx, right, tokens.len());
+        let is_by_right = self.goes_by_right(cx.ops, right, tokens.len());
         if is_by_right {
             self.left.opened(cx.scope, left);
         }
@@ -475,12 +329,16 @@ impl Join {
         }
     }
 
-    /// Whether the pairs of so many left tokens, the first ones, are better found from the side of the right facts:
-    /// as these came last, their matches come in the order in which they fire then, and neither have to be sorted
-    /// nor are found in many places of memory later.
-    fn goes_by_right(&self, cx: &Context<'_>, right: &RightMemory, tokens: usize) -> bool {
-        let came_last = cx.ops.list.last().is_some_and(|op| op.kind == self.plan.kind);
-        came_last && right.fact_count() <= 2 * tokens as u64
+    /// Whether the pairs of so many left tokens are found from the side of the right facts. If the left tokens are
+    /// the first ones and the facts came last, matches come in the order in which they fire then, and neither have to
+    /// be sorted nor are found in many places of memory later.
+    pub(super) fn goes_by_right(&self, ops: &Ops<'_>, right: &RightMemory, tokens: usize) -> bool {
+        let came_last = || ops.list.last().is_some_and(|op| op.kind == self.plan.kind);
+        tokens > 1
+            && self.is_deaf()
+            && !self.left.is_root()
+            && came_last()
+            && right.fact_count() <= 2 * tokens as u64
     }
 
     /// Takes in one left token, which is not the unit tuple; the candidate pairs are its pairs with right facts
@@ -575,9 +433,7 @@ impl Join {
         (parent, entry): (u32, u32),
         out: &mut Tokens,
     ) {
-        if !self.left.is_root() {
-            out.link_sibling(scope, token, &mut self.left.children, parent);
-        }
+        self.left.children.add(scope, token, parent, out);
         out.link_entry(scope, token, &mut self.heads, entry);
     }
 }

@@ -1,9 +1,10 @@
 //! Left memories: the tokens that a join has on its left side, by key.
 
-use crate::chains::{ABREAST, NONE};
+use crate::chains::ABREAST;
+use crate::network::children::Children;
 use crate::network::index::{Bounds, Index};
 use crate::network::tokens::Tokens;
-use crate::trail::{Cell, Column, Scope, trailed};
+use crate::trail::{Cell, Scope, trailed};
 
 /// From so many tokens on it is worth to have something of them near.
 const FAR_FROM: u32 = 1 << 14;
@@ -18,7 +19,7 @@ pub(super) struct LeftMemory {
     /// Whether the tokens are in the index, which knows their codes anyway; and if not, how many there are.
     indexed: Cell<bool>,
     waiting: Cell<u32>,
-    pub(super) children: Column<u32>,
+    pub(super) children: Children,
 }
 
 trailed!(LeftMemory { index, indexed, waiting, children });
@@ -26,7 +27,7 @@ trailed!(LeftMemory { index, indexed, waiting, children });
 impl LeftMemory {
     pub(super) fn new(index: Index) -> Self {
         let indexed = Cell::new(matches!(index, Index::Root(_)));
-        Self { index, indexed, waiting: Cell::new(0), children: Column::default() }
+        Self { index, indexed, waiting: Cell::new(0), children: Children::default() }
     }
 
     /// Whether it is that of the root, of which the unit tuple goes with every right fact.
@@ -89,9 +90,7 @@ impl LeftMemory {
         self.waiting.set(scope, 0);
         self.index.reserve(tokens.len());
         for tokens in tokens.chunks(ABREAST) {
-            let (codes, orders): (Vec<u64>, Vec<u64>) =
-                tokens.iter().map(|&token| self.index.codes(token)).unzip();
-            self.index.link_all(scope, tokens, &codes, &orders);
+            self.index.link_noted(scope, tokens);
         }
     }
 
@@ -113,7 +112,7 @@ impl LeftMemory {
     /// Has a few tokens and what leads to them in the index near; says whether there are so many that it is worth
     /// to have near what goes with them as well.
     pub(super) fn warm_by_tokens(&self, tokens: &[u32]) -> bool {
-        let is_worth = tokens.len() > 1 && self.children.len() >= FAR_FROM;
+        let is_worth = tokens.len() > 1 && tokens.iter().any(|&token| token >= FAR_FROM);
         if is_worth && *self.indexed.get() {
             self.index.warm_by(&self.index, tokens);
         }
@@ -122,8 +121,6 @@ impl LeftMemory {
 
     #[inline]
     pub(super) fn take_in(&mut self, scope: Scope, token: u32, (code, order): (u64, u64)) {
-        self.children.reach(scope, token, &NONE);
-        self.children.set(scope, token, NONE);
         if *self.indexed.get() {
             self.index.link(scope, token, code, order);
         } else {
@@ -139,17 +136,13 @@ impl LeftMemory {
         tokens: &[u32],
         (codes, orders): (&[u64], &[u64]),
     ) {
-        if !*self.indexed.get() {
-            for ((&token, &code), &order) in tokens.iter().zip(codes).zip(orders) {
-                self.take_in(scope, token, (code, order));
-            }
+        if *self.indexed.get() {
+            self.index.link_all(scope, tokens, codes, orders);
             return;
         }
-        for &token in tokens {
-            self.children.reach(scope, token, &NONE);
-            self.children.set(scope, token, NONE);
-        }
-        self.index.link_all(scope, tokens, codes, orders);
+        self.index.note_all(scope, tokens, codes, orders);
+        let more = u32::try_from(tokens.len()).expect("tokens are addressed by u32");
+        self.waiting.set(scope, *self.waiting.get() + more);
     }
 
     /// Takes a token out.
@@ -170,6 +163,7 @@ impl LeftMemory {
     /// Takes all tokens out, outside of scopes.
     pub(super) fn reset(&mut self) {
         self.index.reset();
+        self.children.clear();
         self.indexed.set(Scope::NONE, false);
         self.waiting.set(Scope::NONE, 0);
     }
@@ -180,18 +174,6 @@ impl LeftMemory {
         if *self.indexed.get() {
             return self.index.relink(scope, token, codes);
         }
-        let moves = self.index.codes(token) != codes;
-        if moves {
-            self.index.note(scope, token, codes);
-        }
-        moves
-    }
-
-    /// Takes a token from the list of its parent's children. The unit tuple has none: all go with it.
-    #[inline]
-    pub(super) fn unlink_child(&mut self, scope: Scope, token: u32, out: &mut Tokens) {
-        if !self.is_root() {
-            out.unlink_sibling(scope, token, &mut self.children);
-        }
+        self.index.renote(scope, token, codes)
     }
 }

@@ -8,6 +8,7 @@
 pub(crate) mod alpha;
 mod bare;
 mod block;
+mod children;
 mod compile;
 mod context;
 mod gate;

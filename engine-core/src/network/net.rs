@@ -15,7 +15,7 @@ use crate::network::inputs::with_inputs;
 use crate::network::join::Join;
 use crate::network::levels::LevelSet;
 use crate::network::plan::{Plan, Source, Sources};
-use crate::network::right::{RightDelta, RightMemory};
+use crate::network::right::{Known, RightDelta, RightMemory};
 use crate::network::subnet::{self, Subnet};
 use crate::network::tokens::Tokens;
 use crate::network::undecided::Undecided;
@@ -162,8 +162,8 @@ impl Level {
     ) -> Result<(), AggregateError> {
         let input = before.last().map_or(root, |left| &left.tokens);
         let coming = input.inserted().len();
-        if coming > 0 {
-            look_for_facts(&self.node, flush, alphas, buffers);
+        if coming > 0 || !input.updated.is_empty() {
+            look_for_facts(&self.node, flush, (coming, alphas), buffers);
         }
         let mut sources = Sources::new();
         if self.asks(input, alphas) {
@@ -460,19 +460,24 @@ impl Net {
     }
 }
 
-/// The first left token of a level comes: its right facts are looked for from now on.
+/// Left tokens of a level come, so many, or change: its right facts may be looked for from now on.
 #[inline]
 pub(super) fn look_for_facts(
     node: &Node,
     flush: &Flush<'_>,
-    alphas: &mut [Alpha],
+    (coming, alphas): (usize, &mut [Alpha]),
     buffers: &mut Buffers,
 ) {
     let Some((kind, place)) = node.memory_place() else { return };
     let memory = &mut alphas[kind as usize].memories[place as usize];
-    if !memory.right.is_indexed() {
-        memory.index_all(flush, buffers);
+    if memory.right.knows(Known::Places) {
+        return;
     }
+    let by_right = match node {
+        Node::Join(join) => join.goes_by_right(&flush.ops, &memory.right, coming),
+        Node::Block(_) | Node::Gate(_) | Node::Group(_) | Node::Subnet(_) => false,
+    };
+    memory.learn(flush, if by_right { Known::Codes } else { Known::Places }, buffers);
 }
 
 pub(super) fn tokens_of<'a>(

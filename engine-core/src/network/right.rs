@@ -19,9 +19,7 @@ pub(crate) struct RightMemory {
     slots: Column<u32>,
     free: Column<u32>,
     pub(crate) index: Index,
-    /// Whether the facts are in the index: from the first left token of a listener on. As long as there is
-    /// none, nobody looks for them.
-    indexed: Cell<bool>,
+    known: Cell<Known>,
     /// Whether all key codes seen so far stood for their values alone; a property of the types.
     pub(crate) exact: bool,
     /// The window over the last facts that decides which of those that pass are in the memory.
@@ -34,7 +32,18 @@ pub(crate) struct RightMemory {
     pub(crate) turns: Turns,
 }
 
-trailed!(RightMemory { slots, free, index, indexed, sliding, recent });
+trailed!(RightMemory { slots, free, index, known, sliding, recent });
+
+/// What the index knows of the facts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Known {
+    /// Nothing: there was no left token of a listener yet.
+    Nothing,
+    /// Their codes. Left tokens came, but were looked for from the side of the facts.
+    Codes,
+    /// All: a left token has looked for facts, or may any time.
+    Places,
+}
 
 /// What a level is told of its right facts in a round. The memory is as it is after all of it.
 #[derive(Clone, Default)]
@@ -77,7 +86,7 @@ impl RightMemory {
             slots: Column::default(),
             free: Column::default(),
             index: if visited { Index::new(plan.is_ordered()) } else { Index::Unvisited },
-            indexed: Cell::new(!visited),
+            known: Cell::new(if visited { Known::Nothing } else { Known::Places }),
             exact: true,
             sliding,
             recent,
@@ -100,7 +109,7 @@ impl RightMemory {
     /// Has what leads to an entry in the index near.
     #[inline]
     pub(crate) fn warm_link(&self, entry: u32) {
-        if self.is_indexed() {
+        if self.is_linked() {
             self.index.warm_link(self.index.codes(entry).0);
         }
     }
@@ -163,16 +172,41 @@ impl RightMemory {
         slots.filter_map(|(entry, &slot)| (slot != NONE).then_some(entry))
     }
 
-    pub(crate) fn is_indexed(&self) -> bool {
-        *self.indexed.get()
+    /// Whether the index knows so much of the facts.
+    #[inline]
+    pub(crate) fn knows(&self, known: Known) -> bool {
+        *self.known.get() >= known
     }
 
-    /// Facts are in the index from now on.
-    pub(crate) fn open_index(&mut self, scope: Scope) {
-        self.indexed.set(scope, true);
+    /// Whether facts are in the index.
+    #[inline]
+    fn is_linked(&self) -> bool {
+        self.knows(Known::Places)
     }
 
-    /// Puts facts into the index, if there is one.
+    /// The index knows so much of the facts that there are, and of those that come, from now on.
+    #[cold]
+    pub(crate) fn learn(
+        &mut self,
+        flush: &Flush<'_>,
+        plan: &Plan,
+        known: Known,
+        buffers: &mut Buffers,
+    ) {
+        let knew_codes = self.knows(Known::Codes);
+        self.known.set(flush.scope, known);
+        let entries = self.entries();
+        if !knew_codes {
+            self.link(flush, plan, &entries, buffers);
+            return;
+        }
+        self.index.reserve(entries.len());
+        for entries in entries.chunks(ABREAST) {
+            self.index.link_noted(flush.scope, entries);
+        }
+    }
+
+    /// Tells the index of facts, as far as it is to know of any.
     pub(crate) fn link(
         &mut self,
         flush: &Flush<'_>,
@@ -180,19 +214,29 @@ impl RightMemory {
         entries: &[u32],
         buffers: &mut Buffers,
     ) {
-        if !self.is_indexed() || matches!(self.index, Index::Unvisited) || entries.is_empty() {
+        let is_told = self.knows(Known::Codes) && !matches!(self.index, Index::Unvisited);
+        if !is_told || entries.is_empty() {
             return;
         }
+        let is_linked = self.is_linked();
         if let [entry] = *entries {
-            let (code, order) = self.compute_code(flush, plan, entry, buffers);
-            self.index.link(flush.scope, entry, code, order);
+            let codes = self.compute_code(flush, plan, entry, buffers);
+            if is_linked {
+                self.index.link(flush.scope, entry, codes.0, codes.1);
+            } else {
+                self.index.note(flush.scope, entry, codes);
+            }
             return;
         }
         self.index.reserve(entries.len());
         for entries in entries.chunks(BATCH) {
             self.compute_codes(flush, plan, entries.iter().copied(), buffers);
-            let Buffers { codes, orders, .. } = &*buffers;
-            self.index.link_all(flush.scope, entries, codes.codes.as_slice(), orders);
+            let (codes, orders) = (buffers.codes.codes.as_slice(), &buffers.orders);
+            if is_linked {
+                self.index.link_all(flush.scope, entries, codes, orders);
+            } else {
+                self.index.note_all(flush.scope, entries, codes, orders);
+            }
         }
     }
 
@@ -205,19 +249,29 @@ impl RightMemory {
         buffers: &mut Buffers,
         mut moved: impl FnMut(usize, bool),
     ) {
-        if !self.is_indexed() || matches!(self.index, Index::Unvisited) {
+        if !self.knows(Known::Codes) || matches!(self.index, Index::Unvisited) {
             return;
         }
         if let [entry] = *entries {
             let code = self.compute_code(flush, plan, entry, buffers);
-            moved(0, self.index.relink(flush.scope, entry, code));
+            moved(0, self.take_to(flush.scope, entry, code));
             return;
         }
         self.compute_codes(flush, plan, entries.iter().copied(), buffers);
         let Buffers { codes, orders, .. } = &*buffers;
         let codes = codes.codes.as_slice().iter().zip(orders);
         for ((at, &entry), (&code, &order)) in entries.iter().enumerate().zip(codes) {
-            moved(at, self.index.relink(flush.scope, entry, (code, order)));
+            moved(at, self.take_to(flush.scope, entry, (code, order)));
+        }
+    }
+
+    /// Takes a fact to these codes; says whether they are others than before.
+    #[inline]
+    fn take_to(&mut self, scope: Scope, entry: u32, codes: (u64, u64)) -> bool {
+        if self.is_linked() {
+            self.index.relink(scope, entry, codes)
+        } else {
+            self.index.renote(scope, entry, codes)
         }
     }
 
@@ -263,7 +317,7 @@ impl RightMemory {
     /// Whether it loses all of its facts, so many, and they can be taken out of the index at once.
     fn can_be_emptied(&self, scope: Scope, leaving: usize) -> bool {
         leaving as u64 == self.fact_count()
-            && self.is_indexed()
+            && self.is_linked()
             && self.index.can_be_reset(scope, leaving)
     }
 
@@ -271,7 +325,7 @@ impl RightMemory {
     pub(crate) fn leave_all(&mut self, scope: Scope, entries: &[u32]) {
         if self.can_be_emptied(scope, entries.len()) {
             self.index.unlink_all();
-        } else if self.is_indexed() {
+        } else if self.is_linked() {
             for entries in entries.chunks(ABREAST) {
                 self.index.warm_by(&self.index, entries);
                 entries.iter().for_each(|&entry| self.index.unlink(scope, entry));
@@ -284,7 +338,7 @@ impl RightMemory {
     /// Takes a fact out. Its entry is not used again in this round.
     #[inline]
     pub(crate) fn leave(&mut self, scope: Scope, entry: u32) {
-        if self.is_indexed() {
+        if self.is_linked() {
             self.index.unlink(scope, entry);
         }
         self.slots.set(scope, entry, NONE);

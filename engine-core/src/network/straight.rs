@@ -190,10 +190,9 @@ impl Level {
         buffers: &mut Buffers,
         left: Became,
     ) -> Result<Became, AggregateError> {
-        let came = matches!(left, Became::Came(_));
-        if came {
-            look_for_facts(&self.node, flush, alphas, buffers);
-            self.taken += 1;
+        self.taken += u64::from(matches!(left, Became::Came(_)));
+        if !matches!(left, Became::Went(_)) {
+            look_for_facts(&self.node, flush, (1, alphas), buffers);
         }
         let mut sources = Sources::new();
         let out = &mut self.tokens;
@@ -251,7 +250,7 @@ impl Join {
             return Became::Listed;
         }
         self.heads.set(scope, entry, NONE);
-        self.left.unlink_child(scope, token, out);
+        self.left.children.remove(scope, token, out);
         out.kill_settled(scope, token);
         Became::Went(token)
     }
@@ -289,7 +288,7 @@ impl Join {
     }
 
     fn lose_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) -> Became {
-        let child = *self.left.children.get(token);
+        let child = self.left.children.first(scope, token, out);
         if child != NONE && out.next_sibling(child) != NONE {
             self.delete_left(scope, token, out);
             return Became::Listed;
@@ -302,7 +301,7 @@ impl Join {
         if child == NONE {
             return Became::Nothing;
         }
-        self.left.children.set(scope, token, NONE);
+        self.left.children.take(scope, token, out);
         out.unlink_entry(scope, child, &mut self.heads);
         out.kill_settled(scope, child);
         Became::Went(child)
@@ -332,7 +331,7 @@ impl Join {
             self.rematch_left(cx, (left, right), token, out);
             return Became::Listed;
         }
-        let mut child = *self.left.children.get(token);
+        let mut child = self.left.children.first(cx.scope, token, out);
         if child == NONE {
             return Became::Nothing;
         }

@@ -242,12 +242,17 @@ impl Tokens {
     /// Links a token into its parent's list of children.
     #[inline]
     pub(crate) fn link_sibling(&mut self, scope: Scope, token: u32, heads: &mut Heads, left: u32) {
-        let head = *heads.get(left);
+        self.put_before_sibling(scope, token, *heads.get(left));
+        heads.set(scope, left, token);
+    }
+
+    /// Puts a token before the one that was the first child of its parent, or `NONE`.
+    #[inline]
+    pub(crate) fn put_before_sibling(&mut self, scope: Scope, token: u32, head: u32) {
         if head != NONE {
             self.siblings.change(scope, head, |head| head.prev = token);
             self.siblings.change(scope, token, |token| token.next = head);
         }
-        heads.set(scope, left, token);
     }
 
     /// Links a token into the list of its right entry.
@@ -268,15 +273,23 @@ impl Tokens {
     }
 
     pub(crate) fn unlink_sibling(&mut self, scope: Scope, token: u32, heads: &mut Heads) {
+        if let Some(next) = self.part_from_siblings(scope, token) {
+            heads.set(scope, self.parent(token), next);
+        }
+    }
+
+    /// Takes a token from between its siblings; gives the next one, or `NONE`, if it was the first child.
+    #[inline]
+    pub(crate) fn part_from_siblings(&mut self, scope: Scope, token: u32) -> Option<u32> {
         let Mates { next, prev } = *self.siblings.get(token);
         if next != NONE {
             self.siblings.change(scope, next, |next| next.prev = prev);
         }
         if prev == NONE {
-            heads.set(scope, self.parent(token), next);
-        } else {
-            self.siblings.change(scope, prev, |prev| prev.next = next);
+            return Some(next);
         }
+        self.siblings.change(scope, prev, |prev| prev.next = next);
+        None
     }
 
     pub(crate) fn unlink_entry(&mut self, scope: Scope, token: u32, heads: &mut EntryHeads) {
