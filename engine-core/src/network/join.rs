@@ -2,7 +2,6 @@
 
 mod update;
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::chains::{ABREAST, BATCH, NONE};
@@ -208,20 +207,51 @@ impl Join {
         entries: &[u32],
         out: &mut Tokens,
     ) {
+        for (at, batch) in (0..).step_by(BATCH).zip(entries.chunks(BATCH)) {
+            self.insert_batch(cx, (left, right), batch, (at, entries.len()), out);
+        }
+    }
+
+    /// All right facts that there are come.
+    fn insert_all_right(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        out: &mut Tokens,
+    ) {
+        let facts = usize::try_from(right.fact_count()).expect("entries are addressed by u32");
+        let mut at = 0;
+        right.in_batches(|batch| {
+            self.insert_batch(cx, (left, right), batch, (at, facts), out);
+            at += batch.len();
+        });
+    }
+
+    /// A batch of right facts comes, the one from `at` on of so many.
+    fn insert_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        (left, right): (&Tokens, &RightMemory),
+        entries: &[u32],
+        (at, all): (usize, usize),
+        out: &mut Tokens,
+    ) {
         if let Some(unit) = self.unit().filter(|_| self.takes_all()) {
+            if at == 0 {
+                out.reserve(all);
+                self.heads.reserve(all);
+            }
             self.take_all(cx.scope, (left, unit), right, entries, out);
             return;
         }
-        for (at, batch) in (0..).step_by(BATCH).zip(entries.chunks(BATCH)) {
-            let pairs = &mut cx.buffers.pairs;
-            pairs.clear();
-            for few in batch.chunks(ABREAST) {
-                self.left.opened(cx.scope, left).warm_by(&right.index, few);
-                few.iter().for_each(|&entry| self.seek_left(cx.scope, (left, right), entry, pairs));
-            }
-            self.add_pairs(cx, (left, right), out);
-            make_room(out, cx.buffers.pairs.len(), (at, entries.len()));
+        let pairs = &mut cx.buffers.pairs;
+        pairs.clear();
+        for few in entries.chunks(ABREAST) {
+            self.left.opened(cx.scope, left).warm_by(&right.index, few);
+            few.iter().for_each(|&entry| self.seek_left(cx.scope, (left, right), entry, pairs));
         }
+        self.add_pairs(cx, (left, right), out);
+        make_room(out, cx.buffers.pairs.len(), (at, all));
     }
 
     /// Adds the pairs of a right fact with those left tokens that may go with it.
@@ -249,8 +279,12 @@ impl Join {
         entries: &[u32],
         out: &mut Tokens,
     ) {
-        out.reserve(entries.len());
-        self.heads.reserve(entries.len());
+        if left.row(unit).is_empty() && out.is_full() {
+            let first = out.count();
+            out.add_all_alone(scope, unit, entries, entries.iter().map(|&entry| right.slot(entry)));
+            (first..).zip(entries).for_each(|(token, &entry)| self.heads.set(scope, entry, token));
+            return;
+        }
         for &entry in entries {
             let token = out.add(scope, unit, entry, left.row(unit), Some(right.slot(entry)));
             self.heads.set(scope, entry, token);
@@ -270,7 +304,7 @@ impl Join {
         if self.left.is_root() {
             let [token] = *tokens else { unreachable!("there is one unit tuple") };
             self.left.set_unit(cx.scope, Some(token));
-            self.insert_right(cx, (left, right), &right.entries(), out);
+            self.insert_all_right(cx, (left, right), out);
             return;
         }
         // Alone or in a batch: each has its own copy of the lookup, or both would call for it.
@@ -292,7 +326,7 @@ impl Join {
             }
         }
         if is_by_right {
-            self.insert_right(cx, (left, right), &right.entries(), out);
+            self.insert_all_right(cx, (left, right), out);
         }
     }
 
@@ -404,7 +438,7 @@ impl Join {
                 right.warm(entry);
                 self.heads.warm(entry);
                 self.left.children.warm(token);
-                black_box(left.row(token).first().copied());
+                left.warm(token);
             }
             pairs.iter().for_each(|&pair| self.add(cx.scope, (left, right), pair, out));
         }
@@ -420,7 +454,9 @@ impl Join {
     ) {
         let (parent, entry) = pair;
         let slot = right.slot(entry);
-        let token = out.add(scope, parent, entry, left.row(parent), Some(slot));
+        let mut own = [0];
+        let row = left.known_row(parent, &mut own);
+        let token = out.add(scope, parent, entry, row, Some(slot));
         self.hang(scope, token, pair, out);
     }
 

@@ -159,14 +159,28 @@ impl RightMemory {
         }
     }
 
-    /// All entries that hold a fact.
-    pub(crate) fn entries(&self) -> Vec<u32> {
-        let mut entries = Vec::with_capacity(self.slots.len() as usize);
-        entries.extend(self.live_entries());
-        entries
+    /// Calls `visit` with all entries that hold a fact, a batch at a time. It is told how many entries there are.
+    pub(crate) fn in_batches(&self, mut visit: impl FnMut(&[u32])) {
+        let mut batch = Vec::with_capacity(BATCH.min(self.slots.len() as usize));
+        let mut from = 0;
+        while self.next_batch(&mut from, &mut batch) {
+            visit(&batch);
+        }
     }
 
-    /// As [`RightMemory::entries`], without making a list of them.
+    /// Gives the entries of the next batch that hold a fact; says whether there was one more.
+    fn next_batch(&self, from: &mut u32, batch: &mut Vec<u32>) -> bool {
+        let slots = &self.slots.as_slice()[*from as usize..];
+        let slots = &slots[..slots.len().min(BATCH)];
+        batch.clear();
+        batch.extend(
+            (*from..).zip(slots).filter_map(|(entry, slot)| (*slot != NONE).then_some(entry)),
+        );
+        *from += u32::try_from(slots.len()).expect("entries are addressed by u32");
+        !slots.is_empty()
+    }
+
+    /// All entries that hold a fact.
     pub(crate) fn live_entries(&self) -> impl Iterator<Item = u32> {
         let slots = (0..).zip(self.slots.as_slice());
         slots.filter_map(|(entry, &slot)| (slot != NONE).then_some(entry))
@@ -195,14 +209,16 @@ impl RightMemory {
     ) {
         let knew_codes = self.knows(Known::Codes);
         self.known.set(flush.scope, known);
-        let entries = self.entries();
-        if !knew_codes {
-            self.link(flush, plan, &entries, buffers);
-            return;
-        }
-        self.index.reserve(entries.len());
-        for entries in entries.chunks(ABREAST) {
-            self.index.link_noted(flush.scope, entries);
+        let facts = usize::try_from(self.fact_count()).expect("entries are addressed by u32");
+        self.index.reserve(facts);
+        let (mut from, mut batch) = (0, Vec::with_capacity(BATCH));
+        while self.next_batch(&mut from, &mut batch) {
+            if knew_codes {
+                let few = batch.chunks(ABREAST);
+                few.for_each(|entries| self.index.link_noted(flush.scope, entries));
+            } else {
+                self.tell_index(flush, plan, &batch, buffers);
+            }
         }
     }
 
@@ -218,10 +234,9 @@ impl RightMemory {
         if !is_told || entries.is_empty() {
             return;
         }
-        let is_linked = self.is_linked();
         if let [entry] = *entries {
             let codes = self.compute_code(flush, plan, entry, buffers);
-            if is_linked {
+            if self.is_linked() {
                 self.index.link(flush.scope, entry, codes.0, codes.1);
             } else {
                 self.index.note(flush.scope, entry, codes);
@@ -230,13 +245,24 @@ impl RightMemory {
         }
         self.index.reserve(entries.len());
         for entries in entries.chunks(BATCH) {
-            self.compute_codes(flush, plan, entries.iter().copied(), buffers);
-            let (codes, orders) = (buffers.codes.codes.as_slice(), &buffers.orders);
-            if is_linked {
-                self.index.link_all(flush.scope, entries, codes, orders);
-            } else {
-                self.index.note_all(flush.scope, entries, codes, orders);
-            }
+            self.tell_index(flush, plan, entries, buffers);
+        }
+    }
+
+    /// Tells the index of a batch of facts.
+    fn tell_index(
+        &mut self,
+        flush: &Flush<'_>,
+        plan: &Plan,
+        entries: &[u32],
+        buffers: &mut Buffers,
+    ) {
+        self.compute_codes(flush, plan, entries.iter().copied(), buffers);
+        let (codes, orders) = (buffers.codes.codes.as_slice(), &buffers.orders);
+        if self.is_linked() {
+            self.index.link_all(flush.scope, entries, codes, orders);
+        } else {
+            self.index.note_all(flush.scope, entries, codes, orders);
         }
     }
 

@@ -26,6 +26,9 @@ const IN_UPDATED: u8 = 4;
 pub(crate) struct Tokens {
     width: u32,
     rows: Column<u32>,
+    /// Whether the row of each token is its own number and nothing else, as that of the first facts of a type is
+    /// which lie as they came. Nothing depends on it but what is read, so that it is not trailed.
+    are_own: bool,
     links: Column<Links>,
     /// Neighbors among the children of one parent, and among the tokens of one entry; few have any where
     /// keys are unique.
@@ -55,6 +58,7 @@ impl Tokens {
         Self {
             width: u32::try_from(width).expect("few positions"),
             rows: Column::default(),
+            are_own: width == 1,
             links: Column::default(),
             siblings: Sparse::new(Mates::NONE),
             mates: Sparse::new(Mates::NONE),
@@ -84,6 +88,24 @@ impl Tokens {
     pub(crate) fn row(&self, token: u32) -> &[u32] {
         let start = token as usize * self.width as usize;
         &self.rows.as_slice()[start..start + self.width as usize]
+    }
+
+    /// As [`row`](Self::row), without a look at the rows where they are known; `room` has that of the token itself.
+    #[inline]
+    pub(crate) fn known_row<'a>(&'a self, token: u32, room: &'a mut [u32; 1]) -> &'a [u32] {
+        if self.are_own {
+            *room = [token];
+            return room;
+        }
+        self.row(token)
+    }
+
+    /// Has the row of a token [near](Column::warm), if it will be read.
+    #[inline]
+    pub(crate) fn warm(&self, token: u32) {
+        if !self.are_own {
+            self.rows.warm(token * self.width);
+        }
     }
 
     #[inline]
@@ -184,7 +206,31 @@ impl Tokens {
         self.siblings.set(scope, token, Mates::NONE);
         self.mates.set(scope, token, Mates::NONE);
         self.rows.set(scope, token, slot);
+        self.are_own &= slot == token;
         token
+    }
+
+    /// Adds a token for each of these entries, of rows of one position.
+    pub(crate) fn add_all_alone(
+        &mut self,
+        scope: Scope,
+        parent: u32,
+        entries: &[u32],
+        slots: impl Iterator<Item = u32>,
+    ) {
+        let first = self.links.len();
+        let mut number = first..;
+        self.links.extend(scope, entries.iter().map(|&entry| Links { parent, entry }));
+        let are_own = &mut self.are_own;
+        self.rows.extend(scope, slots.inspect(|slot| *are_own &= number.next() == Some(*slot)));
+        self.new.extend(first..self.links.len());
+        self.marks.resize(first as usize, 0);
+        self.marks.resize(self.links.len() as usize, NEW | IN_INSERTED);
+    }
+
+    /// Whether tokens that come are given numbers behind those that there are.
+    pub(crate) fn is_full(&self) -> bool {
+        self.free.is_empty()
     }
 
     #[expect(clippy::inline_always, reason = "its callers are not taken into others themselves")]
@@ -199,7 +245,9 @@ impl Tokens {
     ) -> u32 {
         debug_assert_eq!(base.len() + usize::from(slot.is_some()), self.width as usize);
         let links = Links { parent, entry };
+        let first = base.first().copied().or(slot);
         if let Some(token) = self.free.pop(scope) {
+            self.are_own = self.are_own && first == Some(token);
             self.links.set(scope, token, links);
             if scope.is_open() {
                 self.siblings.set(scope, token, Mates::NONE);
@@ -215,6 +263,7 @@ impl Tokens {
             }
             token
         } else {
+            self.are_own = self.are_own && first == Some(self.links.len());
             self.links.push(scope, links);
             // Rows are so short that to call for a copy costs more than to make one.
             self.rows.extend(scope, base.iter().copied().chain(slot));
@@ -225,6 +274,7 @@ impl Tokens {
     /// Sets what a token has at its first position.
     #[inline]
     pub(crate) fn set_first(&mut self, scope: Scope, token: u32, slot: u32) {
+        self.are_own &= slot == token;
         self.rows.set(scope, token * self.width, slot);
     }
 
