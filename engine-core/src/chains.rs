@@ -6,6 +6,7 @@
 
 mod layout;
 
+pub(crate) use layout::CodeRange;
 use layout::Layout;
 
 use crate::key::spread;

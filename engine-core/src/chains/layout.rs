@@ -23,22 +23,36 @@ const DENSE_FROM: usize = if cfg!(test) { 4 } else { 32 };
 const DENSE_SLOTS: u64 = 4;
 
 /// Codes from the first to the last one, in the order of signed numbers.
-#[derive(Clone, Copy)]
-struct Range {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CodeRange {
     first: i64,
     last: i64,
 }
 
-impl Range {
+impl CodeRange {
+    /// The least range that holds these codes; one without codes, if there are none.
+    pub(crate) fn of(codes: impl Iterator<Item = u64>) -> Self {
+        codes.map(u64::cast_signed).fold(Self { first: i64::MAX, last: i64::MIN }, Self::with)
+    }
+
+    fn with(self, code: i64) -> Self {
+        Self { first: self.first.min(code), last: self.last.max(code) }
+    }
+
+    /// Its first code.
+    pub(crate) fn first(self) -> u64 {
+        self.first.cast_unsigned()
+    }
+
     /// How many codes are in it, less one.
     fn reach(self) -> u64 {
         self.last.wrapping_sub(self.first).cast_unsigned()
     }
 
     /// How many slots a dense table of so many of its codes has; none if it would be too large.
-    fn slots(self, codes: usize) -> Option<usize> {
+    pub(crate) fn slots(self, codes: usize) -> Option<usize> {
         let (reach, codes) = (self.reach(), codes as u64);
-        if reach >= codes * DENSE_SLOTS {
+        if self.first > self.last || reach >= codes * DENSE_SLOTS {
             return None;
         }
         usize::try_from((reach + reach / 4 + 1).max(codes)).ok()
@@ -67,11 +81,7 @@ impl Chains {
             return false;
         }
         let heads = self.heads.as_slice().iter().filter(|head| **head != NONE);
-        let codes = heads.map(|&head| self.code(head).cast_signed());
-        let range = codes.fold(Range { first: i64::MAX, last: i64::MIN }, |range, code| Range {
-            first: range.first.min(code),
-            last: range.last.max(code),
-        });
+        let range = CodeRange::of(heads.map(|&head| self.code(head)));
         let Some(slots) = range.slots(self.codes_to_be()) else { return false };
         let newest = self.codes.as_slice().last().map_or(0, |code| code.cast_signed());
         self.lay_dense(scope, range, newest, slots);
@@ -93,7 +103,7 @@ impl Chains {
     fn widen(&mut self, scope: Scope, first: u64, code: u64) {
         let (first, code) = (first.cast_signed(), code.cast_signed());
         let last = first.checked_add(i64::from(self.heads.len()) - 1);
-        let range = last.map(|last| Range { first: first.min(code), last: last.max(code) });
+        let range = last.map(|last| CodeRange { first, last }.with(code));
         // What was ever in the range stays in it: whoever comes and goes at its ends makes it larger by half each
         // time, until it is too large.
         let codes = self.codes_to_be() + 1;
@@ -108,7 +118,7 @@ impl Chains {
     }
 
     /// Lays the heads out densely. The slots that are more than the range has are on the side where this code is.
-    fn lay_dense(&mut self, scope: Scope, range: Range, code: i64, slots: usize) {
+    fn lay_dense(&mut self, scope: Scope, range: CodeRange, code: i64, slots: usize) {
         let spare = i64::try_from(slots as u64 - range.reach() - 1).expect("tables have 32 bits");
         let is_above = code.wrapping_sub(range.first).cast_unsigned() >= range.reach() / 2;
         let lowest = if is_above { range.first } else { range.first.saturating_sub(spare) };

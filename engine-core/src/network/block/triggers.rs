@@ -104,14 +104,15 @@ impl Block {
         let goes_now = turn.entry != NONE
             && right.index.codes(turn.entry).0 == code
             && self.is_current(cx.store, right, turn)
-            && self.goes(cx, (left, right), turn.slot, turn.slot);
+            && (!self.verifies(right) || self.passes(cx, (left, right), turn.slot, turn.slot));
         if goes_now != begins {
             return None;
         }
-        let went = turn.start == Some(code) && {
-            let before = slot_at_start(cx, &self.plan, turn.slot);
-            self.goes(cx, (left, right), turn.slot, before)
-        };
+        let went = turn.start == Some(code)
+            && (!self.verifies(right) || {
+                let before = slot_at_start(cx, &self.plan, turn.slot);
+                self.passes(cx, (left, right), turn.slot, before)
+            });
         let touched = || cx.store.touched(cx.ops, self.plan.kind, turn.slot, self.plan.reads);
         (went != begins).then(touched).flatten()
     }
@@ -121,19 +122,8 @@ impl Block {
         store.locate(handle).is_some() && right.slot(turn.entry) == turn.slot
     }
 
-    /// Whether a fact goes with a tuple of the same code.
-    /// `slot` is where its value is looked up: its own, or that of its value before the flush.
-    #[inline]
-    fn goes(
-        &self,
-        cx: &mut Context<'_>,
-        (left, right): (&[u32], &RightMemory),
-        fact: u32,
-        slot: u32,
-    ) -> bool {
-        !self.verifies(right) || self.passes(cx, (left, right), fact, slot)
-    }
-
+    /// Whether a fact passes the tests with a tuple of the same code. `slot` is where its value is looked up: its
+    /// own, or that of its value before the flush.
     fn passes(
         &self,
         cx: &mut Context<'_>,
