@@ -176,6 +176,9 @@ impl Alpha {
             let memory = &mut self.memories[place as usize];
             if !memory.is_asleep() {
                 memory.right.reserve(facts);
+                if memory.blocks {
+                    memory.right.reserve_turns(facts);
+                }
                 self.memberships.reserve(facts);
             }
         }

@@ -122,7 +122,7 @@ impl Block {
         let lefts: Vec<u32> =
             left.updated.iter().copied().filter(|&token| left.is_live(token)).collect();
         // Tokens that hang nowhere and are not among the free ones until they have looked for a witness.
-        let mut touched = Vec::new();
+        let mut touched = Vec::with_capacity(left.inserted().len() + delta.deleted.len());
         self.update_left(cx, left, &lefts, &mut touched);
         delta.deleted.iter().for_each(|&entry| self.orphan(cx.scope, entry, &mut touched));
         let verifies = self.verifies(right);

@@ -159,6 +159,11 @@ impl RightMemory {
         }
     }
 
+    /// Makes room for the turns of so many facts more.
+    pub(crate) fn reserve_turns(&mut self, more: usize) {
+        self.turns.list.reserve(more);
+    }
+
     /// Calls `visit` with all entries that hold a fact, a batch at a time. It is told how many entries there are.
     pub(crate) fn in_batches(&self, mut visit: impl FnMut(&[u32])) {
         let mut batch = Vec::with_capacity(BATCH.min(self.slots.len() as usize));

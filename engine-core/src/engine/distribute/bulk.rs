@@ -59,6 +59,7 @@ fn leave_all(flush: &Flush<'_>, memory: &mut Memory, entries: &[u32], hears: &mu
         entries.iter().for_each(|&entry| recent.leave(flush.scope, entry));
     }
     if memory.blocks {
+        memory.right.reserve_turns(entries.len());
         for &entry in entries {
             memory.right.turn(flush, &memory.plan, entry, true);
         }
