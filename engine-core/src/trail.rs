@@ -7,9 +7,13 @@
 //! Transactions open scopes; nothing else in the engine knows about them. Scratch that a flush
 //! builds and drops again is not state and is not trailed.
 
-use std::collections::BTreeMap;
+mod map;
+mod sparse;
+
 use std::hint::black_box;
-use std::ops::{Bound, RangeBounds};
+
+pub(crate) use map::OrderedMap;
+pub(crate) use sparse::Sparse;
 
 /// The innermost open transaction scope, if there is one.
 ///
@@ -304,105 +308,6 @@ impl<T: Clone> Column<T> {
     }
 }
 
-/// A column that is as long as its last cell that was ever set: cells behind have a default value.
-#[derive(Clone, Debug)]
-pub(crate) struct Sparse<T> {
-    column: Column<T>,
-    default: T,
-}
-
-impl<T: Clone + PartialEq> Sparse<T> {
-    pub(crate) fn new(default: T) -> Self {
-        Self { column: Column::default(), default }
-    }
-
-    /// Whether any cell was ever set to something else than the default.
-    pub(crate) fn is_used(&self) -> bool {
-        !self.column.is_empty()
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, at: u32) -> &T {
-        self.column.cells.get(at as usize).unwrap_or(&self.default)
-    }
-
-    #[inline]
-    pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
-        if !scope.is_open()
-            && let Some(cell) = self.column.cells.get_mut(at as usize)
-        {
-            *cell = value;
-        } else if at < self.column.len() || value != self.default {
-            self.set_cell(scope, at, value);
-        }
-    }
-
-    #[inline(never)] // rare outside of scopes: a column soon reaches its length
-    fn set_cell(&mut self, scope: Scope, at: u32, value: T) {
-        if at == self.column.len() {
-            self.column.push(scope, value);
-        } else {
-            self.reach_and_set(scope, at, value);
-        }
-    }
-
-    #[inline(never)] // as above
-    fn reach_and_set(&mut self, scope: Scope, at: u32, value: T) {
-        self.column.reach(scope, at, &self.default);
-        self.column.set(scope, at, value);
-    }
-}
-
-impl<T: Clone + PartialEq> Sparse<T> {
-    /// Changes a cell in place; inside a scope its old value is cloned first.
-    #[inline]
-    pub(crate) fn change(&mut self, scope: Scope, at: u32, change: impl FnOnce(&mut T)) {
-        self.column.reach(scope, at, &self.default);
-        self.column.change(scope, at, change);
-    }
-
-    /// As [`Column::warm`].
-    #[inline]
-    pub(crate) fn warm(&self, at: u32)
-    where
-        T: Copy,
-    {
-        self.column.warm(at);
-    }
-
-    /// Makes room for so many cells more.
-    pub(crate) fn reserve(&mut self, more: usize) {
-        self.column.cells.reserve(more);
-    }
-
-    /// Sets a cell to the default, outside of scopes.
-    #[inline]
-    pub(crate) fn reset(&mut self, at: u32) {
-        if let Some(cell) = self.column.cells.get_mut(at as usize) {
-            *cell = self.default.clone();
-        }
-    }
-
-    /// Sets all cells to the default, outside of scopes.
-    pub(crate) fn clear(&mut self) {
-        self.column.clear(Scope::NONE);
-    }
-
-    /// The same; it keeps its memory.
-    pub(crate) fn drain(&mut self) {
-        self.column.drain();
-    }
-}
-
-impl<T> Trailed for Sparse<T> {
-    fn undo(&mut self, scope: Scope) {
-        self.column.undo(scope);
-    }
-    fn forget(&mut self) {
-        self.column.forget();
-    }
-}
-
 impl<T> Trailed for Column<T> {
     fn undo(&mut self, scope: Scope) {
         while let Some((_, undo)) = self.log.pop_if(|(written, _)| *written >= scope) {
@@ -466,82 +371,6 @@ impl<T> Trailed for Cell<T> {
     fn undo(&mut self, scope: Scope) {
         while let Some((_, old)) = self.log.pop_if(|(written, _)| *written >= scope) {
             self.value = old;
-        }
-    }
-
-    fn forget(&mut self) {
-        self.log.clear();
-    }
-}
-
-/// An ordered map.
-#[derive(Clone, Debug)]
-pub(crate) struct OrderedMap<K, V> {
-    map: BTreeMap<K, V>,
-    log: Vec<(Scope, K, Option<V>)>,
-}
-
-impl<K, V> Default for OrderedMap<K, V> {
-    fn default() -> Self {
-        Self { map: BTreeMap::new(), log: Vec::new() }
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.map.get(key)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.map.iter()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    pub(crate) fn first(&self) -> Option<(&K, &V)> {
-        self.map.first_key_value()
-    }
-
-    pub(crate) fn last(&self) -> Option<(&K, &V)> {
-        self.map.last_key_value()
-    }
-
-    pub(crate) fn range<R: RangeBounds<K>>(&self, range: R) -> impl Iterator<Item = (&K, &V)> {
-        // `BTreeMap::range` panics on an inverted range; here it is just empty.
-        let empty = match (range.start_bound(), range.end_bound()) {
-            (Bound::Included(start), Bound::Included(end) | Bound::Excluded(end)) => start > end,
-            _ => false,
-        };
-        (!empty).then(|| self.map.range(range)).into_iter().flatten()
-    }
-
-    pub(crate) fn insert(&mut self, scope: Scope, key: K, value: V) {
-        if scope.is_open() {
-            let old = self.map.insert(key.clone(), value);
-            self.log.push((scope, key, old));
-        } else {
-            self.map.insert(key, value);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, scope: Scope, key: &K) -> Option<V> {
-        let old = self.map.remove(key);
-        if scope.is_open() && old.is_some() {
-            self.log.push((scope, key.clone(), old.clone()));
-        }
-        old
-    }
-}
-
-impl<K: Ord, V> Trailed for OrderedMap<K, V> {
-    fn undo(&mut self, scope: Scope) {
-        while let Some((_, key, old)) = self.log.pop_if(|(written, ..)| *written >= scope) {
-            match old {
-                Some(value) => drop(self.map.insert(key, value)),
-                None => drop(self.map.remove(&key)),
-            }
         }
     }
 
