@@ -248,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_pushed_at_once_may_be_several_records() {
+        let (short, long) = ([1, 1, 1, 7], [&[1, 1, 200, 1][..], &[7; 200]].concat());
+        let mut batch = Batch::new();
+        for (records, pieces) in [
+            (0, vec![]),
+            (1, vec![&short[..]]),
+            (2, vec![&short, &short]),
+            (1, vec![&long]),
+            (3, vec![&short, &long, &short]),
+        ] {
+            batch.clear();
+            batch.push_with(|buf| buf.extend(pieces.concat())).expect("records");
+            assert_eq!((batch.payload(), batch.record_count()), (&pieces.concat()[..], records));
+        }
+    }
+
+    #[test]
     fn the_longest_record_is_taken_and_one_byte_more_is_not() {
         let mut batch = Batch::new();
         // Tag, version and four bytes of length.

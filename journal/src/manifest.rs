@@ -270,8 +270,7 @@ impl Manifest {
         let mut next_position = 0;
         let last = self.segments.len().saturating_sub(1);
         for (index, segment) in self.segments.iter().enumerate() {
-            let follows = index == 0
-                || (segment.first_lsn >= next_lsn && segment.first_position >= next_position);
+            let follows = segment.first_lsn >= next_lsn && segment.first_position >= next_position;
             if !follows || !segment.is_plausible() || (segment.seal.is_none() && index < last) {
                 return false;
             }

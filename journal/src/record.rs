@@ -272,6 +272,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_group_is_told() {
+        let mut bytes = Vec::new();
+        put(1, 1, b"a", &mut bytes);
+        put(300, 1, b"b", &mut bytes);
+        let mut records = Records::new(&bytes, 2);
+        assert_eq!((records.len(), records.next().map(|record| record.tag())), (2, Some(1)));
+        assert_eq!((records.len(), records.next().map(|record| record.tag())), (1, Some(300)));
+        assert_eq!((records.len(), records.next()), (0, None));
+    }
+
+    #[test]
     fn a_wrong_count_is_an_error() {
         let mut bytes = Vec::new();
         put(1, 1, b"a", &mut bytes);

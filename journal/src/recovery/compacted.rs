@@ -81,7 +81,6 @@ impl Walk<'_, '_> {
         if is_safe {
             self.safe = self.at;
         }
-        self.ends_with_seal = true;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod hooked;
 mod interleavings;
 mod keyed;
 mod lazyfs;
+mod left_over;
 mod mend;
 mod model;
 mod mounted;

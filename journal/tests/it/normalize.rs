@@ -176,11 +176,13 @@ fn damage_to_a_compacted_segment_refuses_with_its_place() {
     journal.close().expect("it closes");
     let (name, bytes) = files(dir.path()).remove(0);
     let path = dir.path().join(name);
-    let refused = |bytes: &[u8]| -> (u64, CorruptReason) {
+    let mut places = std::collections::BTreeSet::new();
+    let mut refused = |bytes: &[u8]| -> (u64, CorruptReason) {
         std::fs::write(&path, bytes).expect("writable");
         match Journal::open(dir.path(), small()) {
             Err(OpenError::Corrupt(corrupt)) => {
                 assert_eq!(corrupt.file, path);
+                places.insert((corrupt.offset, corrupt.expected_lsn));
                 (corrupt.offset, corrupt.reason)
             }
             other => panic!("{other:?}"),
@@ -194,8 +196,19 @@ fn damage_to_a_compacted_segment_refuses_with_its_place() {
     }
     assert_eq!(refused(&bytes[..bytes.len() - 1]).1, CorruptReason::CompactedLength);
     assert_eq!(refused(&[bytes.as_slice(), &[0]].concat()).1, CorruptReason::CompactedLength);
+    // Each frame is a place of its own, behind the number of the frame before it.
+    let numbers: std::collections::BTreeSet<_> = places.iter().map(|(_, lsn)| lsn).collect();
+    assert!(places.len() > 5 && places.iter().is_sorted_by_key(|(_, lsn)| lsn), "{places:?}");
+    assert_eq!(numbers.len(), places.len() - 1, "the file itself and its first frame have one");
     std::fs::write(&path, &bytes).expect("writable");
-    Journal::open(dir.path(), small()).expect("the undamaged one opens");
+    let (journal, opened) = Journal::open(dir.path(), small()).expect("the undamaged one opens");
+    let safe = opened.safe_point.expect("there are groups");
+    let mut reader = journal.read(From::Start).expect("readable");
+    let mut last = None;
+    while let Some(group) = reader.next_group().expect("sound") {
+        last = Some(group.lsn());
+    }
+    assert_eq!(Some(safe.lsn), last, "that of the last group that remains");
 }
 
 /// Testing list 6, 8, 22: a crash at every call leaves the old segments or the new ones.
