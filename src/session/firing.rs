@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use steadfast_engine_core::{Activation, FireOptions, FireRun, Verdict};
+use steadfast_engine_core::{ActionSink, Activation, FireOptions, FireRun, Verdict};
 use steadfast_wm::{CommitSeq, SafePoint};
 
 use super::Session;
@@ -125,12 +125,39 @@ impl Session {
         filter: Option<&mut dyn FnMut(&Activation<'_>) -> Verdict>,
     ) -> Result<Fired> {
         self.ready()?;
-        // Nobody else may halt a session of which there is no other handle to this flag.
-        let may_halt = Arc::strong_count(&self.halt) > 1 || self.halt.load(Ordering::Acquire);
-        let halt = may_halt.then(|| Arc::clone(&self.halt));
+        let has_parts = self.commit_every < u64::MAX || self.recorder.wants_records();
+        if has_parts || filter.is_some() || self.may_be_halted() {
+            return self.run_watched(options, filter);
+        }
+        let fired = self.engine.fire_all(options, self.max_firings, &mut self.recorder);
+        if fired.error.is_some() || fired.skipped > 0 || fired.halted {
+            let mut total = Fired::default();
+            self.close_part(fired, &mut total)?;
+            return Ok(total);
+        }
+        let count = fired.count;
+        let point = if count > 0 { SafePoint::Fired } else { SafePoint::Evaluated };
+        let commit = if fired.changed { Some(self.commit_work(point)?) } else { None };
+        Ok(Fired { count, commit, ..Fired::default() })
+    }
+
+    /// Whether somebody may halt runs: nobody else where there is no other handle to the flag.
+    #[inline]
+    fn may_be_halted(&self) -> bool {
+        Arc::strong_count(&self.halt) > 1 || self.halt.load(Ordering::Acquire)
+    }
+
+    /// A run that the flag of the halters may stop, and a commit may cut into parts.
+    #[inline(never)] // in memory nobody could halt most runs, or cut them
+    fn run_watched(
+        &mut self,
+        options: FireOptions,
+        filter: Option<&mut dyn FnMut(&Activation<'_>) -> Verdict>,
+    ) -> Result<Fired> {
+        let halt = self.may_be_halted().then(|| Arc::clone(&self.halt));
         let go_on = || halt.as_ref().is_none_or(|halt| !halt.load(Ordering::Acquire));
         let mut run = FireRun::new(options).max_firings(self.max_firings);
-        if may_halt {
+        if halt.is_some() {
             run = run.go_on_while(&go_on);
         }
         if let Some(filter) = filter {
@@ -138,27 +165,35 @@ impl Session {
         }
         let mut total = Fired::default();
         loop {
-            let mut fired = self.engine.fire_part(&mut run, self.commit_every, &mut self.recorder);
-            total.count += fired.count;
-            total.skipped += fired.skipped;
+            let part = self.engine.fire_part(&mut run, self.commit_every, &mut self.recorder);
             // Nearly always it is not set, and a read costs less than an exchange.
-            let stopped = !go_on() && self.halt.swap(false, Ordering::AcqRel);
-            total.halted |= fired.halted || stopped;
-            if let Some(error) = fired.error.take_if(|_| self.engine.has_failed()) {
-                self.failed = true;
-                return Err((*error).into());
-            }
-            if fired.changed {
-                let fired_any = fired.count + fired.skipped > 0;
-                let point = if fired_any { SafePoint::Fired } else { SafePoint::Evaluated };
-                total.commit = Some(self.commit_work(point)?);
-            }
-            if let Some(error) = fired.error {
-                return Err((*error).into());
-            }
-            if fired.finished || total.halted {
+            total.halted |= !go_on() && self.halt.swap(false, Ordering::AcqRel);
+            if self.close_part(part, &mut total)? || total.halted {
                 return Ok(total);
             }
+        }
+    }
+
+    /// Commits a part of a run, if there is anything to commit; says whether the run is over.
+    #[inline(never)] // most runs in memory have one part, and go well
+    fn close_part(
+        &mut self,
+        part: steadfast_engine_core::Fired,
+        total: &mut Fired,
+    ) -> Result<bool> {
+        total.count += part.count;
+        total.skipped += part.skipped;
+        total.halted |= part.halted;
+        if part.error.is_some() && self.engine.has_failed() {
+            self.failed = true;
+        } else if part.changed {
+            let fired_any = part.count + part.skipped > 0;
+            let point = if fired_any { SafePoint::Fired } else { SafePoint::Evaluated };
+            total.commit = Some(self.commit_work(point)?);
+        }
+        match part.error {
+            Some(error) => Err((*error).into()),
+            None => Ok(part.finished),
         }
     }
 

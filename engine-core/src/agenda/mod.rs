@@ -5,6 +5,7 @@
 //! salience if they have one each, by trigger, then by members (INV-42); each has its place in one of
 //! two queues ([`queue`]).
 
+mod calm;
 mod due;
 mod focus;
 mod queue;
@@ -161,6 +162,15 @@ impl Terminal {
 
     #[inline]
     fn set_state(&mut self, scope: Scope, token: u32, state: MatchState) {
+        if token < self.states.len() {
+            self.states.set(scope, token, state);
+        } else {
+            self.add_state(scope, token, state);
+        }
+    }
+
+    #[inline(never)] // tokens are used again
+    fn add_state(&mut self, scope: Scope, token: u32, state: MatchState) {
         if token == self.states.len() {
             self.states.push(scope, state);
         } else {
@@ -291,9 +301,12 @@ impl Terminal {
         }
     }
 
+    #[inline]
     fn dequeue_pending(&mut self, scope: Scope, token: u32, old: &MatchState) {
         let changed = self.note_change(scope, token, old);
-        self.states.set(scope, token, MatchState { trigger: 0, place: NONE, changed, ..*old });
+        self.states.change(scope, token, |state| {
+            (state.trigger, state.place, state.changed) = (0, NONE, changed);
+        });
         self.pending.set(scope, *self.pending.get() - 1);
         self.note_turn(token, false);
         self.leave(scope, old);
@@ -374,6 +387,15 @@ impl Terminal {
     /// The match that fires next.
     pub(crate) fn first(&self) -> Option<u32> {
         if self.own_salience { self.by_salience.first() } else { self.by_age.first() }
+    }
+
+    /// The same with its trigger.
+    #[inline]
+    pub(crate) fn first_queued(&self) -> Option<(u32, Seq)> {
+        if self.own_salience {
+            return self.by_salience.first().map(|token| (token, self.queued(token).trigger));
+        }
+        self.by_age.first_queued()
     }
 
     /// All pending matches in firing order.

@@ -4,6 +4,8 @@
 
 use std::cmp::Reverse;
 
+use steadfast_wm::Seq;
+
 use super::MatchState;
 use crate::chains::ABREAST;
 use crate::trail::{Cell, Column, OrderedMap, Scope, Trailed, trailed};
@@ -81,6 +83,13 @@ impl ByAge {
         first.map(|first| first.token)
     }
 
+    /// The same with its trigger.
+    #[inline]
+    pub(super) fn first_queued(&self) -> Option<(u32, Seq)> {
+        let first = self.places.as_slice().get(self.ends.get().head as usize);
+        first.map(|first| (first.token, Seq::new(first.trigger)))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ends.get().live == 0
     }
@@ -102,7 +111,24 @@ impl ByAge {
     }
 
     /// Takes a match out that has another place by now, or none.
+    #[inline]
     pub(super) fn leave(
+        &mut self,
+        scope: Scope,
+        states: &mut Column<MatchState>,
+        salience: Option<i32>,
+        place: u32,
+    ) {
+        if self.ends.get().live == 1 {
+            self.places.clear(scope);
+            self.ends.set(scope, Ends::default());
+        } else {
+            self.leave_others(scope, states, salience, place);
+        }
+    }
+
+    #[inline(never)] // whoever fires after each change has one match at a time
+    fn leave_others(
         &mut self,
         scope: Scope,
         states: &mut Column<MatchState>,
@@ -111,11 +137,6 @@ impl ByAge {
     ) {
         let Ends { mut head, base, live } = *self.ends.get();
         let live = live - 1;
-        if live == 0 {
-            self.places.clear(scope);
-            self.ends.set(scope, Ends::default());
-            return;
-        }
         if place == base + head {
             head += 1;
             // Without holes the next one is there.

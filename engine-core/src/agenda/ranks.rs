@@ -12,6 +12,8 @@ pub(crate) struct Ranks {
     places: Vec<Place>,
     /// One bit per rank: its rule has pending matches. The ranks of a group are those of some words.
     active: Vec<u64>,
+    /// How many rules have pending matches.
+    pending: u32,
     /// By rank the rule.
     by_rank: Vec<u32>,
     groups: Vec<GroupRanks>,
@@ -85,7 +87,15 @@ impl Ranks {
         };
         let (word, bit) = (rank as usize / 64, rank % 64);
         let word = &mut self.active[word];
+        let was_pending = *word >> bit & 1 != 0;
         *word = *word & !(1 << bit) | u64::from(is_pending) << bit;
+        self.pending = self.pending + u32::from(is_pending) - u32::from(was_pending);
+    }
+
+    /// Whether no rule has a pending match, of whatever group.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending == 0
     }
 
     #[inline(never)] // few rules have matches with a salience each
@@ -96,6 +106,7 @@ impl Ranks {
         if under == best {
             return;
         }
+        self.pending = self.pending + u32::from(best.is_some()) - u32::from(under.is_some());
         let rule = u32::try_from(rule).expect("few rules");
         let shifting = &mut self.groups[group as usize].shifting;
         if let Some(salience) = under {

@@ -181,6 +181,37 @@ where
     }
 }
 
+impl<S, K, F> Contexts<S, K, F>
+where
+    S: 'static,
+    K: Clone,
+    F: Aggregate,
+{
+    /// Notes the result that a context has now; says whether there is one, and whether it is another one than before.
+    #[inline]
+    fn show(&mut self, scope: Scope, context: u32, output: Option<F::Output>) -> Refreshed {
+        let old = self.table.results.get(context).as_ref().map(|group| &group.value);
+        let changed = !same(old, output.as_ref());
+        let present = output.is_some();
+        if present != *self.shown.get(context) {
+            self.shown.set(scope, context, present);
+        }
+        // A result that vanishes stays readable until the flush ends: its rows are still named. One
+        // that is equal to the old one may be another one to the bit, such as a negative zero.
+        if let Some(value) = output {
+            if old.is_some() && !scope.is_open() {
+                self.table.results.change(scope, context, |group| {
+                    group.as_mut().expect("just seen").value = value;
+                });
+            } else {
+                let key = self.keys.get(context).clone().expect("contexts in use have a key");
+                self.table.results.set(scope, context, Some(Group::new(key, value)));
+            }
+        }
+        Refreshed { present, changed }
+    }
+}
+
 impl<S, K, F> Grouping for Contexts<S, K, F>
 where
     S: 'static,
@@ -276,6 +307,36 @@ where
         (context, entered)
     }
 
+    fn renew(
+        &mut self,
+        scope: Scope,
+        rows: &Rows<'_>,
+        opened: Option<u32>,
+        (tuple, outer): (u32, u32),
+    ) -> Result<Option<(u32, Refreshed)>, AggregateError> {
+        let old = self.contributions.get(tuple).as_ref().expect("members have entered");
+        let context = old.context;
+        let stays = match opened {
+            Some(opened) => opened == context,
+            None => self.is(context, outer, &(self.functions.key_of)(rows, 0)),
+        };
+        if !stays {
+            return Ok(None);
+        }
+        let input = (self.functions.input_of)(rows, 0);
+        self.states.leave(scope, context, &old.facts, &old.input);
+        self.states.enter(scope, context, &old.facts, &input);
+        self.contributions.change(scope, tuple, |contribution| {
+            contribution.as_mut().expect("just seen").input = input;
+        });
+        let output = self.states.output(context)?;
+        if output.is_none() {
+            // It stays readable until the flush ends, which somebody must remember.
+            self.note_start(context);
+        }
+        Ok(Some((context, self.show(scope, context, output))))
+    }
+
     fn leave(&mut self, scope: Scope, tuple: u32) -> u32 {
         let contribution = self.contributions.get(tuple).as_ref().expect("members have entered");
         let context = contribution.context;
@@ -313,25 +374,7 @@ where
     fn refresh(&mut self, scope: Scope, context: u32) -> Result<Refreshed, AggregateError> {
         let is_empty_group = self.functions.keyed && *self.counts.get(context) == 0;
         let output = if is_empty_group { None } else { self.states.output(context)? };
-        let old = self.table.results.get(context).as_ref().map(|group| &group.value);
-        let changed = !same(old, output.as_ref());
-        let present = output.is_some();
-        if present != *self.shown.get(context) {
-            self.shown.set(scope, context, present);
-        }
-        // A result that vanishes stays readable until the flush ends: its rows are still named. One
-        // that is equal to the old one may be another one to the bit, such as a negative zero.
-        if let Some(value) = output {
-            if old.is_some() && !scope.is_open() {
-                self.table.results.change(scope, context, |group| {
-                    group.as_mut().expect("just seen").value = value;
-                });
-            } else {
-                let key = self.keys.get(context).clone().expect("contexts in use have a key");
-                self.table.results.set(scope, context, Some(Group::new(key, value)));
-            }
-        }
-        Ok(Refreshed { present, changed })
+        Ok(self.show(scope, context, output))
     }
 
     fn changed(&self) -> Vec<u32> {

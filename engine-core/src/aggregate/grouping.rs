@@ -122,6 +122,16 @@ pub(crate) trait Grouping: Trailed + Send {
         opened: Option<u32>,
         member: Member<'_>,
     ) -> (u32, u32);
+    /// As [`Grouping::change`] and [`Grouping::refresh`] of a tuple, given with its outer one, if it stays in its
+    /// context; else nothing is done. Unless the context has no result any more, nothing is remembered of it: whoever
+    /// calls does nothing else in the flush.
+    fn renew(
+        &mut self,
+        scope: Scope,
+        rows: &Rows<'_>,
+        opened: Option<u32>,
+        member: (u32, u32),
+    ) -> Result<Option<(u32, Refreshed)>, AggregateError>;
     /// Takes a tuple away; gives the context that it was in.
     fn leave(&mut self, scope: Scope, tuple: u32) -> u32;
     fn context_of(&self, tuple: u32) -> u32;

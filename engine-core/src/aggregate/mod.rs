@@ -21,7 +21,7 @@ use serde::Serialize;
 #[cfg(feature = "decimal")]
 pub use decimals::Decimals;
 pub use grouping::{GroupSpec, GroupTable};
-pub(crate) use grouping::{Grouping, Member};
+pub(crate) use grouping::{Grouping, Member, Refreshed};
 pub use listed::{Collect, Count, First, Last, Listed, Rescan, Rescanned};
 pub use ordered::{
     BottomK, CollectSet, CountDistinct, Extreme, Halves, Max, Median, Middle, Min, Multiset,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use steadfast_wm::{FactHandle, MatchId, Record, RuleTag};
+use steadfast_wm::{FactHandle, MatchId, Record, RuleTag, Seq};
 
 use super::Engine;
 use crate::chains::NONE;
@@ -16,6 +16,7 @@ use crate::tms::start_believing;
 pub(crate) struct Firing {
     pub(crate) rule: usize,
     pub(crate) token: u32,
+    pub(crate) trigger: Seq,
 }
 
 impl Engine {

@@ -9,6 +9,7 @@ use crate::store::{Change, Op};
 
 impl Engine {
     /// A fact that a rule of one pattern takes is a match.
+    #[inline]
     pub(super) fn enter_bare(&mut self, op: &Op, place: u32, at: usize) {
         let (scope, alpha) = (self.scope, &mut self.alphas[op.kind as usize]);
         let entry = alpha.memories[place as usize].right.admit(scope, op.slot);

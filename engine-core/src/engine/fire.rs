@@ -4,18 +4,18 @@ use std::any::Any;
 use std::cmp::{Ordering, Reverse};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{FactHandle, Record, Seq};
+use steadfast_wm::{Counters, Record};
 
 use super::agenda_events::AgendaEvent;
 use super::apply::Firing;
-use super::run::{FireRun, Verdict};
-use super::{Engine, RuleState};
+use super::run::{FireRun, MAX_FIRINGS, Verdict};
+use super::{Engine, RuleInfo, RuleState};
 use crate::chains::ABREAST;
 use crate::error::{EvaluateError, Failure, FireError};
 use crate::network::Source;
 use crate::sink::ActionSink;
 use crate::stage::{Drafts, Stage};
-use crate::then::Then;
+use crate::then::{Row, Then};
 
 /// How far a run of firings may go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +43,7 @@ pub struct Fired {
 }
 
 /// What became of the best match.
-enum Outcome {
+pub(super) enum Outcome {
     Applied {
         halt: bool,
     },
@@ -65,6 +65,11 @@ impl Engine {
     /// [`EvaluateError`]; the engine takes no more work then.
     pub fn flush(&mut self, sink: &mut dyn ActionSink) -> Result<bool, EvaluateError> {
         self.heed(sink);
+        self.flush_heeded(sink)
+    }
+
+    #[inline]
+    fn flush_heeded(&mut self, sink: &mut dyn ActionSink) -> Result<bool, EvaluateError> {
         let matched = self.match_staged(None, sink)?;
         if matched && self.is_recorded() {
             sink.record(&Record::Evaluated);
@@ -77,19 +82,30 @@ impl Engine {
     ///
     /// A failing consequence is part of what is reported, not lost: see [`Fired::error`].
     pub fn fire(&mut self, options: FireOptions, sink: &mut dyn ActionSink) -> Fired {
-        self.fire_part(&mut FireRun::new(options), u64::MAX, sink)
+        self.fire_all(options, MAX_FIRINGS, sink)
     }
 
     /// As [`Engine::fire`], for a part of a run: it ends after so many firings, skipped ones included, or
     /// when the sink wants a commit, and the next part goes on where it ended.
+    #[inline] // the caller knows what its sink wants
     pub fn fire_part(
         &mut self,
         run: &mut FireRun<'_>,
         at_most: u64,
         sink: &mut dyn ActionSink,
     ) -> Fired {
+        self.heed(sink);
+        self.fire_heeded(run, at_most, sink)
+    }
+
+    pub(super) fn fire_heeded(
+        &mut self,
+        run: &mut FireRun<'_>,
+        at_most: u64,
+        sink: &mut dyn ActionSink,
+    ) -> Fired {
         let mut fired = Fired::default();
-        match self.flush(sink) {
+        match self.flush_heeded(sink) {
             Ok(matched) => fired.changed = matched,
             Err(error) => {
                 (fired.error, fired.finished) = (Some(Box::new(error.into())), true);
@@ -111,7 +127,7 @@ impl Engine {
 
     /// Fires what is pending, as far as the part of the run goes.
     #[inline(never)] // as whoever fires after each change often has nothing to fire
-    fn fire_pending(
+    pub(super) fn fire_pending(
         &mut self,
         run: &mut FireRun<'_>,
         at_most: u64,
@@ -126,13 +142,13 @@ impl Engine {
                 fired.finished = true;
                 break;
             }
-            let Some((rule, token)) = self.next_match(run) else {
+            let Some(firing) = self.next_match(run) else {
                 fired.finished = true;
                 break;
             };
-            self.fire_next(run, &Firing { rule, token }, fired, sink);
+            self.fire_next(run, &firing, fired, sink);
             if fired.count.is_multiple_of(ABREAST as u64) {
-                self.warm_next(rule);
+                self.warm_next(firing.rule);
             }
         }
     }
@@ -140,7 +156,7 @@ impl Engine {
     /// Has the facts of a rule's next matches [near](crate::trail::Column::warm), if there are so many that they
     /// may be far.
     #[inline(never)] // once in a while
-    fn warm_next(&self, rule: usize) {
+    pub(super) fn warm_next(&self, rule: usize) {
         const MANY: u32 = 1 << 12;
         let RuleState { net, terminal, .. } = &self.rules[rule];
         if terminal.pending_count() < MANY {
@@ -190,21 +206,8 @@ impl Engine {
         fired: &mut Fired,
         sink: &mut dyn ActionSink,
     ) {
-        match self.try_match(run, firing, sink) {
-            Outcome::Applied { halt } => {
-                (run.fired, run.left) = (run.fired + 1, run.left - 1);
-                fired.count += 1;
-                (fired.changed, fired.halted, fired.finished) = (true, halt, halt);
-            }
-            Outcome::Skipped => {
-                run.left -= 1;
-                fired.skipped += 1;
-                fired.changed = true;
-            }
-            Outcome::Kept => {}
-            Outcome::Consumed => fired.changed = true,
-            Outcome::Failed(error) => (fired.error, fired.finished) = (Some(error), true),
-        }
+        let outcome = self.try_match(run, firing, sink);
+        run.note(outcome, fired);
     }
 
     #[inline]
@@ -214,14 +217,11 @@ impl Engine {
         firing: &Firing,
         sink: &mut dyn ActionSink,
     ) -> Outcome {
-        let &Firing { rule, token } = firing;
-        let number = u32::try_from(rule).expect("few rules");
-        let trigger = self.rules[rule].terminal.queued(token).trigger;
-        let is_asked = !self.infos[rule].is_plain || run.filter.is_some();
-        if is_asked && let Some(outcome) = self.otherwise(run, (rule, token), trigger, sink) {
+        let is_asked = !self.infos[firing.rule].is_plain || run.filter.is_some();
+        if is_asked && let Some(outcome) = self.otherwise(run, firing, sink) {
             return outcome;
         }
-        if run.guard.counts(number, trigger) {
+        if run.guard.counts(firing.rule, firing.trigger) {
             return Outcome::Failed(Box::new(self.suspected_loop(run)));
         }
         self.fire_match(firing, run.fired, sink)
@@ -232,8 +232,7 @@ impl Engine {
     fn otherwise(
         &mut self,
         run: &mut FireRun<'_>,
-        (rule, token): (usize, u32),
-        trigger: Seq,
+        &Firing { rule, token, trigger }: &Firing,
         sink: &mut dyn ActionSink,
     ) -> Option<Outcome> {
         match self.verdict(rule, token, run.filter.as_mut()) {
@@ -268,10 +267,37 @@ impl Engine {
         FireError::SuspectedLoop { cycle, fired: run.fired }
     }
 
+    #[inline]
     fn fire_match(&mut self, firing: &Firing, fired: u64, sink: &mut dyn ActionSink) -> Outcome {
-        let &Firing { rule, token } = firing;
-        let mut drafts = self.drafts.take().unwrap_or_else(Drafts::boxed);
-        let result = self.run_consequence(firing, &mut drafts);
+        let result = self.run_consequence(firing);
+        let drafts = self.drafts.as_ref().expect("the consequence had them");
+        if result.is_err() || !drafts.list.is_empty() || self.is_followed(firing.rule) {
+            return self.apply_firing(result, firing, fired, sink);
+        }
+        // It wants nothing, and its match supports nothing: it may have drawn numbers.
+        let random = drafts.random;
+        if self.counters.get().random != random {
+            self.counters.change(self.scope, |counters| counters.random = random);
+        }
+        self.settle_firing(firing, false, sink)
+    }
+
+    /// Whether somebody listens to what fires, or matches of the rule may support facts.
+    #[inline]
+    fn is_followed(&self, rule: usize) -> bool {
+        self.is_heard() || self.rules[rule].terminal.may_support()
+    }
+
+    /// Applies what a consequence wants, if it did not fail.
+    #[inline(never)] // a consequence that wants nothing is over sooner
+    pub(super) fn apply_firing(
+        &mut self,
+        result: Result<(), Box<Failure>>,
+        firing: &Firing,
+        fired: u64,
+        sink: &mut dyn ActionSink,
+    ) -> Outcome {
+        let mut drafts = self.drafts.take().expect("the consequence had them");
         let applied = result.and_then(|()| {
             self.apply(&mut drafts, Some(firing), sink)
                 .map_err(|error| Box::new(Failure::Error(error.into())))
@@ -280,18 +306,37 @@ impl Engine {
         match applied {
             Ok(halt) => {
                 self.note_fired(firing);
-                // The others are cancelled, not itself, which has fired.
-                self.use_up(rule, token);
-                if !self.infos[rule].is_plain
-                    && let Some(group) = self.infos[rule].turn.activation_group
-                {
-                    self.win(group);
-                }
-                self.tell(sink);
-                self.close_firing(firing, sink, Outcome::Applied { halt })
+                self.settle_firing(firing, halt, sink)
             }
             Err(failure) => self.fail_match(firing, *failure, fired, sink),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count_firing(&mut self, firing: &Firing) {
+        let id = self.match_id(firing.rule, firing.token);
+        self.scratch.fired.push(id);
+    }
+
+    /// What has fired since this was last asked.
+    #[cfg(test)]
+    pub(crate) fn take_fired(&mut self) -> Vec<steadfast_wm::MatchId> {
+        std::mem::take(&mut self.scratch.fired)
+    }
+
+    /// A match has fired.
+    #[inline]
+    fn settle_firing(&mut self, firing: &Firing, halt: bool, sink: &mut dyn ActionSink) -> Outcome {
+        #[cfg(test)]
+        self.count_firing(firing);
+        // The others are cancelled, not itself, which has fired.
+        self.use_up(firing.rule, firing.token);
+        let RuleInfo { is_plain, ref turn, .. } = self.infos[firing.rule];
+        if !is_plain && let Some(group) = turn.activation_group {
+            self.win(group);
+        }
+        self.tell(sink);
+        self.close_firing(firing, sink, Outcome::Applied { halt })
     }
 
     /// What becomes of a match of which the consequence failed.
@@ -303,11 +348,13 @@ impl Engine {
         fired: u64,
         sink: &mut dyn ActionSink,
     ) -> Outcome {
-        let &Firing { rule, token } = firing;
+        let &Firing { rule, token, .. } = firing;
         if self.infos[rule].on_error.skips(&failure) {
             self.note_firing(firing);
             self.note_fired(firing);
             self.tell(sink);
+            #[cfg(test)]
+            self.count_firing(firing);
             self.use_up(rule, token);
             return self.close_firing(firing, sink, Outcome::Skipped);
         }
@@ -320,33 +367,42 @@ impl Engine {
     }
 
     /// Facts of unique types that nothing but a match supports.
-    fn yielding(&self, &Firing { rule, token }: &Firing) -> impl Iterator<Item = FactHandle> + '_ {
+    #[inline(never)] // matches of most rules support none
+    fn draft_yielding(&mut self, &Firing { rule, token, .. }: &Firing) {
         let supports = self.supports.of_match(self.rules[rule].terminal.state(token).first_support);
-        supports.filter_map(|support| {
+        let yielding = supports.filter_map(|support| {
             let place = self.supports.get(support).place;
             let kind = self.store.kind(place.kind);
             let alone = kind.fact.is_unique()
                 && !kind.is_stated(place.slot)
                 && self.supports.of_fact(&self.store, place).nth(1).is_none();
             alone.then(|| kind.handle(place.slot))
-        })
+        });
+        let drafts = self.drafts.as_mut().expect("the consequence has them");
+        drafts.yielding.extend(yielding);
     }
 
-    fn run_consequence(&self, firing: &Firing, drafts: &mut Drafts) -> Result<(), Box<Failure>> {
-        let counters = *self.counters.get();
-        drafts.begin(counters.next_handle, counters.random);
-        if self.rules[firing.rule].terminal.may_support() {
-            drafts.yielding.extend(self.yielding(firing));
+    /// What it wants is in the drafts then.
+    #[inline]
+    pub(super) fn run_consequence(&mut self, firing: &Firing) -> Result<(), Box<Failure>> {
+        let &Firing { rule, token, .. } = firing;
+        let Counters { next_handle, random, .. } = *self.counters.get();
+        let drafts = self.drafts.get_or_insert_with(Drafts::boxed);
+        drafts.begin(next_handle, random);
+        if self.rules[rule].terminal.may_support() {
+            self.draft_yielding(firing);
         }
-        let clock = *self.clock.get();
+        let drafts = self.drafts.as_mut().expect("they are there");
         let names = (&self.globals, self.focus.names());
-        let stage = Stage::new(&self.store, names, drafts, self.fingerprint, clock);
+        let stage = Stage::new(&self.store, names, drafts, self.fingerprint, *self.clock.get());
         let mut then = Then::new(stage);
-        let consequence = &self.infos[firing.rule].consequence;
+        let (RuleState { net, .. }, RuleInfo { consequence, branch, .. }) =
+            (&self.rules[rule], &self.infos[rule]);
+        let row = Row::new(&self.store, net, net.terminal().row(token), self.fingerprint);
+        let row = row.in_branch(*branch);
         // INV-47: after an error or a panic nothing that the consequence touched is used, since its
         // changes are only drafts.
-        let run = || self.with_row(firing.rule, firing.token, |row| consequence(row, &mut then));
-        match catch_unwind(AssertUnwindSafe(run)) {
+        match catch_unwind(AssertUnwindSafe(|| consequence(&row, &mut then))) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Box::new(Failure::Error(error))),
             Err(panic) => Err(Box::new(Failure::Panic(panic_message(panic.as_ref())))),

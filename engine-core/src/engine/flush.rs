@@ -74,6 +74,12 @@ pub(crate) struct FlushScratch {
     pub(super) agenda: Vec<AgendaEvent>,
     /// What the sink of the call at work wants.
     pub(super) wanted: Wanted,
+    /// How many operations were ever taken along a course that was known before, for tests as well.
+    #[cfg(test)]
+    pub(super) calm_ops: usize,
+    /// What fired, for tests that give the engine a sink which wants to know nothing.
+    #[cfg(test)]
+    pub(super) fired: Vec<steadfast_wm::MatchId>,
     /// Events whose time may be over: new and changed ones, and those that a match let go.
     pub(super) over: Vec<Place>,
 }
@@ -525,7 +531,7 @@ fn forget_op(scope: Scope, store: &mut Store, (at, op): (u32, &Op), over: &mut V
 /// Forgets what else an operation leaves behind that is the last one on its fact: the slot of a dead fact, the
 /// value before the flush. Events may be over now.
 #[inline(never)] // most operations leave nothing else behind
-fn forget_more(scope: Scope, kind: &mut Kind, op: &Op, over: &mut Vec<Place>) {
+pub(super) fn forget_more(scope: Scope, kind: &mut Kind, op: &Op, over: &mut Vec<Place>) {
     if op.what == Change::Delete {
         kind.free_slot(scope, op.slot);
     } else if kind.expires() {

@@ -65,6 +65,9 @@ impl Engine {
             let waits = rule.timing.timer.is_some() || !expiring.is_empty() || !absences.is_empty();
             let holds_back = waits || turn.no_loop || turn.lock_on_active;
             let bare = net.is_bare() && !is_query && !holds_back;
+            let is_plain =
+                branch.agenda.enabled.is_none() && turn.activation_group.is_none() && branches == 1;
+            let is_fixed = matches!(branch.salience, Salience::Fixed(_));
             self.infos.push(RuleInfo {
                 path: rule.path.clone(),
                 tag,
@@ -72,9 +75,8 @@ impl Engine {
                 branch: number,
                 branches,
                 salience: branch.salience.clone(),
-                is_plain: branch.agenda.enabled.is_none()
-                    && turn.activation_group.is_none()
-                    && branches == 1,
+                is_plain,
+                is_calm: is_plain && is_fixed && !is_query && !waits && !turn.auto_focus,
                 turn: Turn { enabled: branch.agenda.enabled.clone(), ..turn.clone() },
                 on_error: rule.on_error,
                 timing: rule.timing.clone(),

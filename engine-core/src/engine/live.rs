@@ -88,6 +88,7 @@ impl Live {
     }
 
     /// A flush is over.
+    #[inline]
     pub(super) fn end_flush(&mut self) {
         self.flush += 1;
     }

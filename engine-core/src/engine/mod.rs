@@ -4,6 +4,7 @@ mod agenda_events;
 mod apply;
 mod bare;
 mod boundary;
+mod calm;
 mod digest;
 mod distribute;
 mod fire;
@@ -91,6 +92,9 @@ pub(crate) struct RuleInfo {
     /// Whether nothing but its place on the agenda decides about its firings, and they about no other match: it
     /// has neither `enabled` nor an activation group nor branches.
     pub(crate) is_plain: bool,
+    /// Whether its matches do nothing but become pending, and fire, or go: it is plain, they have one salience,
+    /// wait for nothing, hold no events that expire, and give no group the focus.
+    pub(crate) is_calm: bool,
     pub(crate) on_error: OnError,
     pub(crate) timing: Timing,
     /// Positions of its matches that hold events which expire, with their kinds.
@@ -459,7 +463,13 @@ impl Engine {
     /// INV-41: every operation has a number of its own, above all before it.
     #[inline]
     pub(crate) fn next_seq(&mut self) -> Seq {
-        self.counters.change(self.scope, |counters| {
+        self.next_seq_in(self.scope)
+    }
+
+    /// The same for whoever knows the scope.
+    #[inline]
+    pub(super) fn next_seq_in(&mut self, scope: Scope) -> Seq {
+        self.counters.change(scope, |counters| {
             counters.next_seq += 1;
             Seq::new(counters.next_seq - 1)
         })

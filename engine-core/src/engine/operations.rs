@@ -8,6 +8,7 @@ use crate::fact::FieldMask;
 use crate::sink::ActionSink;
 use crate::store::{Birth, Change, Op, Place};
 use crate::tms::{believe, disbelieve};
+use crate::trail::Scope;
 
 /// A fact of which the value is about to be another one.
 pub(crate) struct Outdated {
@@ -145,6 +146,18 @@ impl Engine {
         }
         self.ops.push(self.scope, op);
         seq
+    }
+
+    /// Completes the update of a [plain](Self::stage_update) fact by the outside, the first one in this flush, of
+    /// which the value is already replaced; outside of scopes.
+    pub(super) fn note_plain_update(&mut self, Place { kind, slot }: Place, mask: FieldMask) {
+        let scope = Scope::NONE;
+        let seq = self.next_seq_in(scope);
+        let at = self.ops.len();
+        self.store.kind_mut(kind).touch(scope, slot, seq, None, at);
+        let what = Change::Update;
+        let (count, issuer, previous, before) = (1, issuer_code(None), 0, NONE);
+        self.ops.push(scope, Op { what, seq, kind, slot, count, mask, issuer, previous, before });
     }
 
     /// The record of an update.

@@ -57,7 +57,7 @@ impl Engine {
     }
 
     #[inline(never)] // most steps lead to one match
-    fn settle_several(&mut self, at: usize, step: Step, op: &Op) {
+    pub(super) fn settle_several(&mut self, at: usize, step: Step, op: &Op) {
         if !self.rules[at].net.terminal().deleted.is_empty() {
             self.bury_deleted(at);
         }
@@ -218,6 +218,7 @@ impl Engine {
     }
 
     /// Makes the only match pending that a flush of one operation has brought a rule; nobody listens then.
+    #[inline]
     pub(super) fn enqueue_new(&mut self, at: usize, trigger: Seq, token: u32) {
         let terminal = &mut self.rules[at].terminal;
         let RuleInfo { salience, turn, .. } = &self.infos[at];

@@ -8,8 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use steadfast_wm::{MatchId, Seq};
 
 use super::Engine;
-use super::fire::{FireOptions, panic_message};
+use super::apply::Firing;
+use super::fire::{FireOptions, Fired, Outcome, panic_message};
 use crate::then::Row;
+
+/// How many firings a run may trigger itself unless somebody says otherwise.
+pub(super) const MAX_FIRINGS: u64 = 1_000_000;
 
 /// How many of its latest firings a run remembers, to tell a circle from them.
 const REMEMBERED: usize = 64;
@@ -88,9 +92,12 @@ pub struct FireRun<'a> {
     pub(super) guard: LoopGuard,
     go_on: Option<&'a dyn Fn() -> bool>,
     pub(super) filter: Option<Filter<'a>>,
-    /// Rule, token and trigger of matches that the filter keeps.
-    pub(super) kept: Option<BTreeSet<(u32, u32, u64)>>,
+    /// Matches that the filter keeps. Most runs have no filter, and make nothing of it.
+    pub(super) kept: Option<Box<Kept>>,
 }
+
+/// Rule, token and trigger of matches that a filter keeps.
+pub(super) type Kept = BTreeSet<(u32, u32, u64)>;
 
 impl<'a> FireRun<'a> {
     /// A run that goes as far as the options say.
@@ -127,6 +134,32 @@ impl<'a> FireRun<'a> {
         self
     }
 
+    /// The run has begun, and fired so often.
+    pub(super) fn begin_after(&mut self, last: Seq, fired: u64) {
+        self.guard.begin(last);
+        (self.fired, self.left) = (fired, self.left - fired);
+    }
+
+    /// Counts what became of a match.
+    #[inline]
+    pub(super) fn note(&mut self, outcome: Outcome, fired: &mut Fired) {
+        match outcome {
+            Outcome::Applied { halt } => {
+                (self.fired, self.left) = (self.fired + 1, self.left - 1);
+                fired.count += 1;
+                (fired.changed, fired.halted, fired.finished) = (true, halt, halt);
+            }
+            Outcome::Skipped => {
+                self.left -= 1;
+                fired.skipped += 1;
+                fired.changed = true;
+            }
+            Outcome::Kept => {}
+            Outcome::Consumed => fired.changed = true,
+            Outcome::Failed(error) => (fired.error, fired.finished) = (Some(error), true),
+        }
+    }
+
     pub(super) fn goes_on(&self) -> bool {
         self.left > 0 && self.go_on.is_none_or(|go_on| go_on())
     }
@@ -142,8 +175,8 @@ impl fmt::Debug for FireRun<'_> {
 #[derive(Debug)]
 pub(super) struct LoopGuard {
     max: u64,
-    /// The last operation before the run.
-    since: Option<Seq>,
+    /// The last operation before the run; above all numbers before it begins.
+    since: Seq,
     /// How many firings the run triggered itself.
     count: u64,
     /// The rules of the latest of them.
@@ -152,22 +185,29 @@ pub(super) struct LoopGuard {
 
 impl Default for LoopGuard {
     fn default() -> Self {
-        Self { max: 1_000_000, since: None, count: 0, recent: VecDeque::new() }
+        Self { max: MAX_FIRINGS, since: Self::NOT_BEGUN, count: 0, recent: VecDeque::new() }
     }
 }
 
 impl LoopGuard {
+    const NOT_BEGUN: Seq = Seq::new(u64::MAX);
+
     /// The run begins, unless it has begun before.
+    #[inline]
     pub(super) fn begin(&mut self, last: Seq) {
-        self.since.get_or_insert(last);
+        if self.since == Self::NOT_BEGUN {
+            self.since = last;
+        }
     }
 
     /// Counts a firing; says whether it is one too many.
     #[inline]
-    pub(super) fn counts(&mut self, rule: u32, trigger: Seq) -> bool {
-        if self.since.is_none_or(|since| trigger <= since) {
-            return false;
-        }
+    pub(super) fn counts(&mut self, rule: usize, trigger: Seq) -> bool {
+        trigger > self.since && self.count_own(rule)
+    }
+
+    #[inline(never)] // of many runs no firing is their own doing
+    fn count_own(&mut self, rule: usize) -> bool {
         if self.count >= self.max {
             return true;
         }
@@ -175,7 +215,7 @@ impl LoopGuard {
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back(rule);
+        self.recent.push_back(u32::try_from(rule).expect("few rules"));
         false
     }
 
@@ -197,20 +237,21 @@ impl LoopGuard {
 impl Engine {
     /// The match that fires next, if it is not one of those that the run passes over.
     #[inline]
-    pub(super) fn next_match(&mut self, run: &FireRun<'_>) -> Option<(usize, u32)> {
+    pub(super) fn next_match(&mut self, run: &FireRun<'_>) -> Option<Firing> {
         let group = self.focus.top();
         if let Some(kept) = &run.kept {
             return self.next_not_kept(group, kept);
         }
         let rule = self.ranks.best(group)? as usize;
         let rule = if self.infos[rule].is_plain { rule } else { self.best_branch(rule) };
-        let token = self.rules[rule].terminal.first();
-        Some((rule, token.expect("the rule's queue is active")))
+        let first = self.rules[rule].terminal.first_queued();
+        let (token, trigger) = first.expect("the rule's queue is active");
+        Some(Firing { rule, token, trigger })
     }
 
     /// As the ranks and queues would say if the kept matches were not in them.
     #[inline(never)] // few runs have a filter
-    fn next_not_kept(&self, group: u32, kept: &BTreeSet<(u32, u32, u64)>) -> Option<(usize, u32)> {
+    fn next_not_kept(&self, group: u32, kept: &Kept) -> Option<Firing> {
         let of_group = (0_u32..).zip(&self.rules).zip(&self.infos).filter(|((_, state), info)| {
             !info.is_query && info.turn.group == group && state.terminal.pending_count() > 0
         });
@@ -219,14 +260,15 @@ impl Engine {
             let mut queued = state.terminal.in_order();
             let first = queued.find(|queued| !is_kept(queued.token, queued.trigger))?;
             let key = (Reverse(first.salience), info.place, first.trigger);
-            Some((key, rule as usize, first.token))
+            let rule = rule as usize;
+            Some((key, Firing { rule, token: first.token, trigger: first.trigger }))
         });
         // Branches of one rule share its place.
         let first = firsts.min_by(|a, b| {
-            let members = |&(_, rule, token): &(_, usize, u32)| self.members(rule, token);
+            let members = |(_, it): &(_, Firing)| self.members(it.rule, it.token);
             a.0.cmp(&b.0).then_with(|| members(a).cmp(&members(b)))
         });
-        first.map(|(_, rule, token)| (rule, token))
+        first.map(|(_, firing)| firing)
     }
 
     /// Asks `enabled` and the filter; the error is what a panic of theirs says.
@@ -270,7 +312,7 @@ impl Engine {
 mod tests {
     use super::*;
 
-    fn guard(max: u64, rules: impl IntoIterator<Item = u32>) -> (LoopGuard, bool) {
+    fn guard(max: u64, rules: impl IntoIterator<Item = usize>) -> (LoopGuard, bool) {
         let mut guard = LoopGuard { max, ..LoopGuard::default() };
         guard.begin(Seq::new(10));
         let too_many = rules.into_iter().any(|rule| guard.counts(rule, Seq::new(11)));
@@ -279,12 +321,12 @@ mod tests {
 
     #[test]
     fn a_circle_is_told_by_one_turn_of_it() {
-        let circle = |rules: &[u32]| guard(1000, rules.iter().copied()).0.cycle();
+        let circle = |rules: &[usize]| guard(1000, rules.iter().copied()).0.cycle();
         assert_eq!(circle(&[7, 3, 3, 3]), [3]);
         assert_eq!(circle(&[9, 1, 2, 3, 1, 2, 3]), [1, 2, 3]);
         assert_eq!(circle(&[1, 1, 2, 1, 1, 2]), [1, 1, 2]);
         assert_eq!(circle(&[5, 4, 5, 9]), [4, 5, 9]);
-        let long: Vec<u32> = (0..500).map(|at| at % 20).collect();
+        let long: Vec<usize> = (0..500).map(|at| at % 20).collect();
         assert_eq!(circle(&long).len(), 20);
     }
 

@@ -3,6 +3,7 @@
 //! Programs that fire after each change make nothing but these. What a stage would draft is decided by the
 //! same checks, and is applied at once: the value moves from the caller into its table.
 
+use steadfast_wm::FactHandle;
 use steadfast_wm::codec::v1::append_postcard;
 
 use super::Engine;
@@ -11,6 +12,7 @@ use crate::fact::{Fact, Handle};
 use crate::sink::ActionSink;
 use crate::stage::{Admitted, Dismissed, Drafts, Revision, Stage};
 use crate::store::Place;
+use crate::trail::Scope;
 
 impl Engine {
     /// Stages the insertion of one fact, as [`Engine::stage`] with [`Stage::insert`].
@@ -59,6 +61,22 @@ impl Engine {
         handle: Handle<T>,
         change: impl FnOnce(&mut T),
     ) -> Result<bool, ChangeError> {
+        if let Some(place) = self.plain_place(sink, handle) {
+            let scope = Scope::NONE;
+            let kind = self.store.kind_mut(place.kind);
+            if let Some(values) = kind.values_if::<T>() {
+                let old = values.value(place.slot);
+                let mut value = old.clone();
+                change(&mut value);
+                let mask = old.diff(&value);
+                if mask.is_empty() {
+                    return Ok(false);
+                }
+                values.replace(scope, place.slot, value);
+                self.note_plain_update(place, mask);
+                return Ok(true);
+            }
+        }
         let revision = self.empty_stage(sink)?.revise(handle, change)?;
         let Some(Revision { place, value, mask }) = revision else { return Ok(false) };
         self.encode_value(&value, sink)?;
@@ -90,6 +108,32 @@ impl Engine {
             None => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The place of a fact of which nothing but the value has to be looked after if that becomes another one:
+    /// somebody stated it and nothing was done to it since the last flush, no index finds it by its value, nobody
+    /// wants to know the old value or to have records, and no scope is open. Whether it is of the type the caller says is for
+    /// the caller to see, and so is why a handle is not good.
+    #[inline]
+    fn plain_place<T>(&mut self, sink: &dyn ActionSink, handle: Handle<T>) -> Option<Place> {
+        self.heed(sink);
+        let is_watched = self.failed || self.is_recorded() || self.scope.is_open();
+        if is_watched || handle.session() != self.fingerprint {
+            return None;
+        }
+        self.plain_place_of(handle.fact(), handle.given_after())
+    }
+
+    fn plain_place_of(&self, fact: FactHandle, given: u32) -> Option<Place> {
+        if self.drafts.as_ref().is_some_and(|drafts| drafts.recalls.has(fact, given)) {
+            return None;
+        }
+        let place = self.store.locate(fact)?;
+        let alpha = &self.alphas[place.kind as usize];
+        // Both are needed soon, and memory brings them while the value is waited for.
+        alpha.memberships.warm(place.slot);
+        let is_plain = self.store.kind(place.kind).is_plain(place.slot);
+        (is_plain && !alpha.keeps_before).then_some(place)
     }
 
     /// A view in which nothing is staged.

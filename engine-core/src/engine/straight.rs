@@ -5,7 +5,8 @@ use super::distribute::FEW_MEMORIES;
 use super::{Engine, RuleInfo, RuleState};
 use crate::chains::NONE;
 use crate::error::EvaluateError;
-use crate::network::alpha::{Listener, Memory};
+use crate::ir::Salience;
+use crate::network::alpha::{Alpha, Course, Listener, Memory};
 #[cfg(test)]
 use crate::network::straight::Became;
 use crate::network::straight::{Step, Way};
@@ -18,12 +19,12 @@ impl Engine {
     /// what it does to several rules.
     #[inline]
     fn only_op(&self) -> Option<Op> {
-        let [op] = *self.ops.as_slice() else { return None };
+        let [ref op] = *self.ops.as_slice() else { return None };
         let alone = op.count == 1
             && *self.evaluated.get()
             && self.scratch.passing.is_none()
             && !self.is_heard();
-        alone.then_some(op)
+        alone.then_some(*op)
     }
 
     /// Matches a flush of one operation; says whether that was all. Otherwise its first round has begun, and
@@ -79,7 +80,7 @@ impl Engine {
 
     /// Whether facts may lose what they stand on by a step.
     #[inline]
-    fn may_cascade(&self, rule: usize, step: Step) -> bool {
+    pub(super) fn may_cascade(&self, rule: usize, step: Step) -> bool {
         let RuleState { net, terminal, .. } = &self.rules[rule];
         if net.is_of_joins {
             return terminal.may_support() && step.way != Way::Enters;
@@ -104,7 +105,7 @@ impl Engine {
     }
 
     #[cfg(test)]
-    fn count_step(&mut self, became: Became) {
+    pub(super) fn count_step(&mut self, became: Became) {
         let (singly, listed) = &mut self.scratch.steps.taken;
         *if became == Became::Listed { listed } else { singly } += 1;
     }
@@ -116,12 +117,24 @@ impl Engine {
     }
 
     /// The same as `distribute`, of the only operation of a flush.
+    #[inline]
     fn distribute_op(&mut self, op: &Op) {
+        self.scratch.kinds = KindSet::of(op.kind);
+        self.scratch.only_inserts = op.what == Change::Insert;
+        let asks_one = !matches!(self.alphas[op.kind as usize].course, Course::Any);
+        if asks_one && op.what != Change::Delete {
+            self.ask_one(op, 0, false, None);
+        } else {
+            self.distribute_to_all(op);
+        }
+    }
+
+    #[inline(never)] // facts of most types are in one memory
+    fn distribute_to_all(&mut self, op: &Op) {
         let Op { kind, slot, what, .. } = *op;
         let alpha = &self.alphas[kind as usize];
         let (slides, elapses, bare) = (alpha.slides, alpha.elapses, alpha.bare > 0);
-        self.scratch.kinds = KindSet::of(kind);
-        self.scratch.only_inserts = what == Change::Insert && !slides;
+        self.scratch.only_inserts &= !slides;
         match what {
             Change::Delete if bare && !slides && !elapses => self.leave_some(op, |_| true),
             Change::Delete => self.distribution(0).deleted(kind, &[slot]),
@@ -145,7 +158,7 @@ impl Engine {
         }
         for at in 0..plain {
             let place = self.alphas[op.kind as usize].arrange().plain[at];
-            self.ask_one(op, place, looked_up, None);
+            self.ask_this(op, place, looked_up, None);
         }
         if switches > 0 {
             self.ask_by_switches(op, looked_up);
@@ -170,13 +183,20 @@ impl Engine {
             }
             for &place in switch.memories(code) {
                 let decided = arrangement.case(place).and_then(|case| case.decided);
-                self.ask_one(op, place, looked_up, decided.filter(|_| exact));
+                self.ask_this(op, place, looked_up, decided.filter(|_| exact));
             }
         }
         self.alphas[op.kind as usize].arranged(arrangement);
     }
 
+    /// As [`ask_one`](Self::ask_one): the only memory of a kind has its own copy.
+    #[inline(never)]
+    fn ask_this(&mut self, op: &Op, place: u32, looked_up: bool, decided: Option<usize>) {
+        self.ask_one(op, place, looked_up, decided);
+    }
+
     /// Asks one memory about the fact, apart from a condition that is decided already.
+    #[inline]
     fn ask_one(&mut self, op: &Op, place: u32, looked_up: bool, decided: Option<usize>) {
         let Op { kind, slot, mask, what, .. } = *op;
         let alpha = &self.alphas[kind as usize];
@@ -254,7 +274,31 @@ impl Engine {
             let net = &self.rules[rule].net;
             listener.straight = is_plain && net.is_straight_from(listener.level as usize);
         }
+        for alpha in &mut self.alphas {
+            alpha.course = course(&self.rules, &self.infos, alpha);
+        }
     }
+}
+
+/// What an operation on one fact of a kind meets.
+fn course(rules: &[RuleState], infos: &[RuleInfo], alpha: &mut Alpha) -> Course {
+    if !alpha.asks_one() {
+        return Course::Any;
+    }
+    let memory = &alpha.memories[0];
+    let [Listener { net: rule, level, straight, .. }] = *memory.listeners else {
+        return Course::One;
+    };
+    let RuleInfo { is_calm, ref salience, .. } = infos[rule as usize];
+    let Salience::Fixed(salience) = *salience else { return Course::One };
+    if !is_calm || memory.blocks {
+        return Course::One;
+    }
+    if memory.bare != NONE {
+        let plan = rules[rule as usize].net.levels[0].node.plan().expect("joins have plans");
+        return Course::Bare { rule, salience, reads: plan.reads };
+    }
+    if straight { Course::Step { rule, level, salience } } else { Course::One }
 }
 
 /// The rule of one pattern that alone listens to a memory, if it is such a one, else `NONE`.

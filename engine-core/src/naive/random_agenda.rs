@@ -75,10 +75,10 @@ pub fn verdict(trigger: u64) -> Verdict {
 
 /// Fires at most so many matches, with the filter or without.
 pub fn fire(engine: &mut Engine, limit: u64, filtered: bool, sink: &mut dyn ActionSink) -> Fired {
-    let mut filter = |activation: &Activation<'_>| verdict(activation.trigger.get());
-    let mut run = FireRun::new(FireOptions { limit: Some(limit) });
-    if filtered {
-        run = run.filter(&mut filter);
+    let options = FireOptions { limit: Some(limit) };
+    if !filtered {
+        return engine.fire(options, sink);
     }
-    engine.fire_part(&mut run, u64::MAX, sink)
+    let mut filter = |activation: &Activation<'_>| verdict(activation.trigger.get());
+    engine.fire_part(&mut FireRun::new(options).filter(&mut filter), u64::MAX, sink)
 }

@@ -2,7 +2,7 @@
 //! same is for the oracle to say, and it would be so without it.
 
 use serde::{Deserialize, Serialize};
-use steadfast_wm::SessionId;
+use steadfast_wm::{Record, SessionId};
 
 use super::random::unique::U;
 use crate::aggregate::{Count, Sum};
@@ -10,7 +10,7 @@ use crate::engine::{Engine, FireOptions};
 use crate::error::ChangeError;
 use crate::fact::{Fact, FieldMask, Handle, ReadError, read_current};
 use crate::ir::{RuleBuilder, Ruleset, Var};
-use crate::sink::Discard;
+use crate::sink::{ActionSink, Discard};
 use crate::stage::Stage;
 
 /// As [`U`], but of one key there may be several.
@@ -131,4 +131,86 @@ fn steps_are_not_taken_to_absences() {
     });
     assert_eq!(insert_u(&mut engine, 1).1, (0, 0));
     assert_eq!(insert(&mut engine, 1, 1).1, (0, 0));
+}
+
+/// Keeps nothing and wants all.
+struct Witness;
+
+impl ActionSink for Witness {
+    fn record(&mut self, _: &Record<'_>) {}
+}
+
+/// Inserts a fact, changes and deletes it, each with a run; says how many of these operations went along a course that
+/// was known before.
+fn life(engine: &mut Engine, sink: &mut dyn ActionSink) -> usize {
+    let before = engine.calm_ops();
+    let a = engine.stage_insert(sink, A { k: 1, v: 1 }).unwrap();
+    engine.fire(FireOptions::default(), sink);
+    for v in [0, 1] {
+        engine.stage_update(sink, a, |a| a.v = v).unwrap();
+        engine.fire(FireOptions::default(), sink);
+    }
+    engine.stage_delete(sink, a).unwrap();
+    engine.fire(FireOptions::default(), sink);
+    engine.calm_ops() - before
+}
+
+fn set(rule: &mut RuleBuilder) -> Var<A> {
+    let a = rule.each::<A>("a");
+    // No constant that would find the memory.
+    rule.when(a, "a.v > 0", &["v"], |a| a.v > 0);
+    a
+}
+
+#[test]
+fn in_a_calm_engine_it_is_known_before_what_one_operation_meets() {
+    let mut alone = engine(|rule| {
+        set(rule);
+    });
+    assert_eq!(life(&mut alone, &mut Discard), 4);
+    assert_eq!(life(&mut alone, &mut Witness), 0, "records are wanted");
+    let scope = alone.open_scope();
+    assert_eq!(life(&mut alone, &mut Discard), 0, "a scope is open");
+    alone.undo_scope(scope);
+    assert_eq!(life(&mut alone, &mut Discard), 4);
+
+    let mut joined = engine(|rule| {
+        let a = set(rule);
+        let u = rule.each::<U>("u");
+        rule.exact_key("u.k == a.k", (u, "k"), |u| u.k, (a, "k"), |a| a.k);
+    });
+    insert_u(&mut joined, 1);
+    assert_eq!(life(&mut joined, &mut Discard), 4);
+
+    let mut grouped = engine(|rule| {
+        let u = rule.each::<U>("u");
+        let a = rule.element::<A>("a");
+        same_key(rule, a, u);
+        rule.accumulate::<A, _, _>(a, &["v"], Sum::<i64>::default(), |a: &A| a.v);
+    });
+    insert_u(&mut grouped, 1);
+    assert_eq!(life(&mut grouped, &mut Discard), 4);
+
+    let mut absent = engine(|rule| {
+        let u = rule.each::<U>("u");
+        let a = rule.not::<A>("a");
+        same_key(rule, a, u);
+    });
+    assert_eq!(life(&mut absent, &mut Discard), 0, "absences are no straight way");
+}
+
+#[test]
+fn a_type_that_two_rules_ask_for_has_no_course() {
+    let rule = |name: &'static str, least: i64| {
+        let mut rule = RuleBuilder::new(name);
+        let a = rule.each::<A>("a");
+        rule.when(a, "a.v", &["v"], move |a| a.v > least);
+        rule.then(|_, _| Ok(()))
+    };
+    let rules = Ruleset::new("test", 1).rule(rule("one", 0)).rule(rule("two", 1));
+    let mut engine = Engine::new(&rules, SessionId::default(), &mut Discard).unwrap();
+    engine.fire(FireOptions::default(), &mut Discard);
+    assert_eq!(life(&mut engine, &mut Discard), 0);
+    engine.remove_rule("two", &mut Discard).unwrap();
+    assert_eq!(life(&mut engine, &mut Discard), 4, "now there is one");
 }

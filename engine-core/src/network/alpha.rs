@@ -31,6 +31,21 @@ pub(crate) struct Listener {
     pub(crate) straight: bool,
 }
 
+/// What an operation on one fact of a kind meets, as far as that is known before.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) enum Course {
+    /// Any memories, and whoever listens to them.
+    #[default]
+    Any,
+    /// One memory, the first, of which nothing is asked but its pattern's own conditions: no window decides which
+    /// facts are in it.
+    One,
+    /// To which listens alone a rule of one pattern that is calm, has this salience and reads these fields.
+    Bare { rule: u32, salience: i32, reads: FieldMask },
+    /// The same of a level of a calm rule that takes steps.
+    Step { rule: u32, level: u32, salience: i32 },
+}
+
 /// What a memory is of: those of equal ones hold the same facts under the same keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Content {
@@ -131,6 +146,7 @@ pub(crate) struct Alpha {
     pub(crate) elapses: bool,
     /// To how many memories a rule of one pattern listens alone.
     pub(crate) bare: usize,
+    pub(crate) course: Course,
 }
 
 trailed!(Alpha { memories, memberships });
@@ -207,6 +223,14 @@ impl Alpha {
     pub(crate) fn arrange(&mut self) -> &Arrangement {
         let Self { memories, arrangement, .. } = self;
         arrangement.get_or_insert_with(|| Box::new(Arrangement::of(memories)))
+    }
+
+    /// Whether there is one memory, without a window, and nothing finds it but that it is asked.
+    pub(crate) fn asks_one(&mut self) -> bool {
+        !self.slides
+            && !self.elapses
+            && self.memories.len() == 1
+            && self.arrange().counts() == (1, 0)
     }
 
     #[inline]

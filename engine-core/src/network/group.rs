@@ -36,6 +36,8 @@ pub(crate) struct GroupPlan {
 pub(crate) struct Group {
     pub(crate) plan: Arc<GroupPlan>,
     pub(crate) grouping: Box<dyn Grouping>,
+    /// Whether groups have a key.
+    keyed: bool,
     /// By outer token: the head of its groups' tokens, and its context if groups have no key.
     children: Column<u32>,
     opened: Column<u32>,
@@ -48,6 +50,9 @@ pub(crate) struct Group {
     triggers: Triggers,
     gone: Option<BTreeMap<Identity, u32>>,
     row: Vec<u32>,
+    /// Scratch of a flush in which nothing happens but that a member stays in its group, and this has a result:
+    /// whether it is another one. Nothing else is to be remembered then.
+    pub(super) renewed: Option<bool>,
 }
 
 /// Members of the outer tuple, and the key.
@@ -147,6 +152,7 @@ impl Clone for Group {
         Self {
             plan: Arc::clone(&self.plan),
             grouping: self.grouping.clone_box(),
+            keyed: self.keyed,
             children: self.children.clone(),
             opened: self.opened.clone(),
             tokens: self.tokens.clone(),
@@ -155,6 +161,7 @@ impl Clone for Group {
             triggers: self.triggers.clone(),
             gone: self.gone.clone(),
             row: self.row.clone(),
+            renewed: self.renewed,
         }
     }
 }
@@ -205,6 +212,7 @@ impl Group {
         }
         Self {
             plan: Arc::new(plan),
+            keyed: grouping.keyed(),
             grouping,
             children: Column::default(),
             opened: Column::default(),
@@ -214,6 +222,7 @@ impl Group {
             triggers: Triggers::default(),
             gone: None,
             row: Vec::new(),
+            renewed: None,
         }
     }
 
@@ -252,7 +261,7 @@ impl Group {
         for &token in inputs.outer.inserted() {
             self.children.reach(scope, token, &NONE);
             self.children.set(scope, token, NONE);
-            if !self.grouping.keyed() {
+            if !self.keyed {
                 let context = self.grouping.open(scope, token);
                 self.opened.reach(scope, token, &NONE);
                 self.opened.set(scope, token, context);
@@ -312,8 +321,9 @@ impl Group {
     }
 
     /// The context of an outer token, if groups have no key.
-    fn opened_for(&self, outer: u32) -> Option<u32> {
-        (!self.grouping.keyed()).then(|| *self.opened.get(outer))
+    #[inline]
+    pub(super) fn opened_for(&self, outer: u32) -> Option<u32> {
+        (!self.keyed).then(|| *self.opened.get(outer))
     }
 
     /// Drops what hangs at a dead outer token.
@@ -326,7 +336,7 @@ impl Group {
             child = next;
         }
         self.children.set(scope, outer, NONE);
-        if !self.grouping.keyed() {
+        if !self.keyed {
             let context = *self.opened.get(outer);
             self.opened.set(scope, outer, NONE);
             self.grouping.close(scope, context);
@@ -367,14 +377,25 @@ impl Group {
             return Ok(Verdict::Remains);
         }
         let refreshed = self.grouping.refresh(cx.scope, context)?;
-        let token = *self.tokens.get(context);
         let shown = refreshed.present && self.having(cx, inputs, context, outer);
-        Ok(match (shown, token) {
+        Ok(self.verdict((context, outer), shown, refreshed.changed))
+    }
+
+    /// What becomes of the token of a context that is shown from now on, or not, with another result or the same.
+    #[inline]
+    pub(super) fn verdict(
+        &self,
+        (context, outer): (u32, u32),
+        shown: bool,
+        changed: bool,
+    ) -> Verdict {
+        let token = self.tokens.as_slice().get(context as usize).copied().unwrap_or(NONE);
+        match (shown, token) {
             (true, NONE) => Verdict::Comes(outer),
-            (true, token) if refreshed.changed => Verdict::Changes(token),
+            (true, token) if changed => Verdict::Changes(token),
             (false, token) if token != NONE => Verdict::Goes(token),
             _ => Verdict::Remains,
-        })
+        }
     }
 
     /// Links a new token of a context.
@@ -436,6 +457,7 @@ impl Group {
         }
     }
 
+    #[inline]
     fn having(
         &mut self,
         cx: &mut Context<'_>,
@@ -443,9 +465,11 @@ impl Group {
         context: u32,
         outer: u32,
     ) -> bool {
-        if self.plan.having.is_empty() {
-            return true;
-        }
+        self.plan.having.is_empty() || self.has(cx, inputs, context, outer)
+    }
+
+    #[inline(never)] // most groups have no conditions
+    fn has(&mut self, cx: &mut Context<'_>, inputs: &Inputs<'_>, context: u32, outer: u32) -> bool {
         self.row.clear();
         self.row.extend_from_slice(inputs.outer.row(outer));
         self.row.push(context);
@@ -550,7 +574,14 @@ impl Group {
         }
     }
 
+    #[inline]
     pub(crate) fn end_flush(&mut self, scope: Scope) {
+        if self.renewed.take().is_none() {
+            self.forget_flush(scope);
+        }
+    }
+
+    fn forget_flush(&mut self, scope: Scope) {
         self.moves.clear();
         self.triggers.clear();
         self.gone = None;

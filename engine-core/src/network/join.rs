@@ -12,7 +12,6 @@ use crate::network::left::LeftMemory;
 use crate::network::plan::Plan;
 use crate::network::right::{RightDelta, RightMemory};
 use crate::network::tokens::{EntryHeads, Tokens};
-use crate::rows::Rows;
 use crate::store::Ops;
 use crate::trail::{Cell, Scope, Sparse, trailed};
 
@@ -373,41 +372,6 @@ impl Join {
             && !self.left.is_root()
             && came_last()
             && right.fact_count() <= 2 * tokens as u64
-    }
-
-    /// Takes in one left token, which is not the unit tuple; the candidate pairs are its pairs with right facts
-    /// then.
-    #[inline]
-    pub(super) fn insert_one_left(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        token: u32,
-    ) {
-        let (code, order) = self.outer_code(cx, left, token);
-        // What is read on the way there comes while the other side is searched.
-        self.left.warm_link(code);
-        let pairs = &mut cx.buffers.pairs;
-        pairs.clear();
-        right.index.visit(code, self.plan.inner_bounds(order), |entry| {
-            pairs.push((token, entry));
-            true
-        });
-        self.left.take_in(cx.scope, token, (code, order));
-    }
-
-    /// The key and order codes of one left token.
-    #[inline]
-    pub(super) fn outer_code(
-        &mut self,
-        cx: &mut Context<'_>,
-        left: &Tokens,
-        token: u32,
-    ) -> (u64, u64) {
-        let row = Rows::new(cx.left_sources, left.row(token));
-        let (code, exact) = self.plan.outer_code(&row, cx.buffers);
-        self.exact &= exact;
-        code
     }
 
     /// Makes tokens of the candidate pairs that pass.

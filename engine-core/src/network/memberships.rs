@@ -64,6 +64,15 @@ impl Memberships {
             self.first.push(scope, membership);
             return;
         }
+        if slot < self.first.len() && self.first.get(slot).memory == NONE {
+            self.first.set(scope, slot, membership);
+        } else {
+            self.join_more(scope, slot, membership);
+        }
+    }
+
+    #[inline(never)] // most facts are in one memory, and come one behind the other
+    fn join_more(&mut self, scope: Scope, slot: u32, membership: Membership) {
         self.first.reach(scope, slot, &NOWHERE);
         if self.first.get(slot).memory == NONE {
             self.first.set(scope, slot, membership);
@@ -120,6 +129,13 @@ impl Memberships {
     pub(crate) fn entry(&self, slot: u32, memory: u32) -> Option<u32> {
         let first = self.first(slot)?;
         if first.memory == memory { Some(first.entry) } else { self.later_entry(slot, memory) }
+    }
+
+    /// The entry of a fact in the only memory that there is; `NONE` if it is not in it.
+    #[inline]
+    pub(crate) fn entry_in_only(&self, slot: u32) -> u32 {
+        // Whoever is in none has no entry either.
+        self.first.as_slice().get(slot as usize).map_or(NONE, |first| first.entry)
     }
 
     #[inline(never)] // most facts are in one memory

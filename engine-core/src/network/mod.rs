@@ -28,6 +28,7 @@ mod ordered;
 mod plan;
 mod recent;
 pub(crate) mod right;
+mod single;
 mod sliding;
 pub(crate) mod straight;
 mod subnet;

@@ -97,6 +97,9 @@ impl Plan {
     /// Key and order codes of one inner fact, and whether they are exact.
     #[inline]
     pub(crate) fn inner_code(&self, row: &Rows<'_>, buffers: &mut Buffers) -> ((u64, u64), bool) {
+        if let ([key], []) = (&*self.conditions.keys, &*self.conditions.ranges) {
+            return only_code(&key.inner, row, buffers);
+        }
         let keys = self.conditions.keys.iter().map(|key| &key.inner);
         code(keys, self.conditions.ranges.first().map(|range| &range.inner), row, buffers)
     }
@@ -104,6 +107,9 @@ impl Plan {
     /// The same of one tuple.
     #[inline]
     pub(crate) fn outer_code(&self, row: &Rows<'_>, buffers: &mut Buffers) -> ((u64, u64), bool) {
+        if let ([key], []) = (&*self.conditions.keys, &*self.conditions.ranges) {
+            return only_code(&key.outer, row, buffers);
+        }
         let keys = self.conditions.keys.iter().map(|key| &key.outer);
         code(keys, self.conditions.ranges.first().map(|range| &range.outer), row, buffers)
     }
@@ -239,6 +245,15 @@ fn codes<'a>(
         _ => return join_parts(codes, part, parts) && codes.is_exact() && part.is_exact(),
     }
     codes.is_exact()
+}
+
+/// As [`code`] of a key of one part where there is no order, as most are.
+#[inline]
+fn only_code(key: &KeyFn, row: &Rows<'_>, buffers: &mut Buffers) -> ((u64, u64), bool) {
+    let codes = &mut buffers.codes.codes;
+    codes.clear();
+    key(row, codes);
+    ((codes.as_slice()[0], 0), codes.is_exact())
 }
 
 /// The codes of one row, and whether that of its key is exact.

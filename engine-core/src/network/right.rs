@@ -376,6 +376,14 @@ impl RightMemory {
         self.dying.push(entry);
     }
 
+    /// Takes a fact out of the index; it is to be [dismissed](Self::dismiss) when all who listen have heard of it.
+    #[inline]
+    pub(crate) fn unlink(&mut self, scope: Scope, entry: u32) {
+        if self.is_linked() {
+            self.index.unlink(scope, entry);
+        }
+    }
+
     /// Takes a fact out that nobody looks for, and of which nobody hears.
     #[inline]
     pub(crate) fn dismiss(&mut self, scope: Scope, entry: u32) {

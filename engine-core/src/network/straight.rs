@@ -5,17 +5,17 @@
 //! or looked for before it is known what became of the matches, and when the last level is done, so is the
 //! flush.
 
+use std::any::Any;
+
 use crate::aggregate::AggregateError;
-use crate::chains::NONE;
 use crate::network::alpha::Alpha;
 use crate::network::context::{Buffers, Context};
-use crate::network::group::{Group, Verdict};
-use crate::network::inputs::{Inputs, with_inputs};
+use crate::network::inputs::with_inputs;
 use crate::network::join::Join;
 use crate::network::net::{Flush, Level, Net, Node, look_for_facts, resolve, tokens_of};
 use crate::network::plan::Sources;
-use crate::network::right::RightMemory;
 use crate::network::tokens::Tokens;
+use crate::rows::Rows;
 use crate::store::{Change, Op};
 use crate::trail::Scope;
 
@@ -77,35 +77,58 @@ impl Net {
     ) -> Result<Became, AggregateError> {
         let first = step.level as usize;
         let is_single = first >= self.singly_from;
-        let mut became = Became::Nothing;
-        for at in first..self.levels.len() {
-            let (before, rest) = self.levels.split_at_mut(at);
-            let (level, tokens) = (&mut rest[0], (&self.root, &*before));
-            if at == first {
-                became = level.take_step(flush, tokens, alphas, buffers, (step, is_single));
-            } else if became == Became::Listed {
-                let input = before.last().map_or(&self.root, |left| &left.tokens);
-                let outer = || tokens_of(&self.root, before, level.node.left_level(at));
-                if input.has_changes() || outer().has_changes() {
-                    level.work(flush, tokens, alphas, buffers)?;
+        let (before, rest) = self.levels.split_at_mut(first);
+        let tokens = (&self.root, &*before);
+        let mut became = rest[0].take_step(flush, tokens, alphas, buffers, (step, is_single));
+        for at in first + 1..self.levels.len() {
+            match became {
+                Became::Nothing => break,
+                Became::Listed => {
+                    self.work_from(at, flush, alphas, buffers)?;
+                    break;
                 }
-            } else if became == Became::Nothing {
-                break;
-            } else {
-                became = level.follow(flush, tokens, alphas, buffers, became)?;
+                Became::Came(_) | Became::Stayed(_) | Became::Went(_) => {
+                    let (before, rest) = self.levels.split_at_mut(at);
+                    let tokens = (&self.root, &*before);
+                    became = rest[0].follow(flush, tokens, alphas, buffers, became)?;
+                }
             }
         }
         Ok(became)
     }
 
+    /// Brings the tokens of the levels from this one on up to date with what the levels before list.
+    #[inline(never)] // it needs much, and most steps lead to one token of each level
+    fn work_from(
+        &mut self,
+        from: usize,
+        flush: &Flush<'_>,
+        alphas: &mut [Alpha],
+        buffers: &mut Buffers,
+    ) -> Result<(), AggregateError> {
+        for at in from..self.levels.len() {
+            let (before, rest) = self.levels.split_at_mut(at);
+            let level = &mut rest[0];
+            let input = before.last().map_or(&self.root, |left| &left.tokens);
+            let outer = || tokens_of(&self.root, before, level.node.left_level(at));
+            if input.has_changes() || outer().has_changes() {
+                level.work(flush, (&self.root, before), alphas, buffers)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets what a step did: the flush is over.
     #[inline]
     pub(crate) fn forget_step(&mut self, scope: Scope, step: Step, became: Became) {
-        if self.is_of_joins && became != Became::Listed {
+        let is_listed = became == Became::Listed;
+        if self.is_of_joins && !is_listed {
             return;
         }
         for level in &mut self.levels[step.level as usize..] {
-            level.tokens.settle(scope);
+            if is_listed {
+                level.tokens.settle(scope);
+            }
             if let Node::Group(group) = &mut level.node {
                 group.end_flush(scope);
             }
@@ -114,6 +137,7 @@ impl Net {
 
     /// Whether the operation touches the matches of the level that its step began at: of those of a group,
     /// only if the fact is a member of it and the group's result is another one.
+    #[inline]
     pub(crate) fn touches(&self, op: &Op, step: Step, token: u32) -> bool {
         let first = step.level as usize;
         let plan = self.levels[first].node.plan().expect("steps begin at joins");
@@ -126,7 +150,7 @@ impl Net {
                 && group.plan.outer_level.is_none_or(|outer| outer < first)
             {
                 let context = self.terminal().row(token)[level.own.len() - 1];
-                return group.grouping.differs(context, context);
+                return group.renewed.unwrap_or_else(|| group.grouping.differs(context, context));
             }
         }
         true
@@ -136,7 +160,38 @@ impl Net {
 impl Level {
     /// Does to its tokens what a fact does in its right memory; lists that if several tokens come of it, or if
     /// it may not be taken on token by token.
+    #[inline]
     fn take_step(
+        &mut self,
+        flush: &Flush<'_>,
+        tokens: (&Tokens, &[Self]),
+        alphas: &[Alpha],
+        buffers: &mut Buffers,
+        (step, is_single): (Step, bool),
+    ) -> Became {
+        let Node::Join(join) = &mut self.node else { unreachable!("steps begin at joins") };
+        let (Step { entry, way, .. }, scope) = (step, flush.scope);
+        // What needs no look at facts and tuples is done at once.
+        let became = match way {
+            Way::Leaves if is_single => join.lose_right(scope, entry, &mut self.tokens),
+            Way::Enters if is_single && join.takes_all() && !join.is_deaf() => join.take_one(
+                scope,
+                tokens.0,
+                join.right(alphas).slot(entry),
+                entry,
+                &mut self.tokens,
+            ),
+            Way::Stays { moved: false } if is_single && !join.verifies(join.right(alphas)) => {
+                join.keep_settled(entry, &mut self.tokens)
+            }
+            _ => return self.take_step_on(flush, tokens, alphas, buffers, (step, is_single)),
+        };
+        self.count(became);
+        became
+    }
+
+    #[inline(never)] // what it needs is not gathered where it is not called
+    fn take_step_on(
         &mut self,
         flush: &Flush<'_>,
         (root, before): (&Tokens, &[Self]),
@@ -159,7 +214,6 @@ impl Level {
             cx.left_sources = sources.as_slice();
         }
         let became = match way {
-            Way::Leaves if is_single => join.lose_right(cx.scope, entry, out),
             Way::Enters if is_single => join.meet_right(&mut cx, sides, entry, out),
             Way::Stays { moved } if is_single => {
                 join.keep_right(&mut cx, sides, (entry, moved), out)
@@ -182,50 +236,121 @@ impl Level {
     }
 
     /// Does to its tokens what follows from the only change of those before it, which is one token.
+    #[inline]
     fn follow(
+        &mut self,
+        flush: &Flush<'_>,
+        tokens: (&Tokens, &[Self]),
+        alphas: &mut [Alpha],
+        buffers: &mut Buffers,
+        left: Became,
+    ) -> Result<Became, AggregateError> {
+        let became = match (&mut self.node, left) {
+            (Node::Join(join), Became::Went(token)) => {
+                join.lose_left(flush.scope, token, &mut self.tokens)
+            }
+            (Node::Join(_), _) => self.follow_to_join(flush, tokens, alphas, buffers, left),
+            (Node::Group(_), Became::Stayed(token)) => match self.renew(flush, tokens, token)? {
+                Some(became) => became,
+                None => self.follow_to_group(flush, tokens, buffers, left)?,
+            },
+            (Node::Group(_), _) => self.follow_to_group(flush, tokens, buffers, left)?,
+            (Node::Block(_) | Node::Subnet(_) | Node::Gate(_), _) => {
+                unreachable!("they are on no straight way")
+            }
+        };
+        self.count(became);
+        Ok(became)
+    }
+
+    /// The same of a join, where the token came or stayed.
+    #[inline(never)] // it needs more than one that went
+    fn follow_to_join(
         &mut self,
         flush: &Flush<'_>,
         (root, before): (&Tokens, &[Self]),
         alphas: &mut [Alpha],
         buffers: &mut Buffers,
         left: Became,
-    ) -> Result<Became, AggregateError> {
+    ) -> Became {
         self.taken += u64::from(matches!(left, Became::Came(_)));
-        if !matches!(left, Became::Went(_)) {
-            look_for_facts(&self.node, flush, (1, alphas), buffers);
-        }
-        let mut sources = Sources::new();
+        look_for_facts(&self.node, flush, (1, alphas), buffers);
+        let Node::Join(join) = &mut self.node else { unreachable!("the caller looked") };
+        let input = before.last().map_or(root, |left| &left.tokens);
+        let sides = (input, join.right(alphas));
         let out = &mut self.tokens;
-        let became = match &mut self.node {
-            Node::Join(join) => {
-                if !matches!(left, Became::Went(_)) {
-                    sources.extend(self.left.iter().map(|it| resolve(flush.store, before, *it)));
+        let mut follow = |sources: &[&dyn Any]| {
+            let mut cx = Context::new(flush, sources, buffers);
+            match left {
+                Became::Came(token) => join.meet_left(&mut cx, sides, token, out),
+                Became::Stayed(token) => join.keep_left(&mut cx, sides, token, out),
+                Became::Went(_) | Became::Nothing | Became::Listed => {
+                    unreachable!("the caller looked")
                 }
-                let mut cx = Context::new(flush, sources.as_slice(), buffers);
-                let sides = (before.last().map_or(root, |left| &left.tokens), join.right(alphas));
-                match left {
-                    Became::Came(token) => join.meet_left(&mut cx, sides, token, out),
-                    Became::Stayed(token) => join.keep_left(&mut cx, sides, token, out),
-                    Became::Went(token) => join.lose_left(cx.scope, token, out),
-                    Became::Nothing | Became::Listed => unreachable!("it is one token"),
-                }
-            }
-            Node::Group(group) => {
-                if !group.plan.having.is_empty() {
-                    sources.extend(self.left.iter().map(|it| resolve(flush.store, before, *it)));
-                }
-                let mut cx = Context::new(flush, sources.as_slice(), buffers);
-                let shape = (group.plan.elements, group.plan.outer_level);
-                with_inputs(shape, flush.store, (root, before), |inputs| {
-                    group.process_one(&mut cx, inputs, left, out)
-                })?
-            }
-            Node::Block(_) | Node::Subnet(_) | Node::Gate(_) => {
-                unreachable!("they are on no straight way")
             }
         };
-        self.count(became);
-        Ok(became)
+        if let [source] = *self.left {
+            // Most joins have one position before them, and to list that is more than to look at it.
+            return follow(&[resolve(flush.store, before, source)]);
+        }
+        let mut sources = Sources::new();
+        self.left.iter().for_each(|&it| sources.push(resolve(flush.store, before, it)));
+        follow(sources.as_slice())
+    }
+
+    /// The same of a group of which a member stays, if it stays in the group.
+    #[inline]
+    fn renew(
+        &mut self,
+        flush: &Flush<'_>,
+        (root, before): (&Tokens, &[Self]),
+        token: u32,
+    ) -> Result<Option<Became>, AggregateError> {
+        let Node::Group(group) = &mut self.node else { unreachable!("the caller looked") };
+        let Some((last, _)) = before.split_last() else { unreachable!("groups have elements") };
+        if !group.plan.having.is_empty() {
+            return Ok(None);
+        }
+        let elements = before[before.len() - group.plan.elements..].iter().rev();
+        let outer = elements.fold(token, |token, level| level.tokens.parent(token));
+        let row = last.tokens.row(token);
+        let out = &mut self.tokens;
+        let at = |source| resolve(flush.store, before, source);
+        let mut renew = |sources: &[&dyn Any]| {
+            group.renew(flush.scope, &Rows::new(sources, row), (token, outer))
+        };
+        let renewed = match *last.own {
+            // To list one or two positions is more than to look at them.
+            [first] => renew(&[at(first)]),
+            [first, second] => renew(&[at(first), at(second)]),
+            ref positions => renew(&positions.iter().map(|&it| at(it)).collect::<Sources<'_>>()),
+        };
+        let Some((context, verdict)) = renewed? else { return Ok(None) };
+        let outer_level = group.plan.outer_level;
+        let outer = || tokens_of(root, before, outer_level);
+        Ok(Some(group.obey(flush.scope, outer, (verdict, context), out)))
+    }
+
+    /// The same of a group.
+    #[inline(never)] // that its members change is most of what happens to it
+    fn follow_to_group(
+        &mut self,
+        flush: &Flush<'_>,
+        (root, before): (&Tokens, &[Self]),
+        buffers: &mut Buffers,
+        left: Became,
+    ) -> Result<Became, AggregateError> {
+        self.taken += u64::from(matches!(left, Became::Came(_)));
+        let Node::Group(group) = &mut self.node else { unreachable!("the caller looked") };
+        let mut sources = Sources::new();
+        if !group.plan.having.is_empty() {
+            self.left.iter().for_each(|&it| sources.push(resolve(flush.store, before, it)));
+        }
+        let mut cx = Context::new(flush, sources.as_slice(), buffers);
+        let shape = (group.plan.elements, group.plan.outer_level);
+        with_inputs(shape, flush.store, (root, before), |inputs| {
+            group.process_one(&mut cx, inputs, left, &mut self.tokens)
+        })
     }
 
     fn count(&mut self, became: Became) {
@@ -234,183 +359,5 @@ impl Level {
             Became::Listed => self.tokens.inserted().len() as u64,
             Became::Nothing | Became::Stayed(_) | Became::Went(_) => 0,
         };
-    }
-}
-
-/// What single facts and tokens do. Where more than one token comes of it they do as in any other flush, and list
-/// what happened.
-impl Join {
-    fn lose_right(&mut self, scope: Scope, entry: u32, out: &mut Tokens) -> Became {
-        let token = *self.heads.get(entry);
-        if token == NONE {
-            return Became::Nothing;
-        }
-        if out.next_of_entry(token) != NONE {
-            self.delete_right(scope, entry, out);
-            return Became::Listed;
-        }
-        self.heads.set(scope, entry, NONE);
-        self.left.children.remove(scope, token, out);
-        out.kill_settled(scope, token);
-        Became::Went(token)
-    }
-
-    fn meet_right(
-        &mut self,
-        cx: &mut Context<'_>,
-        sides: (&Tokens, &RightMemory),
-        entry: u32,
-        out: &mut Tokens,
-    ) -> Became {
-        let pairs = &mut cx.buffers.pairs;
-        pairs.clear();
-        self.seek_left(cx.scope, sides, entry, pairs);
-        self.pair(cx, sides, out)
-    }
-
-    fn keep_right(
-        &mut self,
-        cx: &mut Context<'_>,
-        sides: (&Tokens, &RightMemory),
-        (entry, moved): (u32, bool),
-        out: &mut Tokens,
-    ) -> Became {
-        let token = *self.heads.get(entry);
-        let is_settled = !moved && !self.verifies(sides.1);
-        match token {
-            NONE if is_settled => Became::Nothing,
-            token if is_settled && out.next_of_entry(token) == NONE => Became::Stayed(token),
-            _ => {
-                self.update_right(cx, sides, &[(entry, moved)], out);
-                Became::Listed
-            }
-        }
-    }
-
-    fn lose_left(&mut self, scope: Scope, token: u32, out: &mut Tokens) -> Became {
-        let child = self.left.children.first(scope, token, out);
-        if child != NONE && out.next_sibling(child) != NONE {
-            self.delete_left(scope, token, out);
-            return Became::Listed;
-        }
-        if child != NONE {
-            // It comes while the left token is taken out of the index.
-            self.heads.warm(out.entry(child));
-        }
-        self.left.take_out(scope, token);
-        if child == NONE {
-            return Became::Nothing;
-        }
-        self.left.children.take(scope, token, out);
-        out.unlink_entry(scope, child, &mut self.heads);
-        out.kill_settled(scope, child);
-        Became::Went(child)
-    }
-
-    fn meet_left(
-        &mut self,
-        cx: &mut Context<'_>,
-        sides: (&Tokens, &RightMemory),
-        token: u32,
-        out: &mut Tokens,
-    ) -> Became {
-        self.insert_one_left(cx, sides, token);
-        self.pair(cx, sides, out)
-    }
-
-    fn keep_left(
-        &mut self,
-        cx: &mut Context<'_>,
-        (left, right): (&Tokens, &RightMemory),
-        token: u32,
-        out: &mut Tokens,
-    ) -> Became {
-        let code = self.outer_code(cx, left, token);
-        let moved = self.left.relink(cx.scope, token, code);
-        if moved || self.verifies(right) {
-            self.rematch_left(cx, (left, right), token, out);
-            return Became::Listed;
-        }
-        let mut child = self.left.children.first(cx.scope, token, out);
-        if child == NONE {
-            return Became::Nothing;
-        }
-        if out.next_sibling(child) == NONE {
-            return Became::Stayed(child);
-        }
-        while child != NONE {
-            out.mark_updated(child);
-            child = out.next_sibling(child);
-        }
-        Became::Listed
-    }
-
-    /// Makes tokens of the candidate pairs that pass.
-    #[inline]
-    fn pair(
-        &mut self,
-        cx: &mut Context<'_>,
-        sides: (&Tokens, &RightMemory),
-        out: &mut Tokens,
-    ) -> Became {
-        let (left, right) = sides;
-        cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-        match *cx.buffers.pairs {
-            [] => Became::Nothing,
-            [(parent, entry)] => {
-                let (row, slot) = (left.row(parent), right.slot(entry));
-                let token = out.add_settled(cx.scope, parent, entry, row, Some(slot));
-                self.hang(cx.scope, token, (parent, entry), out);
-                Became::Came(token)
-            }
-            _ => {
-                self.add_all(cx, sides, out);
-                Became::Listed
-            }
-        }
-    }
-}
-
-impl Group {
-    /// As [`process`](Self::process) of the only change of a flush: one member comes, stays or goes. Nobody asks
-    /// for triggers after it.
-    fn process_one(
-        &mut self,
-        cx: &mut Context<'_>,
-        inputs: &Inputs<'_>,
-        member: Became,
-        out: &mut Tokens,
-    ) -> Result<Became, AggregateError> {
-        let context = match member {
-            Became::Came(token) => self.enter(cx, inputs, token),
-            Became::Went(token) => self.grouping.leave(cx.scope, token),
-            Became::Stayed(token) => {
-                let (left, entered) = self.change(cx, inputs, token);
-                if left != entered {
-                    self.settle(cx, inputs, left, out)?;
-                    self.settle(cx, inputs, entered, out)?;
-                    return Ok(Became::Listed);
-                }
-                entered
-            }
-            Became::Nothing | Became::Listed => unreachable!("one member is something else"),
-        };
-        let scope = cx.scope;
-        let became = self.judge(cx, inputs, context)?;
-        match became {
-            Verdict::Comes(outer) => {
-                let row = inputs.outer.row(outer);
-                let token = out.add_settled(scope, outer, context, row, Some(context));
-                self.hang(scope, token, (outer, context), out);
-                Ok(Became::Came(token))
-            }
-            Verdict::Changes(token) => Ok(Became::Stayed(token)),
-            Verdict::Goes(token) => {
-                self.unhang(scope, token, out);
-                out.kill_settled(scope, token);
-                Ok(Became::Went(token))
-            }
-            Verdict::Remains => Ok(Became::Nothing),
-        }
     }
 }

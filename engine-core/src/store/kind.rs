@@ -96,7 +96,7 @@ const _: () = assert!(size_of::<FactState>() == 20, "there is one for each fact"
 
 /// Whether somebody inserted a fact, not rules alone, in the lowest bit; above it the last staged operation
 /// on the fact plus one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Standing(u32);
 
 impl Standing {
@@ -154,6 +154,13 @@ impl Kind {
         table.downcast_mut().expect("a kind holds facts of its type")
     }
 
+    /// The same if they are of this type.
+    #[inline]
+    pub(crate) fn values_if<T: Fact>(&mut self) -> Option<&mut Table<T>> {
+        let table: &mut dyn Any = &mut *self.table;
+        table.downcast_mut()
+    }
+
     #[inline]
     pub(crate) fn handle(&self, slot: u32) -> FactHandle {
         FactHandle::new(self.facts.get(slot).handle)
@@ -203,9 +210,10 @@ impl Kind {
         issuer: Option<RuleTag>,
         op: u32,
     ) {
-        let old = *self.facts.get(slot);
-        let standing = Standing::new(old.standing.stated(), Some(op));
-        self.facts.set(scope, slot, FactState { seq: seq.get(), standing, ..old });
+        self.facts.change(scope, slot, |fact| {
+            let standing = Standing::new(fact.standing.stated(), Some(op));
+            (fact.seq, fact.standing) = (seq.get(), standing);
+        });
         self.issuers.set(scope, slot, issuer.map_or(0, |tag| tag.get() + 1));
     }
 
@@ -268,6 +276,14 @@ impl Kind {
     #[inline]
     pub(crate) fn is_indexed(&self) -> bool {
         self.by_value || *self.believed.get()
+    }
+
+    /// Whether nothing has to be looked after but the value if a fact changes: it came through the default entry
+    /// point, is stated, is in no index by value, and nothing was done to it in this flush.
+    #[inline]
+    pub(crate) fn is_plain(&self, slot: u32) -> bool {
+        let is_untouched = self.facts.get(slot).standing == Standing::new(true, None);
+        is_untouched && !self.is_indexed() && self.entry == Entry::DEFAULT
     }
 
     /// Whether it is known that no fact has a derived key of this code.
@@ -380,7 +396,6 @@ impl Kind {
 
     #[inline]
     fn set_standing(&mut self, scope: Scope, slot: u32, standing: Standing) {
-        let old = *self.facts.get(slot);
-        self.facts.set(scope, slot, FactState { standing, ..old });
+        self.facts.change(scope, slot, |fact| fact.standing = standing);
     }
 }
