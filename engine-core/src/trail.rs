@@ -277,8 +277,7 @@ impl<T: Copy> Column<T> {
         if scope.is_open() {
             (at..).zip(values).for_each(|(at, &value)| self.set(scope, at, value));
         } else {
-            let at = at as usize;
-            self.cells[at..at + values.len()].copy_from_slice(values);
+            self.cells[at as usize..][..values.len()].copy_from_slice(values);
         }
     }
 }
@@ -287,9 +286,16 @@ impl<T: Clone> Column<T> {
     /// Makes sure that `at` is a cell, filling with `value`.
     #[inline]
     pub(crate) fn reach(&mut self, scope: Scope, at: u32, value: &T) {
-        while self.cells.len() <= at as usize {
+        if self.cells.len() == at as usize {
             self.push(scope, value.clone());
+        } else if self.cells.len() < at as usize {
+            self.grow_to(scope, at, value);
         }
+    }
+
+    #[inline(never)] // most are there, or the next ones
+    fn grow_to(&mut self, scope: Scope, at: u32, value: &T) {
+        self.extend(scope, (self.len()..=at).map(|_| value.clone()));
     }
 
     /// Changes a cell in place; inside a scope its old value is cloned first.

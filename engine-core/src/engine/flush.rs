@@ -17,6 +17,7 @@ use crate::aggregate::AggregateError;
 use crate::chains::NONE;
 use crate::error::EvaluateError;
 use crate::network::Flush;
+use crate::network::descent::{Descended, Descent};
 use crate::network::straight::Step;
 use crate::sink::ActionSink;
 use crate::store::{Change, Kind, KindSet, Op, Ops, Place, Store};
@@ -128,16 +129,27 @@ impl FlushScratch {
     }
 }
 
-/// Of a flush of one operation: what goes straight down from a level, with its rule.
+/// Of a flush of a few operations: what is taken down from a level at once, with its rule.
 #[derive(Default)]
 pub(super) struct NotedSteps {
+    /// What goes straight down.
     pub(super) list: Vec<(u32, Step)>,
+    /// What descends, and tokens of the descent that is at work.
+    pub(super) descents: Vec<Descent>,
+    pub(super) descended: Descended,
     /// Whether they are being noted; otherwise networks are told.
     pub(super) wanted: bool,
+    /// Whether there is one operation: nothing else happens then to any fact.
+    pub(super) only_op: bool,
     /// How many were ever taken token by token, and how many with lists of what happened: a test asks whether
     /// the straight way is taken.
     #[cfg(test)]
     pub(super) taken: (usize, usize),
+    /// How many times steps of a rule ever descended, and how many rounds there were.
+    #[cfg(test)]
+    pub(super) descents_taken: usize,
+    #[cfg(test)]
+    pub(super) rounds: usize,
 }
 
 /// What happened to the matches of one rule since the flush began.
@@ -304,6 +316,10 @@ impl Engine {
             self.net_changes(round_start);
             self.distribute(round_start);
             self.plant();
+        }
+        #[cfg(test)]
+        {
+            self.scratch.steps.rounds += 1;
         }
         let mut dirty = std::mem::take(&mut self.scratch.dirty);
         dirty.sort();

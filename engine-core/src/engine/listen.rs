@@ -20,7 +20,8 @@ impl Engine {
             let Some(plan) = node.plan().map(Arc::clone) else { continue };
             let gated = gated && plan.window.is_none();
             let reads = plan.concerns;
-            let listener = Listener { net: place, level, reads, blocks, straight: false };
+            let (straight, descends) = (false, false);
+            let listener = Listener { net: place, level, reads, blocks, straight, descends };
             let memory = self.alphas[plan.kind as usize].listen(&plan, listener, gated);
             node.listen_to(memory);
             if !gated {

@@ -5,6 +5,7 @@ mod apply;
 mod bare;
 mod boundary;
 mod calm;
+mod descent;
 mod digest;
 mod distribute;
 mod fire;

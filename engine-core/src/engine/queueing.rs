@@ -79,6 +79,29 @@ impl Engine {
         }
     }
 
+    /// Forgets matches that are gone, of which their network does not know any more.
+    pub(super) fn bury_settled(&mut self, at: usize, tokens: &[u32]) {
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        bury(self.scope, &self.store, &self.infos[at], (net, terminal), tokens);
+        if terminal.ranks_anew() {
+            self.enqueued(at, false);
+        }
+        self.note_unreported(at);
+    }
+
+    /// Makes new matches of a rule pending, given with their triggers in any order; nobody listens then.
+    pub(super) fn enqueue_all_new(&mut self, at: usize, matches: &mut Vec<(u64, u32)>) {
+        if let [(trigger, token)] = **matches {
+            self.enqueue_new(at, Seq::new(trigger), token);
+            matches.clear();
+            return;
+        }
+        let RuleState { net, terminal, .. } = &mut self.rules[at];
+        net.sort_matches(&self.store, matches);
+        matches.iter().for_each(|&(_, token)| terminal.reset(self.scope, token));
+        self.enqueue(at, matches.drain(..));
+    }
+
     #[inline(never)] // what it needs is not gathered where it is not called
     fn bury_deleted(&mut self, at: usize) {
         let RuleState { net, terminal, .. } = &mut self.rules[at];

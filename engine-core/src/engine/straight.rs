@@ -32,14 +32,17 @@ impl Engine {
     ///
     /// What happens on the agenda is the same as by way of rounds, with less to remember.
     pub(super) fn match_op(&mut self) -> Result<bool, EvaluateError> {
-        let Some(op) = self.only_op() else { return Ok(false) };
+        let Some(op) = self.only_op() else { return Ok(self.has_few_ops() && self.match_few()) };
         self.scratch.rounds = 1;
-        self.scratch.steps.wanted = true;
+        (self.scratch.steps.wanted, self.scratch.steps.only_op) = (true, true);
         self.distribute_op(&op);
-        self.scratch.steps.wanted = false;
+        (self.scratch.steps.wanted, self.scratch.steps.only_op) = (false, false);
         let mut goes_on = !self.scratch.dirty.is_empty() || !self.suspects.is_empty();
         if !self.scratch.steps.list.is_empty() {
             goes_on = self.take_steps(&op, goes_on)?;
+        }
+        if !self.scratch.steps.descents.is_empty() {
+            goes_on |= self.take_descents();
         }
         if goes_on {
             self.scratch.distributed = true;
@@ -116,6 +119,13 @@ impl Engine {
         self.scratch.steps.taken
     }
 
+    /// How many times steps of a rule ever descended, and in how many rounds networks were told of changes.
+    #[cfg(test)]
+    pub(crate) fn descents_taken(&self) -> (usize, usize) {
+        let steps = &self.scratch.steps;
+        (steps.descents_taken, steps.rounds)
+    }
+
     /// The same as `distribute`, of the only operation of a flush.
     #[inline]
     fn distribute_op(&mut self, op: &Op) {
@@ -138,7 +148,8 @@ impl Engine {
         match what {
             Change::Delete if bare && !slides && !elapses => self.leave_some(op, |_| true),
             Change::Delete => self.distribution(0).deleted(kind, &[slot]),
-            Change::Insert | Change::Update => self.ask_all(op),
+            Change::Insert | Change::Update if bare || slides || elapses => self.ask_all(op),
+            Change::Insert | Change::Update => self.distribution(0).ask_all(op),
         }
         if slides {
             self.distribution(0).slide(kind);
@@ -157,7 +168,7 @@ impl Engine {
             alpha.memberships.entries(op.slot, alpha.memories.len(), entries);
         }
         for at in 0..plain {
-            let place = self.alphas[op.kind as usize].arrange().plain[at];
+            let (place, _) = self.alphas[op.kind as usize].arrange().plain[at];
             self.ask_this(op, place, looked_up, None);
         }
         if switches > 0 {
@@ -177,7 +188,7 @@ impl Engine {
             let codes = &mut self.buffers.codes.codes;
             switch.codes(&Rows::new(&[self.store.source(op.kind)], &[op.slot]), codes);
             let (code, exact) = (codes.as_slice()[0], codes.is_exact());
-            if updates {
+            if updates && op.mask.intersects(switch.decides) {
                 let other = |case: Case| case.switch == at && case.code != code;
                 self.leave_some(op, |place| arrangement.case(place).is_some_and(other));
             }
@@ -271,8 +282,9 @@ impl Engine {
         for listener in memories.flat_map(|memory| &mut memory.listeners) {
             let rule = listener.net as usize;
             let is_plain = !self.infos[rule].is_query && !self.infos[rule].holds_back;
-            let net = &self.rules[rule].net;
-            listener.straight = is_plain && net.is_straight_from(listener.level as usize);
+            let (net, level) = (&self.rules[rule].net, listener.level as usize);
+            listener.straight = is_plain && net.is_straight_from(level);
+            listener.descends = is_plain && net.descends_from(level);
         }
         for alpha in &mut self.alphas {
             alpha.course = course(&self.rules, &self.infos, alpha);

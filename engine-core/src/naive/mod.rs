@@ -6,6 +6,7 @@
 //! consequences stage their changes; not the matching, the agenda, or truth maintenance.
 
 mod agenda;
+mod descent;
 mod founded;
 mod heard;
 mod horizon;

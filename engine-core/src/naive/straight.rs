@@ -33,7 +33,7 @@ impl Fact for A {
     }
 }
 
-fn engine(build: impl FnOnce(&mut RuleBuilder)) -> Engine {
+pub(super) fn engine(build: impl FnOnce(&mut RuleBuilder)) -> Engine {
     let mut rule = RuleBuilder::new("rule");
     build(&mut rule);
     let rules = Ruleset::new("test", 1).rule(rule.then(|_, _| Ok(())));
@@ -43,7 +43,7 @@ fn engine(build: impl FnOnce(&mut RuleBuilder)) -> Engine {
     engine
 }
 
-fn same_key(rule: &mut RuleBuilder, a: Var<A>, u: Var<U>) {
+pub(super) fn same_key(rule: &mut RuleBuilder, a: Var<A>, u: Var<U>) {
     rule.exact_key("a.k == u.k", (a, "k"), |a| a.k, (u, "k"), |u| u.k);
 }
 

@@ -27,8 +27,11 @@ pub(crate) struct Listener {
     pub(crate) reads: FieldMask,
     /// Whether it is a `not` or an `exists`, which must know values from before a flush.
     pub(crate) blocks: bool,
-    /// Whether what the only operation of a flush does here is taken straight down.
+    /// Whether what the only operation of a flush does here goes [straight down](super::straight): it concerns
+    /// one level.
     pub(crate) straight: bool,
+    /// Whether what a few operations do here [descends](super::descent), if facts enter or leave.
+    pub(crate) descends: bool,
 }
 
 /// What an operation on one fact of a kind meets, as far as that is known before.
@@ -175,7 +178,7 @@ impl Alpha {
         let memory = &mut memories[place as usize];
         memory.rouse(flush.scope);
         let Memory { right, plan, .. } = memory;
-        let slots: Vec<u32> = flush.store.live_slots_in_flush(plan.kind).collect();
+        let slots = flush.store.live_slots_in_flush(plan.kind);
         let answers = &mut buffers.answers;
         plan.alpha(None, &Rows::new(&[flush.store.source(plan.kind)], &slots), answers);
         right.reserve(answers.passed.iter().filter(|passed| **passed).count());
@@ -188,7 +191,7 @@ impl Alpha {
     /// Makes room for so many new facts, in memories of which no value of the fact decides which of them it is.
     pub(crate) fn make_room(&mut self, facts: usize) {
         let arrangement = self.arrangement();
-        for &place in &arrangement.plain {
+        for &(place, _) in &arrangement.plain {
             let memory = &mut self.memories[place as usize];
             if !memory.is_asleep() {
                 memory.right.reserve(facts);

@@ -5,6 +5,7 @@
 //! is none does the token become free. So nothing is counted, and a fact that comes while another
 //! one is witness costs nothing.
 
+mod descent;
 mod triggers;
 
 use std::sync::Arc;
@@ -129,7 +130,8 @@ impl Block {
         for &(entry, _) in delta.updated.iter().filter(|(_, moved)| *moved || verifies) {
             self.orphan(cx.scope, entry, &mut touched);
         }
-        self.insert_left(cx, left, &mut touched);
+        self.insert_left(cx, left, left.inserted());
+        touched.extend_from_slice(left.inserted());
         // Those who look for a witness now find also those that come. Only others may be found by them.
         let anybody_waits = !self.free.is_empty();
         self.seek_witnesses(cx, (left, right), &touched);
@@ -201,14 +203,12 @@ impl Block {
         touched.extend_from_slice(tokens);
     }
 
-    /// Takes new left tokens in.
-    fn insert_left(&mut self, cx: &mut Context<'_>, left: &Tokens, touched: &mut Vec<u32>) {
-        let tokens = left.inserted();
+    /// Takes new left tokens in; they hang nowhere, and are not among the free ones.
+    fn insert_left(&mut self, cx: &mut Context<'_>, left: &Tokens, tokens: &[u32]) {
         let Some(&last) = tokens.iter().max() else { return };
         self.hangs.reach(cx.scope, last, &FREE);
         tokens.iter().for_each(|&token| self.hangs.set(cx.scope, token, FREE));
         self.note_codes(cx, left, tokens);
-        touched.extend_from_slice(tokens);
     }
 
     /// Notes the codes of left tokens: also who has a witness may look for another some day.

@@ -81,6 +81,57 @@ impl Gate {
         self.idle > LITTLE && self.idle > tuples()
     }
 
+    /// Whether nothing was noted since it [was needed](Self::is_needed).
+    #[inline]
+    pub(super) fn is_in_use(&self) -> bool {
+        self.idle == 0
+    }
+
+    /// Left tokens have come: each gets a token with every right fact, which are added to `came`.
+    pub(super) fn meet_lefts(
+        &mut self,
+        scope: Scope,
+        (left, right): (&Tokens, &RightMemory),
+        tokens: &[u32],
+        (out, came): (&mut Tokens, &mut Vec<u32>),
+    ) {
+        for &token in tokens {
+            self.children.reach(scope, token, &NONE);
+            self.children.set(scope, token, NONE);
+        }
+        if right.fact_count() == 0 {
+            return;
+        }
+        for &parent in tokens {
+            for entry in right.live_entries() {
+                let token = out.add_settled(scope, parent, entry, left.row(parent), None);
+                self.hang(scope, right, (token, (parent, entry)), out);
+                came.push(token);
+            }
+        }
+    }
+
+    /// Left tokens are gone: their tokens go, which are added to `gone`.
+    pub(super) fn drop_of_lefts(
+        &mut self,
+        scope: Scope,
+        lefts: &[u32],
+        out: &mut Tokens,
+        gone: &mut Vec<u32>,
+    ) {
+        for &left in lefts {
+            let mut child = *self.children.get(left);
+            self.children.set(scope, left, NONE);
+            while child != NONE {
+                let next = out.next_sibling(child);
+                out.unlink_entry(scope, child, &mut self.heads);
+                out.kill_settled(scope, child);
+                gone.push(child);
+                child = next;
+            }
+        }
+    }
+
     /// Brings the tokens up to date with one round's changes on both sides. No condition is evaluated.
     pub(crate) fn process(
         &mut self,
@@ -180,6 +231,18 @@ impl Gate {
         out: &mut Tokens,
     ) {
         let token = out.add(scope, parent, entry, left.row(parent), None);
+        self.hang(scope, right, (token, (parent, entry)), out);
+    }
+
+    /// Links a new token of a pair, and gives it the fact.
+    #[inline]
+    fn hang(
+        &mut self,
+        scope: Scope,
+        right: &RightMemory,
+        (token, (parent, entry)): (u32, (u32, u32)),
+        out: &mut Tokens,
+    ) {
         out.set_first(scope, token, right.slot(entry));
         out.link_sibling(scope, token, &mut self.children, parent);
         out.link_entry(scope, token, &mut self.heads, entry);

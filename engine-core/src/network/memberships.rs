@@ -145,8 +145,10 @@ impl Memberships {
 
     /// The entries of a fact in each of so many memories; `NONE` where it is in none.
     pub(crate) fn entries(&self, slot: u32, memories: usize, entries: &mut Vec<u32>) {
-        entries.clear();
-        entries.resize(memories, NONE);
+        if entries.len() < memories {
+            entries.resize(memories, NONE);
+        }
+        entries[..memories].fill(NONE);
         for (memory, entry) in self.of(slot) {
             entries[memory as usize] = entry;
         }

@@ -11,6 +11,7 @@ mod block;
 mod children;
 mod compile;
 mod context;
+pub(crate) mod descent;
 mod gate;
 mod grounds;
 mod group;

@@ -162,7 +162,8 @@ impl Plan {
     }
 
     /// Whether one inner fact passes its own conditions, apart from one that is decided already.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "two ways ask for each fact, of few conditions each")]
+    #[inline(always)]
     pub(crate) fn takes(&self, decided: Option<usize>, table: &dyn Any, slot: u32) -> bool {
         let tests = &*self.conditions.alpha;
         match decided {

@@ -16,8 +16,8 @@ const WORTH: usize = if cfg!(test) { 1 } else { 4 };
 /// How the patterns of one kind are asked whether they take a fact.
 #[derive(Clone, Default)]
 pub(crate) struct Arrangement {
-    /// Memories that are asked for every fact.
-    pub(crate) plain: Vec<u32>,
+    /// Memories that are asked for every fact, with the fields that somebody who listens reads.
+    pub(crate) plain: Vec<(u32, FieldMask)>,
     pub(crate) switches: Vec<Switch>,
     /// By memory: how a switch finds it.
     cases: Vec<Option<Case>>,
@@ -51,7 +51,7 @@ impl Arrangement {
             let windowed = memory.slides || memory.elapses;
             let best = constants.max_by_key(|it| paths[&*it.path]).filter(|_| !windowed);
             let Some(constant) = best else {
-                arrangement.plain.push(place);
+                arrangement.plain.push((place, memory.reads));
                 arrangement.cases.push(None);
                 continue;
             };
@@ -60,7 +60,10 @@ impl Arrangement {
                 switches.push(Switch::new(Arc::clone(&constant.inner)));
                 switches.len() - 1
             });
+            let test = &memory.plan.conditions.alpha[constant.test];
+            let decides = test.reads.iter().map(|(_, fields)| *fields);
             switches[switch].reads = switches[switch].reads.union(memory.reads);
+            switches[switch].decides = decides.fold(switches[switch].decides, FieldMask::union);
             let decided = constant.exact.then_some(constant.test);
             arrangement.cases.push(Some(Case { switch, code: constant.code, decided }));
         }
@@ -89,8 +92,9 @@ impl Arrangement {
 #[derive(Clone)]
 pub(crate) struct Switch {
     field: KeyFn,
-    /// Fields that the patterns read.
+    /// Fields that the patterns read, and those that decide which of them take a fact.
     pub(crate) reads: FieldMask,
+    pub(crate) decides: FieldMask,
     /// Open addressing from codes to ranges of `memories`; at most half full. An empty range is a free slot.
     slots: Vec<(u64, u32, u32)>,
     memories: Vec<u32>,
@@ -98,7 +102,8 @@ pub(crate) struct Switch {
 
 impl Switch {
     fn new(field: KeyFn) -> Self {
-        Self { field, reads: FieldMask::NONE, slots: Vec::new(), memories: Vec::new() }
+        let (reads, decides) = (FieldMask::NONE, FieldMask::NONE);
+        Self { field, reads, decides, slots: Vec::new(), memories: Vec::new() }
     }
 
     fn set_cases(&mut self, mut cases: Vec<(u64, u32)>) {

@@ -167,14 +167,19 @@ impl Store {
 
     /// As [`Store::live_slots`], in a flush: of facts that none of its operations touched nobody asks whether
     /// they live.
-    pub(crate) fn live_slots_in_flush(&self, kind: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn live_slots_in_flush(&self, kind: u32) -> Vec<u32> {
         let columns = self.kind(kind);
         let lives = move |slot: u32| {
             let here = Some(Place { kind, slot });
             columns.last_op(slot).is_none() || self.locate(columns.handle(slot)) == here
         };
-        let slots = 0..columns.slot_count();
-        slots.filter(move |&slot| columns.is_taken(slot) && lives(slot))
+        let mut slots = Vec::with_capacity(columns.slot_count() as usize);
+        for slot in 0..columns.slot_count() {
+            if columns.is_taken(slot) && lives(slot) {
+                slots.push(slot);
+            }
+        }
+        slots
     }
 
     /// The source of a position that holds facts of this kind.

@@ -2,17 +2,21 @@
 //! hear of it.
 
 mod bulk;
+mod few;
 mod updates;
 mod windows;
 
 use std::ops::Range;
 
+use super::flush::NotedSteps;
 use super::rule_list::RuleList;
 use super::{Engine, RuleState};
 use crate::chains::BATCH;
 use crate::fact::FieldMask;
 use crate::key::Codes;
 use crate::network::alpha::{Alpha, Listener, Memory};
+use crate::network::descent::Descent;
+use crate::network::right::Known;
 use crate::network::straight::{Step, Way};
 use crate::network::switch::Buckets;
 use crate::network::{Buffers, Facts, Flush};
@@ -83,35 +87,40 @@ pub(super) struct Hears<'a> {
     rules: &'a mut [RuleState],
     dirty: &'a mut RuleList,
     few: bool,
-    /// What goes straight down from a level, with its rule, of a flush of one operation. Nobody is told of it.
-    steps: Option<&'a mut Vec<(u32, Step)>>,
+    /// What is taken down from a level at once, of a flush of one operation. Nobody is told of it.
+    steps: Option<&'a mut NotedSteps>,
 }
 
 impl Hears<'_> {
-    /// Notes a step, if there may be such and the level takes it.
-    #[inline]
-    fn note(
-        &mut self,
-        Listener { net, level, straight, .. }: Listener,
-        entry: u32,
-        way: Way,
-    ) -> bool {
-        match &mut self.steps {
-            Some(steps) if straight => {
-                steps.push((net, Step { level, entry, way }));
-                true
+    /// A fact has entered, in a flush of a few operations.
+    fn of_one_inserted(&mut self, memory: &Memory, entry: u32) {
+        // As long as no left token of any level came nobody knows them.
+        let right = &memory.right;
+        let codes = if right.knows(Known::Codes) { right.index.codes(entry) } else { (0, 0) };
+        let Some(steps) = &mut self.steps else { return };
+        for &Listener { net: rule, level, straight, descends, .. } in &memory.listeners {
+            let net = &mut self.rules[rule as usize].net;
+            let step = || (rule, Step { level, entry, way: Way::Enters });
+            if straight && steps.only_op {
+                steps.list.push(step());
+            } else if descends {
+                if net.expects(level, codes) {
+                    steps.descents.push(Descent::new(step().0, step().1));
+                }
+            } else if net.tell_inserted(level, &memory.right, &[entry], self.few) {
+                self.dirty.insert(rule as usize);
             }
-            _ => false,
         }
     }
 
     fn of_inserted(&mut self, memory: &Memory, entries: &[u32]) {
+        if let [entry] = *entries
+            && self.steps.is_some()
+        {
+            self.of_one_inserted(memory, entry);
+            return;
+        }
         for listener in &memory.listeners {
-            if let [entry] = *entries
-                && self.note(*listener, entry, Way::Enters)
-            {
-                continue;
-            }
             let net = &mut self.rules[listener.net as usize].net;
             if net.tell_inserted(listener.level, &memory.right, entries, self.few) {
                 self.dirty.insert(listener.net as usize);
@@ -121,21 +130,37 @@ impl Hears<'_> {
 
     fn of_updated(&mut self, memory: &Memory, mask: FieldMask, entry: u32, moved: bool) {
         for listener in memory.listeners.iter().filter(|it| mask.intersects(it.reads)) {
-            if !self.note(*listener, entry, Way::Stays { moved }) {
-                let net = &mut self.rules[listener.net as usize].net;
-                if net.tell_updated(listener.level, &memory.right, (entry, moved)) {
-                    self.dirty.insert(listener.net as usize);
+            let Listener { net: rule, level, straight, .. } = *listener;
+            match &mut self.steps {
+                Some(steps) if straight && steps.only_op => {
+                    let way = Way::Stays { moved };
+                    steps.list.push((rule, Step { level, entry, way }));
+                }
+                _ => {
+                    let net = &mut self.rules[rule as usize].net;
+                    if net.tell_updated(level, &memory.right, (entry, moved)) {
+                        self.dirty.insert(rule as usize);
+                    }
                 }
             }
         }
     }
 
     fn of_deleted(&mut self, memory: &Memory, entry: u32) {
-        for listener in &memory.listeners {
-            if !self.note(*listener, entry, Way::Leaves) {
-                let net = &mut self.rules[listener.net as usize].net;
-                if net.tell_deleted(listener.level, entry) {
-                    self.dirty.insert(listener.net as usize);
+        for &Listener { net: rule, level, straight, descends, .. } in &memory.listeners {
+            let net = &mut self.rules[rule as usize].net;
+            let step = || (rule, Step { level, entry, way: Way::Leaves });
+            match &mut self.steps {
+                Some(steps) if straight && steps.only_op => steps.list.push(step()),
+                Some(steps) if descends => {
+                    if net.has_tokens(level, entry) {
+                        steps.descents.push(Descent::new(step().0, step().1));
+                    }
+                }
+                _ => {
+                    if net.tell_deleted(level, entry) {
+                        self.dirty.insert(rule as usize);
+                    }
                 }
             }
         }
@@ -176,13 +201,15 @@ impl Engine {
     }
 
     /// What distributes changes, of the operations from `round_start` on.
+    #[inline]
     pub(super) fn distribution(&mut self, round_start: u32) -> Distribution<'_> {
         let moment = self.moment();
         let Self { scratch, buffers, alphas, rules, store, ops, .. } = self;
         let flush = scratch.flush((self.scope, moment), store, ops.as_slice(), round_start);
-        let few = ops.len() - round_start <= FEW_OPS
-            && ops.as_slice()[round_start as usize..].iter().all(|op| op.count == 1);
-        let steps = scratch.steps.wanted.then_some(&mut scratch.steps.list);
+        let few = scratch.steps.wanted
+            || ops.len() - round_start <= FEW_OPS
+                && ops.as_slice()[round_start as usize..].iter().all(|op| op.count == 1);
+        let steps = scratch.steps.wanted.then_some(&mut scratch.steps);
         let hears = Hears { rules, dirty: &mut scratch.dirty, few, steps };
         let (busy, scratch) = (&mut scratch.busy, &mut scratch.distribute);
         Distribution { flush, alphas, hears, busy, scratch, buffers }
@@ -319,7 +346,7 @@ impl Distribution<'_> {
 
     pub(super) fn inserted(&mut self, kind: u32, slots: &[u32], first: usize) {
         let arrangement = self.alphas[kind as usize].arrangement();
-        for &place in &arrangement.plain {
+        for &(place, _) in &arrangement.plain {
             self.admit(kind, place, slots, first, None);
         }
         for switch in &arrangement.switches {

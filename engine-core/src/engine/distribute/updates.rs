@@ -19,9 +19,8 @@ impl Distribution<'_> {
             let (slot, count) = (updated[0].0, alpha.memories.len());
             alpha.memberships.entries(slot, count, &mut self.scratch.entries);
         }
-        for &place in &arrangement.plain {
+        for &(place, reads) in &arrangement.plain {
             let memory = &self.alphas[kind as usize].memories[place as usize];
-            let reads = memory.reads;
             let is_read = |(_, mask): &(u32, FieldMask)| mask.intersects(reads);
             if !memory.is_asleep() && updated.iter().any(is_read) {
                 let read = updated.iter().copied().filter(is_read);
