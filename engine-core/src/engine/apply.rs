@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use steadfast_wm::{FactHandle, MatchId, Record, RuleTag, Seq};
+use steadfast_wm::{FactHandle, MatchId, Record, RuleTag, Seq, Values};
 
 use super::Engine;
 use crate::chains::NONE;
@@ -90,6 +90,7 @@ impl Engine {
         }
     }
 
+    /// Serializes the values of drafts, each behind its length, and notes for each draft where they stand.
     fn encode_values(
         &self,
         drafts: &Drafts,
@@ -101,7 +102,7 @@ impl Engine {
         ranges.clear();
         let max = sink.value_bytes_max();
         for draft in &drafts.list {
-            let (first, first_byte) = (ranges.len(), bytes.len());
+            let start = bytes.len();
             let (kind, places) = match *draft {
                 Draft::Insert { kind, at, count, .. } => (kind, at..at + count),
                 Draft::Update { kind, at, .. } => (kind, at..at + 1),
@@ -110,25 +111,26 @@ impl Engine {
                     if length > max {
                         return Err(ChangeError::TooLong { kind, bytes: length, max });
                     }
-                    ranges.push(bytes.len()..bytes.len());
+                    ranges.push(start..start);
                     continue;
                 }
                 _ => {
-                    ranges.push(bytes.len()..bytes.len());
+                    ranges.push(start..start);
                     continue;
                 }
             };
             let arena = drafts.arenas[kind as usize].as_ref().expect("drafts have arenas");
             let kind = self.store.kind(kind).fact.name();
             arena
-                .encode_all(places, bytes, ranges)
+                .encode_all(places, bytes)
                 .map_err(|error| ChangeError::Unserializable { kind, detail: error.to_string() })?;
-            let of_all = bytes.len() - first_byte;
-            if of_all > max
-                && let Some(long) = ranges[first..].iter().find(|range| range.len() > max)
-            {
-                return Err(ChangeError::TooLong { kind, bytes: long.len(), max });
+            if bytes.len() - start > max {
+                let mut values = Values::written(&bytes[start..]).iter();
+                if let Some(long) = values.find(|value| value.len() > max) {
+                    return Err(ChangeError::TooLong { kind, bytes: long.len(), max });
+                }
             }
+            ranges.push(start..bytes.len());
         }
         Ok(())
     }
@@ -146,30 +148,28 @@ impl Engine {
         self.scratch.supported.clear();
         self.make_room(drafts);
         let Drafts { list, arenas, .. } = drafts;
-        let mut next = 0;
-        for draft in list.iter() {
-            let at = next;
-            next += 1;
+        for (at, draft) in list.iter().enumerate() {
             // Without somebody who wants records nothing is serialized.
-            let value = |at: usize| ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
+            let bytes = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
                 Draft::Insert { kind, handle, at: place, count, stated, derived } => {
-                    next = at + count as usize;
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
                     if self.takes_run(draft) {
-                        let values = values_of_run(bytes, ranges, at..next);
-                        self.insert_run(draft, arena.as_mut(), issuer, values, sink);
+                        self.insert_run(draft, arena.as_mut(), issuer, bytes, sink);
                         continue;
                     }
                     let facts = (handle.get()..).map(FactHandle::new).zip(place..place + count);
                     let how = (issuer, (!stated).then_some(derived));
-                    for (nth, fact) in (at..).zip(facts) {
-                        self.insert(kind, fact, arena.as_mut(), how, value(nth), sink);
+                    let mut values = Values::written(bytes).iter();
+                    for fact in facts {
+                        let value = values.next().unwrap_or_default();
+                        self.insert(kind, fact, arena.as_mut(), how, value, sink);
                     }
                 }
                 Draft::Update { kind, .. } => {
                     let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
-                    self.update(draft, arena.as_mut(), issuer, value(at), sink);
+                    let value = Values::written(bytes).iter().next().unwrap_or_default();
+                    self.update(draft, arena.as_mut(), issuer, value, sink);
                 }
                 Draft::Delete { handle } => self.delete(handle, issuer, false, sink),
                 _ => halt |= self.apply_other(draft, firing, by, sink),
@@ -400,11 +400,4 @@ impl Engine {
     pub(crate) fn handle_at(&self, place: Place) -> FactHandle {
         self.store.kind(place.kind).handle(place.slot)
     }
-}
-
-/// The values of a run of drafts with their lengths: each begins where the one before it ends. Nothing if
-/// nothing was serialized.
-fn values_of_run<'a>(bytes: &'a [u8], ranges: &[Range<usize>], run: Range<usize>) -> &'a [u8] {
-    let end_of = |nth: usize| ranges.get(nth).map_or(0, |range| range.end);
-    &bytes[run.start.checked_sub(1).map_or(0, end_of)..end_of(run.end - 1)]
 }

@@ -417,10 +417,9 @@ impl Engine {
         sink: &mut dyn ActionSink,
         outcome: Outcome,
     ) -> Outcome {
-        let by = self.is_recorded().then(|| {
-            let room = std::mem::take(&mut self.scratch.members);
-            self.match_id_in(firing.rule, firing.token, room)
-        });
+        if self.is_recorded() {
+            self.note_report(firing.rule, firing.token);
+        }
         let issuer = Some(self.infos[firing.rule].tag);
         self.counters.change(self.scope, |counters| counters.firings += 1);
         if self.has_to_match()
@@ -430,12 +429,8 @@ impl Engine {
         }
         self.settle_focus();
         self.tell(sink);
-        if let Some(by) = by {
-            let fired = Record::Fired { by };
-            sink.record(&fired);
-            if let Record::Fired { by } = fired {
-                self.scratch.members = by.members;
-            }
+        if self.is_recorded() {
+            sink.record(self.scratch.report.record());
         }
         outcome
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use steadfast_wm::{FactHandle, Member, RuleTag, Seq};
+use steadfast_wm::{FactHandle, RuleTag, Seq};
 
 use super::agenda_events::{AgendaEvent, Wanted};
 use super::distribute::{BusyMemories, DistributeScratch};
@@ -29,8 +29,8 @@ pub(crate) struct FlushScratch {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ranges: Vec<Range<usize>>,
     pub(crate) belief: Vec<u8>,
-    /// Room for the members of the match that fires.
-    pub(super) members: Vec<Member>,
+    /// What is reported of the match that fires.
+    pub(super) report: super::report::Report,
     /// Facts that the match which fires has supported anew.
     pub(super) supported: Vec<Place>,
     /// By kind, the net changes of a round.

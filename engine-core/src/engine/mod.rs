@@ -22,6 +22,7 @@ mod net_changes;
 mod operations;
 mod picture;
 mod queueing;
+mod report;
 mod restore;
 mod rule_list;
 mod rules;
@@ -491,14 +492,8 @@ impl Engine {
     }
 
     pub(crate) fn match_id(&self, rule: usize, token: u32) -> MatchId {
-        self.match_id_in(rule, token, Vec::new())
-    }
-
-    /// The same with its members in this room.
-    pub(super) fn match_id_in(&self, rule: usize, token: u32, room: Vec<Member>) -> MatchId {
         let RuleInfo { tag, branch, .. } = self.infos[rule];
-        let members = self.rules[rule].net.members_in(&self.store, token, room);
-        MatchId { rule: tag, branch, members }
+        MatchId { rule: tag, branch, members: self.rules[rule].net.members(&self.store, token) }
     }
 
     pub(crate) fn failed_already(&self) -> Result<(), EvaluateError> {

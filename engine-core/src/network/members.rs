@@ -1,6 +1,6 @@
 //! By what a match is told apart from others of its rule: its members.
 
-use steadfast_wm::Member;
+use steadfast_wm::{FactHandle, Member};
 
 use crate::network::net::{Level, Net, Node};
 use crate::network::plan::Source;
@@ -12,9 +12,22 @@ impl Net {
         members(store, &self.levels, self.positions(), self.terminal().row(token))
     }
 
-    /// The same, in this room.
-    pub(crate) fn members_in(&self, store: &Store, token: u32, room: Vec<Member>) -> Vec<Member> {
-        members_in(room, store, &self.levels, self.positions(), self.terminal().row(token))
+    /// The same, in the place of those of another match.
+    #[inline]
+    pub(crate) fn members_into(&self, store: &Store, token: u32, members: &mut Vec<Member>) {
+        let row = self.terminal().row(token).iter().zip(self.positions());
+        if row.len() != members.len() {
+            // Mostly it is the rule that has fired before.
+            members.resize(row.len(), Member::Fact(FactHandle::new(0)));
+        }
+        for (member, (&slot, &source)) in members.iter_mut().zip(row) {
+            match (source, &mut *member) {
+                (Source::Facts(kind), Member::Fact(handle)) => {
+                    *handle = store.kind(kind).handle(slot);
+                }
+                _ => *member = self::member(store, &self.levels, source, slot),
+            }
+        }
     }
 }
 
@@ -34,20 +47,14 @@ pub(super) fn members(
     sources: &[Source],
     row: &[u32],
 ) -> Vec<Member> {
-    members_in(Vec::new(), store, levels, sources, row)
+    let members = row.iter().zip(sources);
+    members.map(|(&slot, &source)| member(store, levels, source, slot)).collect()
 }
 
-fn members_in(
-    mut room: Vec<Member>,
-    store: &Store,
-    levels: &[Level],
-    sources: &[Source],
-    row: &[u32],
-) -> Vec<Member> {
-    room.clear();
-    room.extend(row.iter().zip(sources).map(|(&slot, &source)| match source {
+/// What stands in one place of a row.
+fn member(store: &Store, levels: &[Level], source: Source, slot: u32) -> Member {
+    match source {
         Source::Facts(kind) => Member::Fact(store.kind(kind).handle(slot)),
         Source::Groups(level) => Member::Key(group_key(levels, level, slot).into()),
-    }));
-    room
+    }
 }

@@ -79,14 +79,8 @@ pub(crate) trait AnyArena: Any + Send {
     fn truncate(&mut self, len: usize);
     /// Appends the bytes that decide which derived facts are one.
     fn append_derived_key(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
-    /// Appends the postcard bytes of values that follow one another, each behind its length, and to `ranges`
-    /// where they stand.
-    fn encode_all(
-        &self,
-        places: Range<u32>,
-        bytes: &mut Vec<u8>,
-        ranges: &mut Vec<Range<usize>>,
-    ) -> Result<(), postcard::Error>;
+    /// Appends the postcard bytes of values that follow one another, each behind its length.
+    fn encode_all(&self, places: Range<u32>, bytes: &mut Vec<u8>) -> Result<(), postcard::Error>;
 }
 
 /// A typed arena: values by index, taken out when applied.
@@ -105,18 +99,9 @@ impl<T: Fact> AnyArena for Arena<T> {
     fn append_derived_key(&self, at: u32, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
         append_derived_key(self.0[at as usize].as_ref().expect("a staged value"), bytes)
     }
-    fn encode_all(
-        &self,
-        places: Range<u32>,
-        bytes: &mut Vec<u8>,
-        ranges: &mut Vec<Range<usize>>,
-    ) -> Result<(), postcard::Error> {
+    fn encode_all(&self, places: Range<u32>, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
         let values = &self.0[places.start as usize..places.end as usize];
-        append_values(
-            values.iter().map(|value| value.as_ref().expect("a staged value")),
-            bytes,
-            ranges,
-        )
+        append_values(values.iter().map(|value| value.as_ref().expect("a staged value")), bytes)
     }
 }
 

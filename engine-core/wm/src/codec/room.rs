@@ -93,16 +93,19 @@ impl<'a, const N: usize> Room<'a, N> {
 pub(super) fn short(number: u64) -> ([u8; 4], usize) {
     let number = u32::try_from(number).unwrap_or_default();
     // In each byte but the last the first bit says that more follow.
-    let (four, length) = if number < 1 << 7 {
-        (number, 1)
-    } else if number < 1 << 14 {
-        (0x80 | (number & 0x7f) | (number << 1 & 0x7f00), 2)
-    } else if number < 1 << 21 {
-        let low = (number & 0x7f) | (number << 1 & 0x7f00);
-        (0x8080 | low | (number << 2 & 0x7f_0000), 3)
+    let (four, length) = if number < 1 << 14 {
+        if number < 1 << 7 {
+            (number, 1)
+        } else {
+            (0x80 | (number & 0x7f) | (number << 1 & 0x7f00), 2)
+        }
     } else {
         let low = (number & 0x7f) | (number << 1 & 0x7f00);
-        (0x80_8080 | low | (number << 2 & 0x7f_0000) | (number << 3 & 0x7f00_0000), 4)
+        if number < 1 << 21 {
+            (0x8080 | low | (number << 2 & 0x7f_0000), 3)
+        } else {
+            (0x80_8080 | low | (number << 2 & 0x7f_0000) | (number << 3 & 0x7f00_0000), 4)
+        }
     };
     (four.to_le_bytes(), length)
 }

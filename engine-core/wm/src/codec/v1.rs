@@ -2,12 +2,10 @@
 
 mod fast;
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use super::room::Room;
-use super::writer::Writer;
+use super::writer::{MANY, ONE, Writer};
 use super::{DecodeError, put_varint, take_varint};
 use crate::{Inserts, Record, Values};
 
@@ -299,7 +297,7 @@ pub fn append_postcard<T: Serialize + ?Sized>(
     bytes: &mut Vec<u8>,
 ) -> Result<(), postcard::Error> {
     let before = bytes.len();
-    let mut writer = Writer::behind(bytes);
+    let mut writer = Writer::<ONE>::behind(bytes);
     let written = value.serialize(&mut writer);
     writer.finish();
     if written.is_err() {
@@ -308,27 +306,22 @@ pub fn append_postcard<T: Serialize + ?Sized>(
     written
 }
 
-/// Appends the postcard bytes of values as [`Values`] has them, each behind its length, and to `ranges` where
-/// each of them stands.
+/// Appends the postcard bytes of values as [`Values`] has them, each behind its length.
 ///
 /// # Errors
 ///
 /// What the `Serialize` of one of them reports; nobody needs what `bytes` then ends with.
 pub fn append_values<'v, T: Serialize + 'v>(
-    values: impl Iterator<Item = &'v T>,
+    mut values: impl Iterator<Item = &'v T>,
     bytes: &mut Vec<u8>,
-    ranges: &mut Vec<Range<usize>>,
 ) -> Result<(), postcard::Error> {
-    let mut writer = Writer::behind(bytes);
-    let mut append = |value: &T| {
+    let mut writer = Writer::<MANY>::behind(bytes);
+    let appended = values.try_for_each(|value| {
         let length_at = writer.leave_length();
         value.serialize(&mut writer)?;
-        let length_bytes = writer.set_length(length_at);
-        ranges.push(length_at + length_bytes..writer.at());
+        writer.set_length(length_at);
         Ok(())
-    };
-    let mut values = values;
-    let appended = values.try_for_each(&mut append);
+    });
     writer.finish();
     appended
 }
@@ -336,7 +329,7 @@ pub fn append_values<'v, T: Serialize + 'v>(
 fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {
     put_varint(u64::from(tag), bytes);
     put_varint(u64::from(VERSION), bytes);
-    let mut writer = Writer::behind(bytes);
+    let mut writer = Writer::<ONE>::behind(bytes);
     // One byte is left for the length; longer payloads move up, which most never do.
     let length_at = writer.leave_length();
     payload.serialize(&mut writer).expect("the payloads of records have no fallible parts");
@@ -344,26 +337,27 @@ fn put<T: Serialize>(tag: u32, payload: &T, bytes: &mut Vec<u8>) {
     writer.finish();
 }
 
-/// Puts the length of what follows into the byte that was left for it; says how many bytes it takes.
+/// Puts the length of what follows into the byte that was left for it.
 #[inline]
-fn set_length(bytes: &mut Vec<u8>, length_at: usize) -> usize {
+pub(super) fn set_length(bytes: &mut Vec<u8>, length_at: usize) {
     let length = bytes.len() - length_at - 1;
     if length < 0x80 {
         bytes[length_at] = u8::try_from(length).unwrap_or_default();
-        1
     } else {
-        make_room_for_length(bytes, length_at, length)
+        make_room_for_length(bytes, length_at, length);
     }
 }
 
 /// The same for a length that takes several bytes: what follows moves up.
-fn make_room_for_length(bytes: &mut Vec<u8>, length_at: usize, length: usize) -> usize {
+fn make_room_for_length(bytes: &mut Vec<u8>, length_at: usize, length: usize) {
     let mut prefix = [0; 16];
     let mut room = Room::over(&mut prefix);
     room.number(length as u64);
     let used = room.used();
-    bytes.splice(length_at..=length_at, prefix[..used].iter().copied());
-    used
+    let (start, end) = (length_at + 1, bytes.len());
+    bytes.extend_from_slice(&prefix[1..used]);
+    bytes.copy_within(start..end, length_at + used);
+    bytes[length_at..length_at + used].copy_from_slice(&prefix[..used]);
 }
 
 fn take_inserts(payload: &[u8]) -> Result<Record<'_>, DecodeError> {

@@ -13,96 +13,93 @@ use super::{low_byte, room};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Appends to a vector, which is longer than what was written until [`Writer::finish`].
+/// Appends to a vector by way of a window of `N` bytes, at least 64, that it keeps itself: a number goes there
+/// by one store for which nothing has to be looked up, and the vector gets many at once.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(super) struct Writer<'a, const N: usize> {
+    /// What has left the window.
     bytes: &'a mut Vec<u8>,
-    /// What was written ends here.
+    window: [u8; N],
+    /// What was written ends here in the window.
     at: usize,
 }
 
-/// Room that is made ahead: numbers are stored whole, whatever their length.
-const ROOM_BYTES: usize = 64;
+/// Where a byte was left: behind so many bytes that had left the window, and there in it.
+#[derive(Clone, Copy)]
+pub(super) struct LeftByte {
+    handed_over: usize,
+    at: usize,
+}
 
-impl<'a> Writer<'a> {
+/// Window for one value.
+pub(super) const ONE: usize = 64;
+
+/// Window for many values in a row.
+pub(super) const MANY: usize = 1024;
+
+impl<'a, const N: usize> Writer<'a, N> {
     #[inline]
     pub(super) fn behind(bytes: &'a mut Vec<u8>) -> Self {
-        let at = bytes.len();
-        bytes.extend_from_slice(&[0; ROOM_BYTES]);
-        Self { bytes, at }
+        const { assert!(N >= ONE, "a number of any length fits") };
+        Self { bytes, window: [0; N], at: 0 }
     }
 
-    /// Where the next byte goes.
+    /// Hands over what was written last.
     #[inline]
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
-    /// Gives back what was not written to.
-    #[inline]
-    pub(super) fn finish(self) {
-        self.bytes.truncate(self.at);
-    }
-
-    /// The next bytes, if room was made for them.
-    #[inline]
-    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        self.bytes.get_mut(self.at..)?.first_chunk_mut()
+    pub(super) fn finish(&mut self) {
+        if N == ONE {
+            // A copy of a length that is known takes a few moves, and no call.
+            let end = self.bytes.len() + self.at;
+            self.bytes.extend_from_slice(&self.window);
+            self.bytes.truncate(end);
+        } else {
+            self.bytes.extend_from_slice(&self.window[..self.at]);
+        }
     }
 
     /// Appends an array in one piece.
     #[inline]
-    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
-        match self.room() {
-            Some(room) => {
-                *room = bytes;
-                self.at += N;
-            }
-            None => self.slice(&bytes),
+    fn array<const M: usize>(&mut self, bytes: [u8; M]) {
+        if self.at > N - M {
+            self.at = hand_over(self.bytes, &self.window, self.at);
         }
+        self.window[self.at..self.at + M].copy_from_slice(&bytes);
+        self.at += M;
     }
 
     #[inline]
     fn slice(&mut self, bytes: &[u8]) {
-        self.at = put_slice(self.bytes, self.at, bytes);
+        self.at = put_slice(self.bytes, &mut self.window, self.at, bytes);
     }
 
     #[inline]
     fn number(&mut self, number: impl Into<u64>) {
-        let number = number.into();
-        match self.room() {
-            Some(room) if number < 1 << 28 => {
-                let (four, length) = room::short(number);
-                *room = four;
-                self.at += length;
-            }
-            _ => self.at = put_long(self.bytes, self.at, number),
-        }
-    }
-
-    /// Puts the length of what was written behind `length_at` into the byte that was left for it there; says
-    /// how many bytes it takes.
-    #[inline]
-    pub(super) fn set_length(&mut self, length_at: usize) -> usize {
-        let length = self.at - length_at - 1;
-        if length < 0x80 {
-            self.bytes[length_at] = low_byte(length as u64);
-            1
+        let (number, at) = (number.into(), self.at);
+        if at <= N - 4 && number < 1 << 28 {
+            let (four, length) = room::short(number);
+            self.window[at..at + 4].copy_from_slice(&four);
+            self.at = at + length;
         } else {
-            let taken = move_up(self.bytes, length_at, length);
-            self.at += taken - 1;
-            taken
+            self.at = put_long(self.bytes, &mut self.window, at, number);
         }
     }
 
-    /// Leaves a byte for a length.
+    /// Leaves a byte for the length of what is written next.
     #[inline]
-    pub(super) fn leave_length(&mut self) -> usize {
-        if self.bytes.len() == self.at {
-            grow(self.bytes, self.at, 1);
+    pub(super) fn leave_length(&mut self) -> LeftByte {
+        self.array([0]);
+        LeftByte { handed_over: self.bytes.len(), at: self.at - 1 }
+    }
+
+    /// Puts the length of what was written since into the byte that was left for it.
+    #[inline]
+    pub(super) fn set_length(&mut self, LeftByte { handed_over, at }: LeftByte) {
+        let length = self.at.wrapping_sub(at + 1);
+        if self.bytes.len() == handed_over && length < 0x80 {
+            self.window[at] = low_byte(length as u64);
+        } else {
+            self.at = set_long(self.bytes, &self.window, self.at, handed_over + at);
         }
-        self.at += 1;
-        self.at - 1
     }
 
     /// The sign goes into the lowest bit.
@@ -120,46 +117,57 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn wide(&mut self, number: u128) {
-        self.at = put_wide(self.bytes, self.at, number);
+        self.at = put_wide(self.bytes, &mut self.window, self.at, number);
     }
 }
 
 // What follows is seldom or long. It takes the writer apart, so that the compiler can keep `at` in a
 // register from one field to the next: through memory each would wait for the one before it.
 
-/// Makes room for so many bytes behind `at`, and for as much again as there is.
-#[cold]
-fn grow(bytes: &mut Vec<u8>, at: usize, more: usize) {
-    bytes.resize(2 * at + more + ROOM_BYTES, 0);
+/// Puts the length of what follows `length_at` there, wherever that is by now.
+#[inline(never)]
+fn set_long(bytes: &mut Vec<u8>, window: &[u8], at: usize, length_at: usize) -> usize {
+    bytes.extend_from_slice(&window[..at]);
+    super::v1::set_length(bytes, length_at);
+    0
+}
+
+/// Empties the window; gives where it then ends.
+#[inline(never)]
+fn hand_over(bytes: &mut Vec<u8>, window: &[u8], at: usize) -> usize {
+    bytes.extend_from_slice(&window[..at]);
+    0
 }
 
 /// Puts bytes at `at`; gives where they end.
-#[inline(never)] // they are many, or the room is used up
-fn put_slice(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) -> usize {
-    if bytes.len() - at < piece.len() {
-        grow(bytes, at, piece.len());
+#[inline(never)] // they are many, or the window is full
+fn put_slice(bytes: &mut Vec<u8>, window: &mut [u8], at: usize, piece: &[u8]) -> usize {
+    if window.len() - at >= piece.len() {
+        let end = at + piece.len();
+        window[at..end].copy_from_slice(piece);
+        return end;
     }
-    let end = at + piece.len();
-    bytes[at..end].copy_from_slice(piece);
-    end
+    bytes.extend_from_slice(&window[..at]);
+    bytes.extend_from_slice(piece);
+    0
 }
 
 /// Puts a number that takes more than four bytes, as moments do, or for which there is no room.
 #[inline(never)]
-fn put_long(bytes: &mut Vec<u8>, at: usize, number: u64) -> usize {
-    match bytes.get_mut(at..).and_then(|room| room.first_chunk_mut()) {
+fn put_long(bytes: &mut Vec<u8>, window: &mut [u8], at: usize, number: u64) -> usize {
+    match window.get_mut(at..).and_then(|room| room.first_chunk_mut()) {
         Some(room) if number < 1 << 56 => {
             let (eight, length) = room::long(number);
             *room = eight;
             at + length
         }
-        _ => put_wide(bytes, at, number.into()),
+        _ => put_wide(bytes, window, at, number.into()),
     }
 }
 
 /// Puts a number of any length.
 #[cold]
-fn put_wide(bytes: &mut Vec<u8>, at: usize, number: u128) -> usize {
+fn put_wide(bytes: &mut Vec<u8>, window: &mut [u8], at: usize, number: u128) -> usize {
     let mut digits = [0; WIDE_BYTES];
     let (mut rest, mut length) = (number, 0);
     while rest >= 0x80 {
@@ -167,21 +175,7 @@ fn put_wide(bytes: &mut Vec<u8>, at: usize, number: u128) -> usize {
         (rest, length) = (rest >> 7, length + 1);
     }
     digits[length] = u8::try_from(rest).unwrap_or_default();
-    put_slice(bytes, at, &digits[..=length])
-}
-
-/// Puts a length that takes several bytes into the byte that was left for it; what stands behind it moves
-/// up. Gives how many bytes it takes.
-#[cold]
-fn move_up(bytes: &mut Vec<u8>, length_at: usize, length: usize) -> usize {
-    let start = length_at + 1;
-    let end = start + length;
-    let taken = put_long(bytes, end, length as u64) - end;
-    let mut prefix = [0; 10];
-    prefix[..taken].copy_from_slice(&bytes[end..end + taken]);
-    bytes.copy_within(start..end, length_at + taken);
-    bytes[length_at..length_at + taken].copy_from_slice(&prefix[..taken]);
-    taken
+    put_slice(bytes, window, at, &digits[..=length])
 }
 
 /// Bytes of a number of 128 bits.
@@ -197,14 +191,14 @@ impl fmt::Write for Length {
     }
 }
 
-impl fmt::Write for Writer<'_> {
+impl<const N: usize> fmt::Write for Writer<'_, N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.slice(text.as_bytes());
         Ok(())
     }
 }
 
-impl ser::Serializer for &mut Writer<'_> {
+impl<const N: usize> ser::Serializer for &mut Writer<'_, N> {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Self;
@@ -422,7 +416,7 @@ impl ser::Serializer for &mut Writer<'_> {
 /// The parts of a compound value follow one another, with nothing between or behind them.
 macro_rules! compound {
     ($($kind:ident, $part:ident $(, $key:ty)?;)*) => {$(
-        impl ser::$kind for &mut Writer<'_> {
+        impl<const N: usize> ser::$kind for &mut Writer<'_, N> {
             type Ok = ();
             type Error = Error;
 
@@ -448,7 +442,7 @@ compound! {
     SerializeStructVariant, serialize_field, &'static str;
 }
 
-impl ser::SerializeMap for &mut Writer<'_> {
+impl<const N: usize> ser::SerializeMap for &mut Writer<'_, N> {
     type Ok = ();
     type Error = Error;
 
@@ -475,7 +469,7 @@ mod tests {
     use postcard::Error;
     use serde::Serialize;
 
-    use super::Writer;
+    use super::{MANY, ONE, Writer};
 
     #[derive(Serialize)]
     enum Choice {
@@ -520,17 +514,29 @@ mod tests {
         }
     }
 
-    fn written(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    fn written_by<const N: usize>(value: &impl Serialize) -> Result<Vec<u8>, Error> {
         let mut bytes = b"before".to_vec();
-        let mut writer = Writer::behind(&mut bytes);
+        let mut writer = Writer::<N>::behind(&mut bytes);
         let result = value.serialize(&mut writer);
         writer.finish();
         result.map(|()| bytes.split_off("before".len()))
     }
 
+    fn written(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+        let one = written_by::<ONE>(value);
+        assert_eq!(one, written_by::<MANY>(value), "whatever the window");
+        one
+    }
+
     #[track_caller]
     fn same(value: &impl Serialize) {
         assert_eq!(written(value), postcard::to_stdvec(value));
+        // Wherever it begins in the window, so that each of its parts is the one that finds it full.
+        for before in 0..ONE {
+            let before = vec![7_u8; before];
+            let shifted = (before, value);
+            assert_eq!(written_by::<ONE>(&shifted), postcard::to_stdvec(&shifted));
+        }
     }
 
     #[test]

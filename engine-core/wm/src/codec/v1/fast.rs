@@ -4,7 +4,7 @@
 //! postcard, which decides and says what is wrong. What it writes is what postcard would write.
 
 use super::tag;
-use crate::codec::room::Room;
+use crate::codec::room::{self, Room};
 use crate::{
     CommitSeq, Counters, FactHandle, Inserts, MatchId, Member, Record, RuleTag, SafePoint, Seq,
     TypeTag, Values,
@@ -140,8 +140,40 @@ fn put_of_fact(tag: u32, handle: FactHandle, by: &MatchId, bytes: &mut Vec<u8>) 
 
 #[inline]
 fn put_of_match(tag: u32, by: &MatchId, bytes: &mut Vec<u8>) {
-    put_match(by, bytes, |room| head(tag, room));
+    if put_short_match(tag, by, bytes).is_none() {
+        put_match(by, bytes, |room| head(tag, room));
+    }
 }
+
+/// Appends a head and a match of few facts with numbers of at most four bytes, as nearly all are; nothing if it
+/// is another one.
+#[inline]
+fn put_short_match(tag: u32, by: &MatchId, bytes: &mut Vec<u8>) -> Option<()> {
+    const BYTES: usize = 6 + FEW * 5 + 3;
+    let one_byte = |number: u32| u8::try_from(number).ok().filter(|byte| *byte < 0x80);
+    let (tag, rule) = (one_byte(tag)?, one_byte(by.rule.get())?);
+    let branch = one_byte(by.branch.into())?;
+    let count = u8::try_from(by.members.len()).ok().filter(|count| usize::from(*count) <= FEW)?;
+    let mut short = [0; BYTES];
+    // Tag, version, length; rule, branch, members.
+    short[..6].copy_from_slice(&[tag, 1, 0, rule, branch, count]);
+    let mut at = 6;
+    for member in &by.members {
+        let Member::Fact(handle) = member else { return None };
+        if handle.get() >= 1 << 28 {
+            return None;
+        }
+        let (four, length) = room::short(handle.get());
+        short[at + 1..at + 5].copy_from_slice(&four);
+        at += 1 + length;
+    }
+    let end = bytes.len() + at;
+    bytes.extend_from_slice(&short);
+    bytes.truncate(end);
+    Some(())
+}
+
+const _: () = assert!(super::VERSION == 1, "short matches are written with this version");
 
 /// So many members of a match are written together with what comes before them; few matches have more.
 const FEW: usize = 4;

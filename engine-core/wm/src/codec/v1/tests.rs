@@ -281,3 +281,22 @@ fn golden_bytes_of_v1() {
     encode(&record, &mut bytes);
     assert_eq!(bytes, [5, 1, 6, 0xac, 0x02, 5, 1, 1, 1]);
 }
+
+/// Values short and long, so that the window is full before, behind and in the middle of one, and that lengths
+/// take one byte to three.
+#[test]
+fn values_in_a_row_are_what_each_of_them_is_behind_its_length() {
+    let lengths = [0, 1, 100, 126, 127, 128, 500, 1020, 1023, 1024, 1025, 3000, 17_000];
+    let value = |at: usize| (vec![u64::MAX >> (at % 64); at % 7], "x".repeat(lengths[at % 13]), at);
+    for count in 0..200 {
+        let values: Vec<_> = (count..2 * count).map(value).collect();
+        let (mut bytes, mut expected) = (b"before".to_vec(), b"before".to_vec());
+        append_values(values.iter(), &mut bytes).expect("they are serializable");
+        for value in &values {
+            let one = postcard::to_stdvec(value).expect("it is serializable");
+            put_varint(one.len() as u64, &mut expected);
+            expected.extend_from_slice(&one);
+        }
+        assert!(bytes == expected, "{count} values");
+    }
+}
