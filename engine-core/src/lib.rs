@@ -48,6 +48,7 @@ pub use sink::{ActionSink, Discard};
 pub use stage::Stage;
 pub use store::{FactType, Table};
 pub use then::{Ref, Row, Then};
+pub use trail::Scope;
 
 /// The vocabulary that the engine speaks with crates above it.
 pub use steadfast_wm as wm;

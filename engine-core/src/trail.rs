@@ -15,11 +15,13 @@ use std::hint::black_box;
 pub(crate) use map::OrderedMap;
 pub(crate) use sparse::Sparse;
 
-/// The innermost open transaction scope, if there is one.
+/// A stretch of work on an engine that can be undone alone: all that is done from its opening on.
 ///
-/// Serials grow inwards: undoing to a scope undoes everything written in it and in scopes inside it.
+/// Scopes are numbered as they are opened, and what is written is logged under the number of the youngest one.
+/// So undoing a scope undoes what was written in it and in all that were opened after it, and a scope of which
+/// nobody wants to know any more need not be closed: what was done in it belongs to the one before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Scope(u32);
+pub struct Scope(u32);
 
 impl Scope {
     /// No scope is open: nothing is logged.
@@ -30,23 +32,26 @@ impl Scope {
         self.0 != 0
     }
 
-    /// The scope inside this one.
-    pub(crate) fn inner(self) -> Self {
-        Self(self.0 + 1)
+    /// The scope that is opened after this one; none behind the last number.
+    #[inline]
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 
-    /// The scope around this one.
-    pub(crate) fn outer(self) -> Self {
+    /// The scope that was opened before this one.
+    pub(crate) fn previous(self) -> Self {
         Self(self.0 - 1)
     }
 }
 
 /// State that can be put back to what it was when a scope was opened.
 pub(crate) trait Trailed {
-    /// Undoes every write made in `scope` or inside it.
+    /// Undoes every write made in `scope` or one that was opened after it.
     fn undo(&mut self, scope: Scope);
     /// Drops the logs: what was written stays.
     fn forget(&mut self);
+    /// How much memory the logs take, in bytes, without what values in them own elsewhere.
+    fn trail_bytes(&self) -> usize;
 }
 
 /// Implements [`Trailed`] field by field.
@@ -58,6 +63,9 @@ macro_rules! trailed {
             }
             fn forget(&mut self) {
                 $($crate::trail::Trailed::forget(&mut self.$field);)*
+            }
+            fn trail_bytes(&self) -> usize {
+                0 $(+ $crate::trail::Trailed::trail_bytes(&self.$field))*
             }
         }
     };
@@ -91,6 +99,9 @@ impl<T: Trailed> Trailed for Vec<T> {
     fn forget(&mut self) {
         self.iter_mut().for_each(Trailed::forget);
     }
+    fn trail_bytes(&self) -> usize {
+        self.iter().map(Trailed::trail_bytes).sum()
+    }
 }
 
 impl<T: Trailed> Trailed for Option<Box<T>> {
@@ -104,26 +115,52 @@ impl<T: Trailed> Trailed for Option<Box<T>> {
             part.forget();
         }
     }
+    fn trail_bytes(&self) -> usize {
+        self.as_ref().map_or(0, |part| part.trail_bytes())
+    }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Undo<T> {
     Set(u32, T),
-    Pushed,
+    /// Cells were added behind so many.
+    Grown(u32),
     Popped(T),
     Replaced(Vec<T>),
 }
 
 /// A vector of cells, addressed by `u32`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Column<T> {
     cells: Vec<T>,
-    log: Vec<(Scope, Undo<T>)>,
+    /// Made by the first write in a scope.
+    log: Option<Box<Log<T>>>,
+}
+
+/// What undoes the writes of a column, the last one first.
+#[derive(Debug)]
+struct Log<T> {
+    entries: Vec<(Scope, Undo<T>)>,
+    /// For how many cells the vectors in it have room.
+    replaced: usize,
+}
+
+impl<T> Default for Log<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), replaced: 0 }
+    }
 }
 
 impl<T> Default for Column<T> {
     fn default() -> Self {
-        Self { cells: Vec::new(), log: Vec::new() }
+        Self { cells: Vec::new(), log: None }
+    }
+}
+
+/// A copy is in no scope, so that it has nothing to put back.
+impl<T: Clone> Clone for Column<T> {
+    fn clone(&self) -> Self {
+        Self { cells: self.cells.clone(), log: None }
     }
 }
 
@@ -133,7 +170,17 @@ impl<T> Column<T> {
     #[cold]
     #[inline(never)]
     fn note(&mut self, scope: Scope, undo: Undo<T>) {
-        self.log.push((scope, undo));
+        let log = self.log.get_or_insert_default();
+        // Of a cell that is written over and over the first value before counts, and of a column that grows how
+        // long it was.
+        let is_noted = match (&undo, log.entries.last()) {
+            (Undo::Set(at, _), Some((of, Undo::Set(last, _)))) => (at, scope) == (last, *of),
+            (Undo::Grown(_), Some((of, Undo::Grown(_)))) => scope == *of,
+            _ => false,
+        };
+        if !is_noted {
+            log.entries.push((scope, undo));
+        }
     }
 
     #[inline]
@@ -186,19 +233,18 @@ impl<T> Column<T> {
         self.check_room(1);
         self.cells.push(value);
         if scope.is_open() {
-            self.note(scope, Undo::Pushed);
+            self.note(scope, Undo::Grown(self.len() - 1));
         }
     }
 
     /// Pushes several cells.
     #[inline]
     pub(crate) fn extend(&mut self, scope: Scope, values: impl IntoIterator<Item = T>) {
-        let before = self.cells.len();
+        let before = self.len();
         self.cells.extend(values);
         self.check_room(0);
-        if scope.is_open() {
-            let pushed = self.cells.len() - before;
-            self.log.extend((0..pushed).map(|_| (scope, Undo::Pushed)));
+        if scope.is_open() && self.len() > before {
+            self.note(scope, Undo::Grown(before));
         }
     }
 
@@ -265,7 +311,9 @@ impl<T> Column<T> {
         let old = std::mem::replace(&mut self.cells, cells);
         self.check_room(0);
         if scope.is_open() {
-            self.log.push((scope, Undo::Replaced(old)));
+            let log = self.log.get_or_insert_default();
+            log.replaced += old.capacity();
+            log.entries.push((scope, Undo::Replaced(old)));
         }
     }
 }
@@ -316,36 +364,65 @@ impl<T: Clone> Column<T> {
 
 impl<T> Trailed for Column<T> {
     fn undo(&mut self, scope: Scope) {
-        while let Some((_, undo)) = self.log.pop_if(|(written, _)| *written >= scope) {
+        let Some(Log { entries, replaced }) = self.log.as_deref_mut() else { return };
+        while let Some((_, undo)) = entries.pop_if(|(written, _)| *written >= scope) {
             match undo {
                 Undo::Set(at, old) => self.cells[at as usize] = old,
-                Undo::Pushed => drop(self.cells.pop()),
+                Undo::Grown(from) => self.cells.truncate(from as usize),
                 Undo::Popped(value) => self.cells.push(value),
-                Undo::Replaced(old) => self.cells = old,
+                Undo::Replaced(old) => {
+                    *replaced -= old.capacity();
+                    self.cells = old;
+                }
             }
         }
     }
 
     fn forget(&mut self) {
-        self.log.clear();
+        if let Some(log) = &mut self.log {
+            clear(&mut log.entries);
+            log.replaced = 0;
+        }
+    }
+
+    fn trail_bytes(&self) -> usize {
+        let of = |log: &Log<T>| size_of_val(&*log.entries) + log.replaced * size_of::<T>();
+        self.log.as_deref().map_or(0, of)
     }
 }
 
 /// One value.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Cell<T> {
     value: T,
     log: Vec<(Scope, T)>,
 }
 
-impl<T: Clone> Cell<T> {
+/// As that of a column.
+impl<T: Clone> Clone for Cell<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.value.clone())
+    }
+}
+
+impl<T> Cell<T> {
+    /// Whether the value from before a scope is logged.
+    #[inline]
+    fn is_noted(&self, scope: Scope) -> bool {
+        self.log.last().is_some_and(|(of, _)| *of == scope)
+    }
+
     /// As [`Column::note`].
     #[cold]
     #[inline(never)]
     fn note(&mut self, scope: Scope, old: T) {
-        self.log.push((scope, old));
+        if !self.is_noted(scope) {
+            self.log.push((scope, old));
+        }
     }
+}
 
+impl<T: Clone> Cell<T> {
     pub(crate) fn new(value: T) -> Self {
         Self { value, log: Vec::new() }
     }
@@ -366,7 +443,7 @@ impl<T: Clone> Cell<T> {
     /// Changes the value in place; inside a scope the old one is cloned first.
     #[inline]
     pub(crate) fn change<R>(&mut self, scope: Scope, change: impl FnOnce(&mut T) -> R) -> R {
-        if scope.is_open() {
+        if scope.is_open() && !self.is_noted(scope) {
             self.note(scope, self.value.clone());
         }
         change(&mut self.value)
@@ -381,7 +458,11 @@ impl<T> Trailed for Cell<T> {
     }
 
     fn forget(&mut self) {
-        self.log.clear();
+        clear(&mut self.log);
+    }
+
+    fn trail_bytes(&self) -> usize {
+        size_of_val(&*self.log)
     }
 }
 
@@ -405,6 +486,50 @@ mod tests {
         column.pop(OUTER);
         column.undo(OUTER);
         assert_eq!(column.as_slice(), [1]);
+    }
+
+    #[test]
+    fn what_was_written_in_a_scope_that_nobody_wants_to_undo_goes_with_the_one_before() {
+        let (mut column, mut cell) = (Column::default(), Cell::new(1));
+        column.push(Scope::NONE, 1);
+        column.set(INNER, 0, 2);
+        cell.set(INNER, 2);
+        let last = INNER.next().unwrap();
+        column.set(last, 0, 3);
+        cell.set(last, 3);
+        column.undo(last);
+        cell.undo(last);
+        assert_eq!((column.as_slice(), cell.get()), (&[2][..], &2));
+        column.undo(OUTER);
+        cell.undo(OUTER);
+        assert_eq!((column.as_slice(), cell.get()), (&[1][..], &1));
+    }
+
+    #[test]
+    fn of_what_is_written_again_and_again_the_first_value_is_kept() {
+        let (mut column, mut cell) = (Column::default(), Cell::new(0));
+        column.extend(Scope::NONE, [0, 0]);
+        let few = |column: &Column<u64>, cell: &Cell<u64>| {
+            (column.trail_bytes() / size_of::<(Scope, Undo<u64>)>(), cell.trail_bytes() / 16)
+        };
+        for value in 1..100 {
+            column.set(OUTER, 1, value);
+            cell.change(OUTER, |cell| *cell = value);
+        }
+        assert_eq!(few(&column, &cell), (1, 1));
+        column.set(INNER, 1, 7);
+        cell.set(INNER, 7);
+        assert_eq!(few(&column, &cell), (2, 2));
+        column.undo(INNER);
+        cell.undo(INNER);
+        assert_eq!((column.as_slice(), cell.get()), (&[0, 99][..], &99));
+        let before = column.trail_bytes();
+        column.replace(OUTER, vec![1, 2, 3]);
+        let entry = size_of::<(Scope, Undo<u64>)>();
+        assert!(column.trail_bytes() >= before + entry + 2 * size_of::<u64>());
+        column.undo(OUTER);
+        cell.undo(OUTER);
+        assert_eq!((column.as_slice(), cell.get(), column.trail_bytes()), (&[0, 0][..], &0, 0));
     }
 
     #[test]

@@ -220,6 +220,9 @@ impl Trailed for BySalience {
         self.queues.forget();
         self.free.forget();
     }
+    fn trail_bytes(&self) -> usize {
+        self.numbers.trail_bytes() + self.queues.trail_bytes() + self.free.trail_bytes()
+    }
 }
 
 impl BySalience {

@@ -402,6 +402,14 @@ where
         }
     }
 
+    fn abandon(&mut self) {
+        (self.start, self.start_of, self.closed) = (Vec::new(), Vec::new(), Vec::new());
+    }
+
+    fn is_torn(&self) -> bool {
+        self.states.is_torn()
+    }
+
     fn end_flush(&mut self, scope: Scope) {
         for at in 0..self.start.len() {
             let context = self.start[at].context;
@@ -488,5 +496,15 @@ impl<S, K, F: Aggregate> Trailed for Contexts<S, K, F> {
     fn forget(&mut self) {
         self.parts().into_iter().for_each(Trailed::forget);
         self.by_outer.iter_mut().for_each(Trailed::forget);
+    }
+
+    fn trail_bytes(&self) -> usize {
+        let Self {
+            keys, outers, counts, states, shown, table, lookup, free, contributions, ..
+        } = self;
+        let parts: [&dyn Trailed; 9] =
+            [keys, outers, counts, states, shown, &table.results, lookup, free, contributions];
+        let bytes: usize = parts.into_iter().map(Trailed::trail_bytes).sum();
+        bytes + self.by_outer.as_ref().map_or(0, Trailed::trail_bytes)
     }
 }

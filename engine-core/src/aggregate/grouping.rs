@@ -136,6 +136,10 @@ pub(crate) trait Grouping: Trailed + Send {
     fn leave(&mut self, scope: Scope, tuple: u32) -> u32;
     fn context_of(&self, tuple: u32) -> u32;
     fn outer(&self, context: u32) -> u32;
+    /// Forgets what a flush remembers that did not come to its end; what it has written is to be undone.
+    fn abandon(&mut self);
+    /// Whether the function panicked while it changed a state in a scope: it cannot be put back then.
+    fn is_torn(&self) -> bool;
     /// All contexts of an outer tuple, in no particular order; for those who said
     /// [`Grouping::index_outers`].
     fn contexts_of(&self, outer: u32) -> Vec<u32>;

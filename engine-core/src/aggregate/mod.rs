@@ -45,6 +45,9 @@ pub use sums::{
 /// Values that are equal – keys of groups, and inputs of functions that order or count them – serialize
 /// to the same bytes: which one of two equal values is kept depends on what came first. A decimal that
 /// keeps its trailing zeros is to be normalized before it is a key; `Decimal` (feature `decimal`) is.
+///
+/// A function that panics while it enters a member or lets one go leaves a state that nobody can put back: the
+/// engine takes no more work then, not even after a roll back. A panic or an error of the output is harmless.
 pub trait Aggregate: Clone + Send + Sync + 'static {
     /// What one member contributes.
     type Input: Clone + Send + 'static;

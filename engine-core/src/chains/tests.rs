@@ -53,7 +53,7 @@ fn behaves_as_a_map_of_sets_and_undoes() {
         model.entry(code).or_default().insert(member);
     }
     let kept = model.clone();
-    let scope = Scope::NONE.inner();
+    let scope = Scope::NONE.next().unwrap();
     for _ in 0..500 {
         step(&mut chains, &mut model, scope);
     }
@@ -81,7 +81,7 @@ fn layouts_change_with_the_codes_and_are_undone() {
     };
     let mut codes_of: BTreeMap<u32, u64> = BTreeMap::new();
     for phase in 0..400_u64 {
-        let scope = if phase % 3 == 0 { Scope::NONE.inner() } else { Scope::NONE };
+        let scope = if phase % 3 == 0 { Scope::NONE.next().unwrap() } else { Scope::NONE };
         let (kept, kept_codes) = (model.clone(), codes_of.clone());
         // Around zero, at both ends of the numbers, and far away.
         let first =

@@ -66,6 +66,8 @@ impl Engine {
     /// Asks the sink of a call what it wants, once for all that the call does.
     #[inline]
     pub(super) fn heed(&mut self, sink: &dyn ActionSink) {
+        // Whoever asks is about to write.
+        self.touched = self.scope;
         let (agenda_events, records) = (sink.wants_agenda_events(), sink.wants_records());
         if records != self.scratch.wanted.records {
             self.set_recorded(records);

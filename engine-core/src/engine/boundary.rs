@@ -16,6 +16,7 @@ impl Engine {
     /// quiescence costs its operations and little else.
     #[inline]
     pub fn commit(&mut self, commit: CommitSeq, point: SafePoint, sink: &mut dyn ActionSink) {
+        self.touched = self.scope;
         if sink.wants_records() {
             self.report_changes(commit, point, sink);
         } else if !self.scratch.unreported.is_empty()

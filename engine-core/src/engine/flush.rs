@@ -86,6 +86,11 @@ pub(crate) struct FlushScratch {
 }
 
 impl FlushScratch {
+    /// That of an engine that evaluates nothing, and of which the sink wants this.
+    pub(super) fn wanting(wanted: Wanted) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
     /// Tokens of a rule that came or of which something changed.
     pub(super) fn touched_of(&self, rule: usize) -> &[u32] {
         &self.matches[rule].touched
@@ -227,8 +232,14 @@ impl Engine {
                 self.failed = false;
                 Ok(())
             }
-            Ok(Err(error)) => Err(error),
-            Err(panic) => Err(self.condition_panicked(panic.as_ref())),
+            Ok(Err(error)) => {
+                self.failed_in = self.scope;
+                Err(error)
+            }
+            Err(panic) => {
+                self.failed_in = self.scope;
+                Err(self.condition_panicked(panic.as_ref()))
+            }
         }
     }
 

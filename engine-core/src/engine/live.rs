@@ -74,6 +74,10 @@ impl Trailed for Live {
         let unread = self.subscriptions.iter_mut().flat_map(|it| &mut it.unread);
         unread.for_each(|changed| changed.scope = Scope::NONE);
     }
+    /// What nobody has read is not kept for the sake of undoing.
+    fn trail_bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Live {
@@ -181,19 +185,21 @@ impl Engine {
         }
         changed.extend(self.scratch.gone_of(at).map(|token| (token, None)));
         let branch = self.infos[at].branch;
-        let mut subscriptions = std::mem::take(&mut self.live.subscriptions);
-        for subscription in subscriptions.iter_mut().filter(|it| it.nets.contains(&at)) {
-            for &(token, added) in &changed {
-                let output = subscription.output;
-                subscription.unread.push(Changed {
-                    scope: self.scope,
-                    flush: self.live.flush,
-                    id: RowId { members: self.members(at, token), branch },
-                    row: added.map(|_| self.with_row(at, token, output)),
-                    added: added == Some(true),
-                });
+        for subscription in 0..self.live.subscriptions.len() {
+            let Subscription { nets, output, .. } = &self.live.subscriptions[subscription];
+            if !nets.contains(&at) {
+                continue;
             }
+            // The output is the user's and may panic: until it has come everything stays where it is.
+            let told = changed.iter().map(|&(token, added)| Changed {
+                scope: self.scope,
+                flush: self.live.flush,
+                id: RowId { members: self.members(at, token), branch },
+                row: added.map(|_| self.with_row(at, token, *output)),
+                added: added == Some(true),
+            });
+            let told: Vec<Changed> = told.collect();
+            self.live.subscriptions[subscription].unread.extend(told);
         }
-        self.live.subscriptions = subscriptions;
     }
 }

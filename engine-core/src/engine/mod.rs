@@ -152,6 +152,8 @@ pub(crate) struct RuleInfo {
 /// ```
 pub struct Engine {
     pub(crate) scope: Scope,
+    /// The youngest scope in which something may have been written that was not undone.
+    touched: Scope,
     pub(crate) session: SessionId,
     fingerprint: u32,
     pub(crate) store: Store,
@@ -189,6 +191,8 @@ pub struct Engine {
     pub(crate) evaluated: Cell<bool>,
     /// An evaluation failed in its middle: nothing in here can be trusted any more.
     failed: bool,
+    /// The youngest scope when it did.
+    failed_in: Scope,
     drafts: Option<Box<Drafts>>,
     buffers: Buffers,
     scratch: flush::FlushScratch,
@@ -242,6 +246,7 @@ impl Engine {
         let groups = GroupNames::of(ruleset.rules());
         let mut engine = Self {
             scope: Scope::NONE,
+            touched: Scope::NONE,
             session,
             fingerprint: session.fingerprint(),
             store: Store::default(),
@@ -267,6 +272,7 @@ impl Engine {
             effects: Cell::new(0),
             evaluated: Cell::new(false),
             failed: false,
+            failed_in: Scope::NONE,
             drafts: None,
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),
@@ -513,10 +519,12 @@ impl fmt::Debug for Engine {
 }
 
 impl Clone for Engine {
-    /// A deep copy that shares nothing which can be written: the base of what-if sessions.
+    /// A deep copy that shares nothing which can be written: the base of what-if sessions. It is in no scope:
+    /// what the original may undo is done there.
     fn clone(&self) -> Self {
         let mut clone = Self {
-            scope: self.scope,
+            scope: Scope::NONE,
+            touched: Scope::NONE,
             session: self.session,
             fingerprint: self.fingerprint,
             store: self.store.clone(),
@@ -542,6 +550,7 @@ impl Clone for Engine {
             effects: self.effects.clone(),
             evaluated: self.evaluated.clone(),
             failed: self.failed,
+            failed_in: Scope::NONE,
             drafts: self.drafts.as_ref().map(|drafts| Box::new(drafts.of_fork())),
             buffers: Buffers::default(),
             scratch: flush::FlushScratch::default(),

@@ -7,6 +7,7 @@
 
 mod agenda;
 mod descent;
+mod failing;
 mod founded;
 mod heard;
 mod horizon;

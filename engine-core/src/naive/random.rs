@@ -29,7 +29,7 @@ use agenda::{TurnSpec, take_turn, turn, turn_to};
 pub(super) use gates::rules_with_gates;
 use groups::close;
 use steps::{A, B, EAST, L, Row3, U, kind};
-pub use steps::{Kind, Step, stage, stage_on, steps};
+pub use steps::{Kind, Step, fuse, stage, stage_on, steps};
 pub(super) use time::rules_in_time;
 use unique::{UniqueAction, rules_of_unique_facts, unique_action};
 

@@ -169,9 +169,10 @@ fn in_a_calm_engine_it_is_known_before_what_one_operation_meets() {
     });
     assert_eq!(life(&mut alone, &mut Discard), 4);
     assert_eq!(life(&mut alone, &mut Witness), 0, "records are wanted");
-    let scope = alone.open_scope();
+    let scope = alone.open_scope().unwrap();
     assert_eq!(life(&mut alone, &mut Discard), 0, "a scope is open");
-    alone.undo_scope(scope);
+    alone.roll_back(scope);
+    alone.close_scopes();
     assert_eq!(life(&mut alone, &mut Discard), 4);
 
     let mut joined = engine(|rule| {

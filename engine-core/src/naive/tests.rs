@@ -195,15 +195,16 @@ fn roll_back(specs: &[RuleSpec], steps: &[Step], at: usize) -> Result<(), TestCa
     let mut fork = engine.clone();
     let mark = engine.digest();
     prop_assert_eq!(fork.digest(), mark, "a fork has the digest of its origin");
-    let scope = engine.open_scope();
+    let scope = engine.open_scope().unwrap();
     let (first, second) = future.split_at(future.len() / 2);
     first.iter().for_each(|&step| drop(step_engine(&mut engine, step)));
     let inner_mark = engine.digest();
-    let inner = engine.open_scope();
+    let inner = engine.open_scope().unwrap();
     second.iter().for_each(|&step| drop(step_engine(&mut engine, step)));
-    engine.undo_scope(inner);
+    engine.roll_back(inner);
     prop_assert_eq!(engine.digest(), inner_mark, "inner scope");
-    engine.undo_scope(scope);
+    engine.roll_back(scope);
+    engine.close_scopes();
     prop_assert_eq!(engine.digest(), mark, "outer scope");
     for &step in future.iter().chain(past) {
         prop_assert_eq!(step_engine(&mut engine, step), step_engine(&mut fork, step));

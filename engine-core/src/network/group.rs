@@ -1,9 +1,13 @@
 //! Groups: one token per group of member tuples, with an accumulated value.
 
+mod scratch;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadfast_wm::{Member, Seq};
+
+use scratch::{Marked, Moves, Triggers};
 
 use crate::aggregate::{AggregateError, Grouping, Member as GroupMember};
 use crate::chains::{ABREAST, NONE};
@@ -58,95 +62,6 @@ pub(crate) struct Group {
 /// Members of the outer tuple, and the key.
 type Identity = (Vec<Member>, Vec<u8>);
 
-/// A set of contexts, in the order in which they came.
-#[derive(Clone, Default)]
-struct Marked {
-    list: Vec<u32>,
-    marks: Vec<bool>,
-}
-
-impl Marked {
-    #[inline]
-    fn add(&mut self, context: u32) {
-        let at = context as usize;
-        if self.marks.len() <= at {
-            self.marks.resize(at + 1, false);
-        }
-        if !std::mem::replace(&mut self.marks[at], true) {
-            self.list.push(context);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.list.iter().for_each(|&context| self.marks[context as usize] = false);
-        self.list.clear();
-    }
-}
-
-/// The member tuples that entered, left or changed in the current flush, and the context that each was
-/// in when it began: `NONE` for one that is new.
-#[derive(Clone, Default)]
-struct Moves {
-    list: Vec<(u32, u32)>,
-    seen: Vec<bool>,
-}
-
-impl Moves {
-    #[inline]
-    fn note(&mut self, member: u32, context: u32) {
-        let at = member as usize;
-        if self.seen.len() <= at {
-            self.seen.resize(at + 1, false);
-        }
-        if !std::mem::replace(&mut self.seen[at], true) {
-            self.list.push((member, context));
-        }
-    }
-
-    fn clear(&mut self) {
-        self.list.iter().for_each(|&(member, _)| self.seen[member as usize] = false);
-        self.list.clear();
-    }
-}
-
-/// By context, the highest operation on a tuple that is a member now or was one before the flush.
-#[derive(Clone, Default)]
-struct Triggers {
-    computed: bool,
-    /// [`Triggers::NONE`] where there is none.
-    of: Vec<Seq>,
-    set: Vec<u32>,
-}
-
-impl Triggers {
-    /// Below all numbers of operations.
-    const NONE: Seq = Seq::new(0);
-
-    fn raise(&mut self, context: u32, seq: Seq) {
-        let at = context as usize;
-        if self.of.len() <= at {
-            self.of.resize(at + 1, Self::NONE);
-        }
-        let of = &mut self.of[at];
-        if *of == Self::NONE {
-            self.set.push(context);
-        }
-        *of = seq.max(*of);
-    }
-
-    fn get(&self, context: u32) -> Option<Seq> {
-        self.of.get(context as usize).copied().filter(|&seq| seq != Self::NONE)
-    }
-
-    fn clear(&mut self) {
-        if self.computed {
-            self.computed = false;
-            self.set.iter().for_each(|&context| self.of[context as usize] = Self::NONE);
-            self.set.clear();
-        }
-    }
-}
-
 impl Clone for Group {
     fn clone(&self) -> Self {
         Self {
@@ -178,6 +93,12 @@ impl Trailed for Group {
         self.children.forget();
         self.opened.forget();
         self.tokens.forget();
+    }
+    fn trail_bytes(&self) -> usize {
+        self.grouping.trail_bytes()
+            + self.children.trail_bytes()
+            + self.opened.trail_bytes()
+            + self.tokens.trail_bytes()
     }
 }
 
@@ -579,6 +500,15 @@ impl Group {
         if self.renewed.take().is_none() {
             self.forget_flush(scope);
         }
+    }
+
+    /// Forgets what a flush remembers that did not come to its end.
+    pub(crate) fn abandon(&mut self) {
+        self.touched = Marked::default();
+        self.moves = Moves::default();
+        self.triggers = Triggers::default();
+        (self.gone, self.renewed) = (None, None);
+        self.grouping.abandon();
     }
 
     fn forget_flush(&mut self, scope: Scope) {

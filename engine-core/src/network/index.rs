@@ -33,6 +33,14 @@ impl Trailed for Index {
             Self::Unvisited => {}
         }
     }
+    fn trail_bytes(&self) -> usize {
+        match self {
+            Self::Hash(chains) => chains.trail_bytes(),
+            Self::Ordered(ordered) => ordered.trail_bytes(),
+            Self::Root(token) => token.trail_bytes(),
+            Self::Unvisited => 0,
+        }
+    }
 }
 
 /// Inclusive bounds of order codes.

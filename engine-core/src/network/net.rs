@@ -119,6 +119,15 @@ impl Trailed for Node {
             Self::Gate(gate) => gate.forget(),
         }
     }
+    fn trail_bytes(&self) -> usize {
+        match self {
+            Self::Join(join) => join.trail_bytes(),
+            Self::Block(block) => block.trail_bytes(),
+            Self::Group(group) => group.trail_bytes(),
+            Self::Subnet(subnet) => subnet.trail_bytes(),
+            Self::Gate(gate) => gate.trail_bytes(),
+        }
+    }
 }
 
 /// One level: a node and the tokens that leave it.
@@ -202,6 +211,17 @@ impl Level {
         self.taken += coming as u64;
         self.given += self.tokens.inserted().len() as u64;
         Ok(())
+    }
+
+    /// Forgets what a flush remembers that did not come to its end.
+    fn abandon(&mut self) {
+        self.tokens.abandon();
+        self.delta = RightDelta::default();
+        match &mut self.node {
+            Node::Join(_) | Node::Block(_) | Node::Gate(_) => {}
+            Node::Group(group) => group.abandon(),
+            Node::Subnet(subnet) => subnet.abandon(),
+        }
     }
 
     fn end_flush(&mut self, scope: Scope) {
@@ -442,6 +462,22 @@ impl Net {
             level.tokens.end_round();
             next = at + 1;
         }
+    }
+
+    /// Forgets what a flush remembers that did not come to its end; what it has written is to be undone.
+    pub(crate) fn abandon(&mut self) {
+        self.root.abandon();
+        self.levels.iter_mut().for_each(Level::abandon);
+        let none = LevelSet::default();
+        (self.waiting, self.worked, self.flushed) = (none, none, none);
+    }
+
+    /// Whether a function of a group panicked while it changed a state.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.levels.iter().any(|level| match &level.node {
+            Node::Group(group) => group.grouping.is_torn(),
+            Node::Join(_) | Node::Block(_) | Node::Subnet(_) | Node::Gate(_) => false,
+        })
     }
 
     pub(crate) fn end_flush(&mut self, scope: Scope) {

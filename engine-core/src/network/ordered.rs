@@ -174,7 +174,7 @@ mod tests {
             if step % 100 == 50 {
                 scoped = Some((linked.clone(), codes));
             }
-            let scope = if scoped.is_some() { NONE.inner() } else { NONE };
+            let scope = if scoped.is_some() { NONE.next().unwrap() } else { NONE };
             let member = u32::try_from(below(12)).unwrap();
             if linked.remove(&member) {
                 assert_eq!(index.codes(member), codes[member as usize]);
@@ -186,7 +186,7 @@ mod tests {
                 linked.insert(member);
             }
             if step % 100 == 80 {
-                index.undo(NONE.inner());
+                index.undo(NONE.next().unwrap());
                 (linked, codes) = scoped.take().unwrap();
             }
             let (code, from, to) = (below(3), below(5), below(5));

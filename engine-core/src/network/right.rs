@@ -431,6 +431,16 @@ impl RightMemory {
         }
     }
 
+    /// Forgets what a flush remembers that did not come to its end; what it has written is to be undone.
+    pub(crate) fn abandon(&mut self) {
+        self.dying.clear();
+        self.turns.clear();
+        if let Some(sliding) = &mut self.sliding {
+            sliding.moved.clear();
+            sliding.updated.clear();
+        }
+    }
+
     #[inline]
     pub(crate) fn end_flush(&mut self, scope: Scope) {
         if !self.turns.list.is_empty() {

@@ -220,6 +220,12 @@ impl Subnet {
         by_identity.get(outer).map_or(&[], Vec::as_slice)
     }
 
+    /// Forgets what a flush remembers that did not come to its end.
+    pub(crate) fn abandon(&mut self) {
+        self.touched.clear();
+        self.end_flush();
+    }
+
     pub(crate) fn end_flush(&mut self) {
         self.moves.clear();
         self.sorted = false;

@@ -429,6 +429,15 @@ impl Tokens {
         }
     }
 
+    /// Forgets what happened in a flush that did not come to its end.
+    pub(crate) fn abandon(&mut self) {
+        for scratch in [&mut self.new, &mut self.dead, &mut self.updated, &mut self.deleted] {
+            clear(scratch);
+        }
+        self.round = 0;
+        self.marks = Vec::new();
+    }
+
     /// Forgets what happened in a flush that was one round; as [`end_round`](Self::end_round) and
     /// [`end_flush`](Self::end_flush), of few changes.
     #[inline]

@@ -58,6 +58,9 @@ impl Trailed for Box<dyn AnyTable> {
     fn forget(&mut self) {
         (**self).forget();
     }
+    fn trail_bytes(&self) -> usize {
+        (**self).trail_bytes()
+    }
 }
 
 impl Clone for Kind {

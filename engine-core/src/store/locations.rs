@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use steadfast_wm::FactHandle;
 
-use crate::trail::{Scope, Trailed};
+use crate::trail::{Scope, Trailed, clear};
 
 const PAGE: usize = 1024;
 const PAGE_CELLS: u32 = 1024;
@@ -97,7 +97,7 @@ impl Page {
 /// A direct table from handles to places, in pages; a page without a live fact takes no memory.
 ///
 /// Handles only grow, so that the directory costs 24 bytes per thousand facts that ever were.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Locations {
     pages: Vec<Option<Page>>,
     live: u64,
@@ -112,6 +112,13 @@ const _: () = assert!(size_of::<Option<Page>>() == 24, "old ones are never given
 fn index(handle: FactHandle) -> (usize, u32) {
     let number = usize::try_from(handle.get()).expect("usize has 64 bits");
     (number / PAGE, (number % PAGE) as u32)
+}
+
+/// As that of a [column](crate::trail::Column).
+impl Clone for Locations {
+    fn clone(&self) -> Self {
+        Self { pages: self.pages.clone(), live: self.live, log: Vec::new() }
+    }
 }
 
 impl Locations {
@@ -206,7 +213,10 @@ impl Trailed for Locations {
         }
     }
     fn forget(&mut self) {
-        self.log.clear();
+        clear(&mut self.log);
+    }
+    fn trail_bytes(&self) -> usize {
+        size_of_val(&*self.log)
     }
 }
 
@@ -258,7 +268,7 @@ mod tests {
 
     #[test]
     fn undoing_brings_a_page_back_that_was_a_run() {
-        let outer = Scope::NONE.inner();
+        let outer = Scope::NONE.next().unwrap();
         let mut locations = Locations::default();
         locations.set_run(Scope::NONE, FactHandle::new(10), 0, 0..20);
         locations.set_run(outer, FactHandle::new(30), 0, 20..2000);

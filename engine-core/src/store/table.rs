@@ -167,6 +167,12 @@ impl<T> Trailed for Table<T> {
         self.born.forget();
         self.before_born.forget();
     }
+    fn trail_bytes(&self) -> usize {
+        self.values.trail_bytes()
+            + self.before.trail_bytes()
+            + self.born.trail_bytes()
+            + self.before_born.trail_bytes()
+    }
 }
 
 /// An arena of values of this type.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
-use super::{Scope, Trailed};
+use super::{Scope, Trailed, clear};
 
 /// An ordered map.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct OrderedMap<K, V> {
     map: BTreeMap<K, V>,
     log: Vec<(Scope, K, Option<V>)>,
@@ -15,6 +15,13 @@ pub(crate) struct OrderedMap<K, V> {
 impl<K, V> Default for OrderedMap<K, V> {
     fn default() -> Self {
         Self { map: BTreeMap::new(), log: Vec::new() }
+    }
+}
+
+/// As that of a [column](super::Column).
+impl<K: Clone, V: Clone> Clone for OrderedMap<K, V> {
+    fn clone(&self) -> Self {
+        Self { map: self.map.clone(), log: Vec::new() }
     }
 }
 
@@ -77,6 +84,9 @@ impl<K: Ord, V> Trailed for OrderedMap<K, V> {
     }
 
     fn forget(&mut self) {
-        self.log.clear();
+        clear(&mut self.log);
+    }
+    fn trail_bytes(&self) -> usize {
+        size_of_val(&*self.log)
     }
 }

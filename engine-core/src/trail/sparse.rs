@@ -99,4 +99,7 @@ impl<T> Trailed for Sparse<T> {
     fn forget(&mut self) {
         self.column.forget();
     }
+    fn trail_bytes(&self) -> usize {
+        self.column.trail_bytes()
+    }
 }

@@ -6,7 +6,7 @@ use steadfast::aggregate::{
 };
 use steadfast::ir::{RuleBuilder, RuleDef, Ruleset};
 use steadfast::wm::SessionId;
-use steadfast::{Aggregate, ChangeError, Discard, Engine, FireOptions};
+use steadfast::{Aggregate, AggregateError, ChangeError, Discard, Engine, FireOptions};
 use steadfast_macros::Fact;
 
 #[derive(Fact, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +84,73 @@ fn states_of_groups_are_as_before_what_was_undone() {
     undone((Min::<OrderedF64, f64>::default(), Max::<OrderedF64, f64>::default()), ordered);
     undone((Median::<OrderedF64, f64>::default(), TopK::<OrderedF64, f64>::new(2)), ordered);
     undone((Collect::<f64>::default(),), |r| (r.value,));
+}
+
+/// A sum that panics when a negative value enters, and has no result above 100.
+#[derive(Clone)]
+struct Delicate;
+
+impl Aggregate for Delicate {
+    type Input = f64;
+    type State = f64;
+    type Output = f64;
+
+    fn enter(&self, state: &mut f64, _: &[u64], input: &f64) {
+        *state += input;
+        assert!(*input >= 0.0, "negative");
+    }
+
+    fn leave(&self, state: &mut f64, _: &[u64], input: &f64) {
+        *state -= input;
+    }
+
+    fn output(&self, state: &f64) -> Result<Option<f64>, AggregateError> {
+        let (function, reason) = ("delicate", "it is too much".to_owned());
+        if *state > 100.0 {
+            return Err(AggregateError::NoResult { function, reason });
+        }
+        Ok(Some(*state))
+    }
+}
+
+#[test]
+fn a_result_that_fails_is_undone_and_a_step_that_panics_is_not() {
+    let mut engine = engine(by_sensor(Delicate, |r| r.value));
+    insert(&mut engine, &[1.0]);
+    let before = engine.digest();
+    let scope = engine.open_scope().unwrap();
+    insert(&mut engine, &[2.0, 99.0]);
+    assert!(engine.has_failed());
+    engine.roll_back(scope);
+    assert_eq!((engine.has_failed(), engine.digest()), (false, before));
+    insert(&mut engine, &[2.0]);
+    engine.roll_back(scope);
+    assert_eq!(engine.digest(), before);
+    insert(&mut engine, &[-1.0]);
+    engine.roll_back(scope);
+    assert!(engine.has_failed(), "nobody knows what the function has added");
+    engine.close_scopes();
+    assert!(engine.has_failed());
+    // What failed before a scope was opened, that does not put right.
+    let scope = engine.open_scope().unwrap();
+    engine.roll_back(scope);
+    assert!(engine.has_failed());
+}
+
+#[test]
+fn a_copy_that_is_made_in_a_scope_has_none() {
+    let mut engine = engine(by_sensor(Count, |_| ()));
+    insert(&mut engine, &[1.0]);
+    let before = engine.digest();
+    let scope = engine.open_scope().unwrap();
+    insert(&mut engine, &[2.0]);
+    let mut copy = engine.clone();
+    assert!(engine.trail_bytes() > 0 && copy.trail_bytes() == 0);
+    let inside = engine.digest();
+    engine.roll_back(scope);
+    assert_eq!((engine.digest(), copy.digest(), engine.trail_bytes()), (before, inside, 0));
+    insert(&mut copy, &[3.0]);
+    assert_eq!(copy.trail_bytes(), 0);
 }
 
 #[test]
