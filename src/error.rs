@@ -9,6 +9,7 @@ use steadfast_engine_core::{
 };
 use steadfast_journal::{AppendError, CloseError, NormalizeError, OpenError, WaitError};
 use steadfast_replay::{RebuildError, RecoverError};
+use steadfast_txn::TransactionError;
 use steadfast_wm::EffectKey;
 
 /// What the facade's calls give back.
@@ -31,10 +32,11 @@ pub enum Error {
     /// A change was refused; nothing of its transaction was applied.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// A run of firings stopped; what fired before it stands and is committed.
+    /// A run of firings stopped; what fired before it stands and is committed. A transaction has failed then.
     #[error(transparent)]
     Fire(FireError),
-    /// The network could not be evaluated; the session takes no more work.
+    /// The network could not be evaluated; the session takes no more work. A transaction in which it could not
+    /// has failed, and can be rolled back.
     #[error(transparent)]
     Evaluate(EvaluateError),
     /// A stored value does not fit the type that it is read as.
@@ -61,6 +63,15 @@ pub enum Error {
     /// that the journal stopped for good.
     #[error("the journal was not normalized")]
     Normalize(#[source] NormalizeError),
+    /// A transaction does not take the call, or did not commit.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The call is not for transactions; nothing was done.
+    #[error("`{call}` is not for transactions")]
+    InTransaction {
+        /// The call.
+        call: &'static str,
+    },
     /// An earlier error stopped the session for good.
     #[error("the session stopped after an earlier error")]
     Failed,
@@ -111,11 +122,19 @@ impl Error {
             Self::Fire(FireError::SuspectedLoop { .. }) => "SF0020",
             Self::Fire(FireError::Undecided { .. }) => "SF0021",
             Self::Fire(_) | Self::Evaluate(_) => "SF0013",
-            Self::Failed => "SF0014",
+            Self::Failed | Self::Transaction(TransactionError::Broken) => "SF0014",
             Self::GivenUp(_) => "SF0017",
             Self::UnknownEffect { .. } => "SF0018",
             Self::UnknownQuery { .. } => "SF0019",
             Self::UnknownRule { .. } => "SF0022",
+            Self::Transaction(TransactionError::RolledBack) => "SF0027",
+            Self::Transaction(TransactionError::InvalidSavepoint(_)) => "SF0028",
+            Self::Transaction(TransactionError::ForeignSavepoint(_)) => "SF0029",
+            Self::Transaction(
+                TransactionError::TooDeep { .. } | TransactionError::TooLarge { .. },
+            ) => "SF0030",
+            Self::Transaction(_) => "SF0026",
+            Self::InTransaction { .. } => "SF0031",
         }
     }
 
@@ -158,6 +177,12 @@ impl Error {
             "SF0024" => "nothing was changed; see the cause, and try again when it is gone",
             "SF0025" => "nothing was changed; see that the path is a directory that can be written",
             "SF0019" => "name the query in the ruleset (`queries: …`)",
+            "SF0026" => "roll it back to a savepoint, or abort it",
+            "SF0027" => "nothing was applied; see what failed in it, and do it again without that",
+            "SF0028" => "roll back to a savepoint that is still there",
+            "SF0029" => "use a savepoint in the transaction that made it",
+            "SF0030" => "commit what there is, roll back, or raise the limit",
+            "SF0031" => "call it before the transaction begins, or after it has ended",
             "SF0022" => "name a rule by its whole path, as `engine().rule_paths()` gives it",
             _ => "see the cause",
         }

@@ -256,6 +256,17 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// How many bytes of records and how many events of the agenda there are.
+    pub(crate) fn mark(&self) -> (usize, usize) {
+        (self.records.len(), self.agenda.len())
+    }
+
+    /// Forgets what is behind a mark. Who began to listen behind it has heard nothing then.
+    pub(crate) fn truncate(&mut self, (records, agenda): (usize, usize)) {
+        self.records.truncate(records);
+        self.agenda.truncate(agenda);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.records.clear();
         self.agenda.clear();

@@ -7,6 +7,7 @@ mod outbox;
 mod primitives;
 mod session;
 mod sink;
+mod transaction;
 mod upkeep;
 
 pub use durable::{DurableBuilder, Recovery};
@@ -14,6 +15,7 @@ pub use error::{Error, Result};
 pub use events::{Event, ListenerId, Match, Value};
 pub use outbox::Delivery;
 pub use session::{EntryPoint, Fired, Halter, Live, Session};
+pub use transaction::{Transaction, TransactionStatus};
 pub use upkeep::{JournalStatus, Kept, Normalization, Normalized, SegmentKept};
 
 #[cfg(feature = "decimal")]
@@ -33,6 +35,7 @@ pub use steadfast_engine_core::{
 pub use steadfast_journal::{Create, Level as Sync, OpenError, WriteMode};
 pub use steadfast_macros::{Effect, Fact, Global, query, rule, ruleset};
 pub use steadfast_replay::{Phase, Progress, RecoverError};
+pub use steadfast_txn::{Options as TransactionOptions, SavepointId, TransactionError};
 pub use steadfast_wm::{
     CommitSeq, Counters, Digest, EffectKey, FactHandle, MatchId, Member, RuleTag, Seq, SessionId,
 };
@@ -49,3 +52,8 @@ pub mod prelude {
     };
     pub use serde::{Deserialize, Serialize};
 }
+
+/// Its example is one of the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/transactions.md")]
+struct DocumentOfTransactions;

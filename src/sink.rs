@@ -1,7 +1,8 @@
 //! Collects what the engine reports: records for the journal, effects for the outbox.
 
 use steadfast_engine_core::{ActionSink, AgendaEvent};
-use steadfast_journal::{Batch, BatchError};
+use steadfast_journal::{Batch, BatchError, BatchMark};
+use steadfast_txn::MarkedSink;
 use steadfast_wm::Record;
 use steadfast_wm::codec::v1;
 
@@ -26,6 +27,17 @@ pub(crate) struct Recorder {
     pub(crate) heard: Option<Heard>,
     /// The first record that the batch refused.
     pub(crate) refused: Option<BatchError>,
+    /// Whether a root is open: all that it does is one commit.
+    pub(crate) in_root: bool,
+}
+
+/// A place in what was recorded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    batch: BatchMark,
+    effects: usize,
+    heard: (usize, usize),
+    refused: bool,
 }
 
 impl Recorder {
@@ -79,6 +91,32 @@ impl ActionSink for Recorder {
     }
 
     fn wants_commit(&self) -> bool {
-        self.batch.as_ref().is_some_and(|batch| batch.byte_len() >= COMMIT_BYTES)
+        !self.in_root && self.batch.as_ref().is_some_and(|batch| batch.byte_len() >= COMMIT_BYTES)
+    }
+}
+
+impl MarkedSink for Recorder {
+    type Mark = Mark;
+
+    fn mark(&self) -> Mark {
+        Mark {
+            batch: self.batch.as_ref().map(Batch::mark).unwrap_or_default(),
+            effects: self.effects.len(),
+            heard: self.heard.as_ref().map(Heard::mark).unwrap_or_default(),
+            refused: self.refused.is_some(),
+        }
+    }
+
+    fn cut(&mut self, mark: &Mark) {
+        if let Some(batch) = &mut self.batch {
+            batch.truncate(mark.batch);
+        }
+        self.effects.truncate(mark.effects);
+        if let Some(heard) = &mut self.heard {
+            heard.truncate(mark.heard);
+        }
+        if !mark.refused {
+            self.refused = None;
+        }
     }
 }

@@ -27,6 +27,9 @@ impl Scope {
     /// No scope is open: nothing is logged.
     pub(crate) const NONE: Self = Self(0);
 
+    /// The scope that is opened when none is open.
+    pub const FIRST: Self = Self(1);
+
     #[inline]
     pub(crate) fn is_open(self) -> bool {
         self.0 != 0

@@ -40,6 +40,13 @@ pub struct Batch {
     records: usize,
 }
 
+/// A place between two records of a batch; see [`Batch::mark`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct BatchMark {
+    bytes: usize,
+    records: usize,
+}
+
 /// Why a record was not taken. The batch is as it was before the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -154,6 +161,38 @@ impl Batch {
         Err(BatchError::TooLong { bytes, max: RECORD_BYTES_MAX })
     }
 
+    /// The place behind the last record, to which the batch can be truncated.
+    #[must_use]
+    pub const fn mark(&self) -> BatchMark {
+        BatchMark { bytes: self.payload.len(), records: self.records }
+    }
+
+    /// Drops the records behind a place, and keeps their memory.
+    ///
+    /// # Panics
+    ///
+    /// If the batch was emptied or truncated to before it since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use steadfast_journal::Batch;
+    ///
+    /// let mut batch = Batch::new();
+    /// batch.push(1, 1, b"stays")?;
+    /// let mark = batch.mark();
+    /// batch.push(1, 1, b"goes")?;
+    /// batch.truncate(mark);
+    /// assert_eq!(batch.record_count(), 1);
+    /// # Ok::<(), steadfast_journal::BatchError>(())
+    /// ```
+    pub fn truncate(&mut self, mark: BatchMark) {
+        let BatchMark { bytes, records } = mark;
+        assert!(records <= self.records && bytes <= self.payload.len(), "the place is there");
+        self.payload.truncate(bytes);
+        self.records = records;
+    }
+
     /// Empties the batch and keeps its memory.
     pub fn clear(&mut self) {
         self.payload.clear();
@@ -245,6 +284,21 @@ mod tests {
         let refused = batch.push_with(|buf| buf.extend_from_slice(&[1, 1, 9, 0]));
         assert!(matches!(refused, Err(BatchError::Malformed(_))), "{refused:?}");
         assert_eq!((batch.payload(), batch.record_count()), (&before[..], 1));
+    }
+
+    #[test]
+    fn truncating_leaves_what_was_there_at_the_mark() {
+        let mut batch = Batch::new();
+        let empty = batch.mark();
+        batch.push(1, 1, b"kept").expect("short");
+        let (mark, before) = (batch.mark(), batch.payload().to_vec());
+        for _ in 0..2 {
+            batch.push(2, 1, &[7; 200]).expect("short");
+            batch.truncate(mark);
+            assert_eq!((batch.payload(), batch.record_count()), (&before[..], 1));
+        }
+        batch.truncate(empty);
+        assert!(batch.is_empty() && batch.payload().is_empty());
     }
 
     #[test]

@@ -132,7 +132,7 @@ mod window;
 mod writer;
 
 pub use append::{Appended, GROUP_BYTES_MAX};
-pub use batch::{Batch, BatchError, End, RECORD_BYTES_MAX};
+pub use batch::{Batch, BatchError, BatchMark, End, RECORD_BYTES_MAX};
 pub use cut::Quarantined;
 pub use error::{
     AppendError, CloseError, CommitError, Corrupt, CorruptReason, IoError, NewerFormat, OpenError,

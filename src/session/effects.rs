@@ -37,9 +37,10 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownEffect`] for a key that does not wait; [`Error::Full`] if the disk is full: the
+    /// [`Error::UnknownEffect`] for a key that does not wait; [`Error::InTransaction`]; [`Error::Full`] if the disk is full: the
     /// effect then still waits.
     pub fn acknowledge(&mut self, key: EffectKey) -> Result<()> {
+        self.outside("acknowledge")?;
         self.ready()?;
         if key.session != self.id() {
             return Err(Error::UnknownEffect { key });

@@ -127,7 +127,7 @@ impl Session {
         self.ready()?;
         if self.engine.now() != millis {
             let advanced = self.engine.advance_clock(millis, &mut self.recorder);
-            self.failed |= self.engine.has_failed();
+            self.note_failure();
             let point = if advanced? { SafePoint::Evaluated } else { SafePoint::Staged };
             self.commit_work(point)?;
         }

@@ -19,7 +19,7 @@ pub struct Fired {
     pub skipped: u64,
     /// Whether a consequence or a [`Halter`] stopped the run.
     pub halted: bool,
-    /// The last commit of the run; none if there was nothing to do.
+    /// The last commit of the run; none if there was nothing to do, or in a transaction.
     pub commit: Option<CommitSeq>,
 }
 
@@ -38,7 +38,8 @@ impl Halter {
 }
 
 impl Session {
-    /// Runs of firings commit after every so many firings instead of once at their end.
+    /// Runs of firings commit after every so many firings instead of once at their end. In a transaction they
+    /// do not.
     ///
     /// With 1, a crash in a run loses no completed firing.
     ///
@@ -73,8 +74,8 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Fire`] if a consequence fails or the run seems not to end: what fired before is committed,
-    /// the match stays pending and the session goes on. [`Error::Evaluate`] if the network cannot be evaluated; the
-    /// journal's errors as in [`Session::transact`].
+    /// the match stays pending and the session goes on. [`Error::Evaluate`] if the network cannot be evaluated. A
+    /// transaction has failed then. [`Error::Transaction`] in one that takes no more work; the journal's errors as in [`Session::transact`].
     pub fn fire(&mut self, limit: u64) -> Result<Fired> {
         self.run(FireOptions { limit: Some(limit) }, None)
     }
@@ -125,7 +126,9 @@ impl Session {
         filter: Option<&mut dyn FnMut(&Activation<'_>) -> Verdict>,
     ) -> Result<Fired> {
         self.ready()?;
-        let has_parts = self.commit_every < u64::MAX || self.recorder.wants_records();
+        let has_parts = self.commit_every < u64::MAX
+            || self.recorder.wants_records()
+            || self.root.as_ref().is_some_and(|root| root.options().bounds_trail());
         if has_parts || filter.is_some() || self.may_be_halted() {
             return self.run_watched(options, filter);
         }
@@ -137,7 +140,7 @@ impl Session {
         }
         let count = fired.count;
         let point = if count > 0 { SafePoint::Fired } else { SafePoint::Evaluated };
-        let commit = if fired.changed { Some(self.commit_work(point)?) } else { None };
+        let commit = if fired.changed { self.commit_work(point)? } else { None };
         Ok(Fired { count, commit, ..Fired::default() })
     }
 
@@ -164,13 +167,28 @@ impl Session {
             run = run.filter(filter);
         }
         let mut total = Fired::default();
+        let firings = self.part_firings();
         loop {
-            let part = self.engine.fire_part(&mut run, self.commit_every, &mut self.recorder);
+            let part = self.engine.fire_part(&mut run, firings, &mut self.recorder);
             // Nearly always it is not set, and a read costs less than an exchange.
             total.halted |= !go_on() && self.halt.swap(false, Ordering::AcqRel);
             if self.close_part(part, &mut total)? || total.halted {
                 return Ok(total);
             }
+            // Of a transaction: whether it has become too large.
+            if let Some(root) = &self.root {
+                root.check(&self.engine)?;
+            }
+        }
+    }
+
+    /// How many firings a part of a run has.
+    fn part_firings(&self) -> u64 {
+        const BETWEEN_LOOKS: u64 = 256;
+        match &self.root {
+            None => self.commit_every,
+            Some(root) if root.options().bounds_trail() => BETWEEN_LOOKS,
+            Some(_) => u64::MAX,
         }
     }
 
@@ -184,12 +202,12 @@ impl Session {
         total.count += part.count;
         total.skipped += part.skipped;
         total.halted |= part.halted;
-        if part.error.is_some() && self.engine.has_failed() {
-            self.failed = true;
+        if part.error.is_some() && (self.engine.has_failed() || self.root.is_some()) {
+            self.fail();
         } else if part.changed {
             let fired_any = part.count + part.skipped > 0;
             let point = if fired_any { SafePoint::Fired } else { SafePoint::Evaluated };
-            total.commit = Some(self.commit_work(point)?);
+            total.commit = self.commit_work(point)?.or(total.commit);
         }
         match part.error {
             Some(error) => Err((*error).into()),
@@ -210,7 +228,7 @@ impl Session {
     pub fn flush(&mut self) -> Result<()> {
         self.ready()?;
         let flushed = self.engine.flush(&mut self.recorder);
-        self.failed |= self.engine.has_failed();
+        self.note_failure();
         if flushed.map_err(Error::Evaluate)? {
             self.commit_work(SafePoint::Evaluated)?;
         }

@@ -29,7 +29,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownQuery`]; else as [`Session::flush`], which comes first.
+    /// [`Error::UnknownQuery`]; [`Error::InTransaction`]; else as [`Session::flush`], which comes first.
     ///
     /// # Example
     ///
@@ -55,6 +55,7 @@ impl Session {
     where
         Q::Output: Send + 'static,
     {
+        self.outside("live")?;
         self.flush()?;
         let number = self.engine.subscribe::<Q>();
         let unknown = || Error::UnknownQuery { path: Q::definition().path };
@@ -62,15 +63,16 @@ impl Session {
     }
 
     /// What evaluations changed in the rows of a live query since this was last asked: one entry for each
-    /// evaluation that changed something. Flushes first.
+    /// evaluation that changed something. Flushes first. What a transaction did is told when it has committed.
     ///
     /// # Errors
     ///
-    /// As [`Session::flush`].
+    /// [`Error::InTransaction`]; else as [`Session::flush`].
     pub fn changes<Q: Query>(&mut self, live: &Live<Q>) -> Result<Vec<RowChanges<Q::Output>>>
     where
         Q::Output: Send + 'static,
     {
+        self.outside("changes")?;
         self.flush()?;
         Ok(self.engine.take_changes::<Q>(live.number))
     }

@@ -8,6 +8,7 @@ mod firing;
 mod listen;
 mod live;
 mod reads;
+mod root;
 mod rules;
 mod upkeep;
 
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use steadfast_engine_core::ir::Ruleset;
 use steadfast_engine_core::{ChangeError, Engine};
+use steadfast_journal::BatchError;
+use steadfast_txn::Root;
 use steadfast_wm::{CommitSeq, SafePoint, SessionId};
 
 pub use entry::EntryPoint;
@@ -28,14 +31,14 @@ use crate::durable::{DurableBuilder, Recovery, Writer};
 use crate::error::{Error, Result};
 use crate::events::Listeners;
 use crate::outbox::Outbox;
-use crate::sink::Recorder;
+use crate::sink::{Mark, Recorder};
 
 /// A rule session: facts, pending matches and derived facts that outlive the process.
 ///
 /// Every call that changes something is a commit of its own: when it returns `Ok`, what it did
 /// survives what the session's level of durability promises ([`crate::Sync`]); when it returns an
 /// error or panics, nothing of it happened, unless the error says otherwise. [`Session::transact`]
-/// puts several changes into one commit.
+/// puts several changes into one commit, [`Session::begin`] everything that is done until it commits.
 ///
 /// A session is `Send` and not `Sync`: one thread uses it at a time.
 pub struct Session {
@@ -44,6 +47,8 @@ pub struct Session {
     recorder: Recorder,
     listeners: Listeners,
     outbox: Outbox,
+    /// The transaction that is open.
+    root: Option<Root<Mark>>,
     commit: CommitSeq,
     commit_every: u64,
     max_firings: u64,
@@ -89,6 +94,7 @@ impl Session {
             recorder,
             listeners: Listeners::default(),
             outbox,
+            root: None,
             commit,
             commit_every: u64::MAX,
             max_firings: 1_000_000,
@@ -121,6 +127,7 @@ impl Session {
     /// [`Error::Close`]; what was acknowledged is safe. [`Error::Full`] if a commit still waits for
     /// space on the disk.
     pub fn close(mut self) -> Result<()> {
+        self.abort_root()?;
         match self.writer.take() {
             Some(mut writer) => {
                 writer.retry()?;
@@ -130,9 +137,13 @@ impl Session {
         }
     }
 
-    /// Whether the session takes work: not after a failure, and not while a commit finds no space.
+    /// Whether the session takes work: not after a failure, and not while a commit finds no space. In a
+    /// transaction the same of that.
     #[inline]
     fn ready(&mut self) -> Result<()> {
+        if self.root.is_some() {
+            return self.root_ready();
+        }
         if self.failed || self.engine.has_failed() {
             return Err(Error::Failed);
         }
@@ -158,16 +169,43 @@ impl Session {
         Ok(())
     }
 
+    /// Commits what was done; in a transaction that commits as a whole.
     #[inline]
-    fn commit_work(&mut self, point: SafePoint) -> Result<CommitSeq> {
+    fn commit_work(&mut self, point: SafePoint) -> Result<Option<CommitSeq>> {
+        if let Some(root) = &mut self.root {
+            root.did(point);
+            return Ok(None);
+        }
         let commit = CommitSeq::new(self.commit.get() + 1);
         self.engine.commit(commit, point, &mut self.recorder);
-        self.commit = commit;
-        if self.recorder.is_idle() { Ok(commit) } else { self.publish(commit) }
+        self.publish(commit)?;
+        Ok(Some(commit))
+    }
+
+    /// An evaluation failed, or did not: the session stops if it did, or its transaction does.
+    #[inline]
+    fn note_failure(&mut self) {
+        if self.engine.has_failed() {
+            self.fail();
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self) {
+        match &mut self.root {
+            Some(root) => root.fail(),
+            None => self.failed = true,
+        }
     }
 
     /// Gives what was recorded of a commit to all who want it.
-    fn publish(&mut self, commit: CommitSeq) -> Result<CommitSeq> {
+    #[inline]
+    fn publish(&mut self, commit: CommitSeq) -> Result<()> {
+        self.commit = commit;
+        if self.recorder.is_idle() { Ok(()) } else { self.publish_recorded(commit) }
+    }
+
+    fn publish_recorded(&mut self, commit: CommitSeq) -> Result<()> {
         if !self.recorder.effects.is_empty() {
             self.outbox.add(commit, self.recorder.effects.drain(..));
         }
@@ -175,7 +213,13 @@ impl Session {
             self.append_commit(commit)?;
         }
         self.tell_listeners();
-        Ok(commit)
+        Ok(())
+    }
+
+    /// Why a commit has a record that the journal does not take.
+    fn refused(why: &BatchError) -> Error {
+        let detail = why.to_string();
+        ChangeError::Unserializable { kind: "a record", detail }.into()
     }
 
     /// Appends the records of a commit to the journal, if there is one.
@@ -185,8 +229,7 @@ impl Session {
         };
         if let Some(refused) = self.recorder.refused.take() {
             self.failed = true;
-            let detail = refused.to_string();
-            return Err(ChangeError::Unserializable { kind: "a record", detail }.into());
+            return Err(Self::refused(&refused));
         }
         let appended = writer.append(commit, batch);
         self.failed |= matches!(&appended, Err(error) if !matches!(error, Error::Full { .. }));

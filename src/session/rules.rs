@@ -17,8 +17,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Rules`] if the rule does not fit in with the others; [`Error::Evaluate`], after which the
-    /// session takes no more work; the journal's errors as in [`Session::transact`].
+    /// [`Error::Rules`] if the rule does not fit in with the others; [`Error::InTransaction`];
+    /// [`Error::Evaluate`], after which the session takes no more work; the journal's errors as in [`Session::transact`].
     ///
     /// # Example
     ///
@@ -46,6 +46,7 @@ impl Session {
     /// # Ok::<(), steadfast::Error>(())
     /// ```
     pub fn add_rule(&mut self, rule: &RuleDef) -> Result<()> {
+        self.outside("add_rule")?;
         self.ready()?;
         let added = self.engine.add_rule(rule, &mut self.recorder);
         self.rules_changed(added)
@@ -58,6 +59,7 @@ impl Session {
     ///
     /// [`Error::UnknownRule`]; else as [`Session::add_rule`].
     pub fn remove_rule(&mut self, path: &str) -> Result<()> {
+        self.outside("remove_rule")?;
         self.ready()?;
         let removed = self.engine.remove_rule(path, &mut self.recorder);
         self.rules_changed(removed)

@@ -22,10 +22,11 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`](crate::Error::Full) if the disk has no room for the normal form beside the
+    /// [`Error::InTransaction`]; [`Error::Full`](crate::Error::Full) if the disk has no room for the normal form beside the
     /// journal, [`Error::Normalize`](crate::Error::Normalize) else; nothing was changed and the
     /// session goes on. The journal's errors as in [`Session::transact`].
     pub fn normalize(&mut self) -> Result<Option<Normalized>> {
+        self.outside("normalize")?;
         match self.ready() {
             Ok(()) => self.writer.as_ref().map_or(Ok(None), Writer::normalize),
             Err(full @ Error::Full { .. }) => {

@@ -13,3 +13,4 @@ mod errors;
 mod semantics;
 mod support;
 mod transact;
+mod transactions;

@@ -556,6 +556,8 @@ impl Clone for Engine {
             scratch: flush::FlushScratch::default(),
         };
         clone.scratch.wanted = self.scratch.wanted;
+        // It may be a copy of what no commit has reported yet.
+        clone.scratch.unreported.fill(clone.rules.len());
         // What else a scratch remembers is over when an evaluation is.
         clone.note_all_over();
         clone

@@ -6,6 +6,7 @@ mod journal;
 mod large;
 mod limits;
 mod rules;
+mod transactions;
 mod types;
 mod work;
 

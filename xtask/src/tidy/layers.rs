@@ -48,7 +48,8 @@ const LAYERS: &[Layer] = &[
     layer(SNAPSHOTTER, &[WM, JOURNAL], &[]),
     layer(HA_TRANSPORT, &[JOURNAL], &[]),
     layer(REPLAY, &[WM, ENGINE_CORE, JOURNAL, SNAPSHOTTER], &[MACROS]),
-    layer(TXN, &[WM, ENGINE_CORE, JOURNAL], &[MACROS]),
+    // What roots leave in a journal is its tests' concern.
+    layer(TXN, &[WM, ENGINE_CORE], &[MACROS, JOURNAL, SNAPSHOTTER, REPLAY]),
     layer(FACADE, EVERY_LIBRARY, &[]),
     layer("steadfast-benches", EVERY_LIBRARY, &[]),
     layer("xtask", &[], &[]),
