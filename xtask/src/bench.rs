@@ -82,6 +82,11 @@ const BENCHES: &[Bench] = &[
         about: "how fast a journal is normalized, what a session notices, restarts by history",
         run: run_program,
     },
+    Bench {
+        name: "txn",
+        about: "what transactions over several steps cost, and taking them back",
+        run: run_program,
+    },
     Bench { name: "micro", about: "small operations beside their limits", run: micro::run },
     Bench { name: "join", about: "joins against rule engines", run: rules_peers::run },
     Bench {
