@@ -71,6 +71,15 @@ fn filled(orders: u64) -> steadfast::Result<(Session, Vec<Handle<Order>>)> {
     Ok((session, handles))
 }
 
+/// Changes the orders of the first customers, as many of them as there are in the smaller session.
+fn update_neighbors(
+    session: &mut Session,
+    orders: &[Handle<Order>],
+    changes: u64,
+) -> steadfast::Result<()> {
+    update_hundreds(session, &orders[..usize::try_from(FEW).unwrap_or_default()], changes)
+}
+
 /// What a work is done to: a session, in a transaction or not.
 type Work = fn(&mut Session, &[Handle<Order>], u64) -> steadfast::Result<()>;
 
@@ -150,6 +159,10 @@ fn in_and_out(
     Ok([without, within, back])
 }
 
+fn of_one(all: Duration, count: u64) -> Duration {
+    all.div_f64(f64::from(u32::try_from(count).unwrap_or(u32::MAX)))
+}
+
 /// So many roots in which nothing happens; so many savepoints that are released again.
 fn empty(session: &mut Session, count: u64) -> steadfast::Result<[Duration; 2]> {
     let (done, roots) = timed(|| (0..count).try_for_each(|_| session.begin()?.commit().map(drop)));
@@ -163,8 +176,7 @@ fn empty(session: &mut Session, count: u64) -> steadfast::Result<[Duration; 2]> 
     });
     done?;
     t.commit()?;
-    let of_one = |time: Duration| time.div_f64(count as f64);
-    Ok([of_one(roots), of_one(savepoints)])
+    Ok([of_one(roots, count), of_one(savepoints, count)])
 }
 
 /// So many savepoints in each other with a change each, and all of it rolled back at once.
@@ -187,8 +199,7 @@ fn nested(
     done?;
     assert_eq!(t.digest(), before, "all of it is undone");
     t.abort()?;
-    let of_one = |time: Duration| time.div_f64(depth as f64);
-    Ok([of_one(there), of_one(back)])
+    Ok([of_one(there, depth), of_one(back, depth)])
 }
 
 /// An aborted root leaves the journal as it was, to the byte.
@@ -250,8 +261,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             times.add(abort, changes, back);
         }
         for (session, facts) in [(&small, FEW), (&large, many)] {
-            let [.., back] = in_and_out((update_hundreds, 1000), session)?;
+            let [.., back] = in_and_out((update_neighbors, 1000), session)?;
             times.add("1,000 updates undone", facts, back);
+            let [.., back] = in_and_out((update_hundreds, 1000), session)?;
+            times.add("1,000 updates undone, everywhere", facts, back);
         }
         for depth in [depth / 10, depth] {
             let [there, back] = nested(&small, depth)?;
@@ -280,8 +293,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         print(inside, changes, "outside", (within, without), 0.85);
         print(abort, changes, "doing it", (times.of(abort, changes), within), 1.0);
     }
-    let undone = (times.of("1,000 updates undone", many), times.of("1,000 updates undone", FEW));
-    print("1,000 updates undone", many, "with 10,000 facts", undone, 1.0 / 1.5);
+    for work in ["1,000 updates undone", "1,000 updates undone, everywhere"] {
+        let undone = (times.of(work, many), times.of(work, FEW));
+        print(work, many, "with 10,000 facts", undone, 1.0 / 1.5);
+    }
     for (work, target) in [("nested", 0.7), ("nested, undone", 0.7)] {
         let (deep, flat) = (times.of(work, depth), times.of(work, depth / 10));
         print(work, depth, "a tenth of them, each", (deep, flat), target);
