@@ -62,6 +62,11 @@ const SWEEPS: &[Sweep] = &[
         "replay(journal(x)) = x over random histories and cuts",
     ),
     Sweep::of(
+        "replication",
+        "steadfast-ha-transport",
+        "a million simulated worlds; 300 rounds of killed and stopped processes",
+    ),
+    Sweep::of(
         "session",
         "steadfast",
         "killed processes and random crash points against an uninterrupted session",

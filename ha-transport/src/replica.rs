@@ -1,0 +1,394 @@
+//! A node at work: protocol, journal, transport and coordinator, on a thread of their own.
+
+mod driver;
+mod log;
+mod vote;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use log::{LogError, ReplicaLog};
+pub use vote::VoteError;
+
+use crate::coordinator::Coordinator;
+use crate::ids::{Epoch, NodeId, Seq};
+use crate::node::{ChangeError, Options, ProposeError, Quarantine};
+use crate::transport::{Transport, Wake};
+use driver::{Command, Driver};
+
+/// Whatever is replicated: it takes committed batches in their order, whole, on every node.
+///
+/// It is called by the replica's thread, which waits for it.
+pub trait Apply: Send {
+    /// A committed batch that another leader has sealed, or this one in an earlier reign.
+    fn apply(&mut self, seq: Seq, payload: &[u8]);
+
+    /// A batch that this node has proposed and not been deposed since is committed. Whoever works ahead has
+    /// done it already; others apply it now, which is what happens without this.
+    fn committed(&mut self, seq: Seq, payload: &[u8]) {
+        self.apply(seq, payload);
+    }
+
+    /// The node leads from now on: everything that was committed before has been applied, and perhaps more that is
+    /// going to be.
+    fn leads(&mut self, epoch: Epoch) {
+        let _ = epoch;
+    }
+
+    /// The node leads no more. What it proposed and was not committed may be or not be later.
+    fn deposed(&mut self) {}
+
+    /// Forget everything: all committed batches are applied again from the first one on.
+    fn reset(&mut self);
+}
+
+/// How a replica is started.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ReplicaOptions {
+    /// How the protocol behaves.
+    pub node: Options,
+    /// The other nodes, with their addresses on the transport. Of each two the one with the lower number dials.
+    pub peers: Vec<(NodeId, String)>,
+    /// The first members of a group that does not exist yet. A node that has batches never makes a group.
+    pub founders: Vec<NodeId>,
+}
+
+impl ReplicaOptions {
+    /// The options of a node with these peers, by address, as founders of a group together with it.
+    pub fn founding(me: NodeId, peers: Vec<(NodeId, String)>) -> Self {
+        let founders = peers.iter().map(|&(node, _)| node).chain([me]).collect();
+        Self { node: Options::default(), peers, founders }
+    }
+}
+
+/// A batch that was proposed, and by which leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proposed {
+    /// The leader's epoch.
+    pub epoch: Epoch,
+    /// The batch.
+    pub seq: Seq,
+}
+
+/// What became of a batch that was proposed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is committed: on as many disks as the policy asks for.
+    Committed,
+    /// The leader was deposed before that was known. It may be committed or not: ask the next leader.
+    Unknown,
+    /// It is not known yet.
+    Waiting,
+}
+
+/// How a replica is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Status {
+    /// The epoch that it obeys.
+    pub epoch: Epoch,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// Whether it leads itself and takes proposals.
+    pub leads: bool,
+    /// Who counts, as far as it knows.
+    pub members: Vec<NodeId>,
+    /// Up to where batches are known to be committed.
+    pub committed: Seq,
+    /// Up to where they are applied.
+    pub applied: Seq,
+    /// The last batch of its log.
+    pub last: Seq,
+    /// To whom it has a link.
+    pub linked: Vec<NodeId>,
+    /// Why it is set aside, if it is.
+    pub quarantined: Option<Quarantine>,
+    /// Whom this leader cannot send what they lack.
+    pub too_far_behind: Vec<NodeId>,
+    /// Why it has stopped, if it has.
+    pub stopped: Option<String>,
+}
+
+/// Why a replica does nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// Its log cannot be used any more.
+    #[error("the replica has stopped: {why}; open its log again")]
+    Stopped {
+        /// Why.
+        why: String,
+    },
+    /// It cannot be proposed now.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The group cannot be changed now.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The payload is longer than what a message takes.
+    #[error("the batch has {bytes} bytes, {max} are the most")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The longest.
+        max: usize,
+    },
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A node of a group at work. Dropping it stops it; what it has on its disk stays.
+///
+/// # Example
+///
+/// Three nodes in one process, which keep the sum of what is proposed:
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use std::time::Duration;
+/// use steadfast_ha_transport::*;
+///
+/// struct Sum(Arc<Mutex<u64>>);
+/// impl Apply for Sum {
+///     fn apply(&mut self, _: Seq, payload: &[u8]) {
+///         *self.0.lock().unwrap() += u64::from(payload[0]);
+///     }
+///     fn reset(&mut self) {
+///         *self.0.lock().unwrap() = 0;
+///     }
+/// }
+///
+/// let dir = tempfile::tempdir()?;
+/// let network = ChannelNetwork::new();
+/// let ids = [1, 2, 3].map(NodeId);
+/// let (mut replicas, mut sums) = (Vec::new(), Vec::new());
+/// for (id, coordinator) in ids.into_iter().zip(LocalCoordinator::in_memory(ids, Duration::from_secs(2))) {
+///     let log = ReplicaLog::open(dir.path().join(id.to_string()), 7, id)?;
+///     let peers = ids.into_iter().filter(|&it| it != id).map(|it| (it, String::new())).collect();
+///     let sum = Arc::new(Mutex::new(0));
+///     let (options, transport) = (ReplicaOptions::founding(id, peers), network.join(id));
+///     replicas.push(Replica::start(
+///         options, 7, log, Box::new(transport), Box::new(coordinator), Box::new(Sum(Arc::clone(&sum))),
+///     )?);
+///     sums.push(sum);
+/// }
+/// // The first founder leads.
+/// let patience = Duration::from_secs(20);
+/// replicas[0].watch(patience, |status| status.leads).expect("it leads soon");
+/// let proposed = replicas[0].propose([40].into())?;
+/// let proposed = replicas[0].propose([2].into())?.max(proposed);
+/// assert_eq!(replicas[0].wait(proposed, patience)?, Outcome::Committed);
+/// for (replica, sum) in replicas.iter().zip(&sums) {
+///     replica.watch(patience, |status| status.applied >= proposed.seq).expect("it follows");
+///     assert_eq!(*sum.lock().unwrap(), 42);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Replica {
+    commands: crossbeam_channel::Sender<Command>,
+    wake: Arc<dyn Wake>,
+    shared: Arc<Shared>,
+    frame_bytes_max: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the replica's thread tells others.
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    status: Status,
+    /// The last reign of this node, and up to where batches were committed in it; that it goes on is in the status.
+    reign: (Epoch, Seq),
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialOrd for Proposed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Proposed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.epoch, self.seq).cmp(&(other.epoch, other.seq))
+    }
+}
+
+impl Replica {
+    /// Starts a node of a group: it finds its peers, and follows or leads.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::Thread`]; addresses of peers that are none stop the replica, see [`Status::stopped`].
+    pub fn start(
+        options: ReplicaOptions,
+        group: u64,
+        log: ReplicaLog,
+        transport: Box<dyn Transport>,
+        coordinator: Box<dyn Coordinator>,
+        apply: Box<dyn Apply>,
+    ) -> Result<Self, ReplicaError> {
+        let shared = Arc::new(Shared::default());
+        let (wake, frame_bytes_max) = (transport.waker(), transport.caps().frame_bytes_max);
+        let (commands, receiver) = crossbeam_channel::unbounded();
+        let telling = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("sf-replica".to_owned()).spawn(move || {
+            let running = Driver::new(options, group, log, transport, coordinator, apply, &telling)
+                .and_then(|mut driver| driver.run(&receiver));
+            let mut state = telling.state();
+            state.status.leads = false;
+            state.status.leader = None;
+            state.status.stopped = Some(match running {
+                Ok(()) => "it was told to".to_owned(),
+                Err(why) => why,
+            });
+            drop(state);
+            telling.changed.notify_all();
+        });
+        let thread = Some(thread.map_err(ReplicaError::Thread)?);
+        Ok(Self { commands, wake, shared, frame_bytes_max, thread })
+    }
+
+    fn ask<T>(
+        &self,
+        command: impl FnOnce(crossbeam_channel::Sender<T>) -> Command,
+    ) -> Result<T, ReplicaError> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        // If it has stopped, there is no answer either.
+        self.commands.send(command(answer)).ok();
+        self.wake.wake();
+        answered.recv().map_err(|_| {
+            let why = self.status().stopped.unwrap_or_else(|| "its thread panicked".to_owned());
+            ReplicaError::Stopped { why }
+        })
+    }
+
+    /// Proposes a batch: it is in the leader's log, and on its way to the followers, when this returns. Nothing of it is
+    /// durable until [`wait`](Self::wait) says that it is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; nothing has happened then.
+    pub fn propose(&self, payload: Arc<[u8]>) -> Result<Proposed, ReplicaError> {
+        let (bytes, max) = (payload.len(), self.frame_bytes_max.saturating_sub(256));
+        if bytes > max {
+            return Err(ReplicaError::TooLong { bytes, max });
+        }
+        Ok(self.ask(|answer| Command::Propose(payload, answer))??)
+    }
+
+    /// Waits until it is known what became of a batch, for so long at most.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::Stopped`]: it may be committed or not.
+    pub fn wait(&self, proposed: Proposed, time: Duration) -> Result<Outcome, ReplicaError> {
+        let until = Instant::now() + time;
+        let mut state = self.shared.state();
+        loop {
+            let (epoch, committed) = state.reign;
+            if epoch == proposed.epoch && committed >= proposed.seq {
+                return Ok(Outcome::Committed);
+            }
+            if let Some(why) = &state.status.stopped {
+                return Err(ReplicaError::Stopped { why: why.clone() });
+            }
+            if epoch != proposed.epoch || !state.status.leads {
+                return Ok(Outcome::Unknown);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Outcome::Waiting);
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        self.shared.state().status.clone()
+    }
+
+    /// Waits until its status is as wanted, for so long at most; gives that status, if it came.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # fn waits(replica: &steadfast_ha_transport::Replica) {
+    /// let leads = replica.watch(std::time::Duration::from_secs(10), |status| status.leads);
+    /// # }
+    /// ```
+    pub fn watch(&self, time: Duration, is_wanted: impl Fn(&Status) -> bool) -> Option<Status> {
+        let until = Instant::now() + time;
+        let mut state = self.shared.state();
+        while !is_wanted(&state.status) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(state.status.clone())
+    }
+
+    /// Makes a node that follows a member; see [`Node::add`](crate::Node::add). It is one once the status says so.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; nothing has happened then.
+    pub fn add(&self, node: NodeId) -> Result<(), ReplicaError> {
+        Ok(self.ask(|answer| Command::Add(node, answer))??)
+    }
+
+    /// Takes a member out; see [`Node::remove`](crate::Node::remove). It is none once the status says so.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; nothing has happened then.
+    pub fn remove(&self, node: NodeId) -> Result<(), ReplicaError> {
+        Ok(self.ask(|answer| Command::Remove(node, answer))??)
+    }
+
+    /// Lets a member take over; see [`Node::hand_over`](crate::Node::hand_over).
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; nothing has happened then.
+    pub fn hand_over(&self, to: NodeId) -> Result<(), ReplicaError> {
+        Ok(self.ask(|answer| Command::HandOver(to, answer))??)
+    }
+
+    /// An operator's order: lead with what can be reached. **What was committed on other nodes alone is lost**, and the
+    /// record says so for ever ([`GroupRecord::forced`](crate::GroupRecord::forced)).
+    pub fn force(&self) {
+        self.commands.send(Command::Force).ok();
+        self.wake.wake();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.commands.send(Command::Stop).ok();
+        self.wake.wake();
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, that was said where it did.
+            thread.join().ok();
+        }
+    }
+}

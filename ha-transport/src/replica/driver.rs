@@ -1,0 +1,493 @@
+//! The thread that carries out what the protocol wants.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::log::Place;
+use super::{Apply, Proposed, ReplicaLog, ReplicaOptions, Shared, Status};
+use crate::batch::{Batch, Kind};
+use crate::codec;
+use crate::coordinator::{Coordinator, CoordinatorEvent};
+use crate::group::GroupRecord;
+use crate::ids::{Chain, Epoch, NodeId, Seq, Version};
+use crate::message::Message;
+use crate::node::{ChangeError, Effect, Input, Node, ProposeError, Swapped};
+use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport, Wake};
+
+/// Bytes of batches that are read at once, for a follower or to apply them.
+const READ_BYTES: usize = 1 << 20;
+/// How many batches are remembered.
+const RECENT: usize = 128;
+/// How often it is kept up to where batches are committed: what is kept is a lower bound.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// The swap that makes the group's first record. The protocol's own begin with 1.
+const FOUNDING: u64 = 0;
+
+type Answer<T, E> = Sender<Result<T, E>>;
+
+/// What others want of the replica.
+#[derive(Debug)]
+pub(super) enum Command {
+    Propose(Arc<[u8]>, Answer<Proposed, ProposeError>),
+    Add(NodeId, Answer<(), ChangeError>),
+    Remove(NodeId, Answer<(), ChangeError>),
+    HandOver(NodeId, Answer<(), ChangeError>),
+    Force,
+    Stop,
+}
+
+/// A link, and frames that did not fit into it yet.
+struct Link {
+    id: LinkId,
+    waiting: VecDeque<(Lane, Frame)>,
+}
+
+pub(super) struct Driver<'a> {
+    node: Node,
+    group: u64,
+    founders: Vec<NodeId>,
+    log: ReplicaLog,
+    transport: Box<dyn Transport>,
+    coordinator: Box<dyn Coordinator>,
+    apply: Box<dyn Apply>,
+    shared: &'a Arc<Shared>,
+    links: BTreeMap<NodeId, Link>,
+    peers: BTreeMap<LinkId, NodeId>,
+    syncer: Syncer,
+    applied: Seq,
+    /// The last batches that were appended: most are applied from here.
+    recent: VecDeque<Batch>,
+    /// The first batch of this node's reign, while it leads.
+    own_from: Option<Seq>,
+    too_far_behind: Vec<NodeId>,
+    started: Instant,
+    ticked: Instant,
+    noted: (Instant, Seq),
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(
+        options: ReplicaOptions,
+        group: u64,
+        log: ReplicaLog,
+        mut transport: Box<dyn Transport>,
+        mut coordinator: Box<dyn Coordinator>,
+        apply: Box<dyn Apply>,
+        shared: &'a Arc<Shared>,
+    ) -> Result<Self, String> {
+        let me = transport.local();
+        for (peer, address) in options.peers.iter().filter(|&&(peer, _)| me < peer) {
+            transport.dial(*peer, address).map_err(|error| error.to_string())?;
+        }
+        coordinator.start(transport.waker());
+        coordinator.read();
+        let syncer = Syncer::start(&log, transport.waker())?;
+        let now = Instant::now();
+        Ok(Self {
+            node: Node::new(me, options.node, log.stored()),
+            group,
+            founders: options.founders,
+            noted: (now, log.stored().committed),
+            log,
+            transport,
+            coordinator,
+            apply,
+            shared,
+            links: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            syncer,
+            applied: Seq(0),
+            recent: VecDeque::new(),
+            own_from: None,
+            too_far_behind: Vec::new(),
+            started: now,
+            ticked: now,
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Works until it is told to stop, or its log fails.
+    pub(super) fn run(&mut self, commands: &Receiver<Command>) -> Result<(), String> {
+        let tick = Duration::from_millis(10).min(self.coordinator.lease() / 8);
+        // What was known to be committed is there to be applied.
+        self.apply_committed()?;
+        loop {
+            let event = self.transport.poll(Some(self.ticked + tick));
+            if let Some(event) = event {
+                self.event(event)?;
+            }
+            while let Ok(command) = commands.try_recv() {
+                if matches!(command, Command::Stop) {
+                    self.coordinator.lead(false);
+                    return self.note_committed(true);
+                }
+                self.command(command)?;
+            }
+            while let Some(synced) = self.syncer.done() {
+                let (seq, chain) = synced?;
+                self.input(Input::Durable { seq, chain })?;
+            }
+            while let Some(event) = self.coordinator.poll() {
+                self.coordinated(event)?;
+            }
+            if self.ticked.elapsed() >= tick {
+                self.ticked = Instant::now();
+                self.input(Input::Tick)?;
+                self.note_committed(false)?;
+                if self.node.record().is_none() {
+                    self.coordinator.read();
+                }
+            }
+            self.tell();
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Wake => Ok(()),
+            Event::LinkUp { link, peer } => {
+                self.peers.insert(link, peer);
+                self.links.insert(peer, Link { id: link, waiting: VecDeque::new() });
+                self.input(Input::LinkUp(peer))
+            }
+            Event::LinkDown { link, .. } => {
+                if let Some(peer) = self.peers.remove(&link)
+                    && self.links.get(&peer).is_some_and(|it| it.id == link)
+                {
+                    self.links.remove(&peer);
+                }
+                Ok(())
+            }
+            Event::Writable { link, .. } => {
+                if let Some(peer) = self.peers.get(&link).copied() {
+                    self.send_waiting(peer);
+                }
+                Ok(())
+            }
+            Event::Frame { link, frame, .. } => {
+                let Some(&from) = self.peers.get(&link) else { return Ok(()) };
+                match codec::decode(&frame) {
+                    Ok((group, message)) if group == self.group => {
+                        self.input(Input::Message { from, message })
+                    }
+                    // Of a later build; it knows that others may not know it.
+                    Err(codec::DecodeError::Unknown { .. }) => Ok(()),
+                    Ok(_) | Err(_) => {
+                        self.transport.hang_up(link);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), String> {
+        let mut effects = Vec::new();
+        // Nobody may wait for the answer any more.
+        match command {
+            Command::Propose(payload, answer) => {
+                let now = self.now();
+                let proposed = self.node.propose(now, payload, &mut effects);
+                let epoch = self.node.epoch();
+                answer.send(proposed.map(|seq| Proposed { epoch, seq })).ok();
+            }
+            Command::Add(node, answer) => {
+                answer.send(self.node.add(node, &mut effects)).ok();
+            }
+            Command::Remove(node, answer) => {
+                answer.send(self.node.remove(node, &mut effects)).ok();
+            }
+            Command::HandOver(node, answer) => {
+                answer.send(self.node.hand_over(node, &mut effects)).ok();
+            }
+            Command::Force => return self.input(Input::Force),
+            Command::Stop => {}
+        }
+        self.perform_all(effects)
+    }
+
+    fn coordinated(&mut self, event: CoordinatorEvent) -> Result<(), String> {
+        match event {
+            CoordinatorEvent::Record(version, record) => self.input(Input::Record(version, record)),
+            CoordinatorEvent::LeaseExpired => self.input(Input::LeaseExpired),
+            CoordinatorEvent::Swapped { ticket: FOUNDING, swapped } => match swapped {
+                Swapped::Done(version) => {
+                    let record = GroupRecord::new(self.founders.clone());
+                    self.input(Input::Record(version, record))
+                }
+                Swapped::Conflict(version, record) => self.input(Input::Record(version, record)),
+                Swapped::Unknown => Ok(()),
+            },
+            CoordinatorEvent::Swapped { ticket, swapped } => {
+                self.input(Input::Swapped { ticket, swapped })
+            }
+            CoordinatorEvent::NoRecord => {
+                if !self.founders.is_empty() && self.log.last() == Seq(0) {
+                    let record = GroupRecord::new(self.founders.clone());
+                    self.coordinator.swap(FOUNDING, Version(0), record);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), String> {
+        let (now, mut effects) = (self.now(), Vec::new());
+        self.node.step(now, input, &mut effects);
+        self.perform_all(effects)
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Result<(), String> {
+        effects.into_iter().try_for_each(|effect| self.perform(effect))
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), String> {
+        let text = |error: super::LogError| error.to_string();
+        match effect {
+            Effect::Send { to, message } => self.send(to, &message),
+            Effect::Promise(epoch) => self.log.promise(epoch).map_err(text)?,
+            Effect::Append(batch) => {
+                let place = self.log.append(&batch).map_err(text)?;
+                self.syncer.wait_for(place, batch.seq, batch.chain());
+                if self.recent.len() >= RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(batch);
+            }
+            Effect::Truncate { above } => {
+                self.log.truncate(above).map_err(text)?;
+                self.recent.retain(|batch| batch.seq <= above);
+            }
+            Effect::Read { to, from, most } => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let batches = self.log.read(from, most, READ_BYTES).map_err(text)?;
+                return self.input(Input::Read { to, batches });
+            }
+            Effect::TooFarBehind(node) => {
+                if !self.too_far_behind.contains(&node) {
+                    self.too_far_behind.push(node);
+                }
+            }
+            Effect::ReadRecord => self.coordinator.read(),
+            Effect::Swap { ticket, expect, record } => {
+                self.coordinator.swap(ticket, expect, record);
+            }
+            Effect::Committed(_) => return self.apply_committed(),
+            Effect::Lead { epoch } => return self.lead(epoch),
+            Effect::Deposed => self.deposed(),
+            Effect::Quarantined(why) => {
+                self.shared.state().status.quarantined = Some(why);
+                self.shared.changed.notify_all();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message if there is a link; what does not fit waits, as far as the protocol's window goes.
+    fn send(&mut self, to: NodeId, message: &Message) {
+        let Some(link) = self.links.get_mut(&to) else { return };
+        let lane = match message {
+            Message::Prepare { .. } | Message::Tail { .. } => Lane::Journal,
+            _ => Lane::Control,
+        };
+        let frame = codec::encode(self.group, message).into();
+        link.waiting.push_back((lane, frame));
+        self.send_waiting(to);
+    }
+
+    fn send_waiting(&mut self, to: NodeId) {
+        let Some(link) = self.links.get_mut(&to) else { return };
+        let mut full = [false; 3];
+        let mut waiting = std::mem::take(&mut link.waiting);
+        while let Some((lane, frame)) = waiting.pop_front() {
+            if full[lane as usize] {
+                link.waiting.push_back((lane, frame));
+                continue;
+            }
+            match self.transport.try_send(link.id, lane, frame) {
+                Err(SendError::Full(frame)) => {
+                    full[lane as usize] = true;
+                    link.waiting.push_back((lane, frame));
+                }
+                // It is said that a link is gone; and nothing is proposed that is too long.
+                Ok(()) | Err(SendError::Gone(_) | SendError::TooLong { .. }) => {}
+            }
+        }
+    }
+
+    /// Applies what is committed and not applied.
+    fn apply_committed(&mut self) -> Result<(), String> {
+        self.apply_up_to(self.node.committed())
+    }
+
+    fn apply_up_to(&mut self, upto: Seq) -> Result<(), String> {
+        while self.applied < upto {
+            let from = self.applied.next();
+            let first = self.recent.front().map(|batch| batch.seq).filter(|&first| first <= from);
+            let batches = match first {
+                Some(first) => {
+                    let known = usize::try_from(from.0 - first.0).unwrap_or(usize::MAX);
+                    self.recent.iter().skip(known).cloned().collect()
+                }
+                None => {
+                    self.log.read(from, RECENT, READ_BYTES).map_err(|error| error.to_string())?
+                }
+            };
+            if batches.first().is_none_or(|batch| batch.seq != from) {
+                return Err(format!("batch {from} is committed and not in the log"));
+            }
+            for batch in batches.into_iter().take_while(|batch| batch.seq <= upto) {
+                self.applied = batch.seq;
+                if batch.kind != Kind::Work {
+                    continue;
+                }
+                if self.own_from.is_some_and(|own| batch.seq >= own) {
+                    self.apply.committed(batch.seq, &batch.payload);
+                } else {
+                    self.apply.apply(batch.seq, &batch.payload);
+                }
+            }
+        }
+        if self.own_from.is_some() {
+            let mut state = self.shared.state();
+            state.reign.1 = state.reign.1.max(upto);
+            drop(state);
+            self.shared.changed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// The node leads: what it has adopted is applied before its own work.
+    fn lead(&mut self, epoch: Epoch) -> Result<(), String> {
+        self.apply_up_to(self.log.last())?;
+        self.own_from = Some(self.log.last().next());
+        self.coordinator.lead(true);
+        let mut state = self.shared.state();
+        state.reign = (epoch, self.node.committed());
+        // Whoever is told from now on that something was proposed may wait for it.
+        state.status.leads = true;
+        drop(state);
+        self.apply.leads(epoch);
+        Ok(())
+    }
+
+    /// The node leads no more.
+    fn deposed(&mut self) {
+        self.own_from = None;
+        self.coordinator.lead(false);
+        self.shared.state().status.leads = false;
+        self.shared.changed.notify_all();
+        self.apply.deposed();
+        // What it applied before it was committed may not be: everything is built again.
+        self.apply.reset();
+        self.applied = Seq(0);
+    }
+
+    fn note_committed(&mut self, now: bool) -> Result<(), String> {
+        let committed = self.node.committed();
+        let (when, noted) = self.noted;
+        if committed == noted || !now && when.elapsed() < NOTE_EVERY {
+            return Ok(());
+        }
+        self.noted = (Instant::now(), committed);
+        self.log.note_committed(committed).map_err(|error| error.to_string())
+    }
+
+    /// Tells how it is doing, if that has changed.
+    fn tell(&self) {
+        let mut state = self.shared.state();
+        let was = &state.status;
+        let record = self.node.record().map(|(_, record)| &record.members);
+        let linked = || self.links.keys().copied();
+        let is_new = was.epoch != self.node.epoch()
+            || was.leader != self.node.leader()
+            || was.leads != self.node.leads()
+            || was.committed != self.node.committed()
+            || was.applied != self.applied
+            || was.last != self.node.last()
+            || was.too_far_behind != self.too_far_behind
+            || record.is_some_and(|members| was.members != *members)
+            || !was.linked.iter().copied().eq(linked());
+        if !is_new {
+            return;
+        }
+        state.status = Status {
+            epoch: self.node.epoch(),
+            leader: self.node.leader(),
+            leads: self.node.leads(),
+            members: record.cloned().unwrap_or_default(),
+            committed: self.node.committed(),
+            applied: self.applied,
+            last: self.node.last(),
+            linked: linked().collect(),
+            quarantined: state.status.quarantined,
+            too_far_behind: self.too_far_behind.clone(),
+            stopped: None,
+        };
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// The thread that waits until what was appended is durable, so that more can be appended meanwhile.
+struct Syncer {
+    places: Option<Sender<(Place, Seq, Chain)>>,
+    done: Receiver<Result<(Seq, Chain), String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    fn start(log: &ReplicaLog, wake: Arc<dyn Wake>) -> Result<Self, String> {
+        let (places, appended) = unbounded::<(Place, Seq, Chain)>();
+        let (tell, done) = unbounded();
+        let wait = log.waiter();
+        let work = move || {
+            while let Ok(mut last) = appended.recv() {
+                // One wait for all that has come meanwhile.
+                while let Ok(next) = appended.try_recv() {
+                    last = next;
+                }
+                let (place, seq, chain) = last;
+                let waited = wait(place).map(|()| (seq, chain)).map_err(|error| error.to_string());
+                let failed = waited.is_err();
+                if tell.send(waited).is_err() {
+                    return;
+                }
+                wake.wake();
+                if failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("sf-replica-sync".to_owned()).spawn(work);
+        let thread = Some(thread.map_err(|error| error.to_string())?);
+        Ok(Self { places: Some(places), done, thread })
+    }
+
+    fn wait_for(&self, place: Place, seq: Seq, chain: Chain) {
+        if let Some(places) = &self.places {
+            // If the thread is gone, it has said why.
+            places.send((place, seq, chain)).ok();
+        }
+    }
+
+    fn done(&self) -> Option<Result<(Seq, Chain), String>> {
+        self.done.try_recv().ok()
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.places = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
