@@ -154,7 +154,8 @@ impl Chains {
     }
 
     /// Notes the code of a member that is not linked.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "members are linked in every change of an index")]
+    #[inline(always)]
     pub(crate) fn note(&mut self, scope: Scope, member: u32, code: u64) {
         if member == self.codes.len() {
             self.codes.push(scope, code);

@@ -1,5 +1,6 @@
 //! Staged changes: what a consequence or a user transaction wants, buffered until it is applied.
 
+mod changed;
 mod checks;
 mod drafts;
 mod keys;
@@ -41,6 +42,7 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
+    #[inline]
     pub(crate) fn new(
         store: &'a Store,
         (globals, groups): (&'a Globals, &'a GroupNames),
@@ -53,8 +55,10 @@ impl<'a> Stage<'a> {
     }
 
     /// Takes handles of any entry point: a consequence changes the facts of its match where they are.
-    pub(crate) fn anywhere(self) -> Self {
-        Self { anywhere: true, ..self }
+    #[inline]
+    pub(crate) fn anywhere(mut self) -> Self {
+        self.anywhere = true;
+        self
     }
 
     /// The same view, on the named entry point: what is inserted comes through it, what is looked up
@@ -193,10 +197,10 @@ impl<'a> Stage<'a> {
     /// [`ChangeError::WrongSession`] or [`ChangeError::WrongEntryPoint`].
     pub fn delete<T: Fact>(&mut self, handle: impl Into<Handle<T>>) -> Result<bool, ChangeError> {
         let Some(dismissed) = self.dismiss(handle.into())? else { return Ok(false) };
-        self.drafts.push(match dismissed {
-            Dismissed::Whole { handle } => Draft::Delete { handle },
-            Dismissed::Statement { handle } => Draft::Unstate { handle },
-        });
+        match dismissed {
+            Dismissed::Whole { handle, place } => self.drafts.delete(handle, place),
+            Dismissed::Statement { handle } => self.drafts.push(Draft::Unstate { handle }),
+        }
         Ok(true)
     }
 
@@ -364,28 +368,37 @@ impl<'a> Stage<'a> {
     fn live<T: Fact>(&self, handle: Handle<T>) -> Result<(&T, Place), ChangeError> {
         let fact = handle.fact();
         let is_own = handle.session() == self.session;
-        if is_own && !self.drafts.recalls.has(fact, handle.given_after()) {
-            let found = match self.drafts.value::<T>(fact) {
-                Staged::Value(value, kind) => Some((value, Place { kind, slot: NONE })),
-                Staged::Gone => None,
-                Staged::Nothing => self.kept(fact),
-            };
-            if let Some((value, place)) = found
-                && (self.anywhere || self.store.kind(place.kind).entry == self.entry)
-            {
-                return Ok((value, place));
-            }
+        if is_own
+            && !self.drafts.recalls.has(fact, handle.given_after())
+            && let Some((value, place)) = self.find_live(fact)
+            && (self.anywhere || self.store.kind(place.kind).entry == self.entry)
+        {
+            return Ok((value, place));
         }
         Err(self.not_live(handle))
     }
 
-    /// The value that the store has of a fact, and its place.
     #[inline]
-    fn kept<T: Fact>(&self, fact: FactHandle) -> Option<(&T, Place)> {
+    fn find_live<T: Fact>(&self, fact: FactHandle) -> Option<(&T, Place)> {
+        if !self.drafts.is_older(fact) {
+            return self.find_staged(fact);
+        }
         let place = self.store.locate(fact)?;
+        if self.drafts.change(place) {
+            return self.find_staged(fact);
+        }
         // Whoever changes it needs it soon, and waits for the value anyway.
         self.store.kind(place.kind).warm(place.slot);
         Some((self.store.value(place)?, place))
+    }
+
+    /// The staged value of a fact, and its kind.
+    #[inline(never)] // most changes are the first of their transaction
+    fn find_staged<T: Fact>(&self, fact: FactHandle) -> Option<(&T, Place)> {
+        match self.drafts.value::<T>(fact) {
+            Staged::Value(value, kind) => Some((value, Place { kind, slot: NONE })),
+            Staged::Gone | Staged::Nothing => None,
+        }
     }
 
     /// Why a handle is not good here.

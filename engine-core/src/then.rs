@@ -85,6 +85,7 @@ pub(crate) trait Positions {
 }
 
 impl<'a> Row<'a> {
+    #[inline]
     pub(crate) fn new(
         store: &'a Store,
         positions: &'a dyn Positions,
@@ -94,8 +95,10 @@ impl<'a> Row<'a> {
         Self { store, positions, kinds: positions.kinds(), slots, session, branch: 0 }
     }
 
-    pub(crate) fn in_branch(self, branch: u16) -> Self {
-        Self { branch, ..self }
+    #[inline]
+    pub(crate) fn in_branch(mut self, branch: u16) -> Self {
+        self.branch = branch;
+        self
     }
 
     /// The branch of the rule that matched; 0 for rules without branches.
@@ -173,6 +176,7 @@ pub struct Then<'a> {
 }
 
 impl<'a> Then<'a> {
+    #[inline]
     pub(crate) fn new(stage: Stage<'a>) -> Self {
         Self { stage: stage.anywhere() }
     }

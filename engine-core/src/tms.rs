@@ -75,13 +75,7 @@ impl Supports {
             next_of_fact: of_fact,
             prev_of_fact: NONE,
         };
-        let at = if let Some(at) = self.free.pop(scope) {
-            self.supports.set(scope, at, support);
-            at
-        } else {
-            self.supports.push(scope, support);
-            self.supports.len() - 1
-        };
+        let at = self.put(scope, support);
         if head != NONE {
             self.supports.change(scope, head, |support| support.prev_of_match = at);
         }
@@ -93,6 +87,44 @@ impl Supports {
             terminal.set_first_support(scope, token, at);
         }
         true
+    }
+
+    /// Adds the first justification of a fact, which is the first of its match as well.
+    #[inline]
+    pub(crate) fn add_first(
+        &mut self,
+        scope: Scope,
+        store: &mut Store,
+        terminal: &mut Terminal,
+        (rule, token): (u32, u32),
+        place: Place,
+    ) {
+        let (next_of_match, prev_of_match) = (NONE, NONE);
+        let (next_of_fact, prev_of_fact) = (NONE, NONE);
+        let support = Support {
+            place,
+            rule,
+            token,
+            next_of_match,
+            prev_of_match,
+            next_of_fact,
+            prev_of_fact,
+        };
+        let at = self.put(scope, support);
+        store.kind_mut(place.kind).first_support.set_next(scope, place.slot, at);
+        terminal.set_first_support(scope, token, at);
+    }
+
+    #[expect(clippy::inline_always, reason = "a match comes to support a fact by little else")]
+    #[inline(always)]
+    fn put(&mut self, scope: Scope, support: Support) -> u32 {
+        if let Some(at) = self.free.pop(scope) {
+            self.supports.set(scope, at, support);
+            at
+        } else {
+            self.supports.push(scope, support);
+            self.supports.len() - 1
+        }
     }
 
     /// Rules have other numbers from now on.

@@ -146,27 +146,11 @@ struct Log<T> {
     entries: Vec<(Scope, Undo<T>)>,
     /// For how many cells the vectors in it have room.
     replaced: usize,
-    /// Cells from the second on have come in the first: undoing it takes them away, whatever they are.
-    fresh: (Scope, u32),
 }
 
 impl<T> Default for Log<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), replaced: 0, fresh: (Scope::NONE, 0) }
-    }
-}
-
-impl<T> Log<T> {
-    #[inline]
-    fn is_fresh(&self, scope: Scope, at: u32) -> bool {
-        let (since, from) = self.fresh;
-        since == scope && at >= from
-    }
-
-    /// Whether the last entry is of a write to this cell in the scope.
-    #[inline]
-    fn is_set(&self, scope: Scope, at: u32) -> bool {
-        matches!(self.entries.last(), Some((of, Undo::Set(last, _))) if (*of, *last) == (scope, at))
+        Self { entries: Vec::new(), replaced: 0 }
     }
 }
 
@@ -184,52 +168,21 @@ impl<T: Clone> Clone for Column<T> {
 }
 
 impl<T> Column<T> {
-    /// Logs what undoes a write to a cell. Apart from the writes themselves, as these are in all hot loops and most
-    /// are made outside of scopes.
+    /// Logs what undoes a write. Apart from the writes themselves, as these are in all hot loops and most are
+    /// made outside of scopes.
     #[cold]
     #[inline(never)]
-    fn note(&mut self, scope: Scope, at: u32, old: T) {
+    fn note(&mut self, scope: Scope, undo: Undo<T>) {
         let log = self.log.get_or_insert_default();
-        // Of a cell that is written over and over the first value before counts.
-        if !log.is_fresh(scope, at) && !log.is_set(scope, at) {
-            log.entries.push((scope, Undo::Set(at, old)));
-        }
-    }
-
-    /// The same before a write to a cell that is to be cloned.
-    #[cold]
-    #[inline(never)]
-    fn note_clone(&mut self, scope: Scope, at: u32)
-    where
-        T: Clone,
-    {
-        let log = self.log.get_or_insert_default();
-        if !log.is_fresh(scope, at) && !log.is_set(scope, at) {
-            log.entries.push((scope, Undo::Set(at, self.cells[at as usize].clone())));
-        }
-    }
-
-    /// The same of cells that are added.
-    #[cold]
-    #[inline(never)]
-    fn note_growth(&mut self, scope: Scope, from: u32) {
-        let log = self.log.get_or_insert_default();
-        if !log.is_fresh(scope, from) {
-            log.entries.push((scope, Undo::Grown(from)));
-            log.fresh = (scope, from);
-        }
-    }
-
-    /// The same of the last cell, which is taken away.
-    #[cold]
-    #[inline(never)]
-    fn note_pop(&mut self, scope: Scope, at: u32, value: &T)
-    where
-        T: Clone,
-    {
-        let log = self.log.get_or_insert_default();
-        if !log.is_fresh(scope, at) {
-            log.entries.push((scope, Undo::Popped(value.clone())));
+        // Of a cell that is written over and over the first value before counts, and of a column that grows how
+        // long it was.
+        let is_noted = match (&undo, log.entries.last()) {
+            (Undo::Set(at, _), Some((of, Undo::Set(last, _)))) => (at, scope) == (last, *of),
+            (Undo::Grown(_), Some((of, Undo::Grown(_)))) => scope == *of,
+            _ => false,
+        };
+        if !is_noted {
+            log.entries.push((scope, undo));
         }
     }
 
@@ -274,7 +227,7 @@ impl<T> Column<T> {
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
         let old = std::mem::replace(&mut self.cells[at as usize], value);
         if scope.is_open() {
-            self.note(scope, at, old);
+            self.note(scope, Undo::Set(at, old));
         }
     }
 
@@ -283,7 +236,7 @@ impl<T> Column<T> {
         self.check_room(1);
         self.cells.push(value);
         if scope.is_open() {
-            self.note_growth(scope, self.len() - 1);
+            self.note(scope, Undo::Grown(self.len() - 1));
         }
     }
 
@@ -294,7 +247,7 @@ impl<T> Column<T> {
         self.cells.extend(values);
         self.check_room(0);
         if scope.is_open() && self.len() > before {
-            self.note_growth(scope, before);
+            self.note(scope, Undo::Grown(before));
         }
     }
 
@@ -305,7 +258,7 @@ impl<T> Column<T> {
     {
         let value = self.cells.pop()?;
         if scope.is_open() {
-            self.note_pop(scope, self.len(), &value);
+            self.note(scope, Undo::Popped(value.clone()));
         }
         Some(value)
     }
@@ -315,19 +268,14 @@ impl<T> Column<T> {
         self.cells.reserve(more as usize);
     }
 
-    /// Empties the column; it keeps its memory, unless that is much or what a scope began with is in it.
+    /// Empties the column; outside a scope it keeps its memory, unless that is much.
     #[inline]
     pub(crate) fn clear(&mut self, scope: Scope) {
-        if scope.is_open() && !self.is_new(scope) {
+        if scope.is_open() {
             self.replace(scope, Vec::new());
         } else {
             clear(&mut self.cells);
         }
-    }
-
-    /// Whether nothing is left of what the scope began with.
-    fn is_new(&self, scope: Scope) -> bool {
-        self.log.as_ref().is_some_and(|log| log.is_fresh(scope, 0))
     }
 
     /// Empties the column outside of scopes; it keeps its memory.
@@ -354,7 +302,7 @@ impl<T> Column<T> {
     where
         T: Clone,
     {
-        if scope.is_open() && !self.is_new(scope) {
+        if scope.is_open() {
             self.replace(scope, self.cells[count as usize..].to_vec());
         } else {
             self.cells.drain(..count as usize);
@@ -367,11 +315,8 @@ impl<T> Column<T> {
         self.check_room(0);
         if scope.is_open() {
             let log = self.log.get_or_insert_default();
-            if !log.is_fresh(scope, 0) {
-                log.replaced += old.capacity();
-                log.entries.push((scope, Undo::Replaced(old)));
-                log.fresh = (scope, 0);
-            }
+            log.replaced += old.capacity();
+            log.entries.push((scope, Undo::Replaced(old)));
         }
     }
 }
@@ -413,7 +358,8 @@ impl<T: Clone> Column<T> {
         change: impl FnOnce(&mut T) -> R,
     ) -> R {
         if scope.is_open() {
-            self.note_clone(scope, at);
+            let old = self.get(at).clone();
+            self.note(scope, Undo::Set(at, old));
         }
         change(&mut self.cells[at as usize])
     }
@@ -421,8 +367,7 @@ impl<T: Clone> Column<T> {
 
 impl<T> Trailed for Column<T> {
     fn undo(&mut self, scope: Scope) {
-        let Some(Log { entries, replaced, fresh }) = self.log.as_deref_mut() else { return };
-        *fresh = (Scope::NONE, 0);
+        let Some(Log { entries, replaced }) = self.log.as_deref_mut() else { return };
         while let Some((_, undo)) = entries.pop_if(|(written, _)| *written >= scope) {
             match undo {
                 Undo::Set(at, old) => self.cells[at as usize] = old,
@@ -439,7 +384,7 @@ impl<T> Trailed for Column<T> {
     fn forget(&mut self) {
         if let Some(log) = &mut self.log {
             clear(&mut log.entries);
-            (log.replaced, log.fresh) = (0, (Scope::NONE, 0));
+            log.replaced = 0;
         }
     }
 
@@ -474,7 +419,9 @@ impl<T> Cell<T> {
     #[cold]
     #[inline(never)]
     fn note(&mut self, scope: Scope, old: T) {
-        self.log.push((scope, old));
+        if !self.is_noted(scope) {
+            self.log.push((scope, old));
+        }
     }
 }
 
@@ -491,7 +438,7 @@ impl<T: Clone> Cell<T> {
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, value: T) {
         let old = std::mem::replace(&mut self.value, value);
-        if scope.is_open() && !self.is_noted(scope) {
+        if scope.is_open() {
             self.note(scope, old);
         }
     }
@@ -559,42 +506,6 @@ mod tests {
         column.undo(OUTER);
         cell.undo(OUTER);
         assert_eq!((column.as_slice(), cell.get()), (&[1][..], &1));
-    }
-
-    #[test]
-    fn cells_that_came_in_a_scope_are_not_logged_and_go_with_it() {
-        let mut column = Column::default();
-        column.extend(Scope::NONE, [1, 2, 3]);
-        let before = column.clone();
-        let entry = size_of::<(Scope, Undo<i32>)>();
-        column.pop(OUTER);
-        column.push(OUTER, 30);
-        column.push(OUTER, 40);
-        for value in 0..9 {
-            column.set(OUTER, 2, value);
-            column.set(OUTER, 3, value);
-            column.pop(OUTER);
-            column.push(OUTER, value);
-        }
-        assert_eq!(column.trail_bytes(), 2 * entry);
-        let outer = column.clone();
-        // In a scope behind it they are as all others.
-        column.set(INNER, 2, 7);
-        column.set(INNER, 3, 7);
-        column.pop(INNER);
-        column.replace(INNER, vec![8]);
-        column.push(INNER, 9);
-        column.replace(INNER, vec![]);
-        assert_eq!(column.trail_bytes() / entry, 6);
-        column.undo(INNER);
-        assert_eq!(column.as_slice(), outer.as_slice());
-        column.set(OUTER, 3, 5);
-        column.undo(OUTER);
-        assert_eq!(column.as_slice(), before.as_slice());
-        // After that nothing is new in it.
-        column.set(OUTER, 0, 9);
-        column.undo(OUTER);
-        assert_eq!(column.as_slice(), before.as_slice());
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::trail::Scope;
 impl Terminal {
     /// As [`enqueue_new`](Self::enqueue_new) of a calm rule in a calm engine, whose matches have one salience, wait
     /// for nothing, hold nothing and are in no record. Says whether it is the only one.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a run in a calm engine does nothing else")]
+    #[inline(always)]
     pub(crate) fn enqueue_calmly(&mut self, token: u32, trigger: Seq, salience: i32) -> bool {
         self.is_calm();
         let trigger = trigger.get();
@@ -41,7 +42,8 @@ impl Terminal {
     }
 
     /// Makes a pending match of such a rule dormant. Says whether none is pending then.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a run in a calm engine does nothing else")]
+    #[inline(always)]
     pub(crate) fn use_up_calmly(&mut self, token: u32) -> bool {
         self.is_calm();
         let mut place = NONE;
@@ -51,8 +53,15 @@ impl Terminal {
         self.leave_calmly(place)
     }
 
-    /// Forgets a dead match of such a rule. Says whether none is pending now and it was.
+    /// The same of a match that may be dormant. Says whether none is pending now and it was.
     #[inline]
+    pub(crate) fn rest_calmly(&mut self, token: u32) -> bool {
+        self.is_pending(token) && self.use_up_calmly(token)
+    }
+
+    /// Forgets a dead match of such a rule. Says whether none is pending now and it was.
+    #[expect(clippy::inline_always, reason = "a run in a calm engine does nothing else")]
+    #[inline(always)]
     pub(crate) fn drop_calmly(&mut self, token: u32) -> bool {
         self.is_calm();
         if token >= self.states.len() {
@@ -62,7 +71,8 @@ impl Terminal {
         state.trigger != 0 && self.leave_calmly(state.place)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a run in a calm engine does nothing else")]
+    #[inline(always)]
     fn leave_calmly(&mut self, place: u32) -> bool {
         let pending = *self.pending.get() - 1;
         self.pending.set(Scope::NONE, pending);

@@ -11,6 +11,8 @@ mod focus;
 mod queue;
 mod ranks;
 
+use std::cmp::Ordering;
+
 use steadfast_wm::{MatchId, Seq};
 
 use queue::{ByAge, BySalience};
@@ -112,6 +114,7 @@ impl Terminal {
         self.turns.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    #[inline]
     fn note_turn(&mut self, token: u32, pending: bool) {
         if let Some(turns) = &mut self.turns {
             turns.push((token, pending));
@@ -123,6 +126,7 @@ impl Terminal {
         self.states.as_slice().get(token as usize).copied().unwrap_or(DORMANT)
     }
 
+    #[inline]
     pub(crate) fn set_first_support(&mut self, scope: Scope, token: u32, support: u32) {
         self.has_supported |= support != NONE;
         self.states.reach(scope, token, &DORMANT);
@@ -160,27 +164,31 @@ impl Terminal {
         self.set_state(scope, token, DORMANT);
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "it is most of what is done for a match that comes or goes"
+    )]
+    #[inline(always)]
     fn set_state(&mut self, scope: Scope, token: u32, state: MatchState) {
-        if token < self.states.len() {
-            self.states.set(scope, token, state);
-        } else {
-            self.add_state(scope, token, state);
+        match token.cmp(&self.states.len()) {
+            Ordering::Less => self.states.set(scope, token, state),
+            Ordering::Equal => self.states.push(scope, state),
+            Ordering::Greater => self.add_state(scope, token, state),
         }
     }
 
-    #[inline(never)] // tokens are used again
+    #[inline(never)] // most tokens are used again, or the next ones
     fn add_state(&mut self, scope: Scope, token: u32, state: MatchState) {
-        if token == self.states.len() {
-            self.states.push(scope, state);
-        } else {
-            self.states.reach(scope, token, &DORMANT);
-            self.states.set(scope, token, state);
-        }
+        self.states.reach(scope, token, &DORMANT);
+        self.states.set(scope, token, state);
     }
 
     /// Puts a match at its place in the queue.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "it is most of what is done for a match that comes or goes"
+    )]
+    #[inline(always)]
     fn push(&mut self, scope: Scope, token: u32, trigger: u64, salience: i32) -> u32 {
         if self.own_salience {
             self.by_salience.push(scope, token, trigger, salience)
@@ -196,7 +204,8 @@ impl Terminal {
     }
 
     /// Notes that a new match is pending at its place.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "it is most of what is done for a match that comes")]
+    #[inline(always)]
     fn set_new(&mut self, scope: Scope, (token, trigger): (u32, u64), salience: i32, place: u32) {
         self.pending.set(scope, *self.pending.get() + 1);
         self.note_turn(token, true);
@@ -259,7 +268,11 @@ impl Terminal {
     }
 
     /// Takes a match out of its queue, given as it was queued.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "it is most of what is done for a match that comes or goes"
+    )]
+    #[inline(always)]
     fn leave(&mut self, scope: Scope, queued: &MatchState) {
         if self.own_salience {
             self.by_salience.leave(scope, &mut self.states, queued);

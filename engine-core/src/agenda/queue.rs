@@ -44,6 +44,11 @@ trailed!(ByAge { places, ends });
 
 impl ByAge {
     /// Appends a match and gives its place.
+    #[expect(
+        clippy::inline_always,
+        reason = "it is most of what is done for a match that comes or goes"
+    )]
+    #[inline(always)]
     pub(super) fn push(&mut self, scope: Scope, token: u32, trigger: u64) -> u32 {
         let at = self.places.len();
         debug_assert!(
@@ -111,7 +116,11 @@ impl ByAge {
     }
 
     /// Takes a match out that has another place by now, or none.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "it is most of what is done for a match that comes or goes"
+    )]
+    #[inline(always)]
     pub(super) fn leave(
         &mut self,
         scope: Scope,
@@ -119,15 +128,22 @@ impl ByAge {
         salience: Option<i32>,
         place: u32,
     ) {
-        if self.ends.get().live == 1 {
+        let Ends { head, base, live } = *self.ends.get();
+        if live == 1 {
             self.places.clear(scope);
             self.ends.set(scope, Ends::default());
+        } else if place == base + head
+            && self.places.len() - head == live
+            && (head + 1 < COMPACT_FROM || head + 1 < live)
+        {
+            // The first one fires, and there are no holes behind it.
+            self.ends.set(scope, Ends { head: head + 1, base, live: live - 1 });
         } else {
             self.leave_others(scope, states, salience, place);
         }
     }
 
-    #[inline(never)] // whoever fires after each change has one match at a time
+    #[inline(never)] // mostly the first one leaves
     fn leave_others(
         &mut self,
         scope: Scope,

@@ -170,6 +170,34 @@ where
         self.counts.set(scope, context, count(*self.counts.get(context)));
     }
 
+    /// As [`Grouping::alter`].
+    #[expect(clippy::inline_always, reason = "it is most of what its two callers do")]
+    #[inline(always)]
+    fn alter_contribution(
+        &mut self,
+        scope: Scope,
+        rows: &Rows<'_>,
+        opened: Option<u32>,
+        (tuple, outer): (u32, u32),
+    ) -> Option<u32> {
+        let old = self.contributions.get(tuple).as_ref().expect("members have entered");
+        let context = old.context;
+        let stays = match opened {
+            Some(opened) => opened == context,
+            None => self.is(context, outer, &(self.functions.key_of)(rows, 0)),
+        };
+        if !stays {
+            return None;
+        }
+        let input = (self.functions.input_of)(rows, 0);
+        self.states.leave(scope, context, &old.facts, &old.input);
+        self.states.enter(scope, context, &old.facts, &input);
+        self.contributions.change(scope, tuple, |contribution| {
+            contribution.as_mut().expect("just seen").input = input;
+        });
+        Some(context)
+    }
+
     /// Puts what a tuple contributes into a context.
     fn put(&mut self, scope: Scope, context: u32, input: F::Input, member: Member<'_>) {
         self.note_start(context);
@@ -307,28 +335,25 @@ where
         (context, entered)
     }
 
+    fn alter(
+        &mut self,
+        scope: Scope,
+        rows: &Rows<'_>,
+        opened: Option<u32>,
+        member: (u32, u32),
+    ) -> Option<u32> {
+        self.alter_contribution(scope, rows, opened, member)
+    }
+
     fn renew(
         &mut self,
         scope: Scope,
         rows: &Rows<'_>,
         opened: Option<u32>,
-        (tuple, outer): (u32, u32),
+        member: (u32, u32),
     ) -> Result<Option<(u32, Refreshed)>, AggregateError> {
-        let old = self.contributions.get(tuple).as_ref().expect("members have entered");
-        let context = old.context;
-        let stays = match opened {
-            Some(opened) => opened == context,
-            None => self.is(context, outer, &(self.functions.key_of)(rows, 0)),
-        };
-        if !stays {
-            return Ok(None);
-        }
-        let input = (self.functions.input_of)(rows, 0);
-        self.states.leave(scope, context, &old.facts, &old.input);
-        self.states.enter(scope, context, &old.facts, &input);
-        self.contributions.change(scope, tuple, |contribution| {
-            contribution.as_mut().expect("just seen").input = input;
-        });
+        let altered = self.alter_contribution(scope, rows, opened, member);
+        let Some(context) = altered else { return Ok(None) };
         let output = self.states.output(context)?;
         if output.is_none() {
             // It stays readable until the flush ends, which somebody must remember.
@@ -374,6 +399,10 @@ where
     fn refresh(&mut self, scope: Scope, context: u32) -> Result<Refreshed, AggregateError> {
         let is_empty_group = self.functions.keyed && *self.counts.get(context) == 0;
         let output = if is_empty_group { None } else { self.states.output(context)? };
+        if output.is_none() {
+            // As above, if nobody has done so.
+            self.note_start(context);
+        }
         Ok(self.show(scope, context, output))
     }
 

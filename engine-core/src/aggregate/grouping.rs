@@ -122,8 +122,16 @@ pub(crate) trait Grouping: Trailed + Send {
         opened: Option<u32>,
         member: Member<'_>,
     ) -> (u32, u32);
-    /// As [`Grouping::change`] and [`Grouping::refresh`] of a tuple, given with its outer one, if it stays in its
-    /// context; else nothing is done. Unless the context has no result any more, nothing is remembered of it: whoever
+    /// As [`Grouping::change`] of a tuple, given with its outer one, if it stays in its context, which is given; else
+    /// nothing is done. Nothing is remembered of the context.
+    fn alter(
+        &mut self,
+        scope: Scope,
+        rows: &Rows<'_>,
+        opened: Option<u32>,
+        member: (u32, u32),
+    ) -> Option<u32>;
+    /// As [`Grouping::alter`] and [`Grouping::refresh`]. Unless the context has no result any more, nothing is remembered of it: whoever
     /// calls does nothing else in the flush.
     fn renew(
         &mut self,

@@ -148,7 +148,25 @@ impl Engine {
         self.scratch.supported.clear();
         self.make_room(drafts);
         let Drafts { list, arenas, .. } = drafts;
-        for (at, draft) in list.iter().enumerate() {
+        let mut next = 0;
+        let mut drafts_left = &list[..];
+        while let [draft, others @ ..] = drafts_left {
+            let at = next;
+            next += 1;
+            if let Draft::Update { kind, .. } | Draft::Delete { kind, .. } = *draft
+                && let Some(run) = self.plain_run(kind, drafts_left)
+            {
+                let (run, others) = drafts_left.split_at(run);
+                if let Draft::Update { .. } = draft {
+                    let arena = arenas[kind as usize].as_mut().expect("drafts have arenas");
+                    self.update_run(kind, run, arena.as_mut(), issuer);
+                } else {
+                    self.delete_run(kind, run, issuer);
+                }
+                (drafts_left, next) = (others, at + run.len());
+                continue;
+            }
+            drafts_left = others;
             // Without somebody who wants records nothing is serialized.
             let bytes = ranges.get(at).map_or(&[][..], |range| &bytes[range.clone()]);
             match *draft {
@@ -171,7 +189,7 @@ impl Engine {
                     let value = Values::written(bytes).iter().next().unwrap_or_default();
                     self.update(draft, arena.as_mut(), issuer, value, sink);
                 }
-                Draft::Delete { handle } => self.delete(handle, issuer, false, sink),
+                Draft::Delete { handle, .. } => self.delete(handle, issuer, false, sink),
                 _ => halt |= self.apply_other(draft, firing, by, sink),
             }
         }

@@ -118,44 +118,43 @@ impl Engine {
         let op = match *self.ops.as_slice() {
             [] => return Ok(false),
             [op] if op.count == 1 && self.scratch.passing.is_none() => op,
-            _ => return self.match_staged(None, sink),
+            [_, _, ..] => return self.match_many_calmly(sink),
+            [_] => return self.match_staged(None, sink),
         };
-        match self.alphas[op.kind as usize].course {
-            Course::Bare { rule, salience, reads } if !self.may_lose(rule, &op) => {
-                let bare = (rule as usize, salience, reads);
-                self.meet_calmly(&op, |engine| {
-                    engine.meet_bare(&op, bare);
-                    Ok(())
-                })
+        let course = self.alphas[op.kind as usize].course;
+        match course {
+            Course::Bare { rule, .. } | Course::Step { rule, .. } if !self.may_lose(rule, &op) => {
+                self.meet_calmly(&op, course)
             }
-            Course::Step { rule, level, salience } if !self.may_lose(rule, &op) => {
-                let at = (rule as usize, level, salience);
-                self.meet_calmly(&op, |engine| engine.meet_step(&op, at))
-            }
-            Course::Any | Course::One | Course::Bare { .. } | Course::Step { .. } => {
-                self.match_staged(None, sink)
-            }
+            _ => self.match_staged(None, sink),
         }
     }
 
     /// Whether facts may lose what they stand on by an operation that only this rule hears of.
     #[inline]
-    fn may_lose(&self, rule: u32, op: &Op) -> bool {
+    pub(super) fn may_lose(&self, rule: u32, op: &Op) -> bool {
         let RuleState { net, terminal, .. } = &self.rules[rule as usize];
         terminal.may_support()
             || !net.is_of_joins && self.lineage.may_shake(rule as usize, op.what == Change::Insert)
     }
 
     /// Takes an operation to those whom it meets, and forgets it; as [`guarded`](Self::guarded).
-    #[inline]
-    fn meet_calmly(
-        &mut self,
-        op: &Op,
-        meet: impl FnOnce(&mut Self) -> Result<(), EvaluateError>,
-    ) -> Result<bool, EvaluateError> {
+    #[expect(clippy::inline_always, reason = "it is what a run in a calm engine does")]
+    #[inline(always)]
+    fn meet_calmly(&mut self, op: &Op, course: Course) -> Result<bool, EvaluateError> {
         self.failed = true;
         self.scratch.at_work = None;
-        match catch_unwind(AssertUnwindSafe(|| meet(self))) {
+        let met = catch_unwind(AssertUnwindSafe(|| match course {
+            Course::Bare { rule, salience, reads } => {
+                self.meet_bare(op, (rule as usize, salience, reads));
+                Ok(())
+            }
+            Course::Step { rule, level, salience } => {
+                self.meet_step(op, (rule as usize, level, salience))
+            }
+            Course::Any | Course::Found | Course::One => unreachable!("the caller looked"),
+        }));
+        match met {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
             Err(panic) => return Err(self.condition_panicked(panic.as_ref())),

@@ -297,6 +297,9 @@ impl Engine {
         fired: u64,
         sink: &mut dyn ActionSink,
     ) -> Outcome {
+        if result.is_ok() && self.derive_alone(firing) {
+            return self.settle_firing(firing, false, sink);
+        }
         let mut drafts = self.drafts.take().expect("the consequence had them");
         let applied = result.and_then(|()| {
             self.apply(&mut drafts, Some(firing), sink)
@@ -325,7 +328,8 @@ impl Engine {
     }
 
     /// A match has fired.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "it is done for each firing, of either kind")]
+    #[inline(always)]
     fn settle_firing(&mut self, firing: &Firing, halt: bool, sink: &mut dyn ActionSink) -> Outcome {
         #[cfg(test)]
         self.count_firing(firing);
@@ -389,7 +393,7 @@ impl Engine {
         let Counters { next_handle, random, .. } = *self.counters.get();
         let drafts = self.drafts.get_or_insert_with(Drafts::boxed);
         drafts.begin(next_handle, random);
-        if self.rules[rule].terminal.may_support() {
+        if self.rules[rule].terminal.supports(token) {
             self.draft_yielding(firing);
         }
         let drafts = self.drafts.as_mut().expect("they are there");
@@ -410,7 +414,8 @@ impl Engine {
     }
 
     /// The match is used up by now (INV-43: for this trigger); what its consequence changed is matched.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn close_firing(
         &mut self,
         firing: &Firing,
@@ -450,7 +455,8 @@ impl Engine {
     }
 
     /// Makes a pending match dormant.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn use_up(&mut self, rule: usize, token: u32) {
         let state = &mut self.rules[rule];
         state.terminal.dequeue(self.scope, token);

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use steadfast_wm::{FactHandle, RuleTag, Seq};
 
+use super::abreast::Abreast;
 use super::agenda_events::{AgendaEvent, Wanted};
 use super::distribute::{BusyMemories, DistributeScratch};
 use super::heirs::adopt;
@@ -31,6 +32,8 @@ pub(crate) struct FlushScratch {
     pub(crate) belief: Vec<u8>,
     /// What is reported of the match that fires.
     pub(super) report: super::report::Report,
+    /// Of facts that change together.
+    pub(super) slots: Vec<u32>,
     /// Facts that the match which fires has supported anew.
     pub(super) supported: Vec<Place>,
     /// By kind, the net changes of a round.
@@ -39,6 +42,8 @@ pub(crate) struct FlushScratch {
     pub(super) distribute: DistributeScratch,
     pub(super) busy: BusyMemories,
     pub(super) steps: NotedSteps,
+    /// Of many operations in a calm engine.
+    pub(super) abreast: Abreast,
     /// Whether the alpha side of the first round is done.
     pub(super) distributed: bool,
     /// By rule, what happened to its matches.
@@ -498,8 +503,9 @@ impl Engine {
         self.forget_rest();
     }
 
+    /// Forgets what ends with a flush beside its operations.
     #[inline]
-    fn forget_rest(&mut self) {
+    pub(super) fn forget_rest(&mut self) {
         if !self.scratch.busy.is_empty() {
             self.end_flush_of_memories();
         }

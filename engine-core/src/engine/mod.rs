@@ -1,10 +1,13 @@
 //! The engine: working memory, network, agenda and truth maintenance as one deterministic machine.
 
+mod abreast;
 mod agenda_events;
 mod apply;
+mod apply_runs;
 mod bare;
 mod boundary;
 mod calm;
+mod derive;
 mod descent;
 mod digest;
 mod distribute;

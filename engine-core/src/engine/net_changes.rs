@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Engine;
 use crate::fact::FieldMask;
-use crate::store::{Change, KindSet};
+use crate::store::{Change, Kind, KindSet, Op};
 
 /// Net changes of one kind's facts in a round.
 #[derive(Default)]
@@ -19,7 +19,39 @@ impl KindDelta {
     pub(super) fn is_empty(&self) -> bool {
         self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
     }
+
+    /// Adds what operations on facts of the kind come to that follow one another, given where they begin among all of
+    /// the flush; the round begins before them.
+    fn fold(&mut self, kind: &Kind, all: &[Op], (from, ops): (u32, &[Op]), round_start: u32) {
+        for (at, op) in (from..).zip(ops) {
+            for slot in op.slots() {
+                if kind.last_op(slot) != Some(at) {
+                    continue;
+                }
+                if op.previous == 0 && op.what == Change::Delete {
+                    self.deleted.push(slot);
+                    continue;
+                }
+                let (mut mask, mut first) = (op.mask, op);
+                while let Some(before) =
+                    first.previous.checked_sub(1).filter(|&op| op >= round_start)
+                {
+                    first = &all[before as usize];
+                    mask = mask.union(first.mask);
+                }
+                let existed = first.what != Change::Insert;
+                let exists = op.what != Change::Delete;
+                match (existed, exists) {
+                    (false, true) => self.inserted.push(slot..slot + 1),
+                    (true, true) => self.updated.push((slot, mask)),
+                    (true, false) => self.deleted.push(slot),
+                    (false, false) => {}
+                }
+            }
+        }
+    }
 }
+
 impl Engine {
     /// Folds the round's operations to net changes by kind.
     #[inline(never)] // of a single operation nobody asks for them
@@ -43,28 +75,13 @@ impl Engine {
             }
             return;
         }
-        for (at, op) in (round_start..).zip(ops) {
-            for slot in op.slots() {
-                if self.store.kind(op.kind).last_op(slot) != Some(at) {
-                    continue;
-                }
-                let (mut mask, mut first) = (op.mask, op);
-                while let Some(before) =
-                    first.previous.checked_sub(1).filter(|&op| op >= round_start)
-                {
-                    first = self.ops.get(before);
-                    mask = mask.union(first.mask);
-                }
-                let existed = first.what != Change::Insert;
-                let exists = op.what != Change::Delete;
-                let delta = &mut self.scratch.deltas[op.kind as usize];
-                match (existed, exists) {
-                    (false, true) => delta.inserted.push(slot..slot + 1),
-                    (true, true) => delta.updated.push((slot, mask)),
-                    (true, false) => delta.deleted.push(slot),
-                    (false, false) => {}
-                }
-            }
+        let all = self.ops.as_slice();
+        let mut from = round_start;
+        for ops in ops.chunk_by(|op, next| op.kind == next.kind) {
+            let kind = ops[0].kind;
+            let delta = &mut self.scratch.deltas[kind as usize];
+            delta.fold(self.store.kind(kind), all, (from, ops), round_start);
+            from += u32::try_from(ops.len()).expect("a flush has fewer than 2³² operations");
         }
     }
 }

@@ -109,11 +109,11 @@ impl Engine {
         }
     }
 
-    /// The operation before the next one on a fact in this flush, plus one; and where the fact's value before
-    /// the flush is, which may have been kept just now.
+    /// Given the last operation on a fact in this flush: that one, plus one, and where the fact's value before the
+    /// flush is, which may have been kept just now.
     #[inline]
-    fn before_op(&self, place: Place, kept: u32) -> (u32, u32) {
-        match self.store.kind(place.kind).last_op(place.slot) {
+    fn before_op(&self, last: Option<u32>, kept: u32) -> (u32, u32) {
+        match last {
             Some(op) => (op + 1, self.ops.get(op).before),
             None => (0, kept),
         }
@@ -127,7 +127,10 @@ impl Engine {
         mask: FieldMask,
     ) -> Seq {
         let seq = self.next_seq();
-        let (previous, before) = self.before_op(place, kept);
+        let at = self.ops.len();
+        let kind = self.store.kind_mut(place.kind);
+        let last = kind.touch(self.scope, place.slot, seq, issuer, at);
+        let (previous, before) = self.before_op(last, kept);
         let op = Op {
             what: Change::Update,
             seq,
@@ -139,8 +142,6 @@ impl Engine {
             previous,
             before,
         };
-        let kind = self.store.kind_mut(place.kind);
-        kind.touch(self.scope, place.slot, seq, issuer, self.ops.len());
         if is_indexed {
             self.link(place);
         }
@@ -191,9 +192,9 @@ impl Engine {
             self.unlink(place);
         }
         let seq = self.next_seq();
-        let (previous, before) = self.before_op(place, NONE);
-        let kind = self.store.kind_mut(place.kind);
-        kind.set_last_op(scope, place.slot, Some(self.ops.len()));
+        let at = self.ops.len();
+        let last = self.store.kind_mut(place.kind).note_op(scope, place.slot, at);
+        let (previous, before) = self.before_op(last, NONE);
         self.store.set_place(scope, handle, None);
         let op = Op {
             what: Change::Delete,

@@ -1,7 +1,7 @@
 //! A run of firings: how far it goes, what its filter says, and when it seems to go round in a circle.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -179,13 +179,20 @@ pub(super) struct LoopGuard {
     since: Seq,
     /// How many firings the run triggered itself.
     count: u64,
-    /// The rules of the latest of them.
-    recent: VecDeque<u32>,
+    /// The rules of the latest of them: that of each at the place of its number.
+    recent: Vec<u32>,
+}
+
+/// Where the rule of a firing is remembered.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "it is less than is remembered")]
+fn place(count: u64) -> usize {
+    (count % REMEMBERED as u64) as usize
 }
 
 impl Default for LoopGuard {
     fn default() -> Self {
-        Self { max: MAX_FIRINGS, since: Self::NOT_BEGUN, count: 0, recent: VecDeque::new() }
+        Self { max: MAX_FIRINGS, since: Self::NOT_BEGUN, count: 0, recent: Vec::new() }
     }
 }
 
@@ -206,23 +213,28 @@ impl LoopGuard {
         trigger > self.since && self.count_own(rule)
     }
 
-    #[inline(never)] // of many runs no firing is their own doing
+    #[inline]
     fn count_own(&mut self, rule: usize) -> bool {
         if self.count >= self.max {
             return true;
         }
-        self.count += 1;
-        if self.recent.len() == REMEMBERED {
-            self.recent.pop_front();
+        let rule = u32::try_from(rule).expect("few rules");
+        match self.recent.get_mut(place(self.count)) {
+            Some(place) => *place = rule,
+            None => self.recent.push(rule),
         }
-        self.recent.push_back(u32::try_from(rule).expect("few rules"));
+        self.count += 1;
         false
     }
 
     /// The rules that fired last: one turn of the circle that they went round, else all of them, each
     /// once.
     pub(super) fn cycle(&self) -> Vec<u32> {
-        let recent: Vec<u32> = self.recent.iter().copied().collect();
+        let mut recent = self.recent.clone();
+        if recent.len() == REMEMBERED {
+            // The oldest one is where the next one would be put.
+            recent.rotate_left(place(self.count));
+        }
         let repeats = |period: &usize| {
             let (before, last) = recent.split_at(recent.len() - period);
             before.ends_with(last)

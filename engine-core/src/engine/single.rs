@@ -103,7 +103,7 @@ impl Engine {
         handle: Handle<T>,
     ) -> Result<bool, ChangeError> {
         match self.empty_stage(sink)?.dismiss(handle)? {
-            Some(Dismissed::Whole { handle }) => self.delete(handle, None, false, sink),
+            Some(Dismissed::Whole { handle, .. }) => self.delete(handle, None, false, sink),
             Some(Dismissed::Statement { handle }) => self.set_stated(handle, false, sink),
             None => return Ok(false),
         }

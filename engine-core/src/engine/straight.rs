@@ -34,23 +34,31 @@ impl Engine {
     pub(super) fn match_op(&mut self) -> Result<bool, EvaluateError> {
         let Some(op) = self.only_op() else { return Ok(self.has_few_ops() && self.match_few()) };
         self.scratch.rounds = 1;
-        (self.scratch.steps.wanted, self.scratch.steps.only_op) = (true, true);
-        self.distribute_op(&op);
-        (self.scratch.steps.wanted, self.scratch.steps.only_op) = (false, false);
-        let mut goes_on = !self.scratch.dirty.is_empty() || !self.suspects.is_empty();
-        if !self.scratch.steps.list.is_empty() {
-            goes_on = self.take_steps(&op, goes_on)?;
-        }
-        if !self.scratch.steps.descents.is_empty() {
-            goes_on |= self.take_descents();
-        }
-        if goes_on {
+        if self.take_op(&op)? {
             self.scratch.distributed = true;
             return Ok(false);
         }
         self.focus_automatically();
         self.forget_only_op(&op);
         Ok(true)
+    }
+
+    /// Takes an operation to all whom it concerns, without rounds as far as that goes; says whether the flush goes on
+    /// with them.
+    #[expect(clippy::inline_always, reason = "of many operations it is rare")]
+    #[inline(always)]
+    pub(super) fn take_op(&mut self, op: &Op) -> Result<bool, EvaluateError> {
+        (self.scratch.steps.wanted, self.scratch.steps.only_op) = (true, true);
+        self.distribute_op(op);
+        (self.scratch.steps.wanted, self.scratch.steps.only_op) = (false, false);
+        let mut goes_on = !self.scratch.dirty.is_empty() || !self.suspects.is_empty();
+        if !self.scratch.steps.list.is_empty() {
+            goes_on = self.take_steps(op, goes_on)?;
+        }
+        if !self.scratch.steps.descents.is_empty() {
+            goes_on |= self.take_descents();
+        }
+        Ok(goes_on)
     }
 
     /// Takes the steps that the operation brings about straight down. Says whether the flush goes on after that;
@@ -131,11 +139,39 @@ impl Engine {
     fn distribute_op(&mut self, op: &Op) {
         self.scratch.kinds = KindSet::of(op.kind);
         self.scratch.only_inserts = op.what == Change::Insert;
-        let asks_one = !matches!(self.alphas[op.kind as usize].course, Course::Any);
-        if asks_one && op.what != Change::Delete {
-            self.ask_one(op, 0, false, None);
-        } else {
+        match self.alphas[op.kind as usize].course {
+            Course::Found if op.what == Change::Insert => self.enter_found(op),
+            Course::One | Course::Bare { .. } | Course::Step { .. }
+                if op.what != Change::Delete =>
+            {
+                self.ask_one(op, 0, false, None);
+            }
+            _ => self.distribute_to_all(op),
+        }
+    }
+
+    /// Takes a new fact to the memories that a value of it finds, which are all that there are of its kind.
+    #[inline(never)] // few kinds have as many patterns
+    fn enter_found(&mut self, op: &Op) {
+        let Op { kind, slot, .. } = *op;
+        let alpha = &self.alphas[kind as usize];
+        let Some((arrangement, switch)) = alpha.arranged_for() else {
             self.distribute_to_all(op);
+            return;
+        };
+        let (source, codes) = (self.store.source(kind), &mut self.buffers.codes.codes);
+        switch.codes(&Rows::new(&[source], &[slot]), codes);
+        let [place] = *switch.memories(codes.as_slice()[0]) else {
+            self.distribute_to_all(op);
+            return;
+        };
+        let decided = arrangement.case(place).and_then(|case| case.decided);
+        let decided = decided.filter(|_| codes.is_exact());
+        let memory = &alpha.memories[place as usize];
+        if memory.bare == NONE {
+            self.ask_this(op, place, false, decided);
+        } else if memory.plan.takes(decided, source, slot) {
+            self.enter_bare(op, place, memory.bare as usize);
         }
     }
 
@@ -295,7 +331,7 @@ impl Engine {
 /// What an operation on one fact of a kind meets.
 fn course(rules: &[RuleState], infos: &[RuleInfo], alpha: &mut Alpha) -> Course {
     if !alpha.asks_one() {
-        return Course::Any;
+        return if alpha.asks_found() { Course::Found } else { Course::Any };
     }
     let memory = &alpha.memories[0];
     let [Listener { net: rule, level, straight, .. }] = *memory.listeners else {

@@ -5,6 +5,7 @@
 //! are worded. It shares with the engine the rules, the facts' values and the buffer in which
 //! consequences stage their changes; not the matching, the agenda, or truth maintenance.
 
+mod abreast;
 mod agenda;
 mod descent;
 mod failing;
@@ -198,7 +199,7 @@ impl Naive {
     fn apply(&mut self, drafts: &mut Drafts, by: Option<&Id>) {
         let issuer = by.map(|(rule, _)| RuleTag::new(self.names[*rule].0));
         let mut issued = BTreeSet::new();
-        for draft in std::mem::take(&mut drafts.list) {
+        for draft in drafts.take_list() {
             match draft {
                 Draft::Insert { kind, handle, at, count, stated, .. } => {
                     let arena = drafts.arenas[kind as usize].as_mut().unwrap();
@@ -221,7 +222,7 @@ impl Naive {
                     believe(SCOPE, &mut self.store, place, &mut Vec::new());
                     self.push_op(Change::Update, seq, handle, mask);
                 }
-                Draft::Delete { handle } => self.delete(handle),
+                Draft::Delete { handle, .. } => self.delete(handle),
                 Draft::State { handle } => self.set_stated(handle, true),
                 Draft::Unstate { handle } => {
                     self.has_unstated = true;

@@ -134,7 +134,7 @@ fn steps_are_not_taken_to_absences() {
 }
 
 /// Keeps nothing and wants all.
-struct Witness;
+pub(super) struct Witness;
 
 impl ActionSink for Witness {
     fn record(&mut self, _: &Record<'_>) {}

@@ -13,7 +13,7 @@ use crate::network::memberships::Memberships;
 use crate::network::net::Flush;
 use crate::network::plan::Plan;
 use crate::network::right::{Known, RightMemory};
-use crate::network::switch::Arrangement;
+use crate::network::switch::{Arrangement, Switch};
 use crate::rows::Rows;
 use crate::trail::{Cell, Scope, trailed};
 
@@ -40,6 +40,8 @@ pub(crate) enum Course {
     /// Any memories, and whoever listens to them.
     #[default]
     Any,
+    /// Memories that one value of the fact finds, without windows.
+    Found,
     /// One memory, the first, of which nothing is asked but its pattern's own conditions: no window decides which
     /// facts are in it.
     One,
@@ -234,6 +236,18 @@ impl Alpha {
             && !self.elapses
             && self.memories.len() == 1
             && self.arrange().counts() == (1, 0)
+    }
+
+    /// Whether all memories are found by one value of the fact, and none has a window.
+    pub(crate) fn asks_found(&mut self) -> bool {
+        !self.slides && !self.elapses && self.arrange().counts() == (0, 1)
+    }
+
+    /// How memories are found, of a kind of which [all are](Alpha::asks_found), if that has been arranged.
+    #[inline]
+    pub(crate) fn arranged_for(&self) -> Option<(&Arrangement, &Switch)> {
+        let arrangement = self.arrangement.as_deref()?;
+        Some((arrangement, arrangement.switches.first()?))
     }
 
     #[inline]

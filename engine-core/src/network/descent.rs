@@ -9,7 +9,7 @@
 //!
 //! Tokens are settled at once, so that nothing is marked or listed but the tokens of the level at work.
 
-use crate::chains::NONE;
+use crate::chains::{ABREAST, NONE};
 use crate::network::alpha::Alpha;
 use crate::network::context::{Buffers, Context};
 use crate::network::gate::Gate;
@@ -21,6 +21,9 @@ use crate::network::straight::{Step, Way};
 use crate::network::tokens::Tokens;
 use crate::store::{Change, Op};
 use crate::trail::{Scope, clear};
+
+/// So many tokens are looked at together, and what so many pairs are made of is brought near before.
+const MANY: usize = if cfg!(test) { 2 } else { 8 };
 
 /// A fact that enters the right memory of a level, or leaves it, in a flush of a few operations.
 ///
@@ -78,7 +81,7 @@ pub(crate) struct Descended {
     pub(crate) matches: Vec<u32>,
     /// Those of the level at work, and of the next one.
     tokens: Vec<u32>,
-    next: Vec<u32>,
+    pub(super) next: Vec<u32>,
 }
 
 impl Descended {
@@ -206,6 +209,56 @@ impl Net {
         self.note_descent(alphas, moves);
     }
 
+    /// As [`descend_leaving`](Self::descend_leaving), of many facts that leave the memory of one level, behind no gate.
+    pub(crate) fn leave_abreast(
+        &mut self,
+        scope: Scope,
+        level: u32,
+        entries: &[u32],
+        descended: &mut Descended,
+    ) {
+        let levels = &mut self.levels[level as usize..];
+        let (first, behind) = levels.split_first_mut().expect("steps begin at levels");
+        first.lose_facts(scope, entries, descended);
+        for level in behind {
+            if !descended.turn() {
+                break;
+            }
+            level.lose_tokens(scope, descended);
+        }
+        descended.matches.append(&mut descended.next);
+    }
+
+    /// As [`descend_entering`](Self::descend_entering), of many facts that enter the memory of one level, behind no
+    /// gate.
+    pub(crate) fn enter_abreast(
+        &mut self,
+        flush: &Flush<'_>,
+        (alphas, buffers): (&mut [Alpha], &mut Buffers),
+        (level, entries): (u32, &[u32]),
+        descended: &mut Descended,
+    ) {
+        let first = level as usize;
+        let (before, rest) = self.levels.split_at_mut(first);
+        let of = (&*alphas, &mut *buffers);
+        rest[0].meet_facts(flush, (&self.root, before), of, entries, descended);
+        for at in first + 1..self.levels.len() {
+            if !descended.turn() {
+                break;
+            }
+            let (before, rest) = self.levels.split_at_mut(at);
+            rest[0].meet_tokens(flush, (&self.root, before), alphas, buffers, descended);
+        }
+        descended.matches.append(&mut descended.next);
+    }
+
+    /// The position of the facts of a level that is a join.
+    #[inline]
+    pub(crate) fn position_of(&self, level: u32) -> usize {
+        let plan = self.levels[level as usize].node.plan();
+        plan.expect("joins have plans").position
+    }
+
     /// Whether the operation touches whatever comes of these steps, of which it is the cause: as long as a rule
     /// ignores no update by which a fact enters.
     #[inline]
@@ -233,6 +286,11 @@ impl Level {
     fn lose_fact(&mut self, scope: Scope, entry: u32, descended: &mut Descended) {
         let Node::Join(join) = &mut self.node else { unreachable!("steps begin at joins") };
         join.drop_of_fact(scope, entry, &mut self.tokens, &mut descended.next);
+    }
+
+    /// The same of many.
+    pub(super) fn lose_facts(&mut self, scope: Scope, entries: &[u32], descended: &mut Descended) {
+        entries.iter().for_each(|&entry| self.lose_fact(scope, entry, descended));
     }
 
     /// Tokens of the level before are gone: those that extend them go.
@@ -270,6 +328,42 @@ impl Level {
         self.given += descended.next.len() as u64;
     }
 
+    /// The same of many.
+    pub(super) fn meet_facts(
+        &mut self,
+        flush: &Flush<'_>,
+        (root, before): (&Tokens, &[Self]),
+        (alphas, buffers): (&[Alpha], &mut Buffers),
+        entries: &[u32],
+        descended: &mut Descended,
+    ) {
+        let Node::Join(join) = &mut self.node else { unreachable!("steps begin at joins") };
+        if join.is_deaf() {
+            return;
+        }
+        let sides = (before.last().map_or(root, |left| &left.tokens), join.right(alphas));
+        let came = &mut descended.next;
+        let is_alone = |unit: &u32| join.takes_all() && root.row(*unit).is_empty();
+        if let Some(unit) = join.unit().filter(is_alone) {
+            join.take_each(flush.scope, (unit, sides.1), entries, (&mut self.tokens, came));
+        } else {
+            buffers.pairs.clear();
+            for few in entries.chunks(ABREAST) {
+                join.seek_lefts(flush.scope, sides, few, &mut buffers.pairs);
+            }
+            if buffers.pairs.is_empty() {
+                return;
+            }
+            let mut sources = Sources::new();
+            if join.verifies(sides.1) {
+                sources.extend(self.left.iter().map(|it| resolve(flush.store, before, *it)));
+            }
+            let mut cx = Context::new(flush, sources.as_slice(), buffers);
+            join.pair_all(&mut cx, sides, &mut self.tokens, came);
+        }
+        self.given += came.len() as u64;
+    }
+
     /// Tokens of the level before have come: they meet the facts.
     fn meet_tokens(
         &mut self,
@@ -288,8 +382,12 @@ impl Level {
                 sources.extend(self.left.iter().map(|it| resolve(flush.store, before, *it)));
                 let mut cx = Context::new(flush, sources.as_slice(), buffers);
                 let sides = (left, join.right(alphas));
-                cx.buffers.pairs.clear();
-                tokens.iter().for_each(|&token| join.take_one_left(&mut cx, sides, token));
+                if tokens.len() < MANY {
+                    cx.buffers.pairs.clear();
+                    tokens.iter().for_each(|&token| join.take_one_left(&mut cx, sides, token));
+                } else {
+                    join.take_batch_in(&mut cx, sides, tokens, true);
+                }
                 join.pair_all(&mut cx, sides, &mut self.tokens, next);
             }
             Node::Block(block) => {
@@ -364,6 +462,34 @@ impl Join {
         self.left.take_in(cx.scope, token, (code, order));
     }
 
+    /// Facts that go with the unit tuple, of which the row is empty, come, as every one does; their tokens are added
+    /// to `came`.
+    fn take_each(
+        &mut self,
+        scope: Scope,
+        (unit, right): (u32, &RightMemory),
+        entries: &[u32],
+        (out, came): (&mut Tokens, &mut Vec<u32>),
+    ) {
+        for &entry in entries {
+            let token = out.add_alone(scope, unit, entry, right.slot(entry));
+            self.heads.set(scope, entry, token);
+            came.push(token);
+        }
+    }
+
+    /// Adds the pairs of [a few](ABREAST) right facts with those left tokens that may go with them.
+    fn seek_lefts(
+        &mut self,
+        scope: Scope,
+        (left, right): (&Tokens, &RightMemory),
+        entries: &[u32],
+        pairs: &mut Vec<(u32, u32)>,
+    ) {
+        self.left.opened(scope, left).warm_by(&right.index, entries);
+        entries.iter().for_each(|&entry| self.seek_left(scope, (left, right), entry, pairs));
+    }
+
     /// Makes tokens of the candidate pairs that pass, which are added to `came`.
     fn pair_all(
         &mut self,
@@ -373,11 +499,16 @@ impl Join {
         came: &mut Vec<u32>,
     ) {
         cx.verify_pairs(&self.plan, self.exact && right.exact, left, right);
-        for &(parent, entry) in &cx.buffers.pairs {
-            let slot = Some(right.slot(entry));
-            let token = out.add_settled(cx.scope, parent, entry, left.row(parent), slot);
-            self.hang(cx.scope, token, (parent, entry), out);
-            came.push(token);
+        for pairs in cx.buffers.pairs.chunks(ABREAST) {
+            if pairs.len() >= MANY {
+                self.warm_pairs((left, right), pairs);
+            }
+            for &(parent, entry) in pairs {
+                let slot = Some(right.slot(entry));
+                let token = out.add_settled(cx.scope, parent, entry, left.row(parent), slot);
+                self.hang(cx.scope, token, (parent, entry), out);
+                came.push(token);
+            }
         }
     }
 }

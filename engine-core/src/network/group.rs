@@ -1,5 +1,6 @@
 //! Groups: one token per group of member tuples, with an accumulated value.
 
+pub(crate) mod regroup;
 mod scratch;
 
 use std::collections::BTreeMap;

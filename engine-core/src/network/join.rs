@@ -331,7 +331,7 @@ impl Join {
 
     /// Takes in a batch of left tokens; if they are asked for, the candidate pairs are their pairs with right
     /// facts then.
-    fn take_batch_in(
+    pub(super) fn take_batch_in(
         &mut self,
         cx: &mut Context<'_>,
         (left, right): (&Tokens, &RightMemory),
@@ -389,6 +389,17 @@ impl Join {
         }
     }
 
+    /// Has near what tokens of these pairs are made of.
+    #[inline]
+    pub(super) fn warm_pairs(&self, (left, right): (&Tokens, &RightMemory), pairs: &[(u32, u32)]) {
+        for &(token, entry) in pairs {
+            right.warm(entry);
+            self.heads.warm(entry);
+            self.left.children.warm(token);
+            left.warm(token);
+        }
+    }
+
     /// Makes tokens of the candidate pairs, which have passed.
     pub(super) fn add_all(
         &mut self,
@@ -398,11 +409,8 @@ impl Join {
     ) {
         out.reserve(cx.buffers.pairs.len());
         for pairs in cx.buffers.pairs.chunks(ABREAST) {
-            for &(token, entry) in pairs.iter().filter(|_| pairs.len() > 1) {
-                right.warm(entry);
-                self.heads.warm(entry);
-                self.left.children.warm(token);
-                left.warm(token);
+            if pairs.len() > 1 {
+                self.warm_pairs((left, right), pairs);
             }
             pairs.iter().for_each(|&pair| self.add(cx.scope, (left, right), pair, out));
         }

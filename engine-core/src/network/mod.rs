@@ -44,6 +44,7 @@ mod windows;
 pub(crate) use compile::compile;
 pub(crate) use context::Buffers;
 pub(crate) use grounds::{Gathered, Grounds, Survey};
+pub(crate) use group::regroup::FactChanges;
 pub(crate) use horizon::{Horizon, Unbounded};
 pub(crate) use memberships::Memberships;
 pub(crate) use net::{Flush, Net, Node};

@@ -354,7 +354,9 @@ impl RightMemory {
 
     /// Takes facts out, as [`leave`](Self::leave) one by one.
     pub(crate) fn leave_all(&mut self, scope: Scope, entries: &[u32]) {
-        if self.can_be_emptied(scope, entries.len()) {
+        if matches!(self.index, Index::Unvisited) {
+            // Nobody looks for them.
+        } else if self.can_be_emptied(scope, entries.len()) {
             self.index.unlink_all();
         } else if self.is_linked() {
             for entries in entries.chunks(ABREAST) {

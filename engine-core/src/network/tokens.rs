@@ -200,7 +200,11 @@ impl Tokens {
     pub(crate) fn add_alone(&mut self, scope: Scope, parent: u32, entry: u32, slot: u32) -> u32 {
         debug_assert_eq!(self.width, 1);
         let Some(token) = self.free.pop(scope) else {
-            return self.add_settled(scope, parent, entry, &[], Some(slot));
+            let token = self.links.len();
+            self.links.push(scope, Links { parent, entry });
+            self.rows.push(scope, slot);
+            self.are_own &= slot == token;
+            return token;
         };
         self.links.set(scope, token, Links { parent, entry });
         self.siblings.set(scope, token, Mates::NONE);
@@ -266,7 +270,10 @@ impl Tokens {
             self.are_own = self.are_own && first == Some(self.links.len());
             self.links.push(scope, links);
             // Rows are so short that to call for a copy costs more than to make one.
-            self.rows.extend(scope, base.iter().copied().chain(slot));
+            base.iter().for_each(|&slot| self.rows.push(scope, slot));
+            if let Some(slot) = slot {
+                self.rows.push(scope, slot);
+            }
             self.links.len() - 1
         }
     }

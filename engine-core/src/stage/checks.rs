@@ -22,9 +22,10 @@ pub(crate) struct Revision<T> {
     pub(crate) mask: FieldMask,
 }
 
-/// What deleting a fact comes to: all of it goes, or only its statement, as rules derive it too.
+/// What deleting a fact comes to: all of it goes, which is in this place, without a slot if it is only staged; or
+/// only its statement, as rules derive it too.
 pub(crate) enum Dismissed {
-    Whole { handle: FactHandle },
+    Whole { handle: FactHandle, place: Place },
     Statement { handle: FactHandle },
 }
 
@@ -83,7 +84,7 @@ impl Stage<'_> {
                 Ok(Some(if lives_on {
                     Dismissed::Statement { handle }
                 } else {
-                    Dismissed::Whole { handle }
+                    Dismissed::Whole { handle, place }
                 }))
             }
             Err(ChangeError::StaleHandle { .. }) => Ok(None),

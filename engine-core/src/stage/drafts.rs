@@ -1,5 +1,7 @@
 //! The buffer behind a stage: drafted operations in order, and their values by type.
 
+mod derived;
+
 use std::any::Any;
 use std::cell::RefCell;
 
@@ -7,11 +9,11 @@ use serde::Serialize;
 use steadfast_wm::FactHandle;
 use steadfast_wm::codec::v1::append_postcard;
 
+use super::changed::Changed;
 use super::lookup::{Keyed, Latest, SCAN_MAX, decides, place_of, subjects};
 use super::recalls::Recalls;
 use crate::error::ChangeError;
-use crate::fact::{Fact, FieldMask, append_derived_key};
-use crate::key::code_of;
+use crate::fact::{Fact, FieldMask};
 use crate::store::{AnyArena, Arena, FactType, Place, Store, typed};
 use crate::trail::clear;
 
@@ -37,7 +39,10 @@ pub(crate) enum Draft {
         slot: u32,
     },
     Delete {
+        kind: u32,
         handle: FactHandle,
+        /// Its slot, unless the fact itself is only drafted.
+        slot: u32,
     },
     /// A delete of a fact that rules also derive: it is derived only from now on.
     Unstate {
@@ -109,9 +114,8 @@ pub(crate) struct Drafts {
     used: Vec<u32>,
     /// By fact its latest draft with a value or its deletion; for lookup only, built when asked.
     latest: RefCell<Latest>,
-    /// Of facts that are older than the drafts, none from this number on is in them: who goes through facts in
-    /// the order of their handles need not look.
-    untouched: u64,
+    /// Facts that are older than the drafts of which one is changed or deleted.
+    changed: Changed,
     /// Drafts that derive, state or unstate facts: as long as there is none, all staged facts are
     /// stated and nobody has to look.
     beliefs: usize,
@@ -206,9 +210,9 @@ impl Drafts {
             self.arenas[kind as usize].as_mut().expect("it was used").clear();
         }
         self.used.clear();
+        self.changed.forget(&self.list);
         clear(&mut self.list);
         self.latest.get_mut().clear();
-        self.untouched = 0;
         self.beliefs = 0;
         self.keyed.get_mut().clear();
     }
@@ -217,25 +221,36 @@ impl Drafts {
         self.list.len()
     }
 
+    /// Takes the drafts out, but for their values.
+    #[cfg(test)]
+    pub(crate) fn take_list(&mut self) -> Vec<Draft> {
+        self.changed.forget(&self.list);
+        std::mem::take(&mut self.list)
+    }
+
     /// How many facts they insert.
     pub(crate) fn insertions(&self) -> usize {
         let insertions = self.next_handle - self.base_handle;
         usize::try_from(insertions).expect("usize has 64 bits")
     }
 
+    /// Adds a draft that changes no fact of the store.
     #[inline]
     pub(crate) fn push(&mut self, draft: Draft) {
         self.beliefs += usize::from(concerns_belief(&draft));
-        if let Draft::Update { handle, .. } | Draft::Delete { handle } = draft
-            && handle.get() < self.base_handle
-        {
-            self.untouched = self.untouched.max(handle.get() + 1);
-        }
         self.list.push(draft);
     }
 
-    /// Puts a value into the arena of its kind; gives its place there.
+    /// Adds the deletion of a fact, which has no slot if it is only drafted.
     #[inline]
+    pub(crate) fn delete(&mut self, handle: FactHandle, Place { kind, slot }: Place) {
+        self.changed.note(Place { kind, slot });
+        self.list.push(Draft::Delete { kind, handle, slot });
+    }
+
+    /// Puts a value into the arena of its kind; gives its place there.
+    #[expect(clippy::inline_always, reason = "it is most of what is done for each value")]
+    #[inline(always)]
     fn put<T: Fact>(&mut self, kind: u32, value: T) -> u32 {
         let arena = match self.arenas.get_mut(kind as usize) {
             Some(Some(arena)) => arena,
@@ -299,6 +314,7 @@ impl Drafts {
         follows
     }
 
+    #[inline]
     pub(crate) fn update<T: Fact>(
         &mut self,
         kind: u32,
@@ -309,38 +325,31 @@ impl Drafts {
     ) {
         self.note_key(kind, handle, &value);
         let at = self.put(kind, value);
-        self.push(Draft::Update { kind, handle, at, mask, slot });
+        self.changed.note(Place { kind, slot });
+        self.list.push(Draft::Update { kind, handle, at, mask, slot });
     }
 
-    /// Shows a fact's derived key.
-    pub(crate) fn with_derived_key<T: Fact, R>(
-        &self,
-        fact: &T,
-        look: impl FnOnce(&Self, &DerivedKey<'_>) -> R,
-    ) -> Result<R, ChangeError> {
-        let mut bytes = self.bytes.take();
-        bytes.clear();
-        let appended = append_derived_key(fact, &mut bytes);
-        let seen =
-            appended.map(|()| look(self, &DerivedKey { code: code_of(&*bytes), bytes: &bytes }));
-        self.bytes.replace(bytes);
-        seen.map_err(|error| unserializable(T::NAME, &error))
-    }
-
+    #[inline]
     fn note_key<T: Fact>(&mut self, kind: u32, handle: FactHandle, value: &T) {
         if let Some(code) = value.key_code() {
             self.keyed.get_mut().facts.push((kind, code, handle));
         }
     }
 
+    /// Whether a fact is older than the drafts, if it is one.
     #[inline]
-    fn latest(&self, handle: FactHandle) -> Option<&Draft> {
-        let is_untouched = handle.get() >= self.untouched && handle.get() < self.base_handle;
-        if is_untouched || self.list.is_empty() { None } else { self.latest_listed(handle) }
+    pub(crate) fn is_older(&self, handle: FactHandle) -> bool {
+        handle.get() < self.base_handle
+    }
+
+    /// Whether a draft changes or deletes the fact in this place of the store.
+    #[inline]
+    pub(crate) fn change(&self, place: Place) -> bool {
+        self.changed.has(place)
     }
 
     #[inline(never)] // most changes are the first of their transaction
-    fn latest_listed(&self, handle: FactHandle) -> Option<&Draft> {
+    fn latest(&self, handle: FactHandle) -> Option<&Draft> {
         if self.list.len() > SCAN_MAX {
             let at = self.latest.borrow_mut().find(&self.list, handle);
             return at.map(|at| &self.list[at as usize]);
@@ -411,75 +420,6 @@ impl Drafts {
             })
     }
 
-    /// The fact with this derived key: the lowest stated one, else the derived one.
-    #[inline]
-    pub(crate) fn same(
-        &self,
-        store: &Store,
-        kind: u32,
-        key: &DerivedKey<'_>,
-    ) -> Option<FactHandle> {
-        // What is derived is mostly new, and all that its match does.
-        let is_new = self.list.is_empty() && store.kind(kind).has_no_belief(key.code);
-        if is_new { None } else { self.first_same(store, kind, key) }
-    }
-
-    #[inline(never)]
-    fn first_same(&self, store: &Store, kind: u32, key: &DerivedKey<'_>) -> Option<FactHandle> {
-        let mut same = self.all_same(store, kind, key);
-        same.sort_unstable_by_key(|&(handle, stated)| (!stated, handle));
-        same.first().map(|&(handle, _)| handle)
-    }
-
-    /// The fact with this derived key that is only derived.
-    pub(crate) fn same_justified(
-        &self,
-        store: &Store,
-        kind: u32,
-        key: &DerivedKey<'_>,
-    ) -> Option<FactHandle> {
-        let same = self.all_same(store, kind, key);
-        same.iter().filter(|(_, stated)| !stated).map(|&(handle, _)| handle).min()
-    }
-
-    /// Live facts with this derived key, each with whether it is stated.
-    fn all_same(&self, store: &Store, kind: u32, key: &DerivedKey<'_>) -> Vec<(FactHandle, bool)> {
-        let DerivedKey { code, bytes: key } = *key;
-        let mut found = Vec::new();
-        let mut scratch = Vec::new();
-        if let Some(columns) = store.kinds.get(kind as usize) {
-            let mut consider = |slot: u32| {
-                let handle = columns.handle(slot);
-                let live = store.locate(handle) == Some(Place { kind, slot });
-                if !live || self.latest(handle).is_some() {
-                    return;
-                }
-                scratch.clear();
-                if columns.table.append_derived_key(slot, &mut scratch).is_ok() && scratch == key {
-                    let stated = self.stated(handle).unwrap_or(columns.is_stated(slot));
-                    found.push((handle, stated));
-                }
-            };
-            if *columns.believed.get() {
-                columns.beliefs.members(code).for_each(&mut consider);
-            } else {
-                // The first derived fact of its type: no index yet. Applying it builds one.
-                (0..columns.slot_count()).for_each(&mut consider);
-            }
-        }
-        for (handle, arena, at) in self.staged_values(kind) {
-            scratch.clear();
-            if arena.append_derived_key(at, &mut scratch).is_ok() && scratch == key {
-                let in_store = || {
-                    store.locate(handle).map(|place| store.kind(place.kind).is_stated(place.slot))
-                };
-                let stated = self.stated(handle).or_else(in_store).unwrap_or(true);
-                found.push((handle, stated));
-            }
-        }
-        found
-    }
-
     /// The latest staged value of each fact of a kind that is not deleted.
     fn staged_values(
         &self,
@@ -544,7 +484,9 @@ impl Drafts {
     }
 
     pub(crate) fn drop_after(&mut self, mark: &Mark) {
+        self.changed.forget(&self.list[mark.drafts..]);
         self.list.truncate(mark.drafts);
+        self.changed.note_all(&self.list);
         if let Some(Draft::Insert { handle, count, .. }) = self.list.last_mut() {
             // The last one may have become longer since.
             let kept = mark.next_handle - handle.get();

@@ -3,10 +3,11 @@
 use steadfast_wm::FactHandle;
 
 use super::drafts::DerivedKey;
-use super::{Drafts, Stage, Staged};
+use super::{Drafts, Stage};
 use crate::error::ChangeError;
 use crate::fact::Fact;
 use crate::keyed::KeyOf;
+use crate::store::Place;
 use crate::then::Ref;
 
 impl Stage<'_> {
@@ -72,10 +73,10 @@ impl Stage<'_> {
         counts: impl Fn(FactHandle) -> bool,
     ) -> Option<FactHandle> {
         let columns = self.store.kinds.get(kind as usize)?;
-        let candidates = columns.with_key(code).map(|slot| columns.handle(slot));
-        let equal = candidates.filter(|&handle| {
+        let untouched =
+            columns.with_key(code).filter(|&slot| !self.drafts.change(Place { kind, slot }));
+        let equal = untouched.map(|slot| columns.handle(slot)).filter(|&handle| {
             counts(handle)
-                && matches!(self.drafts.value::<T>(handle), Staged::Nothing)
                 && (self.store.locate(handle))
                     .and_then(|place| self.store.value::<T>(place))
                     .is_some_and(&is_same)

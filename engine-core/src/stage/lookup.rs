@@ -52,7 +52,7 @@ impl Latest {
             let at = u32::try_from(place).expect("fewer than 2³² drafts");
             match drafts[place] {
                 Draft::Insert { .. } => self.inserts.push(at),
-                Draft::Update { handle, .. } | Draft::Delete { handle } => {
+                Draft::Update { handle, .. } | Draft::Delete { handle, .. } => {
                     self.put(drafts, handle, at);
                 }
                 _ => {}
@@ -170,7 +170,7 @@ impl Keyed {
 pub(super) fn subjects(draft: &Draft) -> impl Iterator<Item = FactHandle> + use<> {
     let (first, count) = match *draft {
         Draft::Insert { handle, count, .. } => (handle.get(), u64::from(count)),
-        Draft::Update { handle, .. } | Draft::Delete { handle } => (handle.get(), 1),
+        Draft::Update { handle, .. } | Draft::Delete { handle, .. } => (handle.get(), 1),
         _ => (0, 0),
     };
     (first..first + count).map(FactHandle::new)
@@ -183,7 +183,7 @@ pub(super) fn decides(draft: &Draft, fact: FactHandle) -> bool {
         Draft::Insert { handle, count, .. } => {
             fact.get().checked_sub(handle.get()).is_some_and(|nth| nth < u64::from(count))
         }
-        Draft::Update { handle, .. } | Draft::Delete { handle } => handle == fact,
+        Draft::Update { handle, .. } | Draft::Delete { handle, .. } => handle == fact,
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! The facts of one kind, column by column.
 
 use std::any::Any;
+use std::hint::black_box;
 use std::ops::Range;
 
 use steadfast_wm::{FactHandle, RuleTag, Seq, TypeTag};
@@ -172,7 +173,7 @@ impl Kind {
     /// Has what is known of a fact [near](Column::warm).
     #[inline]
     pub(crate) fn warm(&self, slot: u32) {
-        self.facts.warm(slot);
+        black_box(self.facts.as_slice().get(slot as usize).map_or(0, |fact| fact.standing.0));
     }
 
     /// Whether a slot holds a fact.
@@ -203,7 +204,8 @@ impl Kind {
         self.facts.len()
     }
 
-    /// Notes an update: its number, the rule that issued it, and its place among the staged operations.
+    /// Notes an update: its number, the rule that issued it, and its place among the staged operations; gives the one
+    /// before it on the same fact.
     #[inline]
     pub(crate) fn touch(
         &mut self,
@@ -212,12 +214,13 @@ impl Kind {
         seq: Seq,
         issuer: Option<RuleTag>,
         op: u32,
-    ) {
-        self.facts.change(scope, slot, |fact| {
-            let standing = Standing::new(fact.standing.stated(), Some(op));
-            (fact.seq, fact.standing) = (seq.get(), standing);
-        });
+    ) -> Option<u32> {
         self.issuers.set(scope, slot, issuer.map_or(0, |tag| tag.get() + 1));
+        self.facts.change(scope, slot, |fact| {
+            let before = fact.standing;
+            (fact.seq, fact.standing) = (seq.get(), Standing::new(before.stated(), Some(op)));
+            before.last_op()
+        })
     }
 
     pub(crate) fn next_slot(&mut self, scope: Scope) -> u32 {
@@ -235,8 +238,8 @@ impl Kind {
         } else {
             self.facts.set(scope, slot, state);
         }
-        self.issuers.set(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
-        self.clocks.set(scope, slot, birth.clock);
+        self.issuers.set_next(scope, slot, birth.issuer.map_or(0, |tag| tag.get() + 1));
+        self.clocks.set_next(scope, slot, birth.clock);
         if self.fact.is_event() {
             self.table.set_born(scope, slot, birth.clock);
         }
@@ -362,9 +365,14 @@ impl Kind {
         self.facts.get(slot).standing.last_op()
     }
 
+    /// Notes an operation on a fact, by its place among those of the flush; gives the one before it.
     #[inline]
-    pub(crate) fn set_last_op(&mut self, scope: Scope, slot: u32, op: Option<u32>) {
-        self.set_standing(scope, slot, Standing::new(self.is_stated(slot), op));
+    pub(crate) fn note_op(&mut self, scope: Scope, slot: u32, op: u32) -> Option<u32> {
+        self.facts.change(scope, slot, |fact| {
+            let before = fact.standing;
+            fact.standing = Standing::new(before.stated(), Some(op));
+            before.last_op()
+        })
     }
 
     /// Forgets the operations on a fact if this one is its last; says whether it is.

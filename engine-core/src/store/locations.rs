@@ -48,6 +48,12 @@ impl Run {
         self.cells.contains(&cell).then_some(Place { kind: self.kind, slot })
     }
 
+    /// Where the next fact would lie.
+    #[inline]
+    fn next(&self) -> Place {
+        Place { kind: self.kind, slot: self.base.wrapping_add(self.cells.end) }
+    }
+
     /// Takes in a fact that lies behind all others, or loses the first or the last one of several; says
     /// whether that is what was asked for.
     fn adapt(&mut self, cell: u32, place: Option<Place>) -> bool {
@@ -134,6 +140,30 @@ impl Locations {
 
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, handle: FactHandle, place: Option<Place>) {
+        let (at, cell) = index(handle);
+        if !scope.is_open()
+            && let Some(Some(Page::Run(run))) = self.pages.get_mut(at)
+        {
+            // Most facts come behind those that came before, and many go in the order in which they came.
+            match place {
+                Some(place) if run.cells.end == cell && run.next() == place => {
+                    run.cells.end += 1;
+                    self.live += 1;
+                    return;
+                }
+                None if run.cells.start == cell && run.cells.len() > 1 => {
+                    run.cells.start += 1;
+                    self.live -= 1;
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.set_any(scope, handle, place);
+    }
+
+    #[inline(never)] // as a place in a run is known
+    fn set_any(&mut self, scope: Scope, handle: FactHandle, place: Option<Place>) {
         let old = self.write(handle, place);
         if scope.is_open() {
             self.log.push((scope, handle, old));

@@ -121,6 +121,7 @@ impl Store {
         self.places.get(handle)
     }
 
+    #[inline]
     pub(crate) fn set_place(&mut self, scope: Scope, handle: FactHandle, place: Option<Place>) {
         self.places.set(scope, handle, place);
     }

@@ -126,6 +126,8 @@ pub(crate) trait AnyTable: Any + Trailed + Send {
     fn append_from(&mut self, scope: Scope, arena: &mut dyn AnyArena, range: Range<u32>);
     /// Replaces a value by one from an arena.
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32);
+    /// Replaces the values in these slots by those of an arena from this place on, outside of scopes.
+    fn replace_all_from(&mut self, slots: &[u32], arena: &mut dyn AnyArena, first: u32);
     /// Makes room for so many values more.
     fn reserve(&mut self, more: u32);
     fn clear_slot(&mut self, scope: Scope, slot: u32);
@@ -242,6 +244,15 @@ impl<T: Fact> AnyTable for Table<T> {
     fn replace_from(&mut self, scope: Scope, slot: u32, arena: &mut dyn AnyArena, at: u32) {
         let value = take_from::<T>(arena, at);
         self.replace(scope, slot, value);
+    }
+
+    fn replace_all_from(&mut self, slots: &[u32], arena: &mut dyn AnyArena, first: u32) {
+        let values = &mut typed::<T>(arena).0[first as usize..][..slots.len()];
+        debug_assert!(values.iter().all(Option::is_some), "a value is taken once");
+        let cells = self.values.bare(Scope::NONE).expect("no scope is open");
+        for (&slot, value) in slots.iter().zip(values) {
+            cells[slot as usize] = value.take();
+        }
     }
 
     fn reserve(&mut self, more: u32) {

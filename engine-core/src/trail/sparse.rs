@@ -26,10 +26,24 @@ impl<T: Clone + PartialEq> Sparse<T> {
 
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
-        if at < self.column.len() {
-            self.column.set(scope, at, value);
-        } else if value != self.default {
+        if !scope.is_open()
+            && let Some(cell) = self.column.cells.get_mut(at as usize)
+        {
+            *cell = value;
+        } else if at < self.column.len() || value != self.default {
             self.set_cell(scope, at, value);
+        }
+    }
+
+    /// Sets a cell that may be the next one: that of something new.
+    #[inline]
+    pub(crate) fn set_next(&mut self, scope: Scope, at: u32, value: T) {
+        if at == self.column.len() {
+            if value != self.default {
+                self.column.push(scope, value);
+            }
+        } else {
+            self.set(scope, at, value);
         }
     }
 

@@ -37,10 +37,7 @@ pub(super) enum Command {
     Remove(NodeId, Answer<(), ChangeError>),
     HandOver(NodeId, Answer<(), ChangeError>),
     Force,
-    Stop {
-        /// Whether the lease is given back, so that others need not wait for its end.
-        in_order: bool,
-    },
+    Stop,
 }
 
 /// A link, and frames that did not fit into it yet.
@@ -127,10 +124,7 @@ impl<'a> Driver<'a> {
                 self.event(event)?;
             }
             while let Ok(command) = commands.try_recv() {
-                if let Command::Stop { in_order } = command {
-                    if !in_order {
-                        return Ok(());
-                    }
+                if matches!(command, Command::Stop) {
                     self.coordinator.lead(false);
                     return self.note_committed(true);
                 }
@@ -214,7 +208,7 @@ impl<'a> Driver<'a> {
                 answer.send(self.node.hand_over(node, &mut effects)).ok();
             }
             Command::Force => return self.input(Input::Force),
-            Command::Stop { .. } => {}
+            Command::Stop => {}
         }
         self.perform_all(effects)
     }

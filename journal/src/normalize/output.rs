@@ -356,8 +356,7 @@ impl<'a> Output<'a> {
     pub(super) fn remove(&mut self) {
         self.open = None;
         for part in self.parts.drain(..) {
-            // It may have its name already.
-            self.shared.dir.discard(&part.tmp);
+            drop(self.shared.dir.remove(&part.tmp));
         }
     }
 }

@@ -4,7 +4,6 @@ mod basics;
 mod common;
 mod compacted;
 mod crash;
-mod cuts;
 mod damage;
 mod faults;
 mod format;

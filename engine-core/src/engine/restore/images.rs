@@ -91,5 +91,7 @@ pub enum StagedImage<'a> {
         handle: FactHandle,
         /// What it became.
         stated: bool,
+        /// The operation.
+        seq: Seq,
     },
 }
