@@ -146,11 +146,27 @@ struct Log<T> {
     entries: Vec<(Scope, Undo<T>)>,
     /// For how many cells the vectors in it have room.
     replaced: usize,
+    /// Cells from the second on have come in the first: undoing it takes them away, whatever they are.
+    fresh: (Scope, u32),
 }
 
 impl<T> Default for Log<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), replaced: 0 }
+        Self { entries: Vec::new(), replaced: 0, fresh: (Scope::NONE, 0) }
+    }
+}
+
+impl<T> Log<T> {
+    #[inline]
+    fn is_fresh(&self, scope: Scope, at: u32) -> bool {
+        let (since, from) = self.fresh;
+        since == scope && at >= from
+    }
+
+    /// Whether the last entry is of a write to this cell in the scope.
+    #[inline]
+    fn is_set(&self, scope: Scope, at: u32) -> bool {
+        matches!(self.entries.last(), Some((of, Undo::Set(last, _))) if (*of, *last) == (scope, at))
     }
 }
 
@@ -168,21 +184,52 @@ impl<T: Clone> Clone for Column<T> {
 }
 
 impl<T> Column<T> {
-    /// Logs what undoes a write. Apart from the writes themselves, as these are in all hot loops and most are
-    /// made outside of scopes.
+    /// Logs what undoes a write to a cell. Apart from the writes themselves, as these are in all hot loops and most
+    /// are made outside of scopes.
     #[cold]
     #[inline(never)]
-    fn note(&mut self, scope: Scope, undo: Undo<T>) {
+    fn note(&mut self, scope: Scope, at: u32, old: T) {
         let log = self.log.get_or_insert_default();
-        // Of a cell that is written over and over the first value before counts, and of a column that grows how
-        // long it was.
-        let is_noted = match (&undo, log.entries.last()) {
-            (Undo::Set(at, _), Some((of, Undo::Set(last, _)))) => (at, scope) == (last, *of),
-            (Undo::Grown(_), Some((of, Undo::Grown(_)))) => scope == *of,
-            _ => false,
-        };
-        if !is_noted {
-            log.entries.push((scope, undo));
+        // Of a cell that is written over and over the first value before counts.
+        if !log.is_fresh(scope, at) && !log.is_set(scope, at) {
+            log.entries.push((scope, Undo::Set(at, old)));
+        }
+    }
+
+    /// The same before a write to a cell that is to be cloned.
+    #[cold]
+    #[inline(never)]
+    fn note_clone(&mut self, scope: Scope, at: u32)
+    where
+        T: Clone,
+    {
+        let log = self.log.get_or_insert_default();
+        if !log.is_fresh(scope, at) && !log.is_set(scope, at) {
+            log.entries.push((scope, Undo::Set(at, self.cells[at as usize].clone())));
+        }
+    }
+
+    /// The same of cells that are added.
+    #[cold]
+    #[inline(never)]
+    fn note_growth(&mut self, scope: Scope, from: u32) {
+        let log = self.log.get_or_insert_default();
+        if !log.is_fresh(scope, from) {
+            log.entries.push((scope, Undo::Grown(from)));
+            log.fresh = (scope, from);
+        }
+    }
+
+    /// The same of the last cell, which is taken away.
+    #[cold]
+    #[inline(never)]
+    fn note_pop(&mut self, scope: Scope, at: u32, value: &T)
+    where
+        T: Clone,
+    {
+        let log = self.log.get_or_insert_default();
+        if !log.is_fresh(scope, at) {
+            log.entries.push((scope, Undo::Popped(value.clone())));
         }
     }
 
@@ -227,7 +274,7 @@ impl<T> Column<T> {
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
         let old = std::mem::replace(&mut self.cells[at as usize], value);
         if scope.is_open() {
-            self.note(scope, Undo::Set(at, old));
+            self.note(scope, at, old);
         }
     }
 
@@ -236,7 +283,7 @@ impl<T> Column<T> {
         self.check_room(1);
         self.cells.push(value);
         if scope.is_open() {
-            self.note(scope, Undo::Grown(self.len() - 1));
+            self.note_growth(scope, self.len() - 1);
         }
     }
 
@@ -247,7 +294,7 @@ impl<T> Column<T> {
         self.cells.extend(values);
         self.check_room(0);
         if scope.is_open() && self.len() > before {
-            self.note(scope, Undo::Grown(before));
+            self.note_growth(scope, before);
         }
     }
 
@@ -258,7 +305,7 @@ impl<T> Column<T> {
     {
         let value = self.cells.pop()?;
         if scope.is_open() {
-            self.note(scope, Undo::Popped(value.clone()));
+            self.note_pop(scope, self.len(), &value);
         }
         Some(value)
     }
@@ -268,14 +315,19 @@ impl<T> Column<T> {
         self.cells.reserve(more as usize);
     }
 
-    /// Empties the column; outside a scope it keeps its memory, unless that is much.
+    /// Empties the column; it keeps its memory, unless that is much or what a scope began with is in it.
     #[inline]
     pub(crate) fn clear(&mut self, scope: Scope) {
-        if scope.is_open() {
+        if scope.is_open() && !self.is_new(scope) {
             self.replace(scope, Vec::new());
         } else {
             clear(&mut self.cells);
         }
+    }
+
+    /// Whether nothing is left of what the scope began with.
+    fn is_new(&self, scope: Scope) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_fresh(scope, 0))
     }
 
     /// Empties the column outside of scopes; it keeps its memory.
@@ -302,7 +354,7 @@ impl<T> Column<T> {
     where
         T: Clone,
     {
-        if scope.is_open() {
+        if scope.is_open() && !self.is_new(scope) {
             self.replace(scope, self.cells[count as usize..].to_vec());
         } else {
             self.cells.drain(..count as usize);
@@ -315,8 +367,11 @@ impl<T> Column<T> {
         self.check_room(0);
         if scope.is_open() {
             let log = self.log.get_or_insert_default();
-            log.replaced += old.capacity();
-            log.entries.push((scope, Undo::Replaced(old)));
+            if !log.is_fresh(scope, 0) {
+                log.replaced += old.capacity();
+                log.entries.push((scope, Undo::Replaced(old)));
+                log.fresh = (scope, 0);
+            }
         }
     }
 }
@@ -358,8 +413,7 @@ impl<T: Clone> Column<T> {
         change: impl FnOnce(&mut T) -> R,
     ) -> R {
         if scope.is_open() {
-            let old = self.get(at).clone();
-            self.note(scope, Undo::Set(at, old));
+            self.note_clone(scope, at);
         }
         change(&mut self.cells[at as usize])
     }
@@ -367,7 +421,8 @@ impl<T: Clone> Column<T> {
 
 impl<T> Trailed for Column<T> {
     fn undo(&mut self, scope: Scope) {
-        let Some(Log { entries, replaced }) = self.log.as_deref_mut() else { return };
+        let Some(Log { entries, replaced, fresh }) = self.log.as_deref_mut() else { return };
+        *fresh = (Scope::NONE, 0);
         while let Some((_, undo)) = entries.pop_if(|(written, _)| *written >= scope) {
             match undo {
                 Undo::Set(at, old) => self.cells[at as usize] = old,
@@ -384,7 +439,7 @@ impl<T> Trailed for Column<T> {
     fn forget(&mut self) {
         if let Some(log) = &mut self.log {
             clear(&mut log.entries);
-            log.replaced = 0;
+            (log.replaced, log.fresh) = (0, (Scope::NONE, 0));
         }
     }
 
@@ -419,9 +474,7 @@ impl<T> Cell<T> {
     #[cold]
     #[inline(never)]
     fn note(&mut self, scope: Scope, old: T) {
-        if !self.is_noted(scope) {
-            self.log.push((scope, old));
-        }
+        self.log.push((scope, old));
     }
 }
 
@@ -438,7 +491,7 @@ impl<T: Clone> Cell<T> {
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, value: T) {
         let old = std::mem::replace(&mut self.value, value);
-        if scope.is_open() {
+        if scope.is_open() && !self.is_noted(scope) {
             self.note(scope, old);
         }
     }
@@ -506,6 +559,42 @@ mod tests {
         column.undo(OUTER);
         cell.undo(OUTER);
         assert_eq!((column.as_slice(), cell.get()), (&[1][..], &1));
+    }
+
+    #[test]
+    fn cells_that_came_in_a_scope_are_not_logged_and_go_with_it() {
+        let mut column = Column::default();
+        column.extend(Scope::NONE, [1, 2, 3]);
+        let before = column.clone();
+        let entry = size_of::<(Scope, Undo<i32>)>();
+        column.pop(OUTER);
+        column.push(OUTER, 30);
+        column.push(OUTER, 40);
+        for value in 0..9 {
+            column.set(OUTER, 2, value);
+            column.set(OUTER, 3, value);
+            column.pop(OUTER);
+            column.push(OUTER, value);
+        }
+        assert_eq!(column.trail_bytes(), 2 * entry);
+        let outer = column.clone();
+        // In a scope behind it they are as all others.
+        column.set(INNER, 2, 7);
+        column.set(INNER, 3, 7);
+        column.pop(INNER);
+        column.replace(INNER, vec![8]);
+        column.push(INNER, 9);
+        column.replace(INNER, vec![]);
+        assert_eq!(column.trail_bytes() / entry, 6);
+        column.undo(INNER);
+        assert_eq!(column.as_slice(), outer.as_slice());
+        column.set(OUTER, 3, 5);
+        column.undo(OUTER);
+        assert_eq!(column.as_slice(), before.as_slice());
+        // After that nothing is new in it.
+        column.set(OUTER, 0, 9);
+        column.undo(OUTER);
+        assert_eq!(column.as_slice(), before.as_slice());
     }
 
     #[test]

@@ -374,6 +374,20 @@ impl Replica {
         Ok(self.ask(|answer| Command::HandOver(to, answer))??)
     }
 
+    /// Stops without a word, as a crash does: the lease stays until it ends. What is on the disk stays, too.
+    pub fn abandon(mut self) {
+        self.stop(false);
+    }
+
+    fn stop(&mut self, in_order: bool) {
+        self.commands.send(Command::Stop { in_order }).ok();
+        self.wake.wake();
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, that was said where it did.
+            thread.join().ok();
+        }
+    }
+
     /// An operator's order: lead with what can be reached. **What was committed on other nodes alone is lost**, and the
     /// record says so for ever ([`GroupRecord::forced`](crate::GroupRecord::forced)).
     pub fn force(&self) {
@@ -384,11 +398,8 @@ impl Replica {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        self.commands.send(Command::Stop).ok();
-        self.wake.wake();
-        if let Some(thread) = self.thread.take() {
-            // If it panicked, that was said where it did.
-            thread.join().ok();
+        if self.thread.is_some() {
+            self.stop(true);
         }
     }
 }

@@ -76,7 +76,8 @@ pub(crate) struct Leftover {
 }
 
 /// Replaces the sealed segment by a copy of the sealed length, in a manifest that is not written
-/// yet. INV-28: the old file stays as it is until [`finish`] unlinks it, for it may be mapped.
+/// yet. INV-28: the old file stays as it is until [`finish`] unlinks it, for it may be mapped. The name is
+/// durable with that of the new segment, which is made next.
 pub(crate) fn shorten(
     dir: &Dir,
     next: &mut Manifest,
@@ -96,7 +97,6 @@ pub(crate) fn shorten(
     copy(dir, &old, &shorter, seal.bytes)?;
     verify(dir, &shorter, &seal, drop_salt)?;
     dir.rename(COPY_NAME, &shorter.name())?;
-    dir.sync()?;
     *entry = shorter;
     Ok(Leftover { replaced: Some(old) })
 }
@@ -198,14 +198,107 @@ pub(crate) fn finish(
     Ok(moved)
 }
 
-/// Removes the file that a shorter one has replaced.
+/// Removes the file that a shorter one has replaced. If it is there again after a crash, the next open
+/// takes it away.
 pub(crate) fn remove_replaced(dir: &Dir, leftover: Leftover) -> Result<(), IoError> {
     if let Some(old) = leftover.replaced {
         // Only temporary files are ever deleted.
         let temporary = format!("{old}.tmp");
         dir.rename(&old, &temporary)?;
         dir.remove(&temporary)?;
-        dir.sync()?;
     }
     Ok(())
+}
+
+#[cfg(all(test, not(shuttle)))] // they open a journal outside of a schedule
+mod tests {
+    use super::*;
+    use crate::testing::SimDisk;
+    use crate::{Batch, End, Journal, Level, Options};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    const DIR: &str = "/journal";
+
+    /// A journal of three groups, closed, and what a cut behind the second one would list.
+    fn cut_behind_the_second() -> (SimDisk, Dir, Manifest) {
+        let disk = SimDisk::new(1);
+        let options = || Options::new().storage(Arc::new(disk.clone())).without_background();
+        let (journal, _) = Journal::open(DIR, options()).expect("a new journal");
+        let mut ends = Vec::new();
+        for number in 0..3_u8 {
+            let mut batch = Batch::new();
+            batch.push(1, 1, &[number; 50]).expect("short");
+            ends.push(journal.append(&batch, End::SafePoint).expect("room"));
+        }
+        journal.wait(ends[2].position, Level::Batch).expect("durable");
+        let safe = ends[1].position.get();
+        journal.close().expect("closes");
+        let path = Path::new(DIR).to_path_buf();
+        let dir = Dir { storage: Arc::new(disk.clone()), path, skip_sync: false };
+        let content = disk.content(dir.file(crate::manifest::NAME));
+        let manifest = Manifest::decode(&content).expect("a manifest").expect("of this format");
+        let entry = &manifest.segments[0];
+        let mut window = Window::new(
+            dir.open(&entry.name(), Access::Read).expect("there"),
+            entry.physical_bytes,
+        );
+        let (mut offset, mut prev_crc) = (SEGMENT_HEADER, 0);
+        while offset - SEGMENT_HEADER < safe {
+            let checked = window.frame(Salt::new(entry.salt), offset, entry.physical_bytes);
+            let Checked::Frame { header, crc } = checked.expect("readable") else {
+                panic!("valid")
+            };
+            (offset, prev_crc) = (offset + header.total_len(), crc);
+        }
+        let safe = Boundary { segment: 0, offset, position: safe, last_lsn: 2, prev_crc };
+        let (next, _) = cut(&manifest, &safe);
+        (disk, dir, next)
+    }
+
+    #[test]
+    fn a_shortened_copy_is_taken_only_if_it_has_all_frames_as_they_were() {
+        let (disk, dir, next) = cut_behind_the_second();
+        let old = next.segments[0].name();
+        let seal = next.segments[0].seal.expect("sealed by the cut");
+        let attempt = |next: &Manifest| {
+            let mut next = next.clone();
+            shorten(&dir, &mut next, false).map(|leftover| (leftover, next))
+        };
+        let (leftover, shorter) = attempt(&next).expect("it is sound");
+        assert_eq!(leftover.replaced.as_ref(), Some(&old));
+        let copied = disk.content(dir.file(&shorter.segments[0].name()));
+        let end = size(seal.bytes);
+        assert_eq!(copied[4096..end], disk.content(dir.file(&old))[4096..end]);
+        assert!(copied[end..].iter().all(|byte| *byte == 0) && copied.len() == 8192);
+        // Any damage that the copy takes over, or that befalls it.
+        // A frame takes 85 bytes, and three of padding.
+        for at in (4096..end).filter(|at| (at - 4096) % 88 < 85) {
+            disk.damage(dir.file(&old), |content| content[at] ^= 0x10);
+            assert!(attempt(&next).is_err(), "byte {at}");
+            disk.damage(dir.file(&old), |content| content[at] ^= 0x10);
+        }
+        let lie = |change: &dyn Fn(&mut SealEntry)| {
+            let mut next = next.clone();
+            change(next.segments[0].seal.as_mut().expect("sealed"));
+            attempt(&next)
+        };
+        assert!(lie(&|seal| seal.digest ^= 1).is_err(), "it ends in another frame");
+        assert!(lie(&|seal| seal.bytes -= 8).is_err(), "in the middle of a frame");
+        assert!(lie(&|seal| seal.bytes += 8).is_err(), "in the middle of the next one");
+    }
+
+    #[test]
+    fn either_header_of_a_shortened_segment_suffices() {
+        let (disk, dir, mut next) = cut_behind_the_second();
+        shorten(&dir, &mut next, false).expect("it is sound");
+        let name = next.segments[0].name();
+        for damaged in COPY_OFFSETS {
+            disk.damage(dir.file(&name), |content| content[size(damaged)] ^= 1);
+            let file = dir.open(&name, Access::Read).expect("there");
+            let header = read_header(&*file).expect("readable").expect("the other one holds");
+            assert_eq!(header.generation, 1);
+            disk.damage(dir.file(&name), |content| content[size(damaged)] ^= 1);
+        }
+    }
 }

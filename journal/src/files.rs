@@ -164,6 +164,10 @@ impl Dir {
     /// Removes a file that is not part of the journal any more, by way of a temporary name: nothing
     /// else is ever deleted. What stays is removed by the next open.
     pub(crate) fn discard(&self, name: &str) {
+        if kind_of(name, false) == FileKind::Temporary {
+            drop(self.remove(name));
+            return;
+        }
         let temporary = format!("{name}.tmp");
         if self.rename(name, &temporary).is_ok() {
             drop(self.remove(&temporary));

@@ -319,6 +319,11 @@ impl Journal {
         self.shared.roll_now()
     }
 
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Does what the background thread does after 20 ms without an append.
     #[cfg(any(test, feature = "testing"))]
     pub fn run_idle(&self) {

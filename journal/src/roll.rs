@@ -198,10 +198,8 @@ impl Shared {
         let active = self.maker().make(&mut next, &begin, spare)?;
         next.durable = writer.end.position;
         next.generation += 1;
-        // The filler made room for the manifest, unless many segments were listed since.
-        let prepared =
-            (spare.manifest_bytes >= next.file_bytes(0)).then_some(spare.manifest_name.as_str());
-        self.dir.switch_manifest(Some(&writer.manifest), &next, prepared)?;
+        // The filler made room for the manifest; if many segments were listed since, the file grows.
+        self.dir.switch_manifest(Some(&writer.manifest), &next, Some(&spare.manifest_name))?;
         self.published.generation.store(next.generation, Ordering::Release);
         writer.manifest = next;
         writer.active = active;
@@ -246,4 +244,108 @@ fn seal_last(manifest: &mut Manifest, writer: &Writer) {
         end_position: writer.end.position,
         digest: u128::from(writer.prev_crc),
     });
+}
+
+#[cfg(all(test, not(shuttle)))] // they open journals outside of a schedule
+mod tests {
+    use super::*;
+    use crate::group::Want;
+    use crate::ids::Position;
+    use crate::testing::SimDisk;
+    use crate::{Batch, End, Journal, Level, Options};
+
+    fn open(disk: &SimDisk, options: Options) -> Journal {
+        let options = options.storage(Arc::new(disk.clone())).level(Level::Process);
+        Journal::open("/journal", options).expect("a new journal").0
+    }
+
+    fn append(journal: &Journal, bytes: usize) -> Position {
+        let mut batch = Batch::new();
+        batch.push(1, 1, &vec![7; bytes]).expect("short");
+        journal.append(&batch, End::SafePoint).expect("room").position
+    }
+
+    fn until(what: impl Fn() -> bool) {
+        while !what() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn of_a_stream_the_oldest_sealed_segments_are_forgotten() {
+        for streams in [true, false] {
+            let disk = SimDisk::new(1);
+            let journal = open(&disk, Options::new().segment_bytes(1 << 20));
+            let before = disk.forgotten().len();
+            for _ in 0..150 {
+                let end = append(&journal, 50_000);
+                if !streams {
+                    journal.wait_durable(end).expect("durable");
+                }
+            }
+            // The one that takes frames, and of a stream two of 1 MiB that were sealed last.
+            let names: Vec<_> =
+                journal.shared().lock().manifest.segments.iter().map(SegmentEntry::name).collect();
+            let large = names
+                .iter()
+                .filter(|name| disk.content(format!("/journal/{name}")).len() == 1 << 20);
+            let large: Vec<_> = large.cloned().collect();
+            assert!(large.len() > 5, "{names:?}");
+            let expected = if streams { &large[..large.len() - 3] } else { &[] };
+            until(|| disk.forgotten().len() - before >= expected.len());
+            journal.close().expect("closes");
+            assert_eq!(disk.forgotten()[before..], *expected, "streams: {streams}");
+        }
+    }
+
+    /// Else they would wait for the end of a sync that covers nothing of theirs.
+    #[test]
+    fn a_roll_wakes_those_who_wait_for_another_round() {
+        let disk = SimDisk::new(1);
+        let journal = open(&disk, Options::new().without_background());
+        let first = append(&journal, 10);
+        let shared = journal.shared();
+        // A leader is at work for as long as we like.
+        let place = {
+            let mut writer = shared.lock();
+            let place = writer.rounds.begin();
+            writer.rounds.close(place, first.get());
+            place
+        };
+        let second = append(&journal, 10);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| shared.wait(second, Want::Durable));
+            until(|| shared.lock().rounds.is_anybody_waiting());
+            journal.roll().expect("room");
+            waiter.join().expect("no panic").expect("durable by the roll");
+        });
+        let _gates = shared.lock().rounds.end(place);
+        journal.close().expect("closes");
+    }
+
+    #[test]
+    fn a_segment_has_as_many_handles_to_sync_as_the_storage_tells_of_failures() {
+        for tells_all in [true, false] {
+            let disk = SimDisk::new(1);
+            disk.set_tells_every_handle(tells_all);
+            let journal = open(&disk, Options::new().without_background());
+            for _ in 0..2 {
+                let writer = journal.shared().lock();
+                let Active { file, syncs, .. } = &writer.active;
+                if tells_all {
+                    // None is told of what another one was told.
+                    let [first, second] = &syncs[..] else { panic!("{syncs:?}") };
+                    assert!(!Arc::ptr_eq(first, second));
+                    assert!(syncs.iter().all(|sync| !Arc::ptr_eq(sync, file)));
+                } else {
+                    // Whoever rolls, and whoever syncs, is told of everything.
+                    assert!(syncs.len() == 1 && Arc::ptr_eq(&syncs[0], file));
+                }
+                drop(writer);
+                append(&journal, 10);
+                journal.roll().expect("room");
+            }
+            journal.close().expect("closes");
+        }
+    }
 }

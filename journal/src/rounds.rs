@@ -71,6 +71,12 @@ impl Rounds {
         self.in_flight().next().is_some()
     }
 
+    /// Whether threads sleep for the next round.
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) const fn is_anybody_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
     /// The first round in flight that makes `wanted` durable.
     pub(crate) fn covering(&self, wanted: u64) -> Option<u64> {
         let covers = |flight: &&Flight| flight.round >= self.ended && flight.target >= wanted;

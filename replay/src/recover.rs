@@ -204,8 +204,9 @@ fn staged_image(operation: &StagedOperation) -> StagedImage<'_> {
         StagedOperation::Delete { handle, seq, origin } => {
             StagedImage::Delete { handle: *handle, seq: *seq, origin: *origin }
         }
-        StagedOperation::Stated { handle, stated, seq } => {
-            StagedImage::Stated { handle: *handle, stated: *stated, seq: *seq }
+        // Its number is behind it: nothing is matched by it.
+        StagedOperation::Stated { handle, stated, seq: _ } => {
+            StagedImage::Stated { handle: *handle, stated: *stated }
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Session {
     outbox: Outbox,
     /// The transaction that is open.
     root: Option<Root<Mark>>,
+    /// Whether there is a journal, or a transaction is open: what most sessions in memory ask no further.
+    is_watched: bool,
     commit: CommitSeq,
     commit_every: u64,
     max_firings: u64,
@@ -90,6 +92,7 @@ impl Session {
     ) -> Self {
         Self {
             engine,
+            is_watched: writer.is_some(),
             writer,
             recorder,
             listeners: Listeners::default(),
@@ -141,13 +144,19 @@ impl Session {
     /// transaction the same of that.
     #[inline]
     fn ready(&mut self) -> Result<()> {
-        if self.root.is_some() {
-            return self.root_ready();
-        }
         if self.failed || self.engine.has_failed() {
-            return Err(Error::Failed);
+            return Err(self.why_failed());
         }
-        if self.writer.is_some() { self.writer_ready() } else { Ok(()) }
+        if self.is_watched { self.watched_ready() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn why_failed(&self) -> Error {
+        self.root_ready().err().unwrap_or(Error::Failed)
+    }
+
+    fn watched_ready(&mut self) -> Result<()> {
+        if self.root.is_some() { self.root_ready() } else { self.writer_ready() }
     }
 
     fn writer_ready(&mut self) -> Result<()> {
@@ -172,7 +181,9 @@ impl Session {
     /// Commits what was done; in a transaction that commits as a whole.
     #[inline]
     fn commit_work(&mut self, point: SafePoint) -> Result<Option<CommitSeq>> {
-        if let Some(root) = &mut self.root {
+        if self.is_watched
+            && let Some(root) = &mut self.root
+        {
             root.did(point);
             return Ok(None);
         }

@@ -31,7 +31,7 @@ impl Session {
         self.outside("begin")?;
         self.ready()?;
         self.root = Some(Root::begin(&mut self.engine, &self.recorder, options));
-        self.recorder.in_root = true;
+        (self.recorder.in_root, self.is_watched) = (true, true);
         Ok(Transaction::new(self))
     }
 
@@ -154,14 +154,19 @@ impl Session {
             self.abort_root()?;
             return Err(why);
         }
-        let Some(root) = self.root.take() else { return Ok(None) };
-        self.recorder.in_root = false;
+        let Some(root) = self.take_root() else { return Ok(None) };
         let next = CommitSeq::new(self.commit.get() + 1);
         let committed = root.commit(&mut self.engine, &mut self.recorder, next);
         self.failed |= self.engine.has_failed();
         let Some(commit) = committed? else { return Ok(None) };
         self.publish(commit)?;
         Ok(Some(commit))
+    }
+
+    fn take_root(&mut self) -> Option<Root<Mark>> {
+        let root = self.root.take();
+        (self.recorder.in_root, self.is_watched) = (false, self.writer.is_some());
+        root
     }
 
     /// Why the journal would not take what the transaction did, as far as that is known before.
@@ -176,8 +181,7 @@ impl Session {
 
     /// Ends the transaction that is open, if one is, as if it had never begun.
     pub(crate) fn abort_root(&mut self) -> Result<()> {
-        let Some(root) = self.root.take() else { return Ok(()) };
-        self.recorder.in_root = false;
+        let Some(root) = self.take_root() else { return Ok(()) };
         let aborted = root.abort(&mut self.engine, &mut self.recorder);
         self.failed |= aborted.is_err();
         Ok(aborted?)

@@ -87,6 +87,11 @@ const BENCHES: &[Bench] = &[
         about: "what transactions over several steps cost, and taking them back",
         run: run_program,
     },
+    Bench {
+        name: "replication",
+        about: "what followers cost, and how long nobody leads",
+        run: run_program,
+    },
     Bench { name: "micro", about: "small operations beside their limits", run: micro::run },
     Bench { name: "join", about: "joins against rule engines", run: rules_peers::run },
     Bench {

@@ -26,11 +26,9 @@ impl<T: Clone + PartialEq> Sparse<T> {
 
     #[inline]
     pub(crate) fn set(&mut self, scope: Scope, at: u32, value: T) {
-        if !scope.is_open()
-            && let Some(cell) = self.column.cells.get_mut(at as usize)
-        {
-            *cell = value;
-        } else if at < self.column.len() || value != self.default {
+        if at < self.column.len() {
+            self.column.set(scope, at, value);
+        } else if value != self.default {
             self.set_cell(scope, at, value);
         }
     }

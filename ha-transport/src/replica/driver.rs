@@ -37,7 +37,10 @@ pub(super) enum Command {
     Remove(NodeId, Answer<(), ChangeError>),
     HandOver(NodeId, Answer<(), ChangeError>),
     Force,
-    Stop,
+    Stop {
+        /// Whether the lease is given back, so that others need not wait for its end.
+        in_order: bool,
+    },
 }
 
 /// A link, and frames that did not fit into it yet.
@@ -124,7 +127,10 @@ impl<'a> Driver<'a> {
                 self.event(event)?;
             }
             while let Ok(command) = commands.try_recv() {
-                if matches!(command, Command::Stop) {
+                if let Command::Stop { in_order } = command {
+                    if !in_order {
+                        return Ok(());
+                    }
                     self.coordinator.lead(false);
                     return self.note_committed(true);
                 }
@@ -208,7 +214,7 @@ impl<'a> Driver<'a> {
                 answer.send(self.node.hand_over(node, &mut effects)).ok();
             }
             Command::Force => return self.input(Input::Force),
-            Command::Stop => {}
+            Command::Stop { .. } => {}
         }
         self.perform_all(effects)
     }

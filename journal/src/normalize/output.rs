@@ -356,7 +356,8 @@ impl<'a> Output<'a> {
     pub(super) fn remove(&mut self) {
         self.open = None;
         for part in self.parts.drain(..) {
-            drop(self.shared.dir.remove(&part.tmp));
+            // It may have its name already.
+            self.shared.dir.discard(&part.tmp);
         }
     }
 }

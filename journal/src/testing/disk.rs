@@ -93,6 +93,8 @@ impl SimDisk {
             medium: Medium::InPlace,
             maps: true,
             cache_pinned: false,
+            tells_every_handle: true,
+            forgotten: Vec::new(),
             file_syncs: 0,
             dir_syncs: 0,
             locks: BTreeMap::new(),
@@ -199,6 +201,17 @@ impl SimDisk {
     /// maps.
     pub fn set_cache_pinned(&self, pinned: bool) {
         self.state().cache_pinned = pinned;
+    }
+
+    /// Chooses what the disk says of failures to write back: whether each handle of a file is told.
+    pub fn set_tells_every_handle(&self, tells: bool) {
+        self.state().tells_every_handle = tells;
+    }
+
+    /// Names of files of which the cache was asked to drop everything, in order.
+    #[must_use]
+    pub fn forgotten(&self) -> Vec<String> {
+        self.state().forgotten.clone()
     }
 
     /// How many syncs of files and of directories there were.

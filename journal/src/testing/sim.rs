@@ -10,6 +10,7 @@ use super::Seeded;
 use super::disk::{Fault, SimDisk};
 use super::node::Node;
 use super::state::not_found;
+use crate::files::{FileKind, kind_of};
 use crate::mmap::{MapPermit, ReadMap, WriteMap};
 use crate::storage::{
     Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile,
@@ -76,6 +77,11 @@ impl Storage for SimDisk {
         let mut state = self.state();
         state.plain_call(self.process())?;
         state.find(path).ok_or_else(not_found)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        assert!(
+            matches!(kind_of(&name, false), FileKind::Temporary | FileKind::Unknown),
+            "{name} is part of a journal, and only what is temporary is ever deleted"
+        );
         state.unlink(path);
         state.changed();
         Ok(())
@@ -114,7 +120,7 @@ impl Storage for SimDisk {
     }
 
     fn tells_every_handle(&self, _dir: &Path) -> io::Result<bool> {
-        Ok(true)
+        Ok(self.state().tells_every_handle)
     }
 
     fn incarnation(&self) -> io::Result<Incarnation> {
@@ -248,6 +254,10 @@ impl StorageFile for SimFile {
     fn drop_cache(&self, to: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         state.plain_call(self.disk.process())?;
+        if to == u64::MAX {
+            let name = state.name_of(self.node);
+            state.forgotten.extend(name);
+        }
         if !state.cache_pinned {
             state.nodes.entry(self.node).or_default().drop_cache(to);
         }

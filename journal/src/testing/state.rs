@@ -11,6 +11,7 @@ use crate::storage::{Incarnation, Medium};
 
 /// The state of a disk, and of the process that uses it.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct State {
     pub(super) nodes: BTreeMap<u64, Node>,
     pub(super) dirs: BTreeMap<PathBuf, Directory>,
@@ -34,6 +35,9 @@ pub(super) struct State {
     pub(super) medium: Medium,
     pub(super) maps: bool,
     pub(super) cache_pinned: bool,
+    pub(super) tells_every_handle: bool,
+    /// Of which files the cache was asked to drop everything, by their names then.
+    pub(super) forgotten: Vec<String>,
     pub(super) file_syncs: u64,
     pub(super) dir_syncs: u64,
     /// Locked files and what their holders call themselves.
@@ -138,6 +142,12 @@ impl State {
     pub(super) fn find(&self, path: &Path) -> Option<u64> {
         let (dir, name) = split(path);
         self.dirs.get(&dir)?.entries.get(&name).copied()
+    }
+
+    /// The name of a file, in whatever directory it is.
+    pub(super) fn name_of(&self, node: u64) -> Option<String> {
+        let mut entries = self.dirs.values().flat_map(|directory| &directory.entries);
+        entries.find(|(_, of)| **of == node).map(|(name, _)| name.to_string_lossy().into_owned())
     }
 
     pub(super) fn create(&mut self, path: &Path) -> io::Result<u64> {

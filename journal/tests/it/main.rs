@@ -4,6 +4,7 @@ mod basics;
 mod common;
 mod compacted;
 mod crash;
+mod cuts;
 mod damage;
 mod faults;
 mod format;

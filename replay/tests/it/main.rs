@@ -8,6 +8,7 @@ mod crashes;
 #[expect(unreachable_pub, reason = "shared with the engine's own tests")]
 mod random;
 mod recovered;
+mod told;
 
 /// What the strategies call the engine.
 use steadfast_engine_core as api;

@@ -18,7 +18,7 @@ use steadfast_wm::{CommitSeq, MatchId, Record, SafePoint, SessionId};
 
 use crate::changing::{Changes, Present};
 use crate::random::unique::{Attempt, attempts, rules_of_unique_facts, steps_of_unique_facts};
-use crate::random::{RuleSpec, Step, fire, rules, stage_on, steps};
+use crate::random::{RuleSpec, Step, fire, fuse, rules, stage_on, steps};
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 
@@ -134,6 +134,7 @@ impl Session {
             }
             take_all(engine, second);
         });
+        self.engine.what_if(|engine| fail(engine, steps));
         assert_eq!(self.engine.digest(), before, "nothing has happened");
     }
 
@@ -200,6 +201,25 @@ fn take_all(engine: &mut Engine, steps: &[Step]) {
     for &step in steps {
         take(engine, step, &mut Log::default());
     }
+}
+
+/// Takes steps until a function of the rules that panics leaves the engine failed, or there are no more.
+fn fail(engine: &mut Engine, steps: &[Step]) {
+    let mut log = Log::default();
+    fuse::light(7);
+    for &step in steps {
+        match step {
+            Step::Flush => drop(engine.flush(&mut log)),
+            Step::Advance(by) => drop(engine.advance_clock(engine.now() + by, &mut log)),
+            Step::Fire(limit) => drop(fire(engine, limit, false, &mut log)),
+            Step::FireFiltered(limit) => drop(fire(engine, limit, true, &mut log)),
+            _ => stage_on(engine, step, &mut log),
+        }
+        if engine.has_failed() {
+            break;
+        }
+    }
+    fuse::light(0);
 }
 
 /// Takes a step; gives what a commit behind it is.

@@ -91,7 +91,5 @@ pub enum StagedImage<'a> {
         handle: FactHandle,
         /// What it became.
         stated: bool,
-        /// The operation.
-        seq: Seq,
     },
 }

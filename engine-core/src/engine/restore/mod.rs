@@ -479,7 +479,7 @@ impl Engine {
                 self.live_place(handle)?;
                 self.delete(handle, origin, false, &mut Discard);
             }
-            StagedImage::Stated { handle, stated, .. } => {
+            StagedImage::Stated { handle, stated } => {
                 let place = self.live_place(handle)?;
                 self.store.kind_mut(place.kind).set_stated(self.scope, place.slot, stated);
                 if !stated {

@@ -1,0 +1,298 @@
+//! What replication costs: a commit on two disks beside one on one disk, batches under way beside a journal alone, and
+//! how long nobody leads.
+//!
+//! All nodes run in this process and share its disk, so that their syncs wait for each other, as those of nodes with a
+//! disk each do not.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use steadfast_benches::{Args, Pair, median, print_note, timed};
+use steadfast_ha_transport::{
+    Apply, LocalCoordinator, NodeId, Outcome, Policy, ProposeError, Proposed, Replica,
+    ReplicaError, ReplicaLog, ReplicaOptions, Seq, TcpOptions, TcpTransport,
+};
+use steadfast_journal::{Batch, End, Journal, Options};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const GROUP: u64 = 1;
+const PATIENCE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_millis(500);
+/// Bytes of a record.
+const RECORD: usize = 100;
+
+/// Counts what is applied.
+struct Count(Arc<AtomicU64>);
+
+impl Apply for Count {
+    fn apply(&mut self, _: Seq, payload: &[u8]) {
+        self.0.fetch_add(payload.len() as u64, Ordering::Relaxed);
+    }
+
+    fn reset(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Nodes over TCP on loopback.
+struct Nodes {
+    replicas: Vec<(NodeId, Replica)>,
+}
+
+impl Nodes {
+    fn start(dir: &Path, count: u32, policy: Policy) -> Result<Self> {
+        let ids = || (1..=count).map(NodeId);
+        let mut transports = Vec::new();
+        for id in ids() {
+            transports.push(TcpTransport::bind(id, "127.0.0.1:0", TcpOptions::new(GROUP))?);
+        }
+        let addresses: Vec<_> =
+            ids().zip(&transports).map(|(id, it)| (id, it.address().to_string())).collect();
+        let mut replicas = Vec::new();
+        let coordinators = LocalCoordinator::in_memory(ids(), LEASE);
+        for ((id, transport), coordinator) in ids().zip(transports).zip(coordinators) {
+            let log = ReplicaLog::open(dir.join(id.to_string()), GROUP, id)?;
+            let peers = addresses.iter().filter(|it| it.0 != id).cloned().collect();
+            let mut options = ReplicaOptions::founding(id, peers);
+            options.node.policy = policy;
+            options.node.evict = None;
+            options.node.beat = Duration::from_millis(50);
+            let (transport, coordinator) = (Box::new(transport), Box::new(coordinator));
+            let apply = Box::new(Count(Arc::default()));
+            replicas
+                .push((id, Replica::start(options, GROUP, log, transport, coordinator, apply)?));
+        }
+        let nodes = Self { replicas };
+        nodes.leader()?;
+        Ok(nodes)
+    }
+
+    fn leader(&self) -> Result<&Replica> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            for (_, replica) in &self.replicas {
+                if replica.watch(Duration::from_millis(1), |status| status.leads).is_some() {
+                    return Ok(replica);
+                }
+            }
+        }
+        Err("nobody leads".into())
+    }
+
+    /// A commit on its own, from the proposal to the acknowledgement.
+    fn commit(&self, payload: &Arc<[u8]>) -> Result<Duration> {
+        let leader = self.leader()?;
+        let (outcome, time) = timed(|| {
+            let proposed = leader.propose(Arc::clone(payload))?;
+            leader.wait(proposed, PATIENCE)
+        });
+        if outcome? == Outcome::Committed { Ok(time) } else { Err("it was not committed".into()) }
+    }
+
+    /// So many batches, as many under way as there may be.
+    fn stream(&self, count: u64, payload: &Arc<[u8]>) -> Result<Duration> {
+        let leader = self.leader()?;
+        let start = Instant::now();
+        let mut last: Option<Proposed> = None;
+        let mut sent = 0;
+        while sent < count {
+            match leader.propose(Arc::clone(payload)) {
+                Ok(proposed) => (last, sent) = (Some(proposed), sent + 1),
+                Err(ReplicaError::Propose(ProposeError::WindowFull { .. })) => {
+                    // Until half of what is under way has come.
+                    let at = last.map_or(Seq(0), |it| Seq(it.seq.0.saturating_sub(32)));
+                    leader.watch(PATIENCE, |status| status.committed >= at);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let last = last.ok_or("nothing was sent")?;
+        if leader.wait(last, PATIENCE)? != Outcome::Committed {
+            return Err("it was not committed".into());
+        }
+        Ok(start.elapsed())
+    }
+}
+
+/// A file of zeros, as the journal's segments are, and one write with its sync.
+struct Raw {
+    file: File,
+    at: u64,
+    bytes: u64,
+}
+
+impl Raw {
+    fn new(dir: &Path) -> Result<Self> {
+        let bytes = 16 << 20;
+        let file = File::options().create(true).truncate(true).write(true).open(dir.join("raw"))?;
+        file.write_all_at(&vec![0; 16 << 20], 0)?;
+        file.sync_all()?;
+        Ok(Self { file, at: 0, bytes })
+    }
+
+    fn commit(&mut self, payload: &[u8]) -> Result<Duration> {
+        if self.at + payload.len() as u64 > self.bytes {
+            self.at = 0;
+        }
+        let (done, time) = timed(|| {
+            self.file.write_all_at(payload, self.at)?;
+            self.file.sync_data()
+        });
+        done?;
+        self.at += payload.len() as u64;
+        Ok(time)
+    }
+}
+
+/// So many batches into a journal, as many under way as replicas have.
+fn journal_stream(journal: &Journal, count: u64, payload: &[u8]) -> Result<Duration> {
+    let (mut batch, mut ends) = (Batch::new(), std::collections::VecDeque::new());
+    let start = Instant::now();
+    for _ in 0..count {
+        batch.clear();
+        batch.push(1, 1, payload)?;
+        ends.push_back(journal.append(&batch, End::SafePoint)?.position);
+        if ends.len() >= 64 {
+            // As above.
+            ends.drain(..31);
+            journal.wait_durable(ends.pop_front().ok_or("there are more")?)?;
+        }
+    }
+    if let Some(end) = ends.pop_back() {
+        journal.wait_durable(end)?;
+    }
+    Ok(start.elapsed())
+}
+
+fn latencies(args: Args, dir: &Path) -> Result<()> {
+    let commits = if args.quick { 200 } else { 1000 };
+    let payload: Arc<[u8]> = vec![7; RECORD].into();
+    let nodes = Nodes::start(&dir.join("one of two"), 3, Policy::SemiSync(1))?;
+    let every = Nodes::start(&dir.join("both"), 3, Policy::All)?;
+    let mut raw = Raw::new(dir)?;
+    let (mut lone, mut ours, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..commits + 20 {
+        let times = (raw.commit(&payload)?, nodes.commit(&payload)?, every.commit(&payload)?);
+        // The first ones find everything cold.
+        if round >= 20 {
+            lone.push(times.0);
+            ours.push(times.1);
+            all.push(times.2);
+        }
+    }
+    let theirs = median(&mut lone) * 1e6;
+    for (work, times, target) in [
+        ("commit, one of two followers", &mut ours, Some(2.5)),
+        ("commit, both followers", &mut all, None),
+    ] {
+        let (against, size, unit) = ("write and fdatasync", RECORD as u64, "µs");
+        let ours = median(times) * 1e6;
+        // How many times as long as the other one: the table divides theirs by ours.
+        let target = target.map(|times| 1.0 / times);
+        let pair =
+            Pair { work, size, against, ours, theirs, unit, higher_is_better: false, target };
+        pair.print();
+    }
+    Ok(())
+}
+
+fn streams(args: Args, dir: &Path) -> Result<()> {
+    let (journal, _) = Journal::open(dir.join("journal"), Options::new())?;
+    let works = [("batches of one record", 1, 20_000_u64), ("batches of 100 records", 100, 4_000)];
+    let groups = [
+        ("Async, two followers", 3, Policy::Async, Some(0.9)),
+        ("one of two followers", 3, Policy::SemiSync(1), None),
+        ("All, one follower", 2, Policy::All, Some(0.7)),
+        ("All, two followers", 3, Policy::All, None),
+    ];
+    for (name, count, policy, target) in groups {
+        let nodes = Nodes::start(&dir.join(name), count, policy)?;
+        for (records, each, batches) in works {
+            let batches = if args.quick { batches / 10 } else { batches };
+            let payload: Arc<[u8]> = vec![7; RECORD * each].into();
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for _ in 0..args.samples {
+                theirs.push(journal_stream(&journal, batches, &payload)?);
+                ours.push(nodes.stream(batches, &payload)?);
+            }
+            let rate = |times: &mut Vec<Duration>| {
+                #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+                let records = (batches * each as u64) as f64;
+                records / median(times)
+            };
+            let work = format!("{records}, {name}");
+            Pair {
+                work: &work,
+                size: batches,
+                against: "a journal alone",
+                ours: rate(&mut ours),
+                theirs: rate(&mut theirs),
+                unit: "records/s",
+                higher_is_better: true,
+                target,
+            }
+            .print();
+        }
+    }
+    Ok(())
+}
+
+/// How long nothing is committed when the leader goes, and when it hands over.
+fn gaps(args: Args, dir: &Path) -> Result<()> {
+    let payload: Arc<[u8]> = vec![7; RECORD].into();
+    let (mut lost, mut handed) = (Vec::new(), Vec::new());
+    for round in 0..args.samples.max(5) {
+        let mut nodes = Nodes::start(&dir.join(format!("gap {round}")), 3, Policy::Majority)?;
+        nodes.commit(&payload)?;
+        let first = nodes.leader()?.status().leader.ok_or("it leads")?;
+        let next = nodes.replicas.iter().find(|it| it.0 != first).ok_or("there are three")?.0;
+        let start = Instant::now();
+        nodes.leader()?.hand_over(next)?;
+        loop {
+            let leads = nodes.replicas.iter().find(|it| it.0 == next).ok_or("it is there")?;
+            leads.1.watch(PATIENCE, |status| status.leads);
+            if nodes.commit(&payload).is_ok() {
+                break;
+            }
+        }
+        handed.push(start.elapsed());
+        // As a crash: nothing is said, the lease stays.
+        let start = Instant::now();
+        let at = nodes.replicas.iter().position(|it| it.0 == next).ok_or("it is there")?;
+        nodes.replicas.remove(at).1.abandon();
+        while nodes.commit(&payload).is_err() {}
+        lost.push(start.elapsed());
+    }
+    let lease = LEASE.as_secs_f64();
+    for (work, times, against, theirs) in [
+        ("the leader stops, until the next commit", &mut lost, "lease and 500 ms", lease + 0.5),
+        ("handing over, until the next commit", &mut handed, "50 ms", 0.05),
+    ] {
+        Pair {
+            work,
+            size: 3,
+            against,
+            ours: median(times) * 1e3,
+            theirs: theirs * 1e3,
+            unit: "ms",
+            higher_is_better: false,
+            target: Some(1.0),
+        }
+        .print();
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let args = Args::from_env();
+    let dir = tempfile::tempdir()?;
+    print_note("all nodes of a group share one disk and two processors here");
+    latencies(args, dir.path())?;
+    streams(args, dir.path())?;
+    gaps(args, dir.path())
+}
