@@ -222,9 +222,13 @@ impl Shared {
 
     /// Syncs the active segment up to `mark` and, if somebody wants one, writes a durable slot.
     fn sync_round<'a>(&'a self, mut writer: Guard<'a>, place: usize, mark: Mark) -> Guard<'a> {
-        writer.active.announce_sync();
+        let release = writer.active.announce_sync();
         let file = writer.active.syncs[place].clone();
         drop(writer);
+        // Others append meanwhile.
+        if let Some(release) = release {
+            release();
+        }
         let synced = if self.bugs.skip_sync { Ok(()) } else { file.sync() };
         let mut writer = self.lock();
         match synced.at("sync", &writer.active.path) {

@@ -68,9 +68,13 @@ pub trait WriteMap: fmt::Debug + Send + Sync {
     }
 
     /// Says that a sync of this range comes next. A hint: a map may take the pages out of the page
-    /// table, all at once, instead of having the sync write-protect them one by one.
-    fn before_sync(&mut self, from: u64, to: u64);
+    /// table, all at once, instead of having the sync write-protect them one by one. That takes a while:
+    /// it is what is given back, for whoever syncs to do before, while others go on to store.
+    fn before_sync(&mut self, from: u64, to: u64) -> Option<Release>;
 }
+
+/// What is left to do before a sync, by whoever syncs.
+pub type Release = Box<dyn FnOnce() + Send>;
 
 /// A shared read-only map.
 pub trait ReadMap: fmt::Debug + Send + Sync {
@@ -338,24 +342,28 @@ impl WriteMap for FileWriteMap {
         self.map.copy_header(offset, header);
     }
 
-    fn before_sync(&mut self, from: u64, to: u64) {
+    fn before_sync(&mut self, from: u64, to: u64) -> Option<Release> {
         let (from, to) = (size(from), size(to).min(self.map.len()));
         if from >= to {
-            return;
+            return None;
         }
         (self.synced, self.ready, self.asked) = (Some(to), 0, 0);
         self.pager_pays = if to - from >= PAGER_BYTES { STREAM_BYTES } else { PAGER_BYTES };
         let stored = std::mem::replace(&mut self.stored, false);
         if !stored || to - from < RELEASE_BYTES {
-            return; // A call for a page or two costs more than it saves.
+            return None; // A call for a page or two costs more than it saves.
         }
-        // SAFETY: the map is a shared map of a file, so its content stays in the page cache and
-        // comes back at the next access; no reference into this map exists, only the pointers of
-        // `store` and `publish`, which this exclusive borrow keeps out.
-        let released =
-            unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
-        // A hint that was not taken costs time only.
-        drop(released);
+        let map = Arc::clone(&self.map);
+        Some(Box::new(move || {
+            // SAFETY: the map is a shared map of a file, so its content stays in the page cache and
+            // comes back at the next access, also at that of a store into the last page that comes
+            // meanwhile; no reference into this map exists, only the pointers of `store` and
+            // `publish`. The map lives as long as this closure.
+            let released =
+                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
+            // A hint that was not taken costs time only.
+            drop(released);
+        }))
     }
 }
 
@@ -477,7 +485,7 @@ mod tests {
         let mut map = FileWriteMap::new(&file, 256 << 10).expect("mappable");
         let frame = [7; 992];
         let mut offset = 4096;
-        let mut through_map = Vec::new();
+        let (mut through_map, mut release) = (Vec::new(), None);
         for number in 0..200_u8 {
             if number % 3 == 0 {
                 map.publish(offset, &[number; 32]);
@@ -488,7 +496,13 @@ mod tests {
             through_map.push(map.stored);
             offset += 1024;
             if number == 150 {
-                map.before_sync(4096, offset);
+                // Whoever syncs may be late with it: what is stored meanwhile stays.
+                release = map.before_sync(4096, offset);
+            }
+            if number == 152
+                && let Some(release) = release.take()
+            {
+                release();
             }
         }
         let stream = STREAM_BYTES / 1024;

@@ -182,7 +182,9 @@ impl Shared {
     ) -> Result<(), IoError> {
         writer.place(&Part::new(&[], 0), Kind::Seal, false, false);
         Self::write_queue(writer)?;
-        writer.active.announce_sync();
+        if let Some(release) = writer.active.announce_sync() {
+            release();
+        }
         if !self.bugs.roll_without_sync {
             writer.active.file.sync().at("sync", &writer.active.path)?;
         }

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::bytes::size;
 
-pub use crate::mmap::{MapPermit, ReadMap, WriteMap};
+pub use crate::mmap::{MapPermit, ReadMap, Release, WriteMap};
 
 pub use file::FileStorage;
 

@@ -8,7 +8,7 @@ use crate::batch::{End, Part};
 use crate::error::Poisoned;
 use crate::frame::{self, Content, HEADER, Kind, Place, Salt};
 use crate::manifest::Manifest;
-use crate::mmap::WriteMap;
+use crate::mmap::{Release, WriteMap};
 use crate::primitives::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::primitives::thread::Thread;
 use crate::rounds::Rounds;
@@ -71,13 +71,12 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// Tells the map that what was stored is about to be synced.
-    pub(crate) fn announce_sync(&mut self) {
+    /// Tells the map that what was stored is about to be synced; gives what is left to do before, if
+    /// anything is. The lock need not be held for that.
+    pub(crate) fn announce_sync(&mut self) -> Option<Release> {
         self.syncs_begun += 1;
         let from = std::mem::replace(&mut self.sync_announced, self.offset);
-        if let Some(map) = &mut self.sink.map {
-            map.before_sync(from, self.offset);
-        }
+        self.sink.map.as_mut()?.before_sync(from, self.offset)
     }
 
     /// Whether each sync covers much.

@@ -140,7 +140,9 @@ fn check_maps(storage: &dyn Storage, dir: &Path) -> Result<(), String> {
     expect("no map past the end", file.map_write(8193, MapPermit::for_segment()).is_err())?;
     map.store(4096 + 32, b"payload");
     map.publish(4096, b"HEADER..HEADER..HEADER..HEADER..");
-    map.before_sync(4096, 4135);
+    if let Some(release) = map.before_sync(4096, 4135) {
+        release();
+    }
     let mut bytes = [0; 39];
     attempt("read", file.read_at(&mut bytes, 4096))?;
     expect("stores are seen by reads", bytes == *b"HEADER..HEADER..HEADER..HEADER..payload")

@@ -11,7 +11,7 @@ use super::disk::{Fault, SimDisk};
 use super::node::Node;
 use super::state::not_found;
 use crate::files::{FileKind, kind_of};
-use crate::mmap::{MapPermit, ReadMap, WriteMap};
+use crate::mmap::{MapPermit, ReadMap, Release, WriteMap};
 use crate::storage::{
     Access, DirEntry, Incarnation, Lock, LockError, Medium, Storage, StorageFile,
 };
@@ -313,5 +313,7 @@ impl WriteMap for SimMap {
         self.write(offset, &header[..4]);
     }
 
-    fn before_sync(&mut self, _from: u64, _to: u64) {}
+    fn before_sync(&mut self, _from: u64, _to: u64) -> Option<Release> {
+        None
+    }
 }
