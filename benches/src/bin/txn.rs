@@ -139,6 +139,21 @@ fn update_singly(
     Ok(())
 }
 
+/// A work comes to the same in a transaction, and is undone.
+fn is_the_same(
+    (work, changes): (Work, u64),
+    (session, orders): &(Session, Vec<Handle<Order>>),
+) -> steadfast::Result<()> {
+    let (mut outside, mut inside) = (session.fork(), session.fork());
+    work(&mut outside, orders, changes)?;
+    let mut t = inside.begin()?;
+    work(&mut t, orders, changes)?;
+    assert_eq!(t.digest(), outside.digest(), "a transaction makes no difference");
+    t.abort()?;
+    assert_eq!(inside.digest(), session.digest(), "what is aborted was never there");
+    Ok(())
+}
+
 /// How long a work takes outside of transactions, in one, and how long it takes to undo it.
 fn in_and_out(
     (work, changes): (Work, u64),
@@ -147,16 +162,30 @@ fn in_and_out(
     let mut outside = session.fork();
     let (done, without) = timed(|| work(&mut outside, orders, changes));
     done?;
+    drop(outside);
     let mut inside = session.fork();
-    let before = inside.digest();
     let mut t = inside.begin()?;
     let (done, within) = timed(|| work(&mut t, orders, changes));
     done?;
-    assert_eq!(t.digest(), outside.digest(), "a transaction makes no difference");
     let (aborted, back) = timed(|| t.abort());
     aborted?;
-    assert_eq!(inside.digest(), before, "what is aborted was never there");
     Ok([without, within, back])
+}
+
+/// How long it takes to undo a thousand changes, again and again in one session.
+fn undone(
+    work: Work,
+    (session, orders): &mut (Session, Vec<Handle<Order>>),
+) -> steadfast::Result<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let mut t = session.begin()?;
+        work(&mut t, orders, 1000)?;
+        let (aborted, back) = timed(|| t.abort());
+        aborted?;
+        times.push(back);
+    }
+    Ok(Duration::from_secs_f64(median(&mut times)))
 }
 
 fn of_one(all: Duration, count: u64) -> Duration {
@@ -237,6 +266,10 @@ impl Times {
 
 const NANOSECOND: f64 = 1e-9;
 const FEW: u64 = 10_000;
+const NEIGHBORS: &str = "1,000 updates undone";
+const EVERYWHERE: &str = "1,000 updates undone, everywhere";
+
+type Works = [(&'static str, &'static str, &'static str, Work); 3];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::from_env();
@@ -244,12 +277,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if args.quick { (200_000, 20_000, 20_000) } else { (1_000_000, 100_000, 100_000) };
     writes_nothing()?;
     let mut times = Times(Vec::new());
-    let works: [(&str, &str, &str, Work); 3] = [
+    let works: Works = [
         ("insert, 100 a run", "the same in a transaction", "its abort", insert_hundreds),
         ("update, 100 a run", "updates in a transaction", "their abort", update_hundreds),
         ("update, 1 a run", "each update in a transaction", "the abort of each", update_singly),
     ];
-    let (small, large) = (filled(FEW)?, filled(many)?);
+    let (mut small, mut large) = (filled(FEW)?, filled(many)?);
+    for (.., work) in works {
+        is_the_same((work, 1000), &small)?;
+    }
     for _ in 0..args.samples {
         let [root, savepoint] = empty(&mut filled(FEW)?.0, 200_000)?;
         times.add("root", 0, root);
@@ -260,11 +296,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             times.add(inside, changes, within);
             times.add(abort, changes, back);
         }
-        for (session, facts) in [(&small, FEW), (&large, many)] {
-            let [.., back] = in_and_out((update_neighbors, 1000), session)?;
-            times.add("1,000 updates undone", facts, back);
-            let [.., back] = in_and_out((update_hundreds, 1000), session)?;
-            times.add("1,000 updates undone, everywhere", facts, back);
+        for (session, facts) in [(&mut small, FEW), (&mut large, many)] {
+            times.add(NEIGHBORS, facts, undone(update_neighbors, session)?);
+            times.add(EVERYWHERE, facts, undone(update_hundreds, session)?);
         }
         for depth in [depth / 10, depth] {
             let [there, back] = nested(&small, depth)?;
@@ -280,6 +314,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         asked?;
         times.add("fork", many, fork);
     }
+    print(&mut times, (many, changes, depth), works);
+    Ok(())
+}
+
+fn print(times: &mut Times, (many, changes, depth): (u64, u64, u64), works: Works) {
     let print = |work: &str, size, against: &str, (ours, theirs): (f64, f64), target| {
         let (unit, higher_is_better, target) = ("s", false, Some(target));
         Pair { work, size, against, ours, theirs, unit, higher_is_better, target }.print();
@@ -293,7 +332,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         print(inside, changes, "outside", (within, without), 0.85);
         print(abort, changes, "doing it", (times.of(abort, changes), within), 1.0);
     }
-    for work in ["1,000 updates undone", "1,000 updates undone, everywhere"] {
+    for work in [NEIGHBORS, EVERYWHERE] {
         let undone = (times.of(work, many), times.of(work, FEW));
         print(work, many, "with 10,000 facts", undone, 1.0 / 1.5);
     }
@@ -306,5 +345,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let question = (times.of("what_if", many), times.of("fork", many));
     print("a question of 100 updates", many, "to a fork", question, 1.0);
     print_note("an aborted transaction leaves the journal as it was, to the byte: checked");
-    Ok(())
 }
