@@ -5,12 +5,7 @@
 mod changing;
 mod crashes;
 #[path = "../../../engine-core/src/naive/random.rs"]
-#[expect(
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "shared with the engine's own tests, which use more of it"
-)]
+#[expect(unreachable_pub, reason = "shared with the engine's own tests")]
 mod random;
 mod recovered;
 mod told;
