@@ -102,6 +102,7 @@ fn on_the_small_disk(dir: &Path) {
         session.fire_all().map(drop).unwrap_err(),
         session.query::<Page>().map(drop).unwrap_err(),
         session.effects::<Printed>().map(drop).unwrap_err(),
+        session.begin().map(drop).unwrap_err(),
     ] {
         assert_eq!(error.code(), "SF0009");
     }
