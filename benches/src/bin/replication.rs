@@ -253,13 +253,9 @@ fn gaps(args: Args, dir: &Path) -> Result<()> {
         let next = nodes.replicas.iter().find(|it| it.0 != first).ok_or("there are three")?.0;
         let start = Instant::now();
         nodes.leader()?.hand_over(next)?;
-        loop {
-            let leads = nodes.replicas.iter().find(|it| it.0 == next).ok_or("it is there")?;
-            leads.1.watch(PATIENCE, |status| status.leads);
-            if nodes.commit(&payload).is_ok() {
-                break;
-            }
-        }
+        let leads = &nodes.replicas.iter().find(|it| it.0 == next).ok_or("it is there")?.1;
+        leads.watch(PATIENCE, |status| status.leads).ok_or("it does not take over")?;
+        while nodes.commit(&payload).is_err() {}
         handed.push(start.elapsed());
         // As a crash: nothing is said, the lease stays.
         let start = Instant::now();

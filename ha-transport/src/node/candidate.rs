@@ -161,6 +161,8 @@ impl Node {
         let forced = if is_forced { Some(forced) } else { record.forced };
         let new = GroupRecord { phase: Phase::Active, forced, ..record };
         self.start_swap(version, new, Purpose::Activate, effects);
+        // So that followers say at once what they have.
+        self.beat_all(effects);
     }
 
     pub(super) fn tick_candidate(&mut self, effects: &mut Vec<Effect>) {

@@ -250,6 +250,13 @@ impl Node {
         effects.push(Effect::Send { to, message });
     }
 
+    /// Gives everybody a sign of life.
+    pub(super) fn beat_all(&self, effects: &mut Vec<Effect>) {
+        if let Role::Leader(leader) = &self.role {
+            leader.peers.keys().for_each(|&node| self.beat(node, effects));
+        }
+    }
+
     /// A follower says what it has.
     pub(super) fn hello(&mut self, from: NodeId, log: &Epochs, effects: &mut Vec<Effect>) {
         let Role::Leader(leader) = &mut self.role else { return };
@@ -405,8 +412,8 @@ impl Node {
             }
         }
         let nodes: Vec<_> = leader.peers.keys().copied().collect();
+        self.beat_all(effects);
         for node in nodes {
-            self.beat(node, effects);
             self.stream(node, effects);
         }
         self.evict_silent(effects);

@@ -66,10 +66,21 @@ impl Node {
             }
             Swapped::Conflict(version, record) => {
                 // Nobody but this node would have written what it wanted to write; else the attempt is over.
-                if record != swap.record {
+                let campaign = match swap.purpose {
+                    Purpose::Campaign { forced } if record.epoch <= self.promised => Some(forced),
+                    _ => None,
+                };
+                let is_other = record != swap.record;
+                if is_other {
                     self.swap = None;
                 }
                 self.learn(version, record, effects);
+                // Only the record was old, and nobody else has become a candidate meanwhile.
+                if let Some(forced) = campaign.filter(|_| is_other)
+                    && matches!(self.role, Role::Follower(_))
+                {
+                    self.campaign(forced, effects);
+                }
             }
         }
     }
@@ -104,5 +115,48 @@ impl Node {
             None if is_candidate || leads_there => self.campaign(false, effects),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Input, Options, Stored};
+    use super::*;
+    use crate::epochs::Epochs;
+    use crate::ids::{Chain, Epoch, NodeId, Seq};
+
+    /// The swap that a node wants.
+    fn wanted(effects: &mut Vec<Effect>) -> Option<(u64, Version, GroupRecord)> {
+        std::mem::take(effects).into_iter().find_map(|effect| match effect {
+            Effect::Swap { ticket, expect, record } => Some((ticket, expect, record)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_candidate_whose_record_was_old_tries_again_unless_another_one_came() {
+        let log = Epochs::of(vec![(Epoch(1), Seq(1))], Seq(1)).expect("a log");
+        let stored = Stored { promised: Epoch(1), log, chain: Chain(1), committed: Seq(0) };
+        let mut node = Node::new(NodeId(2), Options::default(), stored);
+        let electing = GroupRecord {
+            epoch: Epoch(1),
+            leader: NodeId(1),
+            ..GroupRecord::new([NodeId(1), NodeId(2)])
+        };
+        let (now, mut effects) = (Duration::ZERO, Vec::new());
+        let mut step = |input| {
+            node.step(now, input, &mut effects);
+            wanted(&mut effects)
+        };
+        assert_eq!(step(Input::Record(Version(2), electing.clone())), None);
+        let (ticket, expect, _) = step(Input::LeaseExpired).expect("it wants to lead");
+        assert_eq!(expect, Version(2));
+        let active = GroupRecord { phase: Phase::Active, ..electing.clone() };
+        let swapped = Swapped::Conflict(Version(3), active.clone());
+        let again = step(Input::Swapped { ticket, swapped }).expect("it tries again");
+        assert_eq!((again.1, again.2.epoch, again.2.leader), (Version(3), Epoch(2), NodeId(2)));
+        let other = GroupRecord { epoch: Epoch(2), phase: Phase::Electing, ..active };
+        let swapped = Swapped::Conflict(Version(4), other);
+        assert_eq!(step(Input::Swapped { ticket: again.0, swapped }), None);
     }
 }
