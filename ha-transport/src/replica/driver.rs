@@ -18,8 +18,10 @@ use crate::message::Message;
 use crate::node::{ChangeError, Effect, Input, Node, ProposeError, Swapped};
 use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport, Wake};
 
-/// Bytes of batches that are read at once, for a follower or to apply them.
+/// Bytes of batches that are read at once for a follower.
 const READ_BYTES: usize = 1 << 20;
+/// The same to apply them: finding the place in the log takes longer than reading much from there.
+const APPLY_BYTES: usize = 16 << 20;
 /// How many batches are remembered.
 const RECENT: usize = 128;
 /// How often it is kept up to where batches are committed: what is kept is a lower bound.
@@ -342,9 +344,10 @@ impl<'a> Driver<'a> {
                     let known = usize::try_from(from.0 - first.0).unwrap_or(usize::MAX);
                     self.recent.iter().skip(known).cloned().collect()
                 }
-                None => {
-                    self.log.read(from, RECENT, READ_BYTES).map_err(|error| error.to_string())?
-                }
+                None => self
+                    .log
+                    .read(from, usize::MAX, APPLY_BYTES)
+                    .map_err(|error| error.to_string())?,
             };
             if batches.first().is_none_or(|batch| batch.seq != from) {
                 return Err(format!("batch {from} is committed and not in the log"));
