@@ -19,7 +19,8 @@ use driver::{Command, Driver};
 
 /// Whatever is replicated: it takes committed batches in their order, whole, on every node.
 ///
-/// It is called by the replica's thread, which waits for it.
+/// It is called by the replica's thread, which listens to others between two batches and not within one: a call had
+/// better be much shorter than a lease.
 pub trait Apply: Send {
     /// A committed batch that another leader has sealed, or this one in an earlier reign.
     fn apply(&mut self, seq: Seq, payload: &[u8]);

@@ -27,23 +27,14 @@
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
-//! use steadfast_engine_core::{ActionSink, ChangeError, Engine, Fact, FieldMask, ReadError, ir::Ruleset};
+//! # extern crate steadfast_engine_core as steadfast;
+//! use steadfast_engine_core::{ActionSink, ChangeError, Engine, ir::Ruleset};
+//! use steadfast_macros::Fact;
 //! use steadfast_txn::{MarkedSink, Options, Root};
 //! use steadfast_wm::{CommitSeq, Record, SafePoint};
 //!
-//! #[derive(Clone, Serialize, Deserialize)]
-//! struct Order(u64);
-//! impl Fact for Order {
-//!     const NAME: &'static str = "Order";
-//!     const VERSION: u32 = 1;
-//!     const FIELDS: &'static [&'static str] = &["id"];
-//!     fn diff(&self, other: &Self) -> FieldMask {
-//!         if self.0 == other.0 { FieldMask::NONE } else { FieldMask::ALL }
-//!     }
-//!     fn read(_: u32, _: &[u8]) -> Result<Self, ReadError> {
-//!         unimplemented!("it is not read back here")
-//!     }
-//! }
+//! #[derive(Fact, Clone, Serialize, Deserialize)]
+//! struct Order { id: u64 }
 //!
 //! /// Counts records.
 //! #[derive(Default)]
@@ -68,7 +59,7 @@
 //! let mut engine = Engine::new(&rules, Default::default(), &mut sink)?;
 //! let mut root = Root::begin(&mut engine, &sink, Options::default());
 //! let mut insert = |root: &mut Root<u64>, engine: &mut Engine, sink: &mut Count, id| {
-//!     engine.stage(sink, |stage| stage.insert(Order(id)).map(drop))?;
+//!     engine.stage(sink, |stage| stage.insert(Order { id }).map(drop))?;
 //!     root.did(SafePoint::Staged);
 //!     Ok::<(), ChangeError>(())
 //! };

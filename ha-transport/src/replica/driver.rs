@@ -21,7 +21,9 @@ use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport, Wake};
 /// Bytes of batches that are read at once for a follower.
 const READ_BYTES: usize = 1 << 20;
 /// The same to apply them: finding the place in the log takes longer than reading much from there.
-const APPLY_BYTES: usize = 16 << 20;
+const APPLY_BYTES: usize = 4 << 20;
+/// How long is applied before others are listened to.
+const APPLY_TIME: Duration = Duration::from_millis(2);
 /// How many batches are remembered.
 const RECENT: usize = 128;
 /// How often it is kept up to where batches are committed: what is kept is a lower bound.
@@ -66,6 +68,10 @@ pub(super) struct Driver<'a> {
     applied: Seq,
     /// The last batches that were appended: most are applied from here.
     recent: VecDeque<Batch>,
+    /// Batches that were read to be applied.
+    read_ahead: VecDeque<Batch>,
+    /// The epoch in which it is about to lead, and up to where that is to be applied before.
+    leading: Option<(Epoch, Seq)>,
     /// The first batch of this node's reign, while it leads.
     own_from: Option<Seq>,
     too_far_behind: Vec<NodeId>,
@@ -107,6 +113,8 @@ impl<'a> Driver<'a> {
             syncer,
             applied: Seq(0),
             recent: VecDeque::new(),
+            read_ahead: VecDeque::new(),
+            leading: None,
             own_from: None,
             too_far_behind: Vec::new(),
             started: now,
@@ -121,10 +129,10 @@ impl<'a> Driver<'a> {
     /// Works until it is told to stop, or its log fails.
     pub(super) fn run(&mut self, commands: &Receiver<Command>) -> Result<(), String> {
         let tick = Duration::from_millis(10).min(self.coordinator.lease() / 8);
-        // What was known to be committed is there to be applied.
-        self.apply_committed()?;
+        let mut has_more = false;
         loop {
-            let event = self.transport.poll(Some(self.ticked + tick));
+            let until = if has_more { Instant::now() } else { self.ticked + tick };
+            let event = self.transport.poll(Some(until));
             if let Some(event) = event {
                 self.event(event)?;
             }
@@ -153,6 +161,7 @@ impl<'a> Driver<'a> {
                     self.coordinator.read();
                 }
             }
+            has_more = self.apply_some()?;
             self.tell();
         }
     }
@@ -200,6 +209,9 @@ impl<'a> Driver<'a> {
         let mut effects = Vec::new();
         // Nobody may wait for the answer any more.
         match command {
+            Command::Propose(_, answer) if self.leading.is_some() => {
+                answer.send(Err(ProposeError::NotLeader { leader: None })).ok();
+            }
             Command::Propose(payload, answer) => {
                 let now = self.now();
                 let proposed = self.node.propose(now, payload, &mut effects);
@@ -272,6 +284,7 @@ impl<'a> Driver<'a> {
             Effect::Truncate { above } => {
                 self.log.truncate(above).map_err(text)?;
                 self.recent.retain(|batch| batch.seq <= above);
+                self.read_ahead.retain(|batch| batch.seq <= above);
             }
             Effect::Read { to, from, most } => {
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -287,8 +300,8 @@ impl<'a> Driver<'a> {
             Effect::Swap { ticket, expect, record } => {
                 self.coordinator.swap(ticket, expect, record);
             }
-            Effect::Committed(_) => return self.apply_committed(),
-            Effect::Lead { epoch } => return self.lead(epoch),
+            Effect::Committed(_) => {} // applied by and by
+            Effect::Lead { epoch } => self.lead(epoch),
             Effect::Deposed => self.deposed(),
             Effect::Quarantined(why) => {
                 self.shared.state().status.quarantined = Some(why);
@@ -330,73 +343,96 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Applies what is committed and not applied.
-    fn apply_committed(&mut self) -> Result<(), String> {
-        self.apply_up_to(self.node.committed())
-    }
-
-    fn apply_up_to(&mut self, upto: Seq) -> Result<(), String> {
-        while self.applied < upto {
-            let from = self.applied.next();
-            let first = self.recent.front().map(|batch| batch.seq).filter(|&first| first <= from);
-            let batches = match first {
-                Some(first) => {
-                    let known = usize::try_from(from.0 - first.0).unwrap_or(usize::MAX);
-                    self.recent.iter().skip(known).cloned().collect()
-                }
-                None => self
-                    .log
-                    .read(from, usize::MAX, APPLY_BYTES)
-                    .map_err(|error| error.to_string())?,
-            };
-            if batches.first().is_none_or(|batch| batch.seq != from) {
-                return Err(format!("batch {from} is committed and not in the log"));
+    /// Applies some of what is committed, or was adopted by a leader that is about to lead, and is not applied; says
+    /// whether there is more. Not all at once: while it lasts the node answers nobody.
+    fn apply_some(&mut self) -> Result<bool, String> {
+        let began = Instant::now();
+        loop {
+            let adopted = self.leading.map_or(Seq(0), |(_, adopted)| adopted);
+            let upto = self.node.committed().max(adopted);
+            if self.applied >= upto {
+                break;
             }
-            for batch in batches.into_iter().take_while(|batch| batch.seq <= upto) {
-                self.applied = batch.seq;
-                if batch.kind != Kind::Work {
-                    continue;
-                }
-                if self.own_from.is_some_and(|own| batch.seq >= own) {
-                    self.apply.committed(batch.seq, &batch.payload);
-                } else {
-                    self.apply.apply(batch.seq, &batch.payload);
-                }
+            if began.elapsed() >= APPLY_TIME {
+                return Ok(true);
             }
+            let batch = self.next_to_apply()?;
+            self.applied = batch.seq;
+            if batch.kind != Kind::Work {
+                continue;
+            }
+            if self.own_from.is_some_and(|own| batch.seq >= own) {
+                self.apply.committed(batch.seq, &batch.payload);
+            } else {
+                self.apply.apply(batch.seq, &batch.payload);
+            }
+        }
+        if let Some((epoch, _)) = self.leading.take() {
+            self.begin_to_lead(epoch);
         }
         if self.own_from.is_some() {
             let mut state = self.shared.state();
-            state.reign.1 = state.reign.1.max(upto);
-            drop(state);
-            self.shared.changed.notify_all();
+            if self.applied > state.reign.1 {
+                state.reign.1 = self.applied;
+                drop(state);
+                self.shared.changed.notify_all();
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// The node leads: what it has adopted is applied before its own work.
-    fn lead(&mut self, epoch: Epoch) -> Result<(), String> {
-        self.apply_up_to(self.log.last())?;
-        self.own_from = Some(self.log.last().next());
+    /// The batch behind the last one that is applied.
+    fn next_to_apply(&mut self) -> Result<Batch, String> {
+        let next = self.applied.next();
+        if let Some(first) = self.recent.front().map(|batch| batch.seq).filter(|&it| it <= next) {
+            let at = usize::try_from(next.0 - first.0).unwrap_or(usize::MAX);
+            if let Some(batch) = self.recent.get(at) {
+                return Ok(batch.clone());
+            }
+        }
+        while self.read_ahead.front().is_some_and(|batch| batch.seq < next) {
+            self.read_ahead.pop_front();
+        }
+        if self.read_ahead.front().is_none_or(|batch| batch.seq != next) {
+            let read = self.log.read(next, usize::MAX, APPLY_BYTES);
+            self.read_ahead = read.map_err(|error| error.to_string())?.into();
+        }
+        self.read_ahead
+            .pop_front()
+            .filter(|batch| batch.seq == next)
+            .ok_or_else(|| format!("batch {next} is committed and not in the log"))
+    }
+
+    /// The node leads as soon as what it has adopted is applied.
+    fn lead(&mut self, epoch: Epoch) {
+        self.leading = Some((epoch, self.log.last()));
         self.coordinator.lead(true);
+    }
+
+    fn begin_to_lead(&mut self, epoch: Epoch) {
+        self.own_from = Some(self.log.last().next());
         let mut state = self.shared.state();
         state.reign = (epoch, self.node.committed());
         // Whoever is told from now on that something was proposed may wait for it.
         state.status.leads = true;
         drop(state);
+        self.shared.changed.notify_all();
         self.apply.leads(epoch);
-        Ok(())
     }
 
     /// The node leads no more.
     fn deposed(&mut self) {
-        self.own_from = None;
         self.coordinator.lead(false);
         self.shared.state().status.leads = false;
         self.shared.changed.notify_all();
-        self.apply.deposed();
+        self.leading = None;
+        if self.own_from.take().is_some() {
+            self.apply.deposed();
+        }
         // What it applied before it was committed may not be: everything is built again.
         self.apply.reset();
         self.applied = Seq(0);
+        self.read_ahead.clear();
     }
 
     fn note_committed(&mut self, now: bool) -> Result<(), String> {
@@ -409,6 +445,11 @@ impl<'a> Driver<'a> {
         self.log.note_committed(committed).map_err(|error| error.to_string())
     }
 
+    /// Whether it takes proposals.
+    fn leads(&self) -> bool {
+        self.node.leads() && self.leading.is_none()
+    }
+
     /// Tells how it is doing, if that has changed.
     fn tell(&self) {
         let mut state = self.shared.state();
@@ -417,7 +458,7 @@ impl<'a> Driver<'a> {
         let linked = || self.links.keys().copied();
         let is_new = was.epoch != self.node.epoch()
             || was.leader != self.node.leader()
-            || was.leads != self.node.leads()
+            || was.leads != self.leads()
             || was.committed != self.node.committed()
             || was.applied != self.applied
             || was.last != self.node.last()
@@ -430,7 +471,7 @@ impl<'a> Driver<'a> {
         state.status = Status {
             epoch: self.node.epoch(),
             leader: self.node.leader(),
-            leads: self.node.leads(),
+            leads: self.leads(),
             members: record.cloned().unwrap_or_default(),
             committed: self.node.committed(),
             applied: self.applied,

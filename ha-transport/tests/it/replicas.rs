@@ -18,10 +18,11 @@ struct Applied {
 }
 
 #[derive(Clone, Default)]
-struct State(Arc<Mutex<Applied>>);
+struct State(Arc<Mutex<Applied>>, Duration);
 
 impl Apply for State {
     fn apply(&mut self, _: Seq, payload: &[u8]) {
+        std::thread::park_timeout(self.1);
         self.0.lock().expect("no panic").payloads.push(payload.to_vec());
     }
 
@@ -47,6 +48,8 @@ struct Cluster {
     policy: Policy,
     evict: Option<Duration>,
     founders: usize,
+    /// How long each batch takes to be applied.
+    slow: Duration,
     nodes: Vec<Node>,
 }
 
@@ -55,7 +58,15 @@ impl Cluster {
         let dir = tempfile::tempdir().expect("a directory");
         let ids = (1..=count).map(NodeId);
         let addresses = ids.map(|id| (id, free_address())).collect();
-        let mut cluster = Self { dir, addresses, policy, evict, founders, nodes: Vec::new() };
+        let mut cluster = Self {
+            dir,
+            addresses,
+            policy,
+            evict,
+            founders,
+            slow: Duration::ZERO,
+            nodes: Vec::new(),
+        };
         (1..=count).for_each(|id| cluster.start(NodeId(id)));
         cluster
     }
@@ -64,7 +75,7 @@ impl Cluster {
         let (mut options, address) = options(id, &self.addresses, self.founders);
         options.node.policy = self.policy;
         options.node.evict = self.evict;
-        let state = State::default();
+        let state = State(Arc::default(), self.slow);
         let replica = start(self.dir.path(), id, &address, options, Box::new(state.clone()));
         self.nodes.push(Node { id, replica, state });
     }
@@ -310,4 +321,22 @@ fn an_operator_may_force_what_the_policy_does_not_allow_and_who_knew_better_is_s
     let proposed = cluster.node(other).replica.propose(bytes(30).into()).unwrap();
     let outcome = cluster.node(other).replica.wait(proposed, PATIENCE).unwrap();
     assert_eq!(outcome, Outcome::Committed);
+}
+
+#[test]
+fn applying_for_longer_than_a_lease_does_not_keep_a_node_from_leading() {
+    let mut cluster = Cluster::new(3, 3, Policy::Majority, None);
+    cluster.work(0..1500);
+    (1..=3).for_each(|id| cluster.stop(NodeId(id)));
+    // Everything is applied anew, for twice as long as a lease lasts.
+    cluster.slow = Duration::from_millis(3);
+    (1..=3).for_each(|id| cluster.start(NodeId(id)));
+    // It goes on listening meanwhile, and tells how far it is.
+    let is_halfway = |status: &Status| (100..1400).contains(&status.applied.0);
+    let halfway = cluster.nodes[0].replica.watch(PATIENCE, is_halfway);
+    assert!(halfway.is_some(), "nothing is heard before everything is applied");
+    cluster.work(1500..1510);
+    cluster.all_have(0..1510);
+    let led = cluster.nodes.iter().map(|it| it.state.0.lock().unwrap().led.len()).sum::<usize>();
+    assert_eq!(led, 1, "one after the other led");
 }
