@@ -13,10 +13,10 @@ use crate::error::{At as _, IoError, WaitError};
 use crate::ids::Position;
 use crate::options::Level;
 use crate::primitives::atomic::Ordering;
-use crate::primitives::thread;
 use crate::rounds::gate_of;
 use crate::shared::{Guard, Shared};
 use crate::writer::{Mark, Sink, Writer};
+use crate::yields::YIELDS_MAX;
 
 /// Proof that everything before a position survives what its level promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,6 +144,15 @@ impl Shared {
         let ended = || self.published.rounds.load(Ordering::Acquire) > round;
         let must_lead = || self.published.leaderless.load(Ordering::Acquire) == round;
         let alarmed = || self.published.alarms.load(Ordering::Acquire) != alarms;
+        // First without falling asleep.
+        for _ in 0..YIELDS_MAX {
+            if ended() {
+                return true;
+            }
+            if must_lead() || alarmed() || !self.yields.turn() {
+                break;
+            }
+        }
         let gate = &self.gates[gate_of(round)];
         loop {
             // Whoever wakes a sleeper has changed one of those before it moves the gate, and the gate
@@ -212,8 +221,11 @@ impl Shared {
         let start = Instant::now();
         while !complete(&writer) && writer.poison.is_none() && start.elapsed() < limit {
             drop(writer);
-            thread::yield_now();
+            let has_yielded = self.yields.turn();
             writer = self.lock();
+            if !has_yielded {
+                return writer;
+            }
         }
         let they_came = complete(&writer);
         writer.rounds.patience.learn(they_came);

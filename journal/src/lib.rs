@@ -130,6 +130,7 @@ mod truncate;
 mod upkeep;
 mod window;
 mod writer;
+mod yields;
 
 pub use append::{Appended, GROUP_BYTES_MAX};
 pub use batch::{Batch, BatchError, BatchMark, End, RECORD_BYTES_MAX};

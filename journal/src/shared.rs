@@ -17,6 +17,7 @@ use crate::rounds::GATES;
 use crate::spare::Spares;
 use crate::upkeep::Upkeep;
 use crate::writer::{Published, Writer};
+use crate::yields::Yields;
 
 /// The writer, locked.
 pub(crate) type Guard<'a> = MutexGuard<'a, Writer>;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Writer>,
     /// Where threads sleep for rounds of syncing; see `gate_of`.
     pub(crate) gates: [Gate; GATES],
+    /// How they spare themselves that.
+    pub(crate) yields: Yields,
     /// Where threads wait for the queue to be written.
     pub(crate) roles: Condvar,
     pub(crate) published: Published,

@@ -77,15 +77,30 @@ fn frame_of(batch: &[u8], record_bytes: usize) -> Vec<u8> {
     frame
 }
 
+/// What else the machine does meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Nothing,
+    /// A thread for each processor that never sleeps.
+    Computing,
+}
+
 /// Durable batches per second from several threads, in rounds.
 pub(crate) fn many_threads(
     plan: &Plan,
     threads: usize,
+    beside: Beside,
     print: &mut dyn FnMut(Row),
 ) -> Result<(), Box<dyn Error>> {
     let (rounds, time) = if plan.quick { (5, 400) } else { (9, 1500) };
     let time = Duration::from_millis(time);
-    let dir = plan.dir.join(format!("durable-{threads}"));
+    let (work, busy) = match beside {
+        Beside::Nothing => (format!("durable-{threads}"), 0),
+        Beside::Computing => {
+            (format!("durable-{threads}-busy"), std::thread::available_parallelism()?.get())
+        }
+    };
+    let dir = plan.dir.join(&work);
     std::fs::create_dir_all(&dir)?;
     let ours = Ours::new(plan, &dir.join("ours"), SEGMENT_BYTES_DEFAULT)?;
     let mut counts = vec![0; threads];
@@ -96,9 +111,9 @@ pub(crate) fn many_threads(
         for turn in 0..2 {
             let contender = (round + turn) % 2;
             let rate = if contender == 0 {
-                run_threads(&ours, &mut counts, time)?
+                run_threads(&ours, &mut counts, busy, time)?
             } else {
-                run_threads(&group, &mut group_counts, time)?
+                run_threads(&group, &mut group_counts, busy, time)?
             };
             figures[contender].push(rate);
         }
@@ -111,7 +126,7 @@ pub(crate) fn many_threads(
     checker.finish(&counts)?;
     let [mut ours, mut theirs] = figures;
     print(Row {
-        work: format!("durable-{threads}"),
+        work,
         size: (BATCH_RECORDS * RECORD_BYTES) as u64,
         ours: median(&mut ours),
         theirs: median(&mut theirs),
@@ -123,10 +138,12 @@ pub(crate) fn many_threads(
     Ok(())
 }
 
-/// Lets every thread append durable batches of its stream for a time; returns batches per second.
+/// Lets every thread append durable batches of its stream for a time, beside so many that compute;
+/// returns batches per second.
 fn run_threads(
     contender: &dyn Contender,
     counts: &mut [u64],
+    busy: usize,
     time: Duration,
 ) -> Result<f64, Box<dyn Error>> {
     let stop = AtomicBool::new(false);
@@ -144,6 +161,13 @@ fn run_threads(
                         return;
                     }
                     *count += BATCH_RECORDS as u64;
+                }
+            });
+        }
+        for _ in 0..busy {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
                 }
             });
         }

@@ -25,6 +25,7 @@ mod typed;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use durable::Beside;
 use row::Row;
 use steadfast_journal::WriteMode;
 
@@ -97,7 +98,10 @@ fn run(plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
     }
     for threads in [8, 32] {
         if plan.wants(&format!("durable-{threads}")) {
-            durable::many_threads(plan, threads, &mut print)?;
+            durable::many_threads(plan, threads, Beside::Nothing, &mut print)?;
+        }
+        if plan.wants(&format!("durable-{threads}-busy")) {
+            durable::many_threads(plan, threads, Beside::Computing, &mut print)?;
         }
     }
     if plan.wants("process") || plan.wants("scan") || plan.wants("bytes") {

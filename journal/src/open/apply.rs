@@ -25,6 +25,7 @@ use crate::spare::{Spare, Spares};
 use crate::storage::{Access, Incarnation};
 use crate::upkeep::Upkeep;
 use crate::writer::{Active, Mark, Published, SEAL_BYTES, Streamed, Writer};
+use crate::yields::Yields;
 
 /// The spare that becomes a segment while opening.
 const FIRST_SPARE: &str = "spare-0.tmp";
@@ -209,6 +210,7 @@ impl Opening {
             bugs,
             writer: Mutex::new(writer),
             gates: Default::default(),
+            yields: Yields::default(),
             roles: Condvar::new(),
             published,
             spares: Arc::new(spares),

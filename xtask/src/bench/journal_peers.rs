@@ -83,12 +83,14 @@ const fn durable(name: &'static str, rate: &'static str, latency: &'static str) 
 
 /// Work, peer, and the ratio that we want against it.
 const TARGETS: &[(&str, &[&str], f64)] = &[
-    ("durable-1", &["ref-group"], 1.0 / 1.1),
+    ("durable-1", &["raw", "ref-group"], 1.0 / 1.1),
     ("durable-1", &["okaywal"], 0.95),
     ("durable-1", &["fjall", "sqlite-full"], 1.5),
     ("durable-1", &["redb", "rocksdb", "redis-aof", "lmdb"], 2.0),
     ("durable-8", &["best"], 1.5),
     ("durable-32", &["best"], 1.9),
+    ("durable-8-busy", &["ref-group"], 0.9),
+    ("durable-32-busy", &["ref-group"], 0.9),
     ("process", &["raft-engine"], 7.0),
 ];
 
@@ -274,7 +276,8 @@ fn interleave(
 fn merge(pairs: &[Pair], theirs: &BTreeMap<&str, Vec<Figures>>) -> Measured {
     let mut measured = Measured::default();
     for pair in pairs.iter().filter(|pair| pair.theirs.is_some()) {
-        measured.push(pair);
+        let target = pair.target.or_else(|| target(&pair.work, &pair.against));
+        measured.push(&Pair { target, ..pair.clone() });
     }
     for work in WORKS {
         let is_of = |pair: &&Pair| pair.work == work.name && pair.size == work.size;
@@ -326,9 +329,14 @@ fn is_mergeable(pair: &Pair) -> bool {
 }
 
 fn against(ours: &Pair, name: &str, value: f64) -> Pair {
-    let row = TARGETS.iter().find(|(work, names, _)| *work == ours.work && names.contains(&name));
-    let target = row.map(|(_, _, target)| *target);
+    let target = target(&ours.work, name);
     Pair { against: name.to_owned(), theirs: Some(value), target, ..ours.clone() }
+}
+
+/// The ratio that we want in a work against somebody.
+fn target(work: &str, name: &str) -> Option<f64> {
+    let row = TARGETS.iter().find(|(of, names, _)| *of == work && names.contains(&name));
+    row.map(|(_, _, target)| *target)
 }
 
 impl Work {
