@@ -23,12 +23,21 @@ use driver::{Command, Driver};
 /// better be much shorter than a lease.
 pub trait Apply: Send {
     /// A committed batch that another leader has sealed, or this one in an earlier reign.
-    fn apply(&mut self, seq: Seq, payload: &[u8]);
+    ///
+    /// # Errors
+    ///
+    /// The batch contradicts what was applied before, and why. The replica stops then ([`Status::stopped`]): it neither
+    /// follows nor leads with a state that is another one than the group's. Its log is as good as before.
+    fn apply(&mut self, seq: Seq, payload: &[u8]) -> Result<(), String>;
 
     /// A batch that this node has proposed and not been deposed since is committed. Whoever works ahead has
     /// done it already; others apply it now, which is what happens without this.
-    fn committed(&mut self, seq: Seq, payload: &[u8]) {
-        self.apply(seq, payload);
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    fn committed(&mut self, seq: Seq, payload: &[u8]) -> Result<(), String> {
+        self.apply(seq, payload)
     }
 
     /// The node leads from now on: everything that was committed before has been applied, and perhaps more that is
@@ -154,8 +163,9 @@ pub enum ReplicaError {
 ///
 /// struct Sum(Arc<Mutex<u64>>);
 /// impl Apply for Sum {
-///     fn apply(&mut self, _: Seq, payload: &[u8]) {
-///         *self.0.lock().unwrap() += u64::from(payload[0]);
+///     fn apply(&mut self, _: Seq, payload: &[u8]) -> Result<(), String> {
+///         *self.0.lock().unwrap() += u64::from(*payload.first().ok_or("a batch without a number")?);
+///         Ok(())
 ///     }
 ///     fn reset(&mut self) {
 ///         *self.0.lock().unwrap() = 0;

@@ -30,8 +30,9 @@ const RECORD: usize = 100;
 struct Count(Arc<AtomicU64>);
 
 impl Apply for Count {
-    fn apply(&mut self, _: Seq, payload: &[u8]) {
+    fn apply(&mut self, _: Seq, payload: &[u8]) -> std::result::Result<(), String> {
         self.0.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn reset(&mut self) {

@@ -361,11 +361,12 @@ impl<'a> Driver<'a> {
             if batch.kind != Kind::Work {
                 continue;
             }
-            if self.own_from.is_some_and(|own| batch.seq >= own) {
-                self.apply.committed(batch.seq, &batch.payload);
+            let applied = if self.own_from.is_some_and(|own| batch.seq >= own) {
+                self.apply.committed(batch.seq, &batch.payload)
             } else {
-                self.apply.apply(batch.seq, &batch.payload);
-            }
+                self.apply.apply(batch.seq, &batch.payload)
+            };
+            applied.map_err(|why| format!("batch {} cannot be applied: {why}", batch.seq))?;
         }
         if let Some((epoch, _)) = self.leading.take() {
             self.begin_to_lead(epoch);
@@ -429,10 +430,12 @@ impl<'a> Driver<'a> {
         if self.own_from.take().is_some() {
             self.apply.deposed();
         }
-        // What it applied before it was committed may not be: everything is built again.
-        self.apply.reset();
-        self.applied = Seq(0);
-        self.read_ahead.clear();
+        // What it applied before it was committed may never be: then everything is built again.
+        if self.applied > self.node.committed() {
+            self.apply.reset();
+            self.applied = Seq(0);
+            self.read_ahead.clear();
+        }
     }
 
     fn note_committed(&mut self, now: bool) -> Result<(), String> {

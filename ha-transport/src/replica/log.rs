@@ -169,6 +169,11 @@ impl ReplicaLog {
         self.last
     }
 
+    /// A random number that it got when it was made. No other log has the same.
+    pub fn id(&self) -> [u8; 16] {
+        *self.journal.session().as_bytes()
+    }
+
     /// What was found when it was opened.
     pub(super) fn stored(&self) -> Stored {
         self.stored.clone()

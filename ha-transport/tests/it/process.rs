@@ -33,11 +33,12 @@ fn tell(line: &str) {
 struct Once(BTreeSet<Vec<u8>>, Seq);
 
 impl Apply for Once {
-    fn apply(&mut self, seq: Seq, payload: &[u8]) {
+    fn apply(&mut self, seq: Seq, payload: &[u8]) -> Result<(), String> {
         if !self.0.insert(payload.to_vec()) || seq <= self.1 {
             tell("fault twice");
         }
         self.1 = seq;
+        Ok(())
     }
 
     fn reset(&mut self) {

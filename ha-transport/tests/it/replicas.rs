@@ -15,15 +15,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Applied {
     payloads: Vec<Vec<u8>>,
     led: Vec<Epoch>,
+    refuses: Option<Vec<u8>>,
+    resets: u32,
 }
 
 #[derive(Clone, Default)]
 struct State(Arc<Mutex<Applied>>, Duration);
 
 impl Apply for State {
-    fn apply(&mut self, _: Seq, payload: &[u8]) {
+    fn apply(&mut self, _: Seq, payload: &[u8]) -> Result<(), String> {
         std::thread::park_timeout(self.1);
-        self.0.lock().expect("no panic").payloads.push(payload.to_vec());
+        let mut applied = self.0.lock().expect("no panic");
+        if applied.refuses.as_deref() == Some(payload) {
+            return Err("that cannot be".to_owned());
+        }
+        applied.payloads.push(payload.to_vec());
+        Ok(())
     }
 
     fn leads(&mut self, epoch: Epoch) {
@@ -31,7 +38,9 @@ impl Apply for State {
     }
 
     fn reset(&mut self) {
-        self.0.lock().expect("no panic").payloads.clear();
+        let mut applied = self.0.lock().expect("no panic");
+        applied.payloads.clear();
+        applied.resets += 1;
     }
 }
 
@@ -239,6 +248,27 @@ fn a_leader_hands_over() {
     assert!(matches!(refused, Err(ReplicaError::Propose(ProposeError::NotLeader { .. }))));
     cluster.work(50..100);
     cluster.all_have(0..100);
+    // Everything that the old one had applied was committed: there is nothing to make anew.
+    assert_eq!(before.state.0.lock().unwrap().resets, 0);
+}
+
+#[test]
+fn whoever_cannot_apply_a_batch_stops_and_leads_no_more() {
+    let mut cluster = Cluster::new(3, 3, Policy::Majority, None);
+    cluster.work(0..20);
+    let refuses = cluster.leader().id;
+    cluster.leader().state.0.lock().unwrap().refuses = Some(bytes(20));
+    let replica = &cluster.node(refuses).replica;
+    let proposed = replica.propose(bytes(20).into()).unwrap();
+    // It stops before it tells anybody that the batch is committed.
+    let stopped = replica.wait(proposed, PATIENCE).unwrap_err().to_string();
+    assert!(stopped.contains("cannot be applied: that cannot be"), "{stopped}");
+    cluster.stop(refuses);
+    // The others have it, and go on.
+    cluster.work(21..40);
+    cluster.all_have(0..40);
+    cluster.start(refuses);
+    cluster.all_have(0..40);
 }
 
 #[test]
