@@ -69,8 +69,8 @@ pub use node::{
 #[doc(hidden)]
 pub use planted::Planted;
 pub use replica::{
-    Apply, LogError, Outcome, Proposed, Replica, ReplicaError, ReplicaLog, ReplicaOptions, Status,
-    VoteError,
+    Apply, LogError, Outcome, Proposed, Replica, ReplicaError, ReplicaLog, ReplicaOptions,
+    SnapshotWriter, Status, VoteError,
 };
 pub use tcp::{TcpOptions, TcpTransport};
 pub use transport::{

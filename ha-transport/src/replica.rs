@@ -49,9 +49,41 @@ pub trait Apply: Send {
     /// The node leads no more. What it proposed and was not committed may be or not be later.
     fn deposed(&mut self) {}
 
-    /// Forget everything: all committed batches are applied again from the first one on.
+    /// Forget everything: what is committed is applied again, from the first batch on, or from behind a snapshot, which
+    /// is [installed](Self::install) before.
     fn reset(&mut self);
+
+    /// The state after the last batch that was given to [`apply`](Self::apply) or [`committed`](Self::committed), and
+    /// nothing of what came from working ahead. What is returned writes it, once, on another thread, while further
+    /// batches are applied here: so this call takes the state cheaply (a clone of what is shared, a mark in a journal),
+    /// and what it returns does the work.
+    ///
+    /// None if there are no snapshots of this state, now or ever, which is what happens without this: then every batch
+    /// is kept. It is only called when all that was applied is committed. (No replica calls it yet.)
+    ///
+    /// The bytes mean nothing to the replica, and need not be the same on every node. They are checksummed.
+    fn snapshot(&mut self) -> Option<SnapshotWriter> {
+        None
+    }
+
+    /// Replaces the state by that of a snapshot which some node of the group has made. The next batch that is applied is
+    /// the one behind it. Called directly after [`reset`](Self::reset).
+    ///
+    /// Bytes that were damaged end with an error of the reader, at their end at the latest: whoever has read them to the
+    /// end has read what was written. After an error the state is reset, and an older snapshot is tried, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Why the state cannot be that of the snapshot, for people.
+    fn install(&mut self, snapshot: &mut dyn std::io::Read) -> Result<(), String> {
+        let _ = snapshot;
+        Err("this state has no snapshots".to_owned())
+    }
 }
+
+/// Writes a snapshot; see [`Apply::snapshot`].
+pub type SnapshotWriter =
+    Box<dyn FnOnce(&mut dyn std::io::Write) -> std::io::Result<()> + Send + 'static>;
 
 /// How a replica is started.
 #[derive(Clone, Debug, Default)]
