@@ -510,7 +510,7 @@ impl Node {
     }
 
     /// Whether a test has planted this bug.
-    fn plants(&self, bug: Planted) -> bool {
+    pub(crate) fn plants(&self, bug: Planted) -> bool {
         cfg!(any(test, feature = "testing")) && self.options.planted == Some(bug)
     }
 }

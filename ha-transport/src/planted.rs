@@ -32,4 +32,6 @@ pub enum Planted {
     CommitsEarlierEpochs,
     /// A node that comes back leads in the epoch in which it led before.
     LeadsAgain,
+    /// What waits to be proposed when a leader is deposed is proposed when it leads again.
+    ProposesInLaterReigns,
 }

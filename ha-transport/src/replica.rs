@@ -2,6 +2,8 @@
 
 mod driver;
 mod log;
+mod reign;
+mod syncer;
 mod vote;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use log::{LogError, ReplicaLog};
+pub use reign::{Outcome, Proposed};
 pub use vote::VoteError;
 
 use crate::coordinator::Coordinator;
@@ -16,6 +19,7 @@ use crate::ids::{Epoch, NodeId, Seq};
 use crate::node::{ChangeError, Options, ProposeError, Quarantine};
 use crate::transport::{Transport, Wake};
 use driver::{Command, Driver};
+use reign::Reigns;
 
 /// Whatever is replicated: it takes committed batches in their order, whole, on every node.
 ///
@@ -30,7 +34,8 @@ pub trait Apply: Send {
     /// follows nor leads with a state that is another one than the group's. Its log is as good as before.
     fn apply(&mut self, seq: Seq, payload: &[u8]) -> Result<(), String>;
 
-    /// A batch that this node has proposed and not been deposed since is committed. Whoever works ahead has
+    /// A batch that this node has proposed and not been deposed since is committed: one after the other, in the order in which
+    /// they were proposed, and before anybody who waits for one is told. Whoever works ahead has
     /// done it already; others apply it now, which is what happens without this.
     ///
     /// # Errors
@@ -103,26 +108,6 @@ impl ReplicaOptions {
         let founders = peers.iter().map(|&(node, _)| node).chain([me]).collect();
         Self { node: Options::default(), peers, founders }
     }
-}
-
-/// A batch that was proposed, and by which leader.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Proposed {
-    /// The leader's epoch.
-    pub epoch: Epoch,
-    /// The batch.
-    pub seq: Seq,
-}
-
-/// What became of a batch that was proposed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// It is committed: on as many disks as the policy asks for.
-    Committed,
-    /// The leader was deposed before that was known. It may be committed or not: ask the next leader.
-    Unknown,
-    /// It is not known yet.
-    Waiting,
 }
 
 /// How a replica is doing.
@@ -220,9 +205,9 @@ pub enum ReplicaError {
 /// }
 /// // The first founder leads.
 /// let patience = Duration::from_secs(20);
-/// replicas[0].watch(patience, |status| status.leads).expect("it leads soon");
-/// let proposed = replicas[0].propose([40].into())?;
-/// let proposed = replicas[0].propose([2].into())?.max(proposed);
+/// let epoch = replicas[0].watch(patience, |status| status.leads).expect("it leads soon").epoch;
+/// replicas[0].propose(epoch, [40].into(), patience)?;
+/// let proposed = replicas[0].propose(epoch, [2].into(), patience)?;
 /// assert_eq!(replicas[0].wait(proposed, patience)?, Outcome::Committed);
 /// for (replica, sum) in replicas.iter().zip(&sums) {
 ///     replica.watch(patience, |status| status.applied >= proposed.seq).expect("it follows");
@@ -232,6 +217,7 @@ pub enum ReplicaError {
 /// ```
 #[derive(Debug)]
 pub struct Replica {
+    node: NodeId,
     commands: crossbeam_channel::Sender<Command>,
     wake: Arc<dyn Wake>,
     shared: Arc<Shared>,
@@ -239,35 +225,63 @@ pub struct Replica {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the replica's thread tells others.
-#[derive(Debug, Default)]
+/// What the replica's thread and others tell each other.
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     status: Status,
-    /// The last reign of this node, and up to where batches were committed in it; that it goes on is in the status.
-    reign: (Epoch, Seq),
+    reigns: Reigns,
 }
 
 impl Shared {
+    fn new(window: u64) -> Self {
+        let state = State { status: Status::default(), reigns: Reigns::new(window) };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The replica does nothing any more.
+    fn stopped(&self, why: String) {
+        let mut state = self.state();
+        state.status.leads = false;
+        state.status.leader = None;
+        state.status.stopped = Some(why);
+        state.reigns.stop();
+        drop(state);
+        self.changed.notify_all();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl PartialOrd for Proposed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+    /// Waits until something may have changed; nothing when the time has come.
+    fn wait<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        until: Instant,
+    ) -> Option<MutexGuard<'a, State>> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        Some(self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
-impl Ord for Proposed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.epoch, self.seq).cmp(&(other.epoch, other.seq))
+/// Says why a replica has stopped, when its thread ends.
+struct End<'a> {
+    shared: &'a Shared,
+    why: String,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.shared.stopped(std::mem::take(&mut self.why));
     }
 }
 
@@ -285,25 +299,20 @@ impl Replica {
         coordinator: Box<dyn Coordinator>,
         apply: Box<dyn Apply>,
     ) -> Result<Self, ReplicaError> {
-        let shared = Arc::new(Shared::default());
-        let (wake, frame_bytes_max) = (transport.waker(), transport.caps().frame_bytes_max);
+        let shared = Arc::new(Shared::new(options.node.window));
+        let (node, wake) = (transport.local(), transport.waker());
+        let frame_bytes_max = transport.caps().frame_bytes_max;
         let (commands, receiver) = crossbeam_channel::unbounded();
         let telling = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("sf-replica".to_owned()).spawn(move || {
+            // Whoever waits hears of it also if something panics here.
+            let mut end = End { shared: &telling, why: "its thread panicked".to_owned() };
             let running = Driver::new(options, group, log, transport, coordinator, apply, &telling)
                 .and_then(|mut driver| driver.run(&receiver));
-            let mut state = telling.state();
-            state.status.leads = false;
-            state.status.leader = None;
-            state.status.stopped = Some(match running {
-                Ok(()) => "it was told to".to_owned(),
-                Err(why) => why,
-            });
-            drop(state);
-            telling.changed.notify_all();
+            end.why = running.err().unwrap_or_else(|| "it was told to".to_owned());
         });
         let thread = Some(thread.map_err(ReplicaError::Thread)?);
-        Ok(Self { commands, wake, shared, frame_bytes_max, thread })
+        Ok(Self { node, commands, wake, shared, frame_bytes_max, thread })
     }
 
     fn ask<T>(
@@ -315,26 +324,64 @@ impl Replica {
         self.commands.send(command(answer)).ok();
         self.wake.wake();
         answered.recv().map_err(|_| {
-            let why = self.status().stopped.unwrap_or_else(|| "its thread panicked".to_owned());
+            let why = self.status().stopped.unwrap_or_default();
             ReplicaError::Stopped { why }
         })
     }
 
-    /// Proposes a batch: it is in the leader's log, and on its way to the followers, when this returns. Nothing of it is
-    /// durable until [`wait`](Self::wait) says that it is committed.
+    /// Proposes a batch in the reign of this epoch, and does not wait for anything but room: batches get their numbers in
+    /// the order of the calls, and are in the log in that order, soon, or are refused from one of them on for the rest of the
+    /// reign. [`wait`](Self::wait) says what became of one; nothing of it is durable before.
+    ///
+    /// The epoch is what [`Apply::leads`] said, or [`Status::epoch`] of a status that [leads](Status::leads). What was to be
+    /// proposed in a reign is never proposed in a later one: it may build on what that does not have.
+    ///
+    /// As many batches as a [window](Options::window) may wait to be committed. If they do, this waits until there is room,
+    /// for so long at most; not at all with [`Duration::ZERO`].
     ///
     /// # Errors
     ///
-    /// [`ReplicaError`]; nothing has happened then.
-    pub fn propose(&self, payload: Arc<[u8]>) -> Result<Proposed, ReplicaError> {
+    /// [`ReplicaError`]; nothing has happened then. [`ProposeError::WindowFull`] if there was no room in that time.
+    pub fn propose(
+        &self,
+        epoch: Epoch,
+        payload: Arc<[u8]>,
+        time: Duration,
+    ) -> Result<Proposed, ReplicaError> {
         let (bytes, max) = (payload.len(), self.frame_bytes_max.saturating_sub(256));
         if bytes > max {
             return Err(ReplicaError::TooLong { bytes, max });
         }
-        Ok(self.ask(|answer| Command::Propose(payload, answer))??)
+        let mut state = self.shared.state();
+        let mut until = None;
+        loop {
+            if let Some(why) = &state.status.stopped {
+                return Err(ReplicaError::Stopped { why: why.clone() });
+            }
+            match state.reigns.takes(epoch) {
+                Ok(()) => break,
+                Err(ProposeError::NotLeader { .. }) => {
+                    let leader = state.status.leader.filter(|&it| it != self.node);
+                    return Err(ProposeError::NotLeader { leader }.into());
+                }
+                Err(full @ ProposeError::WindowFull { .. }) => {
+                    let until = *until.get_or_insert_with(|| Instant::now() + time);
+                    state = self.shared.wait(state, until).ok_or(full)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (proposed, is_first) = state.reigns.propose(epoch, payload)?;
+        drop(state);
+        // If it is not the first one, the thread was woken and has not looked yet.
+        if is_first {
+            self.wake.wake();
+        }
+        Ok(proposed)
     }
 
-    /// Waits until it is known what became of a batch, for so long at most.
+    /// Waits until it is known what became of a batch, for so long at most. Of batches of one reign, those with lower numbers
+    /// are committed no later: whoever waits for many waits for the last one.
     ///
     /// # Errors
     ///
@@ -343,22 +390,17 @@ impl Replica {
         let until = Instant::now() + time;
         let mut state = self.shared.state();
         loop {
-            let (epoch, committed) = state.reign;
-            if epoch == proposed.epoch && committed >= proposed.seq {
-                return Ok(Outcome::Committed);
+            match state.reigns.outcome(proposed) {
+                Outcome::Waiting => {}
+                Outcome::Unknown if let Some(why) = &state.status.stopped => {
+                    return Err(ReplicaError::Stopped { why: why.clone() });
+                }
+                known => return Ok(known),
             }
-            if let Some(why) = &state.status.stopped {
-                return Err(ReplicaError::Stopped { why: why.clone() });
+            match self.shared.wait(state, until) {
+                Some(again) => state = again,
+                None => return Ok(Outcome::Waiting),
             }
-            if epoch != proposed.epoch || !state.status.leads {
-                return Ok(Outcome::Unknown);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Outcome::Waiting);
-            }
-            let waited = self.shared.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -380,12 +422,7 @@ impl Replica {
         let until = Instant::now() + time;
         let mut state = self.shared.state();
         while !is_wanted(&state.status) {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.shared.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.shared.wait(state, until)?;
         }
         Some(state.status.clone())
     }

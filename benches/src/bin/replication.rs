@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use steadfast_benches::{Args, Pair, median, print_note, timed};
 use steadfast_ha_transport::{
-    Apply, LocalCoordinator, NodeId, Outcome, Policy, ProposeError, Proposed, Replica,
-    ReplicaError, ReplicaLog, ReplicaOptions, Seq, TcpOptions, TcpTransport,
+    Apply, LocalCoordinator, NodeId, Outcome, Policy, Replica, ReplicaLog, ReplicaOptions, Seq,
+    TcpOptions, TcpTransport,
 };
 use steadfast_journal::{Batch, End, Journal, Options};
 
@@ -89,7 +89,8 @@ impl Nodes {
     fn commit(&self, payload: &Arc<[u8]>) -> Result<Duration> {
         let leader = self.leader()?;
         let (outcome, time) = timed(|| {
-            let proposed = leader.propose(Arc::clone(payload))?;
+            let epoch = leader.status().epoch;
+            let proposed = leader.propose(epoch, Arc::clone(payload), PATIENCE)?;
             leader.wait(proposed, PATIENCE)
         });
         if outcome? == Outcome::Committed { Ok(time) } else { Err("it was not committed".into()) }
@@ -98,19 +99,11 @@ impl Nodes {
     /// So many batches, as many under way as there may be.
     fn stream(&self, count: u64, payload: &Arc<[u8]>) -> Result<Duration> {
         let leader = self.leader()?;
+        let epoch = leader.status().epoch;
         let start = Instant::now();
-        let mut last: Option<Proposed> = None;
-        let mut sent = 0;
-        while sent < count {
-            match leader.propose(Arc::clone(payload)) {
-                Ok(proposed) => (last, sent) = (Some(proposed), sent + 1),
-                Err(ReplicaError::Propose(ProposeError::WindowFull { .. })) => {
-                    // Until half of what is under way has come.
-                    let at = last.map_or(Seq(0), |it| Seq(it.seq.0.saturating_sub(32)));
-                    leader.watch(PATIENCE, |status| status.committed >= at);
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let mut last = None;
+        for _ in 0..count {
+            last = Some(leader.propose(epoch, Arc::clone(payload), PATIENCE)?);
         }
         let last = last.ok_or("nothing was sent")?;
         if leader.wait(last, PATIENCE)? != Outcome::Committed {

@@ -9,7 +9,7 @@ use super::{Effect, Node, Role};
 use crate::batch::{Batch, Kind};
 use crate::epochs::Epochs;
 use crate::group::GroupRecord;
-use crate::ids::{NodeId, Seq};
+use crate::ids::{Epoch, NodeId, Seq};
 use crate::message::Message;
 use crate::planted::Planted;
 
@@ -61,6 +61,16 @@ pub enum ProposeError {
     NotLeader {
         /// Who leads, as far as it knows.
         leader: Option<NodeId>,
+    },
+    /// The batch was to be proposed in another reign of this node: it may build on what this one does not have.
+    #[error(
+        "this node leads in epoch {epoch}, not in {wanted}: make what was proposed anew on what is committed"
+    )]
+    OtherReign {
+        /// The epoch in which it was to be proposed.
+        wanted: Epoch,
+        /// The epoch in which the node leads.
+        epoch: Epoch,
     },
     /// As many batches as a window wait to be committed.
     #[error("{waiting} batches wait to be committed; go on when some of them are")]
@@ -181,6 +191,23 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) -> Result<Seq, ProposeError> {
         self.now = self.now.max(now);
+        let leader = self.proposes()?;
+        let waiting = self.log.epochs.last().0 - self.committed.0.max(leader.start.0 - 1);
+        if waiting >= self.options.window {
+            return Err(ProposeError::WindowFull { waiting });
+        }
+        let batch = self.next_batch(Kind::Work, payload);
+        let seq = batch.seq;
+        self.seal(batch, effects);
+        Ok(seq)
+    }
+
+    /// Why nothing can be proposed, whatever the window.
+    pub(crate) fn held_up(&self) -> Option<ProposeError> {
+        self.proposes().err()
+    }
+
+    fn proposes(&self) -> Result<&Leader, ProposeError> {
         let leader = self.leader();
         let not_leader = ProposeError::NotLeader { leader };
         let (Role::Leader(leader), Some((_, record))) = (&self.role, &self.record) else {
@@ -192,18 +219,8 @@ impl Node {
         if let Some(Handing { to, .. }) = leader.handing {
             return Err(ProposeError::HandingOver { to });
         }
-        let waiting = self.log.epochs.last().0 - self.committed.0.max(leader.start.0 - 1);
-        if waiting >= self.options.window {
-            return Err(ProposeError::WindowFull { waiting });
-        }
         let (need, have) = (record.members_min as usize, record.members.len());
-        if have < need {
-            return Err(ProposeError::Unavailable { need, have });
-        }
-        let batch = self.next_batch(Kind::Work, payload);
-        let seq = batch.seq;
-        self.seal(batch, effects);
-        Ok(seq)
+        if have < need { Err(ProposeError::Unavailable { need, have }) } else { Ok(leader) }
     }
 
     /// Appends a batch of this epoch, and sends it.

@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender};
 
-use super::log::Place;
-use super::{Apply, Proposed, ReplicaLog, ReplicaOptions, Shared, Status};
+use super::syncer::Syncer;
+use super::{Apply, ReplicaLog, ReplicaOptions, Shared, Status};
 use crate::batch::{Batch, Kind};
 use crate::codec;
 use crate::coordinator::{Coordinator, CoordinatorEvent};
 use crate::group::GroupRecord;
-use crate::ids::{Chain, Epoch, NodeId, Seq, Version};
+use crate::ids::{Epoch, NodeId, Seq, Version};
 use crate::message::Message;
-use crate::node::{ChangeError, Effect, Input, Node, ProposeError, Swapped};
-use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport, Wake};
+use crate::node::{ChangeError, Effect, Input, Node, Swapped};
+use crate::planted::Planted;
+use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport};
 
 /// Bytes of batches that are read at once for a follower.
 const READ_BYTES: usize = 1 << 20;
@@ -36,7 +36,6 @@ type Answer<T, E> = Sender<Result<T, E>>;
 /// What others want of the replica.
 #[derive(Debug)]
 pub(super) enum Command {
-    Propose(Arc<[u8]>, Answer<Proposed, ProposeError>),
     Add(NodeId, Answer<(), ChangeError>),
     Remove(NodeId, Answer<(), ChangeError>),
     HandOver(NodeId, Answer<(), ChangeError>),
@@ -68,6 +67,8 @@ pub(super) struct Driver<'a> {
     applied: Seq,
     /// The last batches that were appended: most are applied from here.
     recent: VecDeque<Batch>,
+    /// Batches to propose in the reign that goes on.
+    proposing: VecDeque<Arc<[u8]>>,
     /// Batches that were read to be applied.
     read_ahead: VecDeque<Batch>,
     /// The epoch in which it is about to lead, and up to where that is to be applied before.
@@ -113,6 +114,7 @@ impl<'a> Driver<'a> {
             syncer,
             applied: Seq(0),
             recent: VecDeque::new(),
+            proposing: VecDeque::new(),
             read_ahead: VecDeque::new(),
             leading: None,
             own_from: None,
@@ -136,6 +138,7 @@ impl<'a> Driver<'a> {
             if let Some(event) = event {
                 self.event(event)?;
             }
+            self.propose()?;
             while let Ok(command) = commands.try_recv() {
                 if let Command::Stop { in_order } = command {
                     if !in_order {
@@ -205,19 +208,27 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Proposes what waits for it, as far as the protocol takes it; the rest goes on waiting, in its order, until the
+    /// protocol does or the reign is over.
+    fn propose(&mut self) -> Result<(), String> {
+        if self.own_from.is_some() {
+            self.shared.state().reigns.take(&mut self.proposing);
+        }
+        while let Some(payload) = self.proposing.front() {
+            let (now, mut effects) = (self.now(), Vec::new());
+            if self.node.propose(now, Arc::clone(payload), &mut effects).is_err() {
+                break;
+            }
+            self.proposing.pop_front();
+            self.perform_all(effects)?;
+        }
+        Ok(())
+    }
+
     fn command(&mut self, command: Command) -> Result<(), String> {
         let mut effects = Vec::new();
         // Nobody may wait for the answer any more.
         match command {
-            Command::Propose(_, answer) if self.leading.is_some() => {
-                answer.send(Err(ProposeError::NotLeader { leader: None })).ok();
-            }
-            Command::Propose(payload, answer) => {
-                let now = self.now();
-                let proposed = self.node.propose(now, payload, &mut effects);
-                let epoch = self.node.epoch();
-                answer.send(proposed.map(|seq| Proposed { epoch, seq })).ok();
-            }
             Command::Add(node, answer) => {
                 answer.send(self.node.add(node, &mut effects)).ok();
             }
@@ -346,40 +357,42 @@ impl<'a> Driver<'a> {
     /// Applies some of what is committed, or was adopted by a leader that is about to lead, and is not applied; says
     /// whether there is more. Not all at once: while it lasts the node answers nobody.
     fn apply_some(&mut self) -> Result<bool, String> {
-        let began = Instant::now();
+        let has_more = self.apply_until(Instant::now() + APPLY_TIME);
+        if has_more == Ok(false)
+            && let Some((epoch, _)) = self.leading.take()
+        {
+            self.begin_to_lead(epoch);
+        }
+        if self.own_from.is_some() {
+            let is_new = self.shared.state().reigns.commit(self.applied);
+            if is_new {
+                self.shared.changed.notify_all();
+            }
+        }
+        has_more
+    }
+
+    fn apply_until(&mut self, until: Instant) -> Result<bool, String> {
         loop {
             let adopted = self.leading.map_or(Seq(0), |(_, adopted)| adopted);
             let upto = self.node.committed().max(adopted);
             if self.applied >= upto {
-                break;
+                return Ok(false);
             }
-            if began.elapsed() >= APPLY_TIME {
+            if Instant::now() >= until {
                 return Ok(true);
             }
             let batch = self.next_to_apply()?;
-            self.applied = batch.seq;
-            if batch.kind != Kind::Work {
-                continue;
-            }
-            let applied = if self.own_from.is_some_and(|own| batch.seq >= own) {
+            let applied = if batch.kind != Kind::Work {
+                Ok(())
+            } else if self.own_from.is_some_and(|own| batch.seq >= own) {
                 self.apply.committed(batch.seq, &batch.payload)
             } else {
                 self.apply.apply(batch.seq, &batch.payload)
             };
             applied.map_err(|why| format!("batch {} cannot be applied: {why}", batch.seq))?;
+            self.applied = batch.seq;
         }
-        if let Some((epoch, _)) = self.leading.take() {
-            self.begin_to_lead(epoch);
-        }
-        if self.own_from.is_some() {
-            let mut state = self.shared.state();
-            if self.applied > state.reign.1 {
-                state.reign.1 = self.applied;
-                drop(state);
-                self.shared.changed.notify_all();
-            }
-        }
-        Ok(false)
     }
 
     /// The batch behind the last one that is applied.
@@ -411,11 +424,12 @@ impl<'a> Driver<'a> {
     }
 
     fn begin_to_lead(&mut self, epoch: Epoch) {
-        self.own_from = Some(self.log.last().next());
+        let start = self.log.last();
+        self.own_from = Some(start.next());
         let mut state = self.shared.state();
-        state.reign = (epoch, self.node.committed());
-        // Whoever is told from now on that something was proposed may wait for it.
-        state.status.leads = true;
+        state.reigns.begin(epoch, start);
+        state.reigns.hold_up(self.node.held_up());
+        (state.status.leads, state.status.epoch) = (true, epoch);
         drop(state);
         self.shared.changed.notify_all();
         self.apply.leads(epoch);
@@ -424,7 +438,16 @@ impl<'a> Driver<'a> {
     /// The node leads no more.
     fn deposed(&mut self) {
         self.coordinator.lead(false);
-        self.shared.state().status.leads = false;
+        let mut state = self.shared.state();
+        state.status.leads = false;
+        if self.node.plants(Planted::ProposesInLaterReigns) {
+            state.reigns.take(&mut self.proposing);
+        } else {
+            self.proposing.clear();
+        }
+        // What the log has now is what it has of this reign. The rest never gets there.
+        state.reigns.end(self.log.last());
+        drop(state);
         self.shared.changed.notify_all();
         self.leading = None;
         if self.own_from.take().is_some() {
@@ -456,10 +479,13 @@ impl<'a> Driver<'a> {
     /// Tells how it is doing, if that has changed.
     fn tell(&self) {
         let mut state = self.shared.state();
+        let held_up = self.own_from.and_then(|_| self.node.held_up());
+        let is_held_up_anew = state.reigns.hold_up(held_up);
         let was = &state.status;
         let record = self.node.record().map(|(_, record)| &record.members);
         let linked = || self.links.keys().copied();
-        let is_new = was.epoch != self.node.epoch()
+        let is_new = is_held_up_anew
+            || was.epoch != self.node.epoch()
             || was.leader != self.node.leader()
             || was.leads != self.leads()
             || was.committed != self.node.committed()
@@ -486,61 +512,5 @@ impl<'a> Driver<'a> {
         };
         drop(state);
         self.shared.changed.notify_all();
-    }
-}
-
-/// The thread that waits until what was appended is durable, so that more can be appended meanwhile.
-struct Syncer {
-    places: Option<Sender<(Place, Seq, Chain)>>,
-    done: Receiver<Result<(Seq, Chain), String>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Syncer {
-    fn start(log: &ReplicaLog, wake: Arc<dyn Wake>) -> Result<Self, String> {
-        let (places, appended) = unbounded::<(Place, Seq, Chain)>();
-        let (tell, done) = unbounded();
-        let wait = log.waiter();
-        let work = move || {
-            while let Ok(mut last) = appended.recv() {
-                // One wait for all that has come meanwhile.
-                while let Ok(next) = appended.try_recv() {
-                    last = next;
-                }
-                let (place, seq, chain) = last;
-                let waited = wait(place).map(|()| (seq, chain)).map_err(|error| error.to_string());
-                let failed = waited.is_err();
-                if tell.send(waited).is_err() {
-                    return;
-                }
-                wake.wake();
-                if failed {
-                    return;
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("sf-replica-sync".to_owned()).spawn(work);
-        let thread = Some(thread.map_err(|error| error.to_string())?);
-        Ok(Self { places: Some(places), done, thread })
-    }
-
-    fn wait_for(&self, place: Place, seq: Seq, chain: Chain) {
-        if let Some(places) = &self.places {
-            // If the thread is gone, it has said why.
-            places.send((place, seq, chain)).ok();
-        }
-    }
-
-    fn done(&self) -> Option<Result<(Seq, Chain), String>> {
-        self.done.try_recv().ok()
-    }
-}
-
-impl Drop for Syncer {
-    fn drop(&mut self) {
-        self.places = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
     }
 }

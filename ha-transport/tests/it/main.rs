@@ -1,6 +1,7 @@
 //! Replication against simulated worlds, and transports against their contract.
 
 mod process;
+mod reigns;
 mod replicas;
 mod transports;
 mod worlds;

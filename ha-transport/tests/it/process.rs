@@ -103,10 +103,10 @@ fn child() {
             let more = format!("epoch {}, {} are linked", status.epoch, status.linked.len());
             tell(&format!("at {applied} of {last} led by {leader:?}, {more}"));
         }
-        let payload = format!("{id}.{life}.{count}");
+        let (payload, epoch) = (format!("{id}.{life}.{count}"), replica.status().epoch);
         if !quiet.load(Ordering::SeqCst)
             && waiting.len() < 8
-            && let Ok(proposed) = replica.propose(payload.as_bytes().into())
+            && let Ok(proposed) = replica.propose(epoch, payload.as_bytes().into(), Duration::ZERO)
         {
             count += 1;
             waiting.push_back((proposed, payload));
@@ -119,7 +119,7 @@ fn child() {
         match replica.wait(proposed, Duration::from_millis(20)) {
             Ok(Outcome::Committed) => tell(&format!("ack {payload}")),
             Ok(Outcome::Waiting) => waiting.push_front((proposed, payload)),
-            Ok(Outcome::Unknown) | Err(_) => {}
+            Ok(Outcome::Unknown | Outcome::Refused) | Err(_) => {}
         }
     }
 }

@@ -107,13 +107,10 @@ impl Cluster {
     #[track_caller]
     fn work(&self, payloads: std::ops::Range<u32>) {
         let leader = &self.leader().replica;
+        let epoch = leader.status().epoch;
         let mut last = None;
         for number in payloads {
-            last = Some(until("room", || match leader.propose(bytes(number).into()) {
-                Ok(proposed) => Some(proposed),
-                Err(ReplicaError::Propose(ProposeError::WindowFull { .. })) => None,
-                Err(error) => panic!("{error}"),
-            }));
+            last = Some(leader.propose(epoch, bytes(number).into(), PATIENCE).expect("it leads"));
         }
         let outcome = leader.wait(last.expect("there was one"), PATIENCE).expect("it works");
         assert_eq!(outcome, Outcome::Committed, "{:?}", leader.status());
@@ -237,6 +234,7 @@ fn a_leader_hands_over() {
     let cluster = Cluster::new(3, 3, Policy::All, None);
     cluster.work(0..50);
     let before = cluster.leader();
+    let epoch = before.replica.status().epoch;
     let to = cluster.nodes.iter().map(|node| node.id).find(|&id| id != before.id).unwrap();
     let no_member = before.replica.hand_over(NodeId(9));
     let expected = ChangeError::NoMember { node: NodeId(9) };
@@ -244,12 +242,20 @@ fn a_leader_hands_over() {
     before.replica.hand_over(to).unwrap();
     until("the other one leads", || cluster.node(to).replica.status().leads.then_some(()));
     until("the leader knows", || (!before.replica.status().leads).then_some(()));
-    let refused = before.replica.propose(bytes(50).into());
+    let refused = before.replica.propose(epoch, bytes(50).into(), Duration::ZERO);
     assert!(matches!(refused, Err(ReplicaError::Propose(ProposeError::NotLeader { .. }))));
     cluster.work(50..100);
     cluster.all_have(0..100);
     // Everything that the old one had applied was committed: there is nothing to make anew.
     assert_eq!(before.state.0.lock().unwrap().resets, 0);
+    // It leads again, and what was to be proposed in its first reign is not proposed in this one.
+    until("it takes over", || cluster.node(to).replica.hand_over(before.id).ok());
+    let again = until("it leads", || Some(before.replica.status()).filter(|it| it.leads)).epoch;
+    let refused = before.replica.propose(epoch, bytes(100).into(), Duration::ZERO);
+    let other = ProposeError::OtherReign { wanted: epoch, epoch: again };
+    assert!(matches!(refused, Err(ReplicaError::Propose(error)) if error == other));
+    cluster.work(100..110);
+    cluster.all_have(0..110);
 }
 
 #[test]
@@ -259,7 +265,8 @@ fn whoever_cannot_apply_a_batch_stops_and_leads_no_more() {
     let refuses = cluster.leader().id;
     cluster.leader().state.0.lock().unwrap().refuses = Some(bytes(20));
     let replica = &cluster.node(refuses).replica;
-    let proposed = replica.propose(bytes(20).into()).unwrap();
+    let epoch = replica.status().epoch;
+    let proposed = replica.propose(epoch, bytes(20).into(), Duration::ZERO).unwrap();
     // It stops before it tells anybody that the batch is committed.
     let stopped = replica.wait(proposed, PATIENCE).unwrap_err().to_string();
     assert!(stopped.contains("cannot be applied: that cannot be"), "{stopped}");
@@ -308,18 +315,20 @@ fn without_followers_nothing_is_committed_and_nothing_is_pretended() {
         cluster.nodes.iter().map(|node| node.id).filter(|&id| id != leader).collect();
     others.iter().for_each(|&id| cluster.stop(id));
     let replica = &cluster.node(leader).replica;
-    let proposed = replica.propose(bytes(10).into()).unwrap();
+    let epoch = replica.status().epoch;
+    let proposed = replica.propose(epoch, bytes(10).into(), Duration::ZERO).unwrap();
     let outcome = replica.wait(proposed, Duration::from_millis(300)).unwrap();
     assert_eq!(outcome, Outcome::Waiting);
     let mut waiting = 1;
     let refused = loop {
-        match replica.propose(bytes(11).into()) {
+        match replica.propose(epoch, bytes(11).into(), Duration::from_millis(20)) {
             Ok(_) => waiting += 1,
             Err(error) => break error,
         }
     };
     let full = ProposeError::WindowFull { waiting };
     assert!(matches!(refused, ReplicaError::Propose(error) if error == full), "{refused}");
+    assert_eq!(waiting, 64);
     // What was proposed is committed when they are back.
     others.iter().for_each(|&id| cluster.start(id));
     let replica = &cluster.node(leader).replica;
@@ -348,7 +357,8 @@ fn an_operator_may_force_what_the_policy_does_not_allow_and_who_knew_better_is_s
     cluster.start(leader);
     let quarantined = |status: Status| status.quarantined;
     until("it is set aside", || quarantined(cluster.node(leader).replica.status()));
-    let proposed = cluster.node(other).replica.propose(bytes(30).into()).unwrap();
+    let epoch = cluster.node(other).replica.status().epoch;
+    let proposed = cluster.node(other).replica.propose(epoch, bytes(30).into(), PATIENCE).unwrap();
     let outcome = cluster.node(other).replica.wait(proposed, PATIENCE).unwrap();
     assert_eq!(outcome, Outcome::Committed);
 }
