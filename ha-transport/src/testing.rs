@@ -1,6 +1,8 @@
-//! A simulated world – nodes, disks, a network and a coordinator, all from one seed – and what a transport must pass.
+//! A simulated world – nodes, disks, a network and a coordinator, all from one seed – and what transports and
+//! coordinators must pass.
 
 pub mod conformance;
+pub mod coordinator;
 mod disk;
 mod world;
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Coordinator, CoordinatorEvent};
 use crate::codec;
@@ -26,6 +26,7 @@ pub struct LocalCoordinator {
     store: Store,
     lease: Duration,
     leads: bool,
+    held_until: Option<Instant>,
     /// When it last looked whether the record has changed, and held the lease again.
     looked: u64,
     /// When it may say again that nobody holds the lease.
@@ -83,6 +84,7 @@ impl LocalCoordinator {
             store,
             lease,
             leads: false,
+            held_until: None,
             looked: 0,
             // Who starts first has time to come up.
             expires: now() + millis(lease),
@@ -107,14 +109,21 @@ impl LocalCoordinator {
         }
         self.looked = time;
         let (node, leads, until) = (self.node, self.leads, time + millis(self.lease));
+        let holding = Instant::now() + self.lease;
         let looked = self.store.with(|register| {
             let is_free = register.lease.is_none_or(|(holder, end)| holder == node || end < time);
             if leads && is_free {
                 register.lease = Some((node, until));
             }
-            (register.record.clone(), is_free && !leads)
+            let is_own = register.lease.is_some_and(|(holder, _)| holder == node);
+            (register.record.clone(), is_free && !leads, is_own)
         });
-        let Ok((record, is_free)) = looked else { return };
+        let Ok((record, is_free, is_own)) = looked else { return };
+        if leads && is_own {
+            self.held_until = Some(holding);
+        } else if !is_own {
+            self.held_until = None;
+        }
         if let Some((version, record)) = record
             && version > self.seen
         {
@@ -222,13 +231,15 @@ impl Coordinator for LocalCoordinator {
     }
 
     fn swap(&mut self, ticket: u64, expect: Version, record: GroupRecord) {
+        let holding = Instant::now() + self.lease;
         let (node, until) = (self.node, now() + millis(self.lease));
+        let is_own = record.leader == node;
         let swapped = self.store.with(|register| {
             let version = register.record.as_ref().map_or(Version(0), |&(version, _)| version);
             if version == expect {
                 let next = Version(version.0 + 1);
                 register.record = Some((next, record.clone()));
-                if record.leader == node {
+                if is_own {
                     // A candidate has as long to become the leader.
                     register.lease = Some((node, until));
                 }
@@ -241,6 +252,9 @@ impl Coordinator for LocalCoordinator {
         });
         // If it could not be written, it may have been all the same.
         let swapped = swapped.unwrap_or(Swapped::Unknown);
+        if is_own && matches!(swapped, Swapped::Done(_)) {
+            self.held_until = Some(holding);
+        }
         self.say(CoordinatorEvent::Swapped { ticket, swapped });
     }
 
@@ -255,6 +269,9 @@ impl Coordinator for LocalCoordinator {
             // If not, it ends by itself.
             released.ok();
         }
+        if !leads {
+            self.held_until = None;
+        }
         self.leads = leads;
         self.looked = 0;
     }
@@ -266,5 +283,10 @@ impl Coordinator for LocalCoordinator {
 
     fn lease(&self) -> Duration {
         self.lease
+    }
+
+    fn held_until(&self) -> Option<Instant> {
+        // Whole milliseconds, rounded down on both sides.
+        self.held_until.and_then(|until| until.checked_sub(Duration::from_millis(2)))
     }
 }
