@@ -2,6 +2,7 @@
 //! sources; `cargo xtask fix` does.
 
 mod examples;
+mod servers;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -30,6 +31,11 @@ const JOBS: &[Job] = &[
     job("xtask", "the checks find what is planted for them", xtask),
     job("clippy", "no warning in any target under any feature", clippy),
     job("features", "the tests of what is off by default", features),
+    job(
+        "servers",
+        "the coordinator against etcd, one and three (fetches it if needed)",
+        servers::run,
+    ),
     job("doc", "the documentation builds without a warning", doc),
     job("examples", "every example builds, the quick ones run", examples::run),
     job(

@@ -67,6 +67,11 @@ const SWEEPS: &[Sweep] = &[
         "a million simulated worlds; 300 rounds of killed and stopped processes",
     ),
     Sweep::of(
+        "etcd",
+        "steadfast-ha-etcd",
+        "60 rounds of killed and stopped processes, on an etcd that is killed, too (if there is one)",
+    ),
+    Sweep::of(
         "session",
         "steadfast",
         "killed processes and random crash points against an uninterrupted session",

@@ -100,12 +100,14 @@ pub(crate) fn wait_within(child: &mut Child, limit: Duration) -> Result<ExitStat
 
 /// Whether a program of this name can be started.
 pub(crate) fn is_installed(program: &str) -> bool {
-    let found = |dir: PathBuf| ["", ".exe"].iter().any(|end| is_file(&dir, program, end));
-    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(found))
+    find_program(program).is_some()
 }
 
-fn is_file(dir: &Path, program: &str, end: &str) -> bool {
-    dir.join(format!("{program}{end}")).is_file()
+/// The program that is started under this name, if there is one.
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
+    let paths = env::var_os("PATH")?;
+    let named = |dir: PathBuf| ["", ".exe"].map(|end| dir.join(format!("{program}{end}")));
+    env::split_paths(&paths).flat_map(named).find(|path| path.is_file())
 }
 
 /// The command as one would type it.

@@ -1,6 +1,7 @@
 //! Replication against simulated worlds, and transports against their contract.
 
 mod coordinators;
+mod nodes;
 mod process;
 mod reigns;
 mod replicas;

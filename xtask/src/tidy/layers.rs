@@ -32,6 +32,7 @@ const ENGINE_CORE: &str = "steadfast-engine-core";
 const JOURNAL: &str = "steadfast-journal";
 const SNAPSHOTTER: &str = "steadfast-snapshotter";
 const HA_TRANSPORT: &str = "steadfast-ha-transport";
+const HA_ETCD: &str = "steadfast-ha-etcd";
 const REPLAY: &str = "steadfast-replay";
 const TXN: &str = "steadfast-txn";
 const FACADE: &str = "steadfast";
@@ -47,6 +48,7 @@ const LAYERS: &[Layer] = &[
     layer(JOURNAL, &[], &[]),
     layer(SNAPSHOTTER, &[WM, JOURNAL], &[]),
     layer(HA_TRANSPORT, &[JOURNAL], &[]),
+    layer(HA_ETCD, &[HA_TRANSPORT], &[]),
     layer(REPLAY, &[WM, ENGINE_CORE, JOURNAL, SNAPSHOTTER], &[MACROS]),
     // What roots leave in a journal is its tests' concern.
     layer(TXN, &[WM, ENGINE_CORE], &[MACROS, JOURNAL, SNAPSHOTTER, REPLAY]),
