@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::transport::{Lane, Wake};
+use crate::yields::Yields;
 
 /// Items from many threads, for one that polls: those of lower lanes first. It is unbounded itself; whoever puts
 /// something in keeps a budget.
@@ -23,12 +24,15 @@ pub(crate) struct Sender<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     some: Condvar,
+    yields: Yields,
 }
 
 #[derive(Debug)]
 struct State<T> {
     lanes: [VecDeque<T>; 3],
     woken: bool,
+    /// Whether whoever polls sleeps: nobody else needs to be notified, and that costs a system call.
+    sleeps: bool,
     /// Whether nobody polls any more.
     closed: bool,
 }
@@ -40,7 +44,25 @@ pub(crate) enum Next<T> {
     Wake,
 }
 
+impl<T> State<T> {
+    fn next(&mut self) -> Option<Next<T>> {
+        if std::mem::take(&mut self.woken) {
+            return Some(Next::Wake);
+        }
+        self.lanes.iter_mut().find_map(VecDeque::pop_front).map(Next::Item)
+    }
+}
+
 impl<T> Shared<T> {
+    /// Lets whoever polls look again, after something was put in.
+    fn notify(&self, mut state: MutexGuard<'_, State<T>>) {
+        let sleeps = std::mem::take(&mut state.sleeps);
+        drop(state);
+        if sleeps {
+            self.some.notify_one();
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State<T>> {
         // Nothing that is done under the lock can stop halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,8 +72,8 @@ impl<T> Shared<T> {
 impl<T> Inbox<T> {
     pub(crate) fn new() -> Self {
         let lanes = [const { VecDeque::new() }; 3];
-        let state = Mutex::new(State { lanes, woken: false, closed: false });
-        Self { shared: Arc::new(Shared { state, some: Condvar::new() }) }
+        let state = Mutex::new(State { lanes, woken: false, sleeps: false, closed: false });
+        Self { shared: Arc::new(Shared { state, some: Condvar::new(), yields: Yields::new() }) }
     }
 
     pub(crate) fn sender(&self) -> Sender<T> {
@@ -60,25 +82,34 @@ impl<T> Inbox<T> {
 
     /// The next item, until a time.
     pub(crate) fn next(&self, deadline: Option<Instant>) -> Option<Next<T>> {
+        let found = self.shared.state().next();
+        let is_over = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if found.is_some() || is_over() {
+            return found;
+        }
+        let found = self.shared.yields.until(|| self.shared.state().next());
+        if found.is_some() {
+            return found;
+        }
         let mut state = self.shared.state();
         loop {
-            if std::mem::take(&mut state.woken) {
-                return Some(Next::Wake);
-            }
-            if let Some(item) = state.lanes.iter_mut().find_map(VecDeque::pop_front) {
-                return Some(Next::Item(item));
+            let found = state.next();
+            if found.is_some() {
+                return found;
             }
             let some = &self.shared.some;
-            state = match deadline {
+            let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return None;
+            }
+            state.sleeps = true;
+            state = match left {
                 None => some.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return None;
-                    }
+                Some(left) => {
                     some.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.sleeps = false;
         }
     }
 }
@@ -97,8 +128,7 @@ impl<T> Sender<T> {
             return false;
         }
         state.lanes[lane as usize].push_back(item);
-        drop(state);
-        self.shared.some.notify_one();
+        self.shared.notify(state);
         true
     }
 
@@ -116,7 +146,8 @@ impl<T> Clone for Sender<T> {
 
 impl<T: Send> Wake for Sender<T> {
     fn wake(&self) {
-        self.shared.state().woken = true;
-        self.shared.some.notify_one();
+        let mut state = self.shared.state();
+        state.woken = true;
+        self.shared.notify(state);
     }
 }

@@ -55,6 +55,7 @@ mod tcp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transport;
+mod yields;
 
 pub use batch::{Batch, Kind};
 pub use channel::{ChannelNetwork, ChannelTransport};

@@ -18,6 +18,7 @@ use crate::coordinator::Coordinator;
 use crate::ids::{Epoch, NodeId, Seq};
 use crate::node::{ChangeError, Options, ProposeError, Quarantine};
 use crate::transport::{Transport, Wake};
+use crate::yields::Yields;
 use driver::{Command, Driver};
 use reign::Reigns;
 
@@ -229,19 +230,86 @@ pub struct Replica {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    /// The status has changed.
+    status_changed: Condvar,
+    /// Something is known of what was proposed, or may be proposed.
+    reigns_changed: Condvar,
+    yields: Yields,
 }
 
 #[derive(Debug)]
 struct State {
     status: Status,
     reigns: Reigns,
+    /// How many sleep until the one or the other changes: to notify nobody costs a system call, too.
+    sleeping: [u32; 2],
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy)]
+enum Of {
+    Status = 0,
+    Reigns = 1,
 }
 
 impl Shared {
     fn new(window: u64) -> Self {
-        let state = State { status: Status::default(), reigns: Reigns::new(window) };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let (status, reigns) = (Status::default(), Reigns::new(window));
+        Self {
+            state: Mutex::new(State { status, reigns, sleeping: [0; 2] }),
+            status_changed: Condvar::new(),
+            reigns_changed: Condvar::new(),
+            yields: Yields::new(),
+        }
+    }
+
+    /// Lets go of the state, and tells whoever sleeps that something of these has changed.
+    fn notify(&self, state: MutexGuard<'_, State>, of: &[Of]) {
+        let sleeping = state.sleeping;
+        drop(state);
+        for &of in of {
+            if sleeping[of as usize] > 0 {
+                self.changed(of).notify_all();
+            }
+        }
+    }
+
+    const fn changed(&self, of: Of) -> &Condvar {
+        match of {
+            Of::Status => &self.status_changed,
+            Of::Reigns => &self.reigns_changed,
+        }
+    }
+
+    /// Looks until there is something to see, for so long at most.
+    fn look<T>(
+        &self,
+        of: Of,
+        time: Duration,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        let found = look(&mut self.state());
+        if found.is_some() || time.is_zero() {
+            return found;
+        }
+        let until = Instant::now().checked_add(time);
+        let found = self.yields.until(|| look(&mut self.state()));
+        if found.is_some() {
+            return found;
+        }
+        let mut state = self.state();
+        loop {
+            let found = look(&mut state);
+            // A time that never comes is a long one.
+            let left = until.map_or(time, |it| it.saturating_duration_since(Instant::now()));
+            if found.is_some() || left.is_zero() {
+                return found;
+            }
+            state.sleeping[of as usize] += 1;
+            let waited = self.changed(of).wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.sleeping[of as usize] -= 1;
+        }
     }
 
     /// The replica does nothing any more.
@@ -251,25 +319,11 @@ impl Shared {
         state.status.leader = None;
         state.status.stopped = Some(why);
         state.reigns.stop();
-        drop(state);
-        self.changed.notify_all();
+        self.notify(state, &[Of::Status, Of::Reigns]);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until something may have changed; nothing when the time has come.
-    fn wait<'a>(
-        &'a self,
-        state: MutexGuard<'a, State>,
-        until: Instant,
-    ) -> Option<MutexGuard<'a, State>> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
-        }
-        Some(self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
@@ -352,27 +406,26 @@ impl Replica {
         if bytes > max {
             return Err(ReplicaError::TooLong { bytes, max });
         }
-        let mut state = self.shared.state();
-        let mut until = None;
-        loop {
+        let mut payload = Some(payload);
+        let mut why_not = ProposeError::NotLeader { leader: None };
+        let known = self.shared.look(Of::Reigns, time, |state| {
             if let Some(why) = &state.status.stopped {
-                return Err(ReplicaError::Stopped { why: why.clone() });
+                return Some(Err(ReplicaError::Stopped { why: why.clone() }));
             }
             match state.reigns.takes(epoch) {
-                Ok(()) => break,
+                Ok(()) => Some(Ok(state.reigns.propose(epoch, payload.take()?))),
                 Err(ProposeError::NotLeader { .. }) => {
                     let leader = state.status.leader.filter(|&it| it != self.node);
-                    return Err(ProposeError::NotLeader { leader }.into());
+                    Some(Err(ProposeError::NotLeader { leader }.into()))
                 }
                 Err(full @ ProposeError::WindowFull { .. }) => {
-                    let until = *until.get_or_insert_with(|| Instant::now() + time);
-                    state = self.shared.wait(state, until).ok_or(full)?;
+                    why_not = full;
+                    None
                 }
-                Err(error) => return Err(error.into()),
+                Err(why) => Some(Err(why.into())),
             }
-        }
-        let (proposed, is_first) = state.reigns.propose(epoch, payload)?;
-        drop(state);
+        });
+        let (proposed, is_first) = known.unwrap_or(Err(why_not.into()))??;
         // If it is not the first one, the thread was woken and has not looked yet.
         if is_first {
             self.wake.wake();
@@ -387,21 +440,16 @@ impl Replica {
     ///
     /// [`ReplicaError::Stopped`]: it may be committed or not.
     pub fn wait(&self, proposed: Proposed, time: Duration) -> Result<Outcome, ReplicaError> {
-        let until = Instant::now() + time;
-        let mut state = self.shared.state();
-        loop {
-            match state.reigns.outcome(proposed) {
-                Outcome::Waiting => {}
-                Outcome::Unknown if let Some(why) = &state.status.stopped => {
-                    return Err(ReplicaError::Stopped { why: why.clone() });
+        let known = self.shared.look(Of::Reigns, time, |state| {
+            match (state.reigns.outcome(proposed), &state.status.stopped) {
+                (Outcome::Waiting, _) => None,
+                (Outcome::Unknown, Some(why)) => {
+                    Some(Err(ReplicaError::Stopped { why: why.clone() }))
                 }
-                known => return Ok(known),
+                (known, _) => Some(Ok(known)),
             }
-            match self.shared.wait(state, until) {
-                Some(again) => state = again,
-                None => return Ok(Outcome::Waiting),
-            }
-        }
+        });
+        known.unwrap_or(Ok(Outcome::Waiting))
     }
 
     /// How it is doing.
@@ -419,12 +467,8 @@ impl Replica {
     /// # }
     /// ```
     pub fn watch(&self, time: Duration, is_wanted: impl Fn(&Status) -> bool) -> Option<Status> {
-        let until = Instant::now() + time;
-        let mut state = self.shared.state();
-        while !is_wanted(&state.status) {
-            state = self.shared.wait(state, until)?;
-        }
-        Some(state.status.clone())
+        self.shared
+            .look(Of::Status, time, |state| is_wanted(&state.status).then(|| state.status.clone()))
     }
 
     /// Makes a node that follows a member; see [`Node::add`](crate::Node::add). It is one once the status says so.

@@ -322,7 +322,8 @@ impl Transport for TcpTransport {
     }
 
     fn try_send(&mut self, link: LinkId, lane: Lane, frame: Frame) -> Result<(), SendError> {
-        let max = self.shared.options.frame_bytes_max;
+        // Its length goes before it in four bytes.
+        let max = self.shared.options.frame_bytes_max.min(u32::MAX as usize);
         if frame.len() > max {
             return Err(SendError::TooLong { bytes: frame.len(), max });
         }

@@ -75,7 +75,6 @@ impl Node {
         let Role::Follower(follower) = &self.role else { return };
         let leader = follower.leader;
         let mut durable = follower.matched.min(self.log.durable);
-        let committed = follower.decided.min(durable);
         if self.plants(Planted::AcknowledgesBeforeSync) {
             durable = follower.matched;
         }
@@ -88,15 +87,29 @@ impl Node {
             let message = Message::Acknowledge { epoch: self.promised, durable };
             effects.push(Effect::Send { to, message });
         }
-        self.commit(committed, effects);
+        self.note_decided(effects);
+    }
+
+    /// Notes what is committed of that which is on the disk and the same as at the leader.
+    fn note_decided(&mut self, effects: &mut Vec<Effect>) {
+        if let Role::Follower(follower) = &self.role {
+            let committed = follower.decided.min(follower.matched).min(self.log.durable);
+            self.commit(committed, effects);
+        }
     }
 
     /// The leader lives, and says what is committed.
     pub(super) fn decide(&mut self, from: NodeId, committed: Seq, effects: &mut Vec<Effect>) {
+        let durable = self.log.durable;
         let Some(follower) = self.following(from) else { return };
+        let has_it = committed <= follower.matched.min(durable);
+        let is_news = committed > follower.decided;
         follower.decided = follower.decided.max(committed);
         if follower.matched == Seq(0) {
             self.say_hello(from, effects);
+        } else if is_news && has_it {
+            // That was acknowledged just now. What is only a sign of life is answered.
+            self.note_decided(effects);
         } else {
             self.acknowledge(effects);
         }

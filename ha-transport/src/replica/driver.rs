@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::log::Place;
 use super::syncer::Syncer;
-use super::{Apply, ReplicaLog, ReplicaOptions, Shared, Status};
+use super::{Apply, Of, ReplicaLog, ReplicaOptions, Shared};
 use crate::batch::{Batch, Kind};
 use crate::codec;
 use crate::coordinator::{Coordinator, CoordinatorEvent};
@@ -24,6 +25,8 @@ const READ_BYTES: usize = 1 << 20;
 const APPLY_BYTES: usize = 4 << 20;
 /// How long is applied before others are listened to.
 const APPLY_TIME: Duration = Duration::from_millis(2);
+/// How many events are taken in before anything else is looked at.
+const EVENTS: usize = 256;
 /// How many batches are remembered.
 const RECENT: usize = 128;
 /// How often it is kept up to where batches are committed: what is kept is a lower bound.
@@ -64,6 +67,12 @@ pub(super) struct Driver<'a> {
     links: BTreeMap<NodeId, Link>,
     peers: BTreeMap<LinkId, NodeId>,
     syncer: Syncer,
+    /// Where the last batch ends that was appended and that the syncer does not know yet.
+    appended: Option<Place>,
+    /// What is to be done, between two steps nothing: kept for its memory.
+    effects: Vec<Effect>,
+    /// The last batch that was sent, as what, and its bytes: it goes to several followers.
+    encoded: Option<((Epoch, Seq, Seq), Frame)>,
     applied: Seq,
     /// The last batches that were appended: most are applied from here.
     recent: VecDeque<Batch>,
@@ -112,6 +121,9 @@ impl<'a> Driver<'a> {
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
             syncer,
+            appended: None,
+            effects: Vec::new(),
+            encoded: None,
             applied: Seq(0),
             recent: VecDeque::new(),
             proposing: VecDeque::new(),
@@ -134,9 +146,15 @@ impl<'a> Driver<'a> {
         let mut has_more = false;
         loop {
             let until = if has_more { Instant::now() } else { self.ticked + tick };
-            let event = self.transport.poll(Some(until));
-            if let Some(event) = event {
-                self.event(event)?;
+            let mut event = self.transport.poll(Some(until));
+            // What has come meanwhile goes together: one sync for all of it, and one look at everything else.
+            for _ in 0..EVENTS {
+                let Some(next) = event else { break };
+                self.event(next)?;
+                event = self.transport.poll(Some(self.started));
+            }
+            if let Some(last) = event {
+                self.event(last)?;
             }
             self.propose()?;
             while let Ok(command) = commands.try_recv() {
@@ -163,6 +181,9 @@ impl<'a> Driver<'a> {
                 if self.node.record().is_none() {
                     self.coordinator.read();
                 }
+            }
+            if let Some(place) = self.appended.take() {
+                self.syncer.wait_for(place, self.node.last(), self.node.chain());
             }
             has_more = self.apply_some()?;
             self.tell();
@@ -215,12 +236,13 @@ impl<'a> Driver<'a> {
             self.shared.state().reigns.take(&mut self.proposing);
         }
         while let Some(payload) = self.proposing.front() {
-            let (now, mut effects) = (self.now(), Vec::new());
-            if self.node.propose(now, Arc::clone(payload), &mut effects).is_err() {
+            let (now, mut effects) = (self.now(), std::mem::take(&mut self.effects));
+            let proposed = self.node.propose(now, Arc::clone(payload), &mut effects);
+            self.perform_all(effects)?;
+            if proposed.is_err() {
                 break;
             }
             self.proposing.pop_front();
-            self.perform_all(effects)?;
         }
         Ok(())
     }
@@ -270,13 +292,15 @@ impl<'a> Driver<'a> {
     }
 
     fn input(&mut self, input: Input) -> Result<(), String> {
-        let (now, mut effects) = (self.now(), Vec::new());
+        let (now, mut effects) = (self.now(), std::mem::take(&mut self.effects));
         self.node.step(now, input, &mut effects);
         self.perform_all(effects)
     }
 
-    fn perform_all(&mut self, effects: Vec<Effect>) -> Result<(), String> {
-        effects.into_iter().try_for_each(|effect| self.perform(effect))
+    fn perform_all(&mut self, mut effects: Vec<Effect>) -> Result<(), String> {
+        let done = effects.drain(..).try_for_each(|effect| self.perform(effect));
+        self.effects = effects;
+        done
     }
 
     fn perform(&mut self, effect: Effect) -> Result<(), String> {
@@ -285,8 +309,7 @@ impl<'a> Driver<'a> {
             Effect::Send { to, message } => self.send(to, &message),
             Effect::Promise(epoch) => self.log.promise(epoch).map_err(text)?,
             Effect::Append(batch) => {
-                let place = self.log.append(&batch).map_err(text)?;
-                self.syncer.wait_for(place, batch.seq, batch.chain());
+                self.appended = Some(self.log.append(&batch).map_err(text)?);
                 if self.recent.len() >= RECENT {
                     self.recent.pop_front();
                 }
@@ -299,7 +322,7 @@ impl<'a> Driver<'a> {
             }
             Effect::Read { to, from, most } => {
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
-                let batches = self.log.read(from, most, READ_BYTES).map_err(text)?;
+                let batches = self.log.read_on(from, most, READ_BYTES).map_err(text)?;
                 return self.input(Input::Read { to, batches });
             }
             Effect::TooFarBehind(node) => {
@@ -315,8 +338,9 @@ impl<'a> Driver<'a> {
             Effect::Lead { epoch } => self.lead(epoch),
             Effect::Deposed => self.deposed(),
             Effect::Quarantined(why) => {
-                self.shared.state().status.quarantined = Some(why);
-                self.shared.changed.notify_all();
+                let mut state = self.shared.state();
+                state.status.quarantined = Some(why);
+                self.shared.notify(state, &[Of::Status]);
             }
         }
         Ok(())
@@ -325,13 +349,26 @@ impl<'a> Driver<'a> {
     /// Sends a message if there is a link; what does not fit waits, as far as the protocol's window goes.
     fn send(&mut self, to: NodeId, message: &Message) {
         let Some(link) = self.links.get_mut(&to) else { return };
-        let lane = match message {
-            Message::Prepare { .. } | Message::Tail { .. } => Lane::Journal,
-            _ => Lane::Control,
+        let (lane, frame) = match message {
+            Message::Prepare { epoch, batch, committed } => {
+                let as_what = (*epoch, batch.seq, *committed);
+                let known = self.encoded.as_ref().filter(|known| known.0 == as_what);
+                let frame = match known {
+                    Some((_, frame)) => Arc::clone(frame),
+                    None => codec::encode(self.group, message).into(),
+                };
+                self.encoded = Some((as_what, Arc::clone(&frame)));
+                (Lane::Journal, frame)
+            }
+            Message::Tail { .. } => (Lane::Journal, codec::encode(self.group, message).into()),
+            _ => (Lane::Control, codec::encode(self.group, message).into()),
         };
-        let frame = codec::encode(self.group, message).into();
-        link.waiting.push_back((lane, frame));
-        self.send_waiting(to);
+        // Behind others of its lane, which wait until they are told that there is room.
+        if link.waiting.iter().any(|waiting| waiting.0 == lane) {
+            link.waiting.push_back((lane, frame));
+        } else if let Err(SendError::Full(frame)) = self.transport.try_send(link.id, lane, frame) {
+            link.waiting.push_back((lane, frame));
+        }
     }
 
     fn send_waiting(&mut self, to: NodeId) {
@@ -364,9 +401,9 @@ impl<'a> Driver<'a> {
             self.begin_to_lead(epoch);
         }
         if self.own_from.is_some() {
-            let is_new = self.shared.state().reigns.commit(self.applied);
-            if is_new {
-                self.shared.changed.notify_all();
+            let mut state = self.shared.state();
+            if state.reigns.commit(self.applied) {
+                self.shared.notify(state, &[Of::Reigns]);
             }
         }
         has_more
@@ -408,7 +445,7 @@ impl<'a> Driver<'a> {
             self.read_ahead.pop_front();
         }
         if self.read_ahead.front().is_none_or(|batch| batch.seq != next) {
-            let read = self.log.read(next, usize::MAX, APPLY_BYTES);
+            let read = self.log.read_on(next, usize::MAX, APPLY_BYTES);
             self.read_ahead = read.map_err(|error| error.to_string())?.into();
         }
         self.read_ahead
@@ -430,8 +467,7 @@ impl<'a> Driver<'a> {
         state.reigns.begin(epoch, start);
         state.reigns.hold_up(self.node.held_up());
         (state.status.leads, state.status.epoch) = (true, epoch);
-        drop(state);
-        self.shared.changed.notify_all();
+        self.shared.notify(state, &[Of::Status, Of::Reigns]);
         self.apply.leads(epoch);
     }
 
@@ -447,8 +483,7 @@ impl<'a> Driver<'a> {
         }
         // What the log has now is what it has of this reign. The rest never gets there.
         state.reigns.end(self.log.last());
-        drop(state);
-        self.shared.changed.notify_all();
+        self.shared.notify(state, &[Of::Status, Of::Reigns]);
         self.leading = None;
         if self.own_from.take().is_some() {
             self.apply.deposed();
@@ -481,36 +516,42 @@ impl<'a> Driver<'a> {
         let mut state = self.shared.state();
         let held_up = self.own_from.and_then(|_| self.node.held_up());
         let is_held_up_anew = state.reigns.hold_up(held_up);
-        let was = &state.status;
-        let record = self.node.record().map(|(_, record)| &record.members);
-        let linked = || self.links.keys().copied();
-        let is_new = is_held_up_anew
-            || was.epoch != self.node.epoch()
-            || was.leader != self.node.leader()
-            || was.leads != self.leads()
-            || was.committed != self.node.committed()
-            || was.applied != self.applied
-            || was.last != self.node.last()
-            || was.too_far_behind != self.too_far_behind
-            || record.is_some_and(|members| was.members != *members)
-            || !was.linked.iter().copied().eq(linked());
-        if !is_new {
-            return;
+        let status = &mut state.status;
+        let mut is_new = replace(&mut status.epoch, self.node.epoch());
+        is_new |= replace(&mut status.leader, self.node.leader());
+        is_new |= replace(&mut status.leads, self.leads());
+        is_new |= replace(&mut status.committed, self.node.committed());
+        is_new |= replace(&mut status.applied, self.applied);
+        is_new |= replace(&mut status.last, self.node.last());
+        is_new |= replace_all(&mut status.too_far_behind, self.too_far_behind.iter());
+        is_new |= replace_all(&mut status.linked, self.links.keys());
+        if let Some((_, record)) = self.node.record() {
+            is_new |= replace_all(&mut status.members, record.members.iter());
         }
-        state.status = Status {
-            epoch: self.node.epoch(),
-            leader: self.node.leader(),
-            leads: self.leads(),
-            members: record.cloned().unwrap_or_default(),
-            committed: self.node.committed(),
-            applied: self.applied,
-            last: self.node.last(),
-            linked: linked().collect(),
-            quarantined: state.status.quarantined,
-            too_far_behind: self.too_far_behind.clone(),
-            stopped: None,
-        };
-        drop(state);
-        self.shared.changed.notify_all();
+        match (is_new, is_held_up_anew) {
+            (true, true) => self.shared.notify(state, &[Of::Status, Of::Reigns]),
+            (true, false) => self.shared.notify(state, &[Of::Status]),
+            (false, true) => self.shared.notify(state, &[Of::Reigns]),
+            (false, false) => {}
+        }
     }
+}
+
+/// Puts a value in place of another one; says whether it is another one.
+fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let is_new = *place != value;
+    *place = value;
+    is_new
+}
+
+fn replace_all<'a>(
+    place: &mut Vec<NodeId>,
+    nodes: impl Iterator<Item = &'a NodeId> + Clone,
+) -> bool {
+    let is_new = !place.iter().eq(nodes.clone());
+    if is_new {
+        place.clear();
+        place.extend(nodes);
+    }
+    is_new
 }

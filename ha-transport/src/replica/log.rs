@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use steadfast_journal::{
-    AppendError, End, From, Group, Journal, OpenError, Options, Position, ReadError, TruncateError,
+    AppendError, End, From, Group, Journal, OpenError, Options, Position, ReadError, Reader,
+    TruncateError,
 };
 
 use super::vote::{Vote, VoteError};
@@ -25,6 +26,8 @@ const VERSION: u32 = 1;
 const PIECE_BYTES: usize = 4 << 20;
 /// How many batches lie between two places that are remembered.
 const STRIDE: u64 = 64;
+/// How many places are kept open where reading may go on: for some followers, and for what is applied.
+const READERS: usize = 4;
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,10 @@ pub struct ReplicaLog {
     /// Where each so many batches end, in order.
     places: Vec<(Seq, Position)>,
     end: Position,
+    /// What was read last, with the batch that comes next.
+    readers: Vec<(Seq, Reader)>,
+    /// What is appended: kept for its memory.
+    group: steadfast_journal::Batch,
 }
 
 /// Where an appended batch ends, to wait for it.
@@ -161,7 +168,8 @@ impl ReplicaLog {
         }
         let stored = Stored { promised, log: epochs, chain, committed };
         let (journal, begin) = (Arc::new(journal), begin.unwrap_or(end));
-        Ok(Self { journal, vote, stored, last, begin, places, end })
+        let (readers, group) = (Vec::new(), steadfast_journal::Batch::new());
+        Ok(Self { journal, vote, stored, last, begin, places, end, readers, group })
     }
 
     /// The last batch.
@@ -185,7 +193,8 @@ impl ReplicaLog {
     }
 
     pub(super) fn append(&mut self, batch: &Batch) -> Result<Place, LogError> {
-        let mut group = steadfast_journal::Batch::with_capacity(batch.payload.len() + 64);
+        let group = &mut self.group;
+        group.clear();
         let mut head = [0; 33];
         let fields = [batch.epoch.0, batch.seq.0, batch.prev_epoch.0, batch.prev_chain.0];
         for (at, field) in fields.into_iter().enumerate() {
@@ -197,7 +206,10 @@ impl ReplicaLog {
         for piece in batch.payload.chunks(PIECE_BYTES) {
             group.push(TAG_PAYLOAD, VERSION, piece).expect(too_long);
         }
-        let end = self.journal.append(&group, End::SafePoint)?.position;
+        let end = self.journal.append(group, End::SafePoint)?.position;
+        if batch.payload.len() > PIECE_BYTES {
+            self.group = steadfast_journal::Batch::new();
+        }
         (self.last, self.end) = (batch.seq, end);
         if batch.seq.0.is_multiple_of(STRIDE) {
             self.places.push((batch.seq, end));
@@ -226,6 +238,7 @@ impl ReplicaLog {
                 }
             }
         }
+        self.readers.clear();
         self.journal.truncate(place.1)?;
         self.places.retain(|&(seq, _)| seq <= above);
         (self.last, self.end) = (above, place.1);
@@ -238,24 +251,51 @@ impl ReplicaLog {
     ///
     /// [`LogError::Read`].
     pub fn read(&self, from: Seq, most: usize, bytes: usize) -> Result<Vec<Batch>, LogError> {
-        let mut batches = Vec::new();
         if from > self.last || from == Seq(0) {
-            return Ok(batches);
+            return Ok(Vec::new());
         }
-        let (_, place) = self.place_before(from);
-        let mut reader = self.journal.read(From::Position(place))?;
-        let mut size = 0;
-        while size < bytes
-            && batches.len() < most
-            && let Some(found) = reader.next_group()?
-        {
-            let Some(batch) = decode(&found) else { break };
-            if batch.seq >= from {
-                size += batch.payload.len() + 64;
-                batches.push(batch);
+        collect(&mut self.reader_before(from)?, from, most, bytes)
+    }
+
+    /// As [`read`](Self::read), and goes on from where one of the last calls ended, if it begins there: a place is found by
+    /// reading everything before it in its segment.
+    pub(super) fn read_on(
+        &mut self,
+        from: Seq,
+        most: usize,
+        bytes: usize,
+    ) -> Result<Vec<Batch>, LogError> {
+        if from > self.last || from == Seq(0) {
+            return Ok(Vec::new());
+        }
+        let known = self.readers.iter().position(|known| known.0 == from);
+        if let Some((_, mut reader)) = known.map(|at| self.readers.remove(at)) {
+            // If it does not go on, it is looked for anew: what was appended last may not be there for it.
+            let read = collect(&mut reader, from, most, bytes);
+            if let Ok(batches) = read
+                && batches.first().is_some_and(|batch| batch.seq == from)
+            {
+                self.keep(&batches, reader);
+                return Ok(batches);
             }
         }
+        let mut reader = self.reader_before(from)?;
+        let batches = collect(&mut reader, from, most, bytes)?;
+        self.keep(&batches, reader);
         Ok(batches)
+    }
+
+    fn keep(&mut self, read: &[Batch], reader: Reader) {
+        if let Some(last) = read.last() {
+            if self.readers.len() == READERS {
+                self.readers.remove(0);
+            }
+            self.readers.push((last.seq.next(), reader));
+        }
+    }
+
+    fn reader_before(&self, seq: Seq) -> Result<Reader, LogError> {
+        Ok(self.journal.read(From::Position(self.place_before(seq).1))?)
     }
 
     /// A batch before this one, as near as is remembered, and where it ends.
@@ -270,6 +310,27 @@ impl ReplicaLog {
         let stored = self.vote.store(promised, committed);
         stored.map_err(|source| LogError::Promise { epoch: promised, source })
     }
+}
+
+/// Batches of a reader from one on, as [`ReplicaLog::read`] gives them.
+fn collect(
+    reader: &mut Reader,
+    from: Seq,
+    most: usize,
+    bytes: usize,
+) -> Result<Vec<Batch>, LogError> {
+    let (mut batches, mut size) = (Vec::new(), 0);
+    while size < bytes
+        && batches.len() < most
+        && let Some(found) = reader.next_group()?
+    {
+        let Some(batch) = decode(&found) else { break };
+        if batch.seq >= from {
+            size += batch.payload.len() + 64;
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
 }
 
 fn decode(group: &Group<'_>) -> Option<Batch> {
@@ -361,6 +422,36 @@ mod tests {
             assert_eq!(log.read(Seq(1), usize::MAX, usize::MAX).unwrap(), all, "{above}");
             assert_eq!(log.stored().chain, all.last().unwrap().chain());
         }
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_ended_and_begins_anew_behind_a_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
+        log.promise(Epoch(3)).unwrap();
+        let mut all = fill(&mut log, None, &[1; 40]);
+        let read = |log: &mut ReplicaLog, from: u64, most| {
+            let batches = log.read_on(Seq(from), most, usize::MAX).unwrap();
+            let places = log.readers.iter().map(|known| known.0.0).collect::<Vec<_>>();
+            (batches, places)
+        };
+        assert_eq!(read(&mut log, 1, 10), (all[..10].to_vec(), vec![11]));
+        assert_eq!(read(&mut log, 21, 15), (all[20..35].to_vec(), vec![11, 36]));
+        assert_eq!(read(&mut log, 11, 10), (all[10..20].to_vec(), vec![36, 21]));
+        assert_eq!(read(&mut log, 36, 10), (all[35..].to_vec(), vec![21, 41]));
+        assert_eq!(read(&mut log, 41, 10), (vec![], vec![21, 41]), "there are no more");
+        let more = fill(&mut log, all.last(), &[1; 10]);
+        all.extend(more);
+        assert_eq!(read(&mut log, 41, 5), (all[40..45].to_vec(), vec![21, 46]));
+        log.truncate(Seq(43)).unwrap();
+        all.truncate(43);
+        let more = fill(&mut log, all.last(), &[3; 10]);
+        all.extend(more);
+        assert_eq!(read(&mut log, 46, 100), (all[45..].to_vec(), vec![54]));
+        for from in (1..=8).rev() {
+            read(&mut log, from, 1);
+        }
+        assert_eq!(log.readers.len(), READERS);
     }
 
     #[test]

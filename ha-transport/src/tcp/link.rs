@@ -1,7 +1,7 @@
 //! One TCP connection.
 
 use std::collections::VecDeque;
-use std::io::{self, BufReader, IoSlice, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use super::Item;
 use crate::budget::Budget;
 use crate::inbox::Sender;
 use crate::transport::{CloseReason, Frame, Lane, LinkId, SendError};
+use crate::yields::Yields;
 
 /// One end of a connection: frames that wait to be written, and how much was read and not handed out.
 #[derive(Debug)]
@@ -20,22 +21,36 @@ pub(super) struct Link {
     state: Mutex<State>,
     /// Something to write, something handed out, or the end.
     changed: Condvar,
+    yields: Yields,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: [VecDeque<Frame>; 3],
+    /// Whether whoever writes sleeps: to notify nobody costs a system call, too.
+    sleeps: bool,
     closed: Option<CloseReason>,
 }
 
 /// What is before a frame: its lane and its length.
 const HEAD_BYTES: usize = 5;
+/// Frames are written together as long as they have no more bytes, and read so many at once.
+const TOGETHER: usize = 64 << 10;
+
+/// Frames that go out together.
+#[derive(Debug, Default)]
+struct Outgoing {
+    frames: Vec<(Lane, Frame)>,
+    /// Their bytes, but for those of a long one, which is the last.
+    bytes: Vec<u8>,
+}
 
 impl Link {
     pub(super) fn new(id: LinkId, stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (out, read) = (Lane::ALL.map(Budget::of), Lane::ALL.map(Budget::of));
-        Ok(Self { id, stream, out, read, state: Mutex::default(), changed: Condvar::new() })
+        let (state, changed, yields) = (Mutex::default(), Condvar::new(), Yields::new());
+        Ok(Self { id, stream, out, read, state, changed, yields })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,56 +77,70 @@ impl Link {
             return Err(SendError::Full(frame));
         }
         state.waiting[lane as usize].push_back(frame);
+        let sleeps = state.sleeps;
         drop(state);
-        self.changed.notify_all();
+        if sleeps {
+            self.changed.notify_all();
+        }
         Ok(())
     }
 
     /// Writes what waits, the lower lanes first, until the end.
     pub(super) fn write_all(&self, to_inbox: &Sender<Item>) {
-        loop {
-            let mut state = self.state();
-            let (lane, frame) = loop {
-                if state.closed.is_some() {
-                    return;
-                }
-                let waiting = Lane::ALL
-                    .into_iter()
-                    .find_map(|lane| Some((lane, state.waiting[lane as usize].pop_front()?)));
-                match waiting {
-                    Some(next) => break next,
-                    None => {
-                        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    }
-                }
-            };
-            drop(state);
-            if self.write(lane, &frame).is_err() {
+        let mut out = Outgoing::default();
+        while self.next_to_write(&mut out) {
+            if self.write(&mut out).is_err() {
                 self.close(&CloseReason::Lost);
                 return;
             }
-            if self.out[lane as usize].give_back(frame.len()) {
-                to_inbox.send(Lane::Control, Item::Writable { link: self.id, lane });
+            for (lane, frame) in out.frames.drain(..) {
+                if self.out[lane as usize].give_back(frame.len()) {
+                    to_inbox.send(Lane::Control, Item::Writable { link: self.id, lane });
+                }
             }
         }
     }
 
-    fn write(&self, lane: Lane, frame: &[u8]) -> io::Result<()> {
-        let mut head = [lane as u8; HEAD_BYTES];
-        let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
-        head[1..].copy_from_slice(&length.to_le_bytes());
-        let mut stream = &self.stream;
-        // In one call, so that a small frame is one packet.
-        let written = stream.write_vectored(&[IoSlice::new(&head), IoSlice::new(frame)])?;
-        if written < HEAD_BYTES {
-            stream.write_all(&head[written..])?;
+    /// Waits until there is something to write; says whether the link is still there.
+    fn next_to_write(&self, out: &mut Outgoing) -> bool {
+        // Nothing, then that it is over.
+        let mut look = |state: &mut State| match &state.closed {
+            Some(_) => Some(false),
+            None => out.take(&mut state.waiting).then_some(true),
+        };
+        let found = look(&mut self.state());
+        let found = found.or_else(|| self.yields.until(|| look(&mut self.state())));
+        if let Some(found) = found {
+            return found;
         }
-        stream.write_all(&frame[written.saturating_sub(HEAD_BYTES)..])
+        let mut state = self.state();
+        loop {
+            if let Some(found) = look(&mut state) {
+                return found;
+            }
+            state.sleeps = true;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleeps = false;
+        }
+    }
+
+    fn write(&self, out: &mut Outgoing) -> io::Result<()> {
+        let mut stream = &self.stream;
+        let Some(long) = out.gather() else {
+            return stream.write_all(&out.bytes);
+        };
+        // In one call, so that a small piece before it is no packet of its own.
+        let before = out.bytes.len();
+        let written = stream.write_vectored(&[IoSlice::new(&out.bytes), IoSlice::new(&long)])?;
+        if written < before {
+            stream.write_all(&out.bytes[written..])?;
+        }
+        stream.write_all(&long[written.saturating_sub(before)..])
     }
 
     /// Reads frames until the end.
     pub(super) fn read_all(&self, to_inbox: &Sender<Item>, frame_bytes_max: usize) {
-        let mut stream = BufReader::with_capacity(64 << 10, &self.stream);
+        let mut stream = BufReader::with_capacity(TOGETHER, &self.stream);
         loop {
             let mut head = [0; HEAD_BYTES];
             if stream.read_exact(&mut head).is_err() {
@@ -126,13 +155,7 @@ impl Link {
             if !self.wait_for_room(lane, length) {
                 return;
             }
-            // Not all at once: what is announced may never come.
-            let mut frame = Vec::with_capacity(length.min(1 << 20));
-            let is_whole = stream.by_ref().take(length as u64).read_to_end(&mut frame);
-            if is_whole.ok() != Some(length) {
-                return;
-            }
-            let frame = frame.into();
+            let Some(frame) = read_frame(&mut stream, length) else { return };
             if !to_inbox.send(lane, Item::Frame { link: self.id, lane, frame }) {
                 return;
             }
@@ -141,6 +164,9 @@ impl Link {
 
     /// Waits until enough of what was read is handed out; says whether the link is still there.
     fn wait_for_room(&self, lane: Lane, length: usize) -> bool {
+        if self.read[lane as usize].take(length) {
+            return true;
+        }
         let mut state = self.state();
         while state.closed.is_none() {
             if self.read[lane as usize].take(length) {
@@ -159,4 +185,54 @@ impl Link {
             self.changed.notify_all();
         }
     }
+}
+
+impl Outgoing {
+    /// Takes some frames, those of lower lanes first, up to one that is long; says whether there were any.
+    fn take(&mut self, waiting: &mut [VecDeque<Frame>; 3]) -> bool {
+        let mut bytes = 0;
+        for lane in Lane::ALL {
+            while bytes < TOGETHER
+                && let Some(frame) = waiting[lane as usize].pop_front()
+            {
+                bytes += frame.len();
+                self.frames.push((lane, frame));
+            }
+        }
+        !self.frames.is_empty()
+    }
+
+    /// Puts their bytes one behind the other, but for those of a long one, which is given.
+    fn gather(&mut self) -> Option<Frame> {
+        self.bytes.clear();
+        for (lane, frame) in &self.frames {
+            self.bytes.extend_from_slice(&head(*lane, frame.len()));
+            if frame.len() >= TOGETHER {
+                return Some(Frame::clone(frame));
+            }
+            self.bytes.extend_from_slice(frame);
+        }
+        None
+    }
+}
+
+fn head(lane: Lane, length: usize) -> [u8; HEAD_BYTES] {
+    let mut head = [lane as u8; HEAD_BYTES];
+    // Longer ones are refused where they are sent.
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    head[1..].copy_from_slice(&length.to_le_bytes());
+    head
+}
+
+/// A frame of this length, if all of it comes.
+fn read_frame(stream: &mut BufReader<&TcpStream>, length: usize) -> Option<Frame> {
+    if let Some(frame) = stream.buffer().get(..length) {
+        let frame = frame.into();
+        stream.consume(length);
+        return Some(frame);
+    }
+    // Not all at once: what is announced may never come.
+    let mut frame = Vec::with_capacity(length.min(1 << 20));
+    let is_whole = stream.take(length as u64).read_to_end(&mut frame);
+    (is_whole.ok() == Some(length)).then(|| frame.into())
 }
