@@ -50,11 +50,13 @@ mod inbox;
 mod message;
 mod node;
 mod planted;
+mod recent;
 mod replica;
 mod tcp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transport;
+mod window;
 mod yields;
 
 pub use batch::{Batch, Kind};

@@ -17,6 +17,7 @@ use crate::group::{GroupRecord, Policy};
 use crate::ids::{Chain, Epoch, NodeId, Seq, Version};
 use crate::message::Message;
 use crate::planted::Planted;
+use crate::window::Window;
 
 use candidate::Candidate;
 use follower::Follower;
@@ -31,8 +32,11 @@ use swap::Swap;
 pub struct Options {
     /// How many followers must have a batch before it is committed; all without this.
     pub policy: Policy,
-    /// How many batches a leader is ahead of what is committed, and of what a follower has acknowledged; 64 by default.
+    /// How many batches a leader is ahead of what is committed, and of what a follower has acknowledged; 1024 by default.
+    /// More of them under way share a sync, and more are of unknown outcome when the leader goes.
     pub window: u64,
+    /// How many bytes of batches it is ahead, and one batch more; 8 MiB by default.
+    pub window_bytes: usize,
     /// How often a leader gives a sign of life; 100 ms by default.
     pub beat: Duration,
     /// How long nothing may come of what was sent before it is sent again; 500 ms by default.
@@ -49,13 +53,20 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
-            window: 64,
+            window: 1024,
+            window_bytes: 8 << 20,
             beat: Duration::from_millis(100),
             resend: Duration::from_millis(500),
             evict: Some(Duration::from_secs(10)),
             force_wait: Duration::from_millis(300),
             planted: None,
         }
+    }
+}
+
+impl Options {
+    pub(crate) const fn under_way(&self) -> Window {
+        Window { batches: self.window, bytes: self.window_bytes }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::coordinator::Coordinator;
 use crate::ids::{Epoch, NodeId, Seq};
 use crate::node::{ChangeError, Options, ProposeError, Quarantine};
 use crate::transport::{Transport, Wake};
+use crate::window::Window;
 use crate::yields::Yields;
 use driver::{Command, Driver};
 use reign::Reigns;
@@ -253,7 +254,7 @@ enum Of {
 }
 
 impl Shared {
-    fn new(window: u64) -> Self {
+    fn new(window: Window) -> Self {
         let (status, reigns) = (Status::default(), Reigns::new(window));
         Self {
             state: Mutex::new(State { status, reigns, sleeping: [0; 2] }),
@@ -353,7 +354,7 @@ impl Replica {
         coordinator: Box<dyn Coordinator>,
         apply: Box<dyn Apply>,
     ) -> Result<Self, ReplicaError> {
-        let shared = Arc::new(Shared::new(options.node.window));
+        let shared = Arc::new(Shared::new(options.node.under_way()));
         let (node, wake) = (transport.local(), transport.waker());
         let frame_bytes_max = transport.caps().frame_bytes_max;
         let (commands, receiver) = crossbeam_channel::unbounded();
@@ -390,7 +391,7 @@ impl Replica {
     /// The epoch is what [`Apply::leads`] said, or [`Status::epoch`] of a status that [leads](Status::leads). What was to be
     /// proposed in a reign is never proposed in a later one: it may build on what that does not have.
     ///
-    /// As many batches as a [window](Options::window) may wait to be committed. If they do, this waits until there is room,
+    /// As many batches as a [window](Options::window) may wait to be committed, and [so many bytes](Options::window_bytes). If they do, this waits until there is room,
     /// for so long at most; not at all with [`Duration::ZERO`].
     ///
     /// # Errors

@@ -156,11 +156,13 @@ impl Raw {
 /// So many batches into a journal, as many under way as replicas have.
 fn journal_stream(journal: &Journal, count: u64, payload: &[u8]) -> Result<()> {
     let (mut batch, mut ends) = (Batch::new(), std::collections::VecDeque::new());
+    let options = ReplicaOptions::default().node;
+    let window = usize::try_from(options.window)?.min(options.window_bytes / payload.len());
     for _ in 0..count {
         batch.clear();
         batch.push(1, 1, payload)?;
         ends.push_back(journal.append(&batch, End::SafePoint)?.position);
-        if ends.len() >= 64 {
+        if ends.len() >= window {
             // As long as a replica: until there is room for one.
             journal.wait_durable(ends.pop_front().ok_or("there are more")?)?;
         }
@@ -220,9 +222,9 @@ fn latencies(args: Args, dir: &Path) -> Result<()> {
 
 fn streams(args: Args, dir: &Path) -> Result<()> {
     let works = [
-        ("batches of one record", 1, 20_000_u64),
-        ("batches of 10 records", 10, 20_000),
-        ("batches of 100 records", 100, 4_000),
+        ("batches of one record", 1, 200_000_u64),
+        ("batches of 10 records", 10, 100_000),
+        ("batches of 100 records", 100, 20_000),
     ];
     let groups = [
         ("Async, one follower", 2, Policy::Async, Some(0.9)),

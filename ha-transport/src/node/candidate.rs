@@ -154,7 +154,9 @@ impl Node {
         let answered = candidate.answers.keys().filter(|&&node| record.has(node)).count();
         let is_forced =
             candidate.forced && answered < self.options.policy.promises(record.members.len());
-        self.role = Role::Leader(Leader::new(adopted.next(), self.id, &record, self.now));
+        let window = self.options.under_way();
+        let leader = Leader::new(adopted.next(), self.id, &record, window, self.now);
+        self.role = Role::Leader(leader);
         let batch = self.next_batch(Kind::EpochStart, [].into());
         self.seal(batch, effects);
         let forced = Forced { epoch: self.promised, adopted };

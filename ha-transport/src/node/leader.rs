@@ -1,6 +1,6 @@
 //! A node that leads.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::group::GroupRecord;
 use crate::ids::{Epoch, NodeId, Seq};
 use crate::message::Message;
 use crate::planted::Planted;
+use crate::recent::Recent;
+use crate::window::{UnderWay, Window};
 
 /// What a leader knows.
 #[derive(Clone, Debug)]
@@ -22,7 +24,9 @@ pub(super) struct Leader {
     pub(super) active: bool,
     peers: BTreeMap<NodeId, Peer>,
     /// The last batches, as many as a window.
-    recent: VecDeque<Batch>,
+    recent: Recent,
+    /// The batches of its epoch that are not committed.
+    uncommitted: UnderWay,
     handing: Option<Handing>,
     last_beat: Duration,
 }
@@ -43,8 +47,8 @@ struct Peer {
     next: Option<Seq>,
     /// What the peer has on its disk, and the same as here.
     matched: Seq,
-    /// What the peer and this node have in common, at least.
-    base: Seq,
+    /// What was sent and is not acknowledged, as long as it is known what comes next.
+    under_way: UnderWay,
     /// Whether batches for it are being read.
     reading: bool,
     heard: Duration,
@@ -141,13 +145,20 @@ pub enum ChangeError {
 }
 
 impl Leader {
-    pub(super) fn new(start: Seq, me: NodeId, record: &GroupRecord, now: Duration) -> Self {
+    pub(super) fn new(
+        start: Seq,
+        me: NodeId,
+        record: &GroupRecord,
+        window: Window,
+        now: Duration,
+    ) -> Self {
         let peers = record.members.iter().filter(|&&node| node != me);
         Self {
             start,
             active: false,
             peers: peers.map(|&node| (node, Peer::new(now))).collect(),
-            recent: VecDeque::new(),
+            recent: Recent::new(window),
+            uncommitted: UnderWay::default(),
             handing: None,
             last_beat: now,
         }
@@ -165,15 +176,21 @@ impl Leader {
 }
 
 impl Peer {
-    const fn new(now: Duration) -> Self {
+    fn new(now: Duration) -> Self {
         Self {
             next: None,
             matched: Seq(0),
-            base: Seq(0),
+            under_way: UnderWay::default(),
             reading: false,
             heard: now,
             progressed: now,
         }
+    }
+
+    /// What was sent may be lost: this comes next.
+    fn rewind(&mut self, next: Option<Seq>) {
+        self.next = next;
+        self.under_way.clear();
     }
 }
 
@@ -192,9 +209,8 @@ impl Node {
     ) -> Result<Seq, ProposeError> {
         self.now = self.now.max(now);
         let leader = self.proposes()?;
-        let waiting = self.log.epochs.last().0 - self.committed.0.max(leader.start.0 - 1);
-        if waiting >= self.options.window {
-            return Err(ProposeError::WindowFull { waiting });
+        if !leader.uncommitted.has_room(self.options.under_way()) {
+            return Err(ProposeError::WindowFull { waiting: leader.uncommitted.count() });
         }
         let batch = self.next_batch(Kind::Work, payload);
         let seq = batch.seq;
@@ -227,10 +243,8 @@ impl Node {
     pub(super) fn seal(&mut self, batch: Batch, effects: &mut Vec<Effect>) {
         self.append(batch.clone(), effects);
         if let Role::Leader(leader) = &mut self.role {
-            if leader.recent.len() as u64 >= self.options.window {
-                leader.recent.pop_front();
-            }
-            leader.recent.push_back(batch);
+            leader.uncommitted.add(batch.seq, batch.payload.len());
+            leader.recent.push(batch);
         }
         self.stream_all(effects);
     }
@@ -249,7 +263,7 @@ impl Node {
         match &mut self.role {
             Role::Leader(leader) => {
                 if let Some(peer) = leader.peers.get_mut(&node) {
-                    peer.next = None;
+                    peer.rewind(None);
                     self.beat(node, effects);
                 }
             }
@@ -281,9 +295,8 @@ impl Node {
         let common = self.log.epochs.common(log);
         peer.heard = self.now;
         if peer.next.is_none() || peer.matched == Seq(0) {
-            peer.base = common;
             // The last one that both have comes again, so that the follower knows that it is the leader's.
-            peer.next = Some(common.max(Seq(1)));
+            peer.rewind(Some(common.max(Seq(1))));
             peer.progressed = self.now;
             self.stream(from, effects);
         }
@@ -296,6 +309,7 @@ impl Node {
         peer.heard = self.now;
         let next = *peer.next.get_or_insert(durable.next());
         peer.next = Some(next.max(durable.next()));
+        peer.under_way.done(durable);
         if durable > peer.matched {
             (peer.matched, peer.progressed) = (durable, self.now);
             self.advance(effects);
@@ -320,6 +334,9 @@ impl Node {
         if seq >= leader.start || self.plants(Planted::CommitsEarlierEpochs) {
             let before = self.committed;
             self.commit(seq, effects);
+            if let Role::Leader(leader) = &mut self.role {
+                leader.uncommitted.done(seq);
+            }
             if self.committed > before {
                 self.decide_all(effects);
                 self.stream_all(effects);
@@ -356,28 +373,26 @@ impl Node {
     /// Sends a follower what it lacks, as far as the window goes.
     fn stream(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
         let (epoch, committed, last) = (self.promised, self.committed, self.log.epochs.last());
+        let window = self.options.under_way();
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
-        let first = leader.recent.front().map_or(last.next(), |batch| batch.seq);
-        let end = peer.matched.max(peer.base).0 + self.options.window;
         while let Some(next) = peer.next
             && next <= last
-            && next.0 <= end
+            && peer.under_way.has_room(window)
         {
-            if next < first {
-                let most = end + 1 - next.0;
-                // Not for each that is acknowledged: a place is found once for many.
-                if !peer.reading && most >= self.options.window / 2 {
+            let Some(batch) = leader.recent.get(next).cloned() else {
+                // Not for each that is acknowledged: many are read at once.
+                if !peer.reading && peer.under_way.is_half_empty(window) {
                     peer.reading = true;
+                    let most = window.batches - peer.under_way.count();
                     effects.push(Effect::Read { to, from: next, most });
                 }
                 return;
-            }
-            let at = usize::try_from(next.0 - first.0).expect("a window fits into memory");
-            let batch = leader.recent[at].clone();
+            };
+            peer.under_way.add(next, batch.payload.len());
+            peer.next = Some(next.next());
             effects
                 .push(Effect::Send { to, message: Message::Prepare { epoch, batch, committed } });
-            peer.next = Some(next.next());
         }
     }
 
@@ -389,19 +404,20 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let (epoch, committed) = (self.promised, self.committed);
+        let window = self.options.under_way();
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
         if !std::mem::take(&mut peer.reading) {
             return;
         }
         if batches.is_empty() {
-            peer.next = None;
+            peer.rewind(None);
             effects.push(Effect::TooFarBehind(to));
             return;
         }
-        let end = peer.matched.max(peer.base).0 + self.options.window;
         for batch in batches {
-            if peer.next == Some(batch.seq) && batch.seq.0 <= end {
+            if peer.next == Some(batch.seq) && peer.under_way.has_room(window) {
+                peer.under_way.add(batch.seq, batch.payload.len());
                 peer.next = Some(batch.seq.next());
                 let message = Message::Prepare { epoch, batch, committed };
                 effects.push(Effect::Send { to, message });
@@ -425,7 +441,7 @@ impl Node {
                 // Something got lost. From what the peer is known to have on; if that is nothing, it says so again.
                 peer.progressed = now;
                 peer.reading = false;
-                peer.next = (peer.matched > Seq(0)).then(|| peer.matched.next());
+                peer.rewind((peer.matched > Seq(0)).then(|| peer.matched.next()));
             }
         }
         let nodes: Vec<_> = leader.peers.keys().copied().collect();

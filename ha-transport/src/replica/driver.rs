@@ -17,7 +17,9 @@ use crate::ids::{Epoch, NodeId, Seq, Version};
 use crate::message::Message;
 use crate::node::{ChangeError, Effect, Input, Node, Swapped};
 use crate::planted::Planted;
+use crate::recent::Recent;
 use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport};
+use crate::window::Window;
 
 /// Bytes of batches that are read at once for a follower.
 const READ_BYTES: usize = 1 << 20;
@@ -27,8 +29,6 @@ const APPLY_BYTES: usize = 4 << 20;
 const APPLY_TIME: Duration = Duration::from_millis(2);
 /// How many events are taken in before anything else is looked at.
 const EVENTS: usize = 256;
-/// How many batches are remembered.
-const RECENT: usize = 128;
 /// How often it is kept up to where batches are committed: what is kept is a lower bound.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// The swap that makes the group's first record. The protocol's own begin with 1.
@@ -75,7 +75,7 @@ pub(super) struct Driver<'a> {
     encoded: Option<((Epoch, Seq, Seq), Frame)>,
     applied: Seq,
     /// The last batches that were appended: most are applied from here.
-    recent: VecDeque<Batch>,
+    recent: Recent,
     /// Batches to propose in the reign that goes on.
     proposing: VecDeque<Arc<[u8]>>,
     /// Batches that were read to be applied.
@@ -107,7 +107,9 @@ impl<'a> Driver<'a> {
         coordinator.start(transport.waker());
         coordinator.read();
         let syncer = Syncer::start(&log, transport.waker())?;
-        let now = Instant::now();
+        let (now, Window { batches, bytes }) = (Instant::now(), options.node.under_way());
+        // What is not committed, and as much that is and is not applied.
+        let recent = Recent::new(Window { batches: batches * 2, bytes: bytes * 2 });
         Ok(Self {
             node: Node::new(me, options.node, log.stored()),
             group,
@@ -125,7 +127,7 @@ impl<'a> Driver<'a> {
             effects: Vec::new(),
             encoded: None,
             applied: Seq(0),
-            recent: VecDeque::new(),
+            recent,
             proposing: VecDeque::new(),
             read_ahead: VecDeque::new(),
             leading: None,
@@ -310,14 +312,11 @@ impl<'a> Driver<'a> {
             Effect::Promise(epoch) => self.log.promise(epoch).map_err(text)?,
             Effect::Append(batch) => {
                 self.appended = Some(self.log.append(&batch).map_err(text)?);
-                if self.recent.len() >= RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back(batch);
+                self.recent.push(batch);
             }
             Effect::Truncate { above } => {
                 self.log.truncate(above).map_err(text)?;
-                self.recent.retain(|batch| batch.seq <= above);
+                self.recent.truncate(above);
                 self.read_ahead.retain(|batch| batch.seq <= above);
             }
             Effect::Read { to, from, most } => {
@@ -435,11 +434,8 @@ impl<'a> Driver<'a> {
     /// The batch behind the last one that is applied.
     fn next_to_apply(&mut self) -> Result<Batch, String> {
         let next = self.applied.next();
-        if let Some(first) = self.recent.front().map(|batch| batch.seq).filter(|&it| it <= next) {
-            let at = usize::try_from(next.0 - first.0).unwrap_or(usize::MAX);
-            if let Some(batch) = self.recent.get(at) {
-                return Ok(batch.clone());
-            }
+        if let Some(batch) = self.recent.get(next) {
+            return Ok(batch.clone());
         }
         while self.read_ahead.front().is_some_and(|batch| batch.seq < next) {
             self.read_ahead.pop_front();

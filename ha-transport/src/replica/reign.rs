@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::ids::{Epoch, Seq};
 use crate::node::ProposeError;
+use crate::window::{UnderWay, Window};
 
 /// How many reigns are remembered, for whoever asks late.
 const REIGNS: usize = 16;
@@ -38,7 +39,7 @@ pub enum Outcome {
 /// those of the log, since nothing else is appended in a reign; and if a batch does not get there, none behind it does.
 #[derive(Debug)]
 pub(super) struct Reigns {
-    window: u64,
+    window: Window,
     last: VecDeque<Reign>,
     /// Why nothing is taken at present, although the node leads.
     held_up: Option<ProposeError>,
@@ -54,11 +55,13 @@ struct Reign {
     /// The last one that may be in the log.
     logged: Seq,
     committed: Seq,
+    /// What is behind that, and the batch that begins the epoch until it is committed.
+    under_way: UnderWay,
     is_over: bool,
 }
 
 impl Reigns {
-    pub(super) const fn new(window: u64) -> Self {
+    pub(super) const fn new(window: Window) -> Self {
         Self { window, last: VecDeque::new(), held_up: None, queue: VecDeque::new() }
     }
 
@@ -69,10 +72,10 @@ impl Reigns {
             self.last.pop_front();
         }
         self.held_up = None;
-        // What was adopted before it is no batch of this reign, and does not count for its window.
-        let committed = start.before();
-        let (next, logged) = (start.next(), start);
-        self.last.push_back(Reign { epoch, next, logged, committed, is_over: false });
+        let (next, logged, committed) = (start.next(), start, start.before());
+        let mut under_way = UnderWay::default();
+        under_way.add(start, 0);
+        self.last.push_back(Reign { epoch, next, logged, committed, under_way, is_over: false });
     }
 
     /// The node leads no more. Of what it took, the batches up to this one are in its log.
@@ -80,6 +83,7 @@ impl Reigns {
         self.queue.clear();
         if let Some(reign) = self.last.back_mut().filter(|reign| !reign.is_over) {
             reign.is_over = true;
+            reign.under_way.clear();
             reign.logged = reign.logged.min(logged);
         }
     }
@@ -104,11 +108,10 @@ impl Reigns {
         if reign.epoch != epoch {
             return Err(ProposeError::OtherReign { wanted: epoch, epoch: reign.epoch });
         }
-        let waiting = reign.next.0 - 1 - reign.committed.0;
         match self.held_up {
             Some(why) => Err(why),
-            None if waiting >= self.window => Err(ProposeError::WindowFull { waiting }),
-            None => Ok(()),
+            None if reign.under_way.has_room(self.window) => Ok(()),
+            None => Err(ProposeError::WindowFull { waiting: reign.under_way.count() }),
         }
     }
 
@@ -124,6 +127,7 @@ impl Reigns {
         };
         let proposed = Proposed { epoch, seq: reign.next };
         reign.next = reign.next.next();
+        reign.under_way.add(proposed.seq, payload.len());
         let is_first = self.queue.is_empty();
         self.queue.push_back(payload);
         Ok((proposed, is_first))
@@ -144,6 +148,7 @@ impl Reigns {
         match self.last.back_mut().filter(|reign| !reign.is_over) {
             Some(reign) if seq > reign.committed => {
                 reign.committed = seq;
+                reign.under_way.done(seq);
                 true
             }
             _ => false,
@@ -167,8 +172,12 @@ impl Reigns {
 mod tests {
     use super::*;
 
+    const fn window(batches: u64) -> Window {
+        Window { batches, bytes: 4 }
+    }
+
     fn propose(reigns: &mut Reigns, epoch: u64) -> Result<u64, ProposeError> {
-        Ok(reigns.propose(Epoch(epoch), [7].into())?.0.seq.0)
+        Ok(reigns.propose(Epoch(epoch), [].into())?.0.seq.0)
     }
 
     fn outcomes(reigns: &Reigns, epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> Vec<Outcome> {
@@ -179,7 +188,7 @@ mod tests {
     #[test]
     fn each_batch_has_the_outcome_that_it_had_when_its_reign_ended() {
         use Outcome::{Committed, Refused, Unknown, Waiting};
-        let mut reigns = Reigns::new(10);
+        let mut reigns = Reigns::new(window(10));
         assert_eq!(propose(&mut reigns, 3), Err(ProposeError::NotLeader { leader: None }));
         reigns.begin(Epoch(3), Seq(5));
         let mut taken = VecDeque::new();
@@ -214,7 +223,7 @@ mod tests {
 
     #[test]
     fn no_more_than_a_window_is_taken_and_nothing_while_it_is_held_up() {
-        let mut reigns = Reigns::new(3);
+        let mut reigns = Reigns::new(window(3));
         reigns.begin(Epoch(1), Seq(1));
         // The batch that begins the epoch counts until it is committed.
         assert_eq!([(); 2].map(|()| propose(&mut reigns, 1)), [Ok(2), Ok(3)]);
@@ -230,12 +239,16 @@ mod tests {
         assert!(reigns.hold_up(Some(why)) && !reigns.hold_up(Some(why)));
         assert_eq!(propose(&mut reigns, 1), Err(why));
         assert!(reigns.hold_up(None));
-        assert_eq!(propose(&mut reigns, 1), Ok(6));
+        // Bytes are counted, too, until they are committed.
+        assert_eq!(reigns.propose(Epoch(1), [0; 9].into()).map(|it| it.0.seq), Ok(Seq(6)));
+        assert_eq!(propose(&mut reigns, 1), Err(ProposeError::WindowFull { waiting: 2 }));
+        reigns.commit(Seq(6));
+        assert_eq!(propose(&mut reigns, 1), Ok(7));
     }
 
     #[test]
     fn old_reigns_are_forgotten_at_some_time() {
-        let mut reigns = Reigns::new(3);
+        let mut reigns = Reigns::new(window(3));
         for epoch in 1..=100 {
             reigns.begin(Epoch(epoch), Seq(epoch));
         }

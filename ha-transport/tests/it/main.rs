@@ -6,4 +6,5 @@ mod process;
 mod reigns;
 mod replicas;
 mod transports;
+mod windows;
 mod worlds;

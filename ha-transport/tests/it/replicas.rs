@@ -328,7 +328,7 @@ fn without_followers_nothing_is_committed_and_nothing_is_pretended() {
     };
     let full = ProposeError::WindowFull { waiting };
     assert!(matches!(refused, ReplicaError::Propose(error) if error == full), "{refused}");
-    assert_eq!(waiting, 64);
+    assert_eq!(waiting, 1024);
     // What was proposed is committed when they are back.
     others.iter().for_each(|&id| cluster.start(id));
     let replica = &cluster.node(leader).replica;
