@@ -122,9 +122,23 @@ fn without_etcd_nothing_waits_and_when_it_comes_or_comes_back_all_goes_on() {
     other.start(Arc::new(Nobody));
     while it.poll().is_some() {}
     let third = write(&mut other, second, &record(3));
-    let noticed = Instant::now();
     assert_eq!(wait(&mut it, some_record), (third, record(3)));
-    assert!(noticed.elapsed() < LEASE, "that takes {:?}", noticed.elapsed());
+}
+
+#[test]
+fn changes_of_others_are_noticed_much_sooner_than_it_is_looked_for_them() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let options = etcd.options(8 * LEASE);
+    let (mut one, mut other) = (coordinator(&options), coordinator(&options));
+    let mut version = write(&mut one, Version(0), &record(1));
+    for epoch in 2..8 {
+        version = write(&mut one, version, &record(epoch));
+        let written = Instant::now();
+        let its = |event| some_record(event).filter(|it| it.0 == version);
+        assert_eq!(wait(&mut other, its).1, record(epoch));
+        // It is looked for them every two seconds.
+        assert!(written.elapsed() < Duration::from_millis(700), "{:?}", written.elapsed());
+    }
 }
 
 #[test]
