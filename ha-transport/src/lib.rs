@@ -75,7 +75,9 @@ pub use replica::{
     Apply, LogError, Outcome, Proposed, Replica, ReplicaError, ReplicaLog, ReplicaOptions,
     SnapshotWriter, Status, VoteError,
 };
-pub use tcp::{TcpOptions, TcpTransport};
+pub use tcp::{Refusal, Refusals, Refused, TcpOptions, TcpTransport};
+#[cfg(feature = "tls")]
+pub use tcp::{Tls, TlsError};
 pub use transport::{
     Caps, CloseReason, Event, Frame, Lane, LinkId, SendError, Transport, TransportError, Wake,
 };

@@ -1,9 +1,12 @@
-//! A transport over TCP, with threads and without encryption.
+//! A transport over TCP, with threads, and with TLS if that is wanted.
 
 mod link;
+mod refusal;
+#[cfg(feature = "tls")]
+mod tls;
+mod wire;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +19,12 @@ use crate::transport::{
     Caps, CloseReason, Event, Frame, Lane, LinkId, SendError, Transport, TransportError, Wake,
 };
 
+pub use refusal::{Refusal, Refusals, Refused};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
+
 use link::Link;
+use wire::Wire;
 
 /// How a [`TcpTransport`] behaves.
 #[derive(Clone, Debug)]
@@ -30,6 +38,10 @@ pub struct TcpOptions {
     pub frame_bytes_max: usize,
     /// How long a peer may take to say who it is; 5 s by default.
     pub handshake: Duration,
+    /// By which certificates nodes know each other, behind the feature `tls`. With them links are encrypted and both sides
+    /// authenticated, and addresses may be any; without, nobody knows who is there.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
 }
 
 impl TcpOptions {
@@ -40,7 +52,20 @@ impl TcpOptions {
             allow_plaintext: false,
             frame_bytes_max: 64 << 20,
             handshake: Duration::from_secs(5),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::unused_self, reason = "without TLS there is nothing to look at")
+    )]
+    const fn is_secured(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
     }
 }
 
@@ -48,17 +73,17 @@ impl TcpOptions {
 const UNKNOWN_MAX: usize = 16;
 /// The shortest and the longest time between two attempts to reach a peer.
 const REDIAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// What both sides send first: this, the group (8 bytes, little-endian) and the node (4).
-const PREFACE: [u8; 4] = *b"SFH\x01";
-const PREFACE_BYTES: usize = 16;
 
 /// One node's links over TCP. Each link has a thread that reads and one that writes; each peer that is dialed has
 /// another one.
 ///
-/// It does not know who is at the other end: anybody who reaches the port may say that it is any node. So it takes
-/// loopback addresses only, unless [`TcpOptions::allow_plaintext`] says that the network keeps others out.
+/// Without TLS it does not know who is at the other end: anybody who reaches the port may say that it is any node. So it
+/// takes loopback addresses only, unless [`TcpOptions::allow_plaintext`] says that the network keeps others out. With
+/// TLS (the feature `tls`, and `TcpOptions::tls`) both sides show certificates, nothing is said before they have been
+/// looked at, and a peer is the node that its certificate is for. Why others were refused is in
+/// [`refusals`](Self::refusals).
 ///
-/// Bytes on a link: 16 of the preface from both sides, then frames: lane (1), bytes (4, little-endian), the bytes.
+/// Bytes on a link, inside of TLS if there is any: 16 of the preface from both sides, then frames: lane (1), bytes (4, little-endian), the bytes.
 #[derive(Debug)]
 pub struct TcpTransport {
     local: NodeId,
@@ -74,6 +99,7 @@ struct Shared {
     local: NodeId,
     options: TcpOptions,
     to_inbox: Sender<Item>,
+    refusals: Refusals,
     links: AtomicU64,
     unknown: AtomicUsize,
     /// Every link that is up, to end it when the transport goes.
@@ -115,7 +141,11 @@ impl TcpTransport {
             let what = format!("{what} {address}");
             move |source| TransportError::Io { what, source }
         };
-        let socket = resolve(address, options.allow_plaintext)?;
+        let socket = resolve(address, &options)?;
+        #[cfg(feature = "tls")]
+        if let Some(Err(why)) = options.tls.as_ref().map(|tls| tls.is_own(local, options.group)) {
+            return Err(TransportError::Certificate { why: why.to_string() });
+        }
         let listener = TcpListener::bind(socket).map_err(io("listening at"))?;
         let bound = listener.local_addr().map_err(io("listening at"))?;
         let inbox = Inbox::new();
@@ -123,6 +153,7 @@ impl TcpTransport {
             local,
             options,
             to_inbox: inbox.sender(),
+            refusals: Refusals::default(),
             links: AtomicU64::new(0),
             unknown: AtomicUsize::new(0),
             up: Mutex::default(),
@@ -137,6 +168,11 @@ impl TcpTransport {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The last connections that came to no link, and why.
+    pub fn refusals(&self) -> Refusals {
+        self.shared.refusals.clone()
     }
 
     fn event(&mut self, item: Item) -> Option<Event> {
@@ -165,12 +201,12 @@ fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()
 }
 
 /// The first address of this name, if it may be used.
-fn resolve(address: &str, allow_plaintext: bool) -> Result<SocketAddr, TransportError> {
+fn resolve(address: &str, options: &TcpOptions) -> Result<SocketAddr, TransportError> {
     let resolved = address.to_socket_addrs().ok().and_then(|mut all| all.next());
     let takes = "a host and a port, `10.0.0.7:7400`";
     let socket =
         resolved.ok_or_else(|| TransportError::Address { address: address.to_owned(), takes })?;
-    if !socket.ip().is_loopback() && !allow_plaintext {
+    if !socket.ip().is_loopback() && !options.allow_plaintext && !options.is_secured() {
         return Err(TransportError::Plaintext { address: address.to_owned() });
     }
     Ok(socket)
@@ -189,14 +225,17 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         if shared.unknown.fetch_add(1, Ordering::SeqCst) >= UNKNOWN_MAX {
             shared.unknown.fetch_sub(1, Ordering::SeqCst);
+            shared.refusals.note(stream.peer_addr().ok(), None, Refusal::Crowded);
             continue;
         }
         let greeting = Arc::clone(shared);
         let greeted = spawn("greet", move || {
-            let peer = greet(&stream, &greeting);
+            let address = stream.peer_addr().ok();
+            let greeted = wire::greet(stream, &greeting, None);
             greeting.unknown.fetch_sub(1, Ordering::SeqCst);
-            if let Some(peer) = peer {
-                greeting.run(stream, peer);
+            match greeted {
+                Ok((wire, peer)) => greeting.run(wire, peer),
+                Err(why) => greeting.refusals.note(address, None, why),
             }
         });
         if greeted.is_err() {
@@ -205,46 +244,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Says who this is, and hears who the other one is.
-fn greet(mut stream: &TcpStream, shared: &Shared) -> Option<NodeId> {
-    let mut preface = [0; PREFACE_BYTES];
-    preface[..4].copy_from_slice(&PREFACE);
-    preface[4..12].copy_from_slice(&shared.options.group.to_le_bytes());
-    preface[12..].copy_from_slice(&shared.local.0.to_le_bytes());
-    let time = Some(shared.options.handshake);
-    stream.set_nodelay(true).ok()?;
-    stream.set_read_timeout(time).ok()?;
-    stream.set_write_timeout(time).ok()?;
-    stream.write_all(&preface).ok()?;
-    let mut theirs = [0; PREFACE_BYTES];
-    let until = Instant::now() + shared.options.handshake;
-    let mut read = 0;
-    // The time is that of all, not of each byte.
-    while read < PREFACE_BYTES {
-        match stream.read(&mut theirs[read..]).ok()? {
-            0 => return None,
-            more => read += more,
-        }
-        if Instant::now() > until {
-            return None;
-        }
-    }
-    if theirs[..12] != preface[..12] {
-        return None;
-    }
-    stream.set_read_timeout(None).ok()?;
-    stream.set_write_timeout(None).ok()?;
-    let mut node = [0; 4];
-    node.copy_from_slice(&theirs[12..]);
-    Some(NodeId(u32::from_le_bytes(node)))
-}
-
 impl Shared {
     /// A link for as long as it is up.
-    fn run(&self, stream: TcpStream, peer: NodeId) {
+    fn run(&self, wire: Wire, peer: NodeId) {
         let id = LinkId(self.links.fetch_add(1, Ordering::Relaxed) + 1);
-        let Ok(link) = Link::new(id, stream) else { return };
-        let link = Arc::new(link);
+        let link = Arc::new(Link::new(id, wire));
         self.up().insert(id, Arc::clone(&link));
         let is_wanted = !self.stopped.load(Ordering::SeqCst)
             && self
@@ -266,22 +270,30 @@ impl Shared {
         self.up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A connection to a peer that has said that it is the one.
+    fn reach(&self, peer: NodeId, address: &str) -> Result<Wire, (Option<SocketAddr>, Refusal)> {
+        let unreachable = |why: String| Refusal::Unreachable(why);
+        let socket = resolve(address, &self.options);
+        let socket = socket.map_err(|error| (None, unreachable(error.to_string())))?;
+        let stream = TcpStream::connect_timeout(&socket, self.options.handshake);
+        let stream = stream.map_err(|error| (Some(socket), unreachable(error.to_string())))?;
+        let greeted = wire::greet(stream, self, Some(peer));
+        greeted.map(|(wire, _)| wire).map_err(|why| (Some(socket), why))
+    }
+
     /// Holds a link to a peer until it is not wanted any more.
     fn dial(&self, peer: NodeId, address: &str, ended: &AtomicBool) {
         let mut pause = REDIAL.0;
         let is_over = || ended.load(Ordering::SeqCst) || self.stopped.load(Ordering::SeqCst);
         while !is_over() {
             // Names are looked up again: an address may have moved.
-            let socket = resolve(address, self.options.allow_plaintext).ok();
-            let stream = socket.and_then(|socket| {
-                TcpStream::connect_timeout(&socket, self.options.handshake).ok()
-            });
-            if let Some(stream) = stream
-                && greet(&stream, self) == Some(peer)
-                && !is_over()
-            {
-                self.run(stream, peer);
-                pause = REDIAL.0;
+            match self.reach(peer, address) {
+                Ok(wire) if !is_over() => {
+                    self.run(wire, peer);
+                    pause = REDIAL.0;
+                }
+                Ok(_) => {}
+                Err((socket, why)) => self.refusals.note(socket, Some(peer), why),
             }
             if is_over() {
                 return;
@@ -298,7 +310,7 @@ impl Transport for TcpTransport {
     }
 
     fn dial(&mut self, peer: NodeId, address: &str) -> Result<(), TransportError> {
-        resolve(address, self.shared.options.allow_plaintext)?;
+        resolve(address, &self.shared.options)?;
         let ended = Arc::new(AtomicBool::new(false));
         if let Some(before) = self.dials.insert(peer, Arc::clone(&ended)) {
             before.store(true, Ordering::SeqCst);
@@ -352,7 +364,8 @@ impl Transport for TcpTransport {
 
     fn caps(&self) -> Caps {
         let frame_bytes_max = self.shared.options.frame_bytes_max;
-        Caps { frame_bytes_max, authenticated: false, encrypted: false }
+        let is_secured = self.shared.options.is_secured();
+        Caps { frame_bytes_max, authenticated: is_secured, encrypted: is_secured }
     }
 }
 

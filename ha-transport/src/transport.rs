@@ -151,6 +151,12 @@ pub enum TransportError {
         /// The address.
         address: String,
     },
+    /// This node's certificate is none of this node's.
+    #[error("this node's certificate cannot be used: {why}")]
+    Certificate {
+        /// Why.
+        why: String,
+    },
     /// The system refused.
     #[error("{what}: {source}")]
     Io {

@@ -128,7 +128,10 @@ fn features(workspace: &Workspace) -> Result<()> {
         ["test", "--locked", "--package", "steadfast-engine-core", "--all-features", "--lib"];
     run_command(workspace.cargo().args(engine).args(["--", "decimal", "cron"]))?;
     let facade = ["test", "--locked", "--package", "steadfast", "--all-features", "--test", "it"];
-    run_command(workspace.cargo().args(facade).args(["--", "decimals::", "cron::"]))
+    run_command(workspace.cargo().args(facade).args(["--", "decimals::", "cron::"]))?;
+    // Links with TLS.
+    let tls = ["test", "--locked", "--package", "steadfast-ha-certificates", "--tests"];
+    run_command(workspace.cargo().args(tls))
 }
 
 fn doc(workspace: &Workspace) -> Result<()> {

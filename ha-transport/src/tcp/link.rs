@@ -1,11 +1,12 @@
 //! One TCP connection.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::Shutdown;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Item;
+use super::wire::{Reader, Wire};
 use crate::budget::Budget;
 use crate::inbox::Sender;
 use crate::transport::{CloseReason, Frame, Lane, LinkId, SendError};
@@ -15,7 +16,7 @@ use crate::yields::Yields;
 #[derive(Debug)]
 pub(super) struct Link {
     id: LinkId,
-    stream: TcpStream,
+    wire: Wire,
     out: [Budget; 3],
     read: [Budget; 3],
     state: Mutex<State>,
@@ -46,11 +47,10 @@ struct Outgoing {
 }
 
 impl Link {
-    pub(super) fn new(id: LinkId, stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
+    pub(super) fn new(id: LinkId, wire: Wire) -> Self {
         let (out, read) = (Lane::ALL.map(Budget::of), Lane::ALL.map(Budget::of));
         let (state, changed, yields) = (Mutex::default(), Condvar::new(), Yields::new());
-        Ok(Self { id, stream, out, read, state, changed, yields })
+        Self { id, wire, out, read, state, changed, yields }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -64,7 +64,7 @@ impl Link {
         drop(state);
         self.changed.notify_all();
         // It may be gone already.
-        self.stream.shutdown(Shutdown::Both).ok();
+        self.wire.stream().shutdown(Shutdown::Both).ok();
         first
     }
 
@@ -125,22 +125,13 @@ impl Link {
     }
 
     fn write(&self, out: &mut Outgoing) -> io::Result<()> {
-        let mut stream = &self.stream;
-        let Some(long) = out.gather() else {
-            return stream.write_all(&out.bytes);
-        };
-        // In one call, so that a small piece before it is no packet of its own.
-        let before = out.bytes.len();
-        let written = stream.write_vectored(&[IoSlice::new(&out.bytes), IoSlice::new(&long)])?;
-        if written < before {
-            stream.write_all(&out.bytes[written..])?;
-        }
-        stream.write_all(&long[written.saturating_sub(before)..])
+        let long = out.gather();
+        self.wire.write(&out.bytes, long.as_deref().unwrap_or_default())
     }
 
     /// Reads frames until the end.
     pub(super) fn read_all(&self, to_inbox: &Sender<Item>, frame_bytes_max: usize) {
-        let mut stream = BufReader::with_capacity(TOGETHER, &self.stream);
+        let mut stream = BufReader::with_capacity(TOGETHER, self.wire.reader());
         loop {
             let mut head = [0; HEAD_BYTES];
             if stream.read_exact(&mut head).is_err() {
@@ -225,7 +216,7 @@ fn head(lane: Lane, length: usize) -> [u8; HEAD_BYTES] {
 }
 
 /// A frame of this length, if all of it comes.
-fn read_frame(stream: &mut BufReader<&TcpStream>, length: usize) -> Option<Frame> {
+fn read_frame(stream: &mut BufReader<Reader<'_>>, length: usize) -> Option<Frame> {
     if let Some(frame) = stream.buffer().get(..length) {
         let frame = frame.into();
         stream.consume(length);

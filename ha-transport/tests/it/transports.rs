@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use steadfast_ha_transport::testing::conformance::{self, Pair};
 use steadfast_ha_transport::{
-    ChannelNetwork, CloseReason, Event, Lane, NodeId, TcpOptions, TcpTransport, Transport,
+    ChannelNetwork, CloseReason, Event, Lane, NodeId, Refusal, TcpOptions, TcpTransport, Transport,
     TransportError,
 };
 
@@ -42,10 +42,21 @@ fn tcp_takes_no_node_of_another_group_and_no_other_node() {
     let (mut a, mut b) = (tcp(1, 9), tcp(2, 8));
     a.dial(NodeId(2), &b.address().to_string()).unwrap();
     assert_eq!((a.poll(Some(soon())), b.poll(Some(soon()))), (None, None));
+    // Both know why, and whom it was about.
+    let here = a.refusals().last().pop().expect("it was refused");
+    assert_eq!((here.why, here.dialed), (Refusal::OtherGroup(8), Some(NodeId(2))));
+    let there = b.refusals().last().pop().expect("it was refused");
+    assert_eq!((there.why, there.dialed), (Refusal::OtherGroup(9), None));
+    assert!(a.refusals().count() > 1 && there.address.is_some());
 
     let (mut a, c) = (tcp(1, 9), tcp(3, 9));
     a.dial(NodeId(2), &c.address().to_string()).unwrap();
     assert_eq!(a.poll(Some(soon())), None, "node 3 is not node 2");
+    assert_eq!(a.refusals().last()[0].why, Refusal::OtherNode(NodeId(3)));
+    drop(c);
+    a.poll(Some(soon()));
+    let gone = a.refusals().last().pop().expect("it was refused").why;
+    assert!(matches!(gone, Refusal::Unreachable(_)), "{gone}");
 }
 
 fn preface(group: u64, node: u32) -> Vec<u8> {
@@ -64,6 +75,8 @@ fn tcp_hangs_up_on_strangers_and_on_what_is_no_frame() {
         assert!(heard.len() <= 16);
     }
     assert_eq!(node.poll(Some(soon())), None);
+    let why: Vec<_> = node.refusals().last().into_iter().map(|refused| refused.why).collect();
+    assert!(why.contains(&Refusal::NoNode) && why.contains(&Refusal::Silent), "{why:?}");
 
     let too_long = u32::try_from((4 << 20) + 1).unwrap().to_le_bytes();
     for frame in [[&[3][..], &[0; 4]].concat(), [&[0][..], &too_long].concat()] {

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-};
+use steadfast_ha_certificates::{Authority, Own};
 use steadfast_ha_etcd::{EtcdCoordinator, EtcdError, EtcdOptions, EtcdTls};
 use steadfast_ha_transport::{
     Coordinator as _, CoordinatorEvent, GroupRecord, NodeId, Swapped, Version,
@@ -14,30 +12,10 @@ use steadfast_ha_transport::{
 
 use crate::etcd::{Etcd, Nobody, PATIENCE};
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate and its key.
-    fn issue(&self) -> (String, String) {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let mut params = CertificateParams::new(names).expect("names");
-        // etcd asks itself on behalf of those who speak HTTP, with its own certificate.
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().expect("a key");
-        (params.signed_by(&key, &self.0).expect("a certificate").pem(), key.serialize_pem())
-    }
+/// For etcd itself, or a client. etcd asks itself on behalf of those who speak HTTP, with its own certificate, so it must
+/// be one for clients, too.
+fn issue(authority: &Authority) -> Own {
+    authority.issue(&["127.0.0.1", "localhost"], |_| {})
 }
 
 fn keep(dir: &Path, name: &str, text: &str) -> String {
@@ -68,16 +46,16 @@ fn wait(it: &mut EtcdCoordinator) -> CoordinatorEvent {
 #[test]
 fn both_sides_know_each_other_by_certificates_or_nothing_is_said() {
     let Some(mut etcd) = Etcd::find(1) else { return };
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    let (certificate, key) = authority.issue();
-    let own = authority.issue();
+    let (authority, stranger) = (Authority::new("one"), Authority::new("two"));
+    let of_etcd = issue(&authority);
+    let own = issue(&authority);
     let file = |name: &str, text: &str| keep(etcd.dir(), name, text);
     let flags = [
-        ("--cert-file", file("etcd.pem", &certificate)),
-        ("--key-file", file("etcd.key", &key)),
+        ("--cert-file", file("etcd.pem", &of_etcd.certificate)),
+        ("--key-file", file("etcd.key", &of_etcd.key)),
         ("--trusted-ca-file", file("authority.pem", &authority.pem())),
     ];
-    let (own_file, own_key_file) = (file("own.pem", &own.0), file("own.key", &own.1));
+    let (own_file, own_key_file) = (file("own.pem", &own.certificate), file("own.key", &own.key));
     let flags = flags.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
     etcd.secured(flags.chain(["--client-cert-auth".to_owned()]).collect());
     let mut options = etcd.options(Duration::from_secs(1));
@@ -97,9 +75,8 @@ fn both_sides_know_each_other_by_certificates_or_nothing_is_said() {
     );
     // Another authority's etcd is none; and etcd takes no stranger, nor one who shows nothing.
     let pem = |text: String| text.into_bytes();
-    let (others, others_key) = stranger.issue();
-    let others = Some((pem(others), pem(others_key)));
-    let mine = Some((pem(own.0), pem(own.1)));
+    let shown = |own: Own| Some((pem(own.certificate), pem(own.key)));
+    let (others, mine) = (shown(issue(&stranger)), shown(own));
     for (authorities, shown) in
         [(stranger.pem(), mine), (authority.pem(), others), (authority.pem(), None)]
     {
