@@ -4,6 +4,9 @@
 //! All nodes run in this process and share its disk, so that their syncs wait for each other, as those of nodes with a
 //! disk each do not.
 
+#[path = "replication/secured.rs"]
+mod secured;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -47,10 +50,19 @@ struct Nodes {
 
 impl Nodes {
     fn start(dir: &Path, count: u32, policy: Policy) -> Result<Self> {
+        Self::start_with(dir, count, policy, |_| Ok(TcpOptions::new(GROUP)))
+    }
+
+    fn start_with(
+        dir: &Path,
+        count: u32,
+        policy: Policy,
+        tcp: impl Fn(NodeId) -> Result<TcpOptions>,
+    ) -> Result<Self> {
         let ids = || (1..=count).map(NodeId);
         let mut transports = Vec::new();
         for id in ids() {
-            transports.push(TcpTransport::bind(id, "127.0.0.1:0", TcpOptions::new(GROUP))?);
+            transports.push(TcpTransport::bind(id, "127.0.0.1:0", tcp(id)?)?);
         }
         let addresses: Vec<_> =
             ids().zip(&transports).map(|(id, it)| (id, it.address().to_string())).collect();
@@ -334,6 +346,9 @@ fn main() -> Result<()> {
     }
     if is_wanted("gaps") {
         gaps(args, dir.path())?;
+    }
+    if is_wanted("secured") {
+        secured::run(args, dir.path())?;
     }
     Ok(())
 }
