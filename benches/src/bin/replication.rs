@@ -19,13 +19,15 @@ use steadfast_ha_transport::{
     Apply, LocalCoordinator, NodeId, Outcome, Policy, Replica, ReplicaLog, ReplicaOptions, Seq,
     TcpOptions, TcpTransport,
 };
-use steadfast_journal::{Batch, End, Journal, Options};
+use steadfast_journal::{Batch, End, Journal, Options, WriteMode};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const GROUP: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_millis(500);
+/// Where it is not about who leads: for longer than any disk that has much to write keeps a leader from its lease.
+const LONG_LEASE: Duration = Duration::from_secs(10);
 /// Bytes of a record.
 const RECORD: usize = 100;
 
@@ -49,14 +51,15 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn start(dir: &Path, count: u32, policy: Policy) -> Result<Self> {
-        Self::start_with(dir, count, policy, |_| Ok(TcpOptions::new(GROUP)))
+    fn start(dir: &Path, count: u32, policy: Policy, lease: Duration) -> Result<Self> {
+        Self::start_with(dir, count, policy, lease, |_| Ok(TcpOptions::new(GROUP)))
     }
 
     fn start_with(
         dir: &Path,
         count: u32,
         policy: Policy,
+        lease: Duration,
         tcp: impl Fn(NodeId) -> Result<TcpOptions>,
     ) -> Result<Self> {
         let ids = || (1..=count).map(NodeId);
@@ -67,7 +70,7 @@ impl Nodes {
         let addresses: Vec<_> =
             ids().zip(&transports).map(|(id, it)| (id, it.address().to_string())).collect();
         let mut replicas = Vec::new();
-        let coordinators = LocalCoordinator::in_memory(ids(), LEASE);
+        let coordinators = LocalCoordinator::in_memory(ids(), lease);
         for ((id, transport), coordinator) in ids().zip(transports).zip(coordinators) {
             let log = ReplicaLog::open(dir.join(id.to_string()), GROUP, id)?;
             let peers = addresses.iter().filter(|it| it.0 != id).cloned().collect();
@@ -203,8 +206,8 @@ fn journal_streams(journals: &[Journal], count: u64, payload: &[u8]) -> Result<D
 fn latencies(args: Args, dir: &Path) -> Result<()> {
     let commits = if args.quick { 200 } else { 1000 };
     let payload: Arc<[u8]> = vec![7; RECORD].into();
-    let nodes = Nodes::start(&dir.join("one of two"), 3, Policy::SemiSync(1))?;
-    let every = Nodes::start(&dir.join("both"), 3, Policy::All)?;
+    let nodes = Nodes::start(&dir.join("one of two"), 3, Policy::SemiSync(1), LONG_LEASE)?;
+    let every = Nodes::start(&dir.join("both"), 3, Policy::All, LONG_LEASE)?;
     let mut raw = Raw::new(dir)?;
     let (mut lone, mut ours, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..commits + 20 {
@@ -246,16 +249,21 @@ fn streams(args: Args, dir: &Path) -> Result<()> {
         ("All, two followers", 3, Policy::All, None),
     ];
     for (name, count, policy, target) in groups {
-        let nodes = Nodes::start(&dir.join(name), count, policy)?;
-        let journal =
-            |number| Ok(Journal::open(dir.join(format!("{name}.{number}")), Options::new())?.0);
-        let journals = (0..count).map(journal).collect::<Result<Vec<_>>>()?;
+        let nodes = Nodes::start(&dir.join(name), count, policy, LONG_LEASE)?;
+        // As whoever needs no followers has one, and as many as the nodes have, written as theirs.
+        let open = |number: u32, options| -> Result<Journal> {
+            Ok(Journal::open(dir.join(format!("{name}.{number}")), options)?.0)
+        };
+        let journal = [open(0, Options::new())?];
+        let as_theirs = || Options::new().write_mode(WriteMode::Pwrite);
+        let journals = (1..=count).map(|number| open(number, as_theirs()));
+        let journals = journals.collect::<Result<Vec<_>>>()?;
         for (records, each, batches) in works {
             let batches = if args.quick { batches / 10 } else { batches };
             let payload: Arc<[u8]> = vec![7; RECORD * each].into();
             let (mut ours, mut alone, mut side_by_side) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..args.samples {
-                alone.push(journal_streams(&journals[..1], batches, &payload)?);
+                alone.push(journal_streams(&journal, batches, &payload)?);
                 ours.push(nodes.stream(batches, &payload)?);
                 nodes.settle()?;
                 side_by_side.push(journal_streams(&journals, batches, &payload)?);
@@ -295,7 +303,8 @@ fn gaps(args: Args, dir: &Path) -> Result<()> {
     let payload: Arc<[u8]> = vec![7; RECORD].into();
     let (mut lost, mut handed) = (Vec::new(), Vec::new());
     for round in 0..args.samples.max(5) {
-        let mut nodes = Nodes::start(&dir.join(format!("gap {round}")), 3, Policy::Majority)?;
+        let mut nodes =
+            Nodes::start(&dir.join(format!("gap {round}")), 3, Policy::Majority, LEASE)?;
         nodes.commit(&payload)?;
         let first = nodes.leader()?.status().leader.ok_or("it leads")?;
         let next = nodes.replicas.iter().find(|it| it.0 != first).ok_or("there are three")?.0;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use steadfast_journal::{
     AppendError, End, From, Group, Journal, OpenError, Options, Position, ReadError, Reader,
-    TruncateError,
+    TruncateError, WriteMode,
 };
 
 use super::vote::{Vote, VoteError};
@@ -116,7 +116,10 @@ impl ReplicaLog {
     /// ```
     pub fn open(dir: impl AsRef<Path>, group: u64, node: NodeId) -> Result<Self, LogError> {
         let dir = dir.as_ref();
-        let (journal, _) = Journal::open(dir, Options::new())?;
+        // Everything here is synced before anybody hears of it, so what waits for a sync may as well be written then, in one
+        // call. With a map each sync takes pages from it that the next append wants: twice the processor time of a stream.
+        let options = Options::new().write_mode(WriteMode::Pwrite);
+        let (journal, _) = Journal::open(dir, options)?;
         let mut head = [0; 12];
         head[..8].copy_from_slice(&group.to_le_bytes());
         head[8..].copy_from_slice(&node.0.to_le_bytes());

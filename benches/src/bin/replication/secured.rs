@@ -10,7 +10,7 @@ use steadfast_ha_transport::{
     Event, Frame, Lane, LinkId, NodeId, Policy, SendError, TcpOptions, TcpTransport, Tls, Transport,
 };
 
-use crate::{GROUP, Nodes, RECORD, Result};
+use crate::{GROUP, LONG_LEASE, Nodes, RECORD, Result};
 
 const DOMAIN: &str = "bench";
 
@@ -154,11 +154,12 @@ fn groups(args: Args, dir: &Path, authority: &Authority) -> Result<()> {
     for (records, each, batches) in [("one record", 1, 20_000_u64), ("100 records", 100, 4_000)] {
         let batches = if args.quick { batches / 10 } else { batches };
         let dir = |name: &str| dir.join(format!("{name} {records}"));
-        let with = Nodes::start_with(&dir("tls"), 3, Policy::SemiSync(1), |node| {
+        let with = Nodes::start_with(&dir("tls"), 3, Policy::SemiSync(1), LONG_LEASE, |node| {
             secured(authority, node)
         })?;
-        let without =
-            Nodes::start_with(&dir("tcp"), 3, Policy::SemiSync(1), |_| Ok(TcpOptions::new(GROUP)))?;
+        let without = Nodes::start_with(&dir("tcp"), 3, Policy::SemiSync(1), LONG_LEASE, |_| {
+            Ok(TcpOptions::new(GROUP))
+        })?;
         let payload: Arc<[u8]> = vec![7; RECORD * each].into();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..args.samples {
