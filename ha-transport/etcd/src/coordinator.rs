@@ -18,8 +18,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// A node's register and lease in etcd.
 ///
 /// It has three threads: for what the node asks for, for the lease, and for a watch, which says that it is time to look.
-/// Without the watch it looks four times in a lease. Dropping it waits until a lease that was given back is, for a
-/// second at most.
+/// Without the watch it looks four times in a lease. Dropping it waits until a lease that was given back is, or every
+/// member has had the time for it and for the renewal before: [`EtcdOptions::request`] each.
 ///
 /// # Example
 ///
@@ -141,6 +141,7 @@ fn watch(shared: &Shared) {
             thread::park_timeout(AGAIN);
             continue;
         }
+        let mut is_canceled = false;
         let watched = shared.look(false).and_then(|revision| {
             let body = shared.watch_from(revision + 1);
             shared.client.stream("/v3/watch", &body, shared.lease(), |message| {
@@ -148,11 +149,13 @@ fn watch(shared: &Shared) {
                     // If this fails, the next look will not.
                     shared.look(false).ok();
                 }
-                message["canceled"] == true || shared.stopped.load(Ordering::SeqCst)
+                is_canceled = message["canceled"] == true;
+                is_canceled || shared.stopped.load(Ordering::SeqCst)
             })
         });
-        if watched.is_err() {
-            thread::park_timeout(AGAIN);
+        // Who may not watch, or cannot, does not try it all the time.
+        if watched.is_err() || is_canceled {
+            thread::park_timeout(shared.lease() / 16);
         }
     }
 }

@@ -110,6 +110,7 @@ fn frames_come_unchanged_and_in_order(pair: &mut Pair) {
     let lengths = [0, 1, 4, 5, 47, 1024, 65_535, 65_536, 200_000, max];
     let sent = |number: u32| frame(number, lengths[number as usize % lengths.len()]);
     for backward in [false, true] {
+        let started = Instant::now();
         let (from, to) = if backward {
             (&mut pair.listener, &mut pair.dialer)
         } else {
@@ -125,6 +126,7 @@ fn frames_come_unchanged_and_in_order(pair: &mut Pair) {
                 }
             }
             while let Some(event) = to.poll(Some(Instant::now() + Duration::from_millis(2))) {
+                assert!(!matches!(event, Event::LinkDown { .. }), "the link went down");
                 if let Event::Frame { link, lane, frame } = event {
                     assert_eq!(link, into);
                     let number = &mut numbers.get_mut(&lane).expect("every lane").1;
@@ -132,6 +134,7 @@ fn frames_come_unchanged_and_in_order(pair: &mut Pair) {
                     *number += 1;
                 }
             }
+            assert!(started.elapsed() < 3 * PATIENCE, "frames do not come: {numbers:?}");
         }
     }
 }
