@@ -32,8 +32,9 @@
 //!
 //! # Limits
 //!
-//! A follower that needs batches which its leader's log does not have any more is told so ([`Effect::TooFarBehind`]);
-//! making it anew from a snapshot is the driver's.
+//! A log is kept for ever unless the state has snapshots ([`Apply::snapshot`]): then it is trimmed, and a follower that
+//! lacks what its leader does not have any more gets a snapshot in place of it. If there is none, it is told so
+//! ([`Effect::TooFarBehind`]).
 //!
 //! The protocol is that of primary and backup with an external configuration manager (Lin and others, `PacificA`, 2008),
 //! with the log matching of Raft (Ongaro and Ousterhout, 2014) and the arithmetic of Patroni's quorum commit.
@@ -52,6 +53,7 @@ mod node;
 mod planted;
 mod recent;
 mod replica;
+pub mod snapshot;
 mod tcp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -72,8 +74,8 @@ pub use node::{
 #[doc(hidden)]
 pub use planted::Planted;
 pub use replica::{
-    Apply, LogError, Outcome, Proposed, Replica, ReplicaError, ReplicaLog, ReplicaOptions,
-    SnapshotWriter, Status, VoteError,
+    Apply, LogError, LogOptions, Outcome, Proposed, RefusedSnapshot, Replica, ReplicaError,
+    ReplicaLog, ReplicaOptions, SnapshotWriter, Status, VoteError,
 };
 pub use tcp::{Refusal, Refusals, Refused, TcpOptions, TcpTransport};
 #[cfg(feature = "tls")]

@@ -1,8 +1,11 @@
 //! What nodes say to each other.
 
+use std::sync::Arc;
+
 use crate::batch::Batch;
 use crate::epochs::Epochs;
 use crate::ids::{Epoch, Seq};
+use crate::snapshot::{Offer, SnapshotId};
 
 /// What one node says to another. Any message may be lost, doubled, or arrive late or out of order: safety does not
 /// depend on it.
@@ -49,8 +52,10 @@ pub enum Message {
     Promise {
         /// The candidate's epoch.
         epoch: Epoch,
-        /// The batches on the member's disk.
+        /// The log on the member's disk.
         log: Epochs,
+        /// The batches up to here are not kept any more: what they led to is in a snapshot.
+        trimmed: Seq,
     },
     /// A candidate to a member: send the batches behind this one.
     Fetch {
@@ -71,12 +76,49 @@ pub enum Message {
         /// The epoch that was promised to somebody else.
         epoch: Epoch,
     },
-    /// A leader to a member: everything is committed, take over.
+    /// A leader to a member: everything is committed, take over. Or a candidate, that cannot get what it lacks from this
+    /// member because that does not keep it any more.
     HandOver {
         /// The leader's epoch.
         epoch: Epoch,
         /// The leader's last batch.
         last: Seq,
+    },
+    /// A leader to a follower that lacks what the leader does not keep any more: there is this snapshot.
+    SnapshotOffer {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// The snapshot.
+        offer: Offer,
+    },
+    /// A follower to its leader: so much of the snapshot is on its disk; go on from there.
+    SnapshotWant {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// Which snapshot.
+        id: SnapshotId,
+        /// Bytes of the file that are durable.
+        offset: u64,
+    },
+    /// A leader to a follower: a piece of a snapshot's file.
+    SnapshotChunk {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// Which snapshot.
+        id: SnapshotId,
+        /// Where the piece begins.
+        offset: u64,
+        /// The piece.
+        bytes: Arc<[u8]>,
+    },
+    /// A follower to its leader: the snapshot is there as a whole.
+    SnapshotDone {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// Which snapshot.
+        id: SnapshotId,
+        /// Whether it is what was written, and the follower has taken it over; else it was dropped.
+        is_whole: bool,
     },
 }
 
@@ -93,7 +135,11 @@ impl Message {
             | Self::Fetch { epoch, .. }
             | Self::Tail { epoch, .. }
             | Self::Refuse { epoch }
-            | Self::HandOver { epoch, .. } => *epoch,
+            | Self::HandOver { epoch, .. }
+            | Self::SnapshotOffer { epoch, .. }
+            | Self::SnapshotWant { epoch, .. }
+            | Self::SnapshotChunk { epoch, .. }
+            | Self::SnapshotDone { epoch, .. } => *epoch,
         }
     }
 }

@@ -5,22 +5,25 @@
 
 mod candidate;
 mod follower;
+mod io;
 mod leader;
 mod log;
+mod snapshot;
 mod swap;
 
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::epochs::Epochs;
 use crate::group::{GroupRecord, Policy};
 use crate::ids::{Chain, Epoch, NodeId, Seq, Version};
 use crate::message::Message;
 use crate::planted::Planted;
+use crate::snapshot::Offer;
 use crate::window::Window;
 
 use candidate::Candidate;
 use follower::Follower;
+pub use io::{Effect, Input, Quarantine, Stored, Swapped};
 use leader::Leader;
 pub use leader::{ChangeError, ProposeError};
 use log::Log;
@@ -45,6 +48,10 @@ pub struct Options {
     pub evict: Option<Duration>,
     /// How long a new leader that takes over by force waits for answers; 300 ms by default.
     pub force_wait: Duration,
+    /// Bytes of a snapshot's file in one message; 256 KiB by default.
+    pub snapshot_piece: u64,
+    /// Bytes of a snapshot's file that are on their way to a follower at once; 2 MiB by default.
+    pub snapshot_window: u64,
     #[doc(hidden)]
     pub planted: Option<Planted>,
 }
@@ -59,6 +66,8 @@ impl Default for Options {
             resend: Duration::from_millis(500),
             evict: Some(Duration::from_secs(10)),
             force_wait: Duration::from_millis(300),
+            snapshot_piece: 256 << 10,
+            snapshot_window: 2 << 20,
             planted: None,
         }
     }
@@ -68,154 +77,6 @@ impl Options {
     pub(crate) const fn under_way(&self) -> Window {
         Window { batches: self.window, bytes: self.window_bytes }
     }
-}
-
-/// What a node finds on its disk when it starts.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Stored {
-    /// The highest epoch that it has promised to obey.
-    pub promised: Epoch,
-    /// Its batches.
-    pub log: Epochs,
-    /// The chain of the last one.
-    pub chain: Chain,
-    /// Up to where it knew batches to be committed. A lower one is right, too.
-    pub committed: Seq,
-}
-
-/// What happened to a swap of the group's record.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Swapped {
-    /// The record is the new one, at this version.
-    Done(Version),
-    /// The record was not as expected; it is this one.
-    Conflict(Version, GroupRecord),
-    /// There was no answer: it may have happened, or happen still.
-    Unknown,
-}
-
-/// What happens to a node.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Input {
-    /// Time has passed. Comes a few times per [`beat`](Options::beat).
-    Tick,
-    /// A message came. The driver vouches for who sent it.
-    Message {
-        /// Who sent it.
-        from: NodeId,
-        /// What it says.
-        message: Message,
-    },
-    /// There is a new link to a node; what was sent before may be lost.
-    LinkUp(NodeId),
-    /// The log is durable up to the batch with this number and chain.
-    Durable {
-        /// The number.
-        seq: Seq,
-        /// The chain.
-        chain: Chain,
-    },
-    /// What [`Effect::Read`] asked for.
-    Read {
-        /// For whom.
-        to: NodeId,
-        /// The batches, following one another.
-        batches: Vec<Batch>,
-    },
-    /// What became of [`Effect::Swap`].
-    Swapped {
-        /// Which one.
-        ticket: u64,
-        /// What became of it.
-        swapped: Swapped,
-    },
-    /// The group's record, read or watched.
-    Record(Version, GroupRecord),
-    /// Nobody holds the leader's lease.
-    LeaseExpired,
-    /// An operator's order: lead with what can be reached. What was committed on other nodes alone is lost.
-    Force,
-}
-
-/// What a driver does for a node, in the order in which it is told to.
-///
-/// Where it says *durable*, it is before anything behind it happens. A driver that cannot do so stops the node.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Send a message. It may be lost.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        message: Message,
-    },
-    /// Keep, durable, that no lower epoch is obeyed any more.
-    Promise(Epoch),
-    /// Append a batch behind the last one. Sometime later it is durable, and [`Input::Durable`] says so.
-    Append(Batch),
-    /// Drop, durable, all batches above this one.
-    Truncate {
-        /// The last one that stays.
-        above: Seq,
-    },
-    /// Read some batches from this one on, and give them to [`Input::Read`]; none if the log begins behind it.
-    Read {
-        /// For whom.
-        to: NodeId,
-        /// The first one.
-        from: Seq,
-        /// How many at most.
-        most: u64,
-    },
-    /// A node needs batches that the log does not have any more: it must be made anew from a later state.
-    TooFarBehind(NodeId),
-    /// Read the group's record, and give it to [`Input::Record`].
-    ReadRecord,
-    /// Replace the group's record if it has the expected version, and tell [`Input::Swapped`].
-    Swap {
-        /// Which swap this is.
-        ticket: u64,
-        /// The version.
-        expect: Version,
-        /// The new record.
-        record: GroupRecord,
-    },
-    /// Everything up to here is committed: apply it, release effects, tell who waits.
-    Committed(Seq),
-    /// The node leads. Its session goes on behind the last batch of its log.
-    Lead {
-        /// The epoch.
-        epoch: Epoch,
-    },
-    /// The node leads no more. Its session is thrown away and built again from what is committed; what was not
-    /// committed may be or not be later.
-    Deposed,
-    /// The node's log contradicts that of the group. It does nothing any more until it is made anew.
-    Quarantined(Quarantine),
-}
-
-/// Why a node is set aside.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Quarantine {
-    /// A leader has other batches than those that this node knows to be committed.
-    #[error(
-        "batch {at} of the leader is not the one that this node knows to be committed: \
-         a leader took over by force without it, or a journal was restored from a backup; \
-         make this node anew from the leader's state"
-    )]
-    Committed {
-        /// The first other one.
-        at: Seq,
-    },
-    /// Batches of the same epoch and number differ.
-    #[error(
-        "the log up to batch {at} is not the leader's although the epochs agree: one of them was \
-         damaged or changed; make this node anew from the leader's state"
-    )]
-    Diverged {
-        /// The last batch before the difference was seen.
-        at: Seq,
-    },
 }
 
 /// The protocol of one node.
@@ -253,6 +114,8 @@ pub struct Node {
     promised: Epoch,
     log: Log,
     committed: Seq,
+    /// The newest snapshot.
+    snapshot: Option<Offer>,
     role: Role,
     /// The swap whose outcome is not known yet.
     swap: Option<Swap>,
@@ -275,7 +138,7 @@ impl Node {
     ///
     /// If the log has a batch of a higher epoch than the promised one: then a promise was not kept, or is lost.
     pub fn new(id: NodeId, options: Options, stored: Stored) -> Self {
-        let Stored { promised, log, chain, committed } = stored;
+        let Stored { promised, log, trimmed, snapshot, chain, committed } = stored;
         assert!(log.last_epoch() <= promised, "no batch is of an epoch that was not promised");
         Self {
             id,
@@ -283,7 +146,8 @@ impl Node {
             record: None,
             promised,
             committed: committed.min(log.last()),
-            log: Log::new(log, chain),
+            log: Log::new(log, chain, trimmed),
+            snapshot,
             role: Role::Follower(Follower::default()),
             swap: None,
             tickets: 0,
@@ -364,6 +228,12 @@ impl Node {
                 Role::Follower(_) => self.send_tail(to, batches, effects),
                 Role::Candidate(_) | Role::Quarantined => {}
             },
+            Input::Snapshot(offer) => self.snapshot_is(offer),
+            Input::SnapshotRead { to, id, offset, bytes } => {
+                self.send_piece(to, id, offset, bytes, effects);
+            }
+            Input::SnapshotStored { id, durable } => self.stored(id, durable, effects),
+            Input::SnapshotChecked { id, is_of } => self.checked(id, is_of, effects),
             Input::Swapped { ticket, swapped } => self.swapped(ticket, swapped, effects),
             Input::Record(version, record) => self.learn(version, record, effects),
             Input::LeaseExpired => {
@@ -399,6 +269,8 @@ impl Node {
                 | Message::Fence { .. }
                 | Message::Fetch { .. }
                 | Message::HandOver { .. }
+                | Message::SnapshotOffer { .. }
+                | Message::SnapshotChunk { .. }
         );
         if to_obey && epoch < self.promised && !self.plants(Planted::IgnoresEpochs) {
             let message = Message::Refuse { epoch: self.promised };
@@ -428,14 +300,28 @@ impl Node {
                     self.acknowledged(from, durable, effects);
                 }
             }
-            Message::Promise { log, .. } => {
+            Message::Promise { log, trimmed, .. } => {
                 if epoch == self.promised {
-                    self.promised_by(from, log, effects);
+                    self.promised_by(from, log, trimmed, effects);
                 }
             }
             Message::Tail { batches, .. } => {
                 if epoch == self.promised {
                     self.tail(from, &batches, effects);
+                }
+            }
+            Message::SnapshotOffer { offer, .. } => self.offered(from, offer, effects),
+            Message::SnapshotChunk { id, offset, bytes, .. } => {
+                self.piece(from, id, offset, bytes, effects);
+            }
+            Message::SnapshotWant { id, offset, .. } => {
+                if epoch == self.promised {
+                    self.snapshot_wanted(from, id, offset, effects);
+                }
+            }
+            Message::SnapshotDone { id, is_whole, .. } => {
+                if epoch == self.promised {
+                    self.snapshot_done(from, id, is_whole, effects);
                 }
             }
             Message::Refuse { .. } => {

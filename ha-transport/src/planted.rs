@@ -34,4 +34,18 @@ pub enum Planted {
     LeadsAgain,
     /// What waits to be proposed when a leader is deposed is proposed when it leads again.
     ProposesInLaterReigns,
+    /// A node takes a snapshot of what is not committed.
+    SnapshotsAboveCommitted,
+    /// A node drops batches that are in no snapshot.
+    TrimsAboveSnapshot,
+    /// A node whose log is replaced by a snapshot forgets what it has promised since.
+    ReplacesPromise,
+    /// A follower acknowledges a piece of a snapshot that is not durable.
+    AcknowledgesPieceBeforeSync,
+    /// A follower takes over a snapshot that is older than what it knows to be committed.
+    InstallsOlder,
+    /// A follower takes over a snapshot although its log has all of it, and more that it has acknowledged.
+    ReplacesMatchingLog,
+    /// A follower takes over a snapshot without having looked whether it is what was written.
+    InstallsUnchecked,
 }

@@ -1,8 +1,10 @@
 //! A node at work: protocol, journal, transport and coordinator, on a thread of their own.
 
 mod driver;
+mod keeper;
 mod log;
 mod reign;
+mod snapshots;
 mod syncer;
 mod vote;
 
@@ -10,8 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use log::{LogError, ReplicaLog};
+pub use log::{LogError, LogOptions, ReplicaLog};
 pub use reign::{Outcome, Proposed};
+pub use snapshots::RefusedSnapshot;
 pub use vote::VoteError;
 
 use crate::coordinator::Coordinator;
@@ -66,7 +69,7 @@ pub trait Apply: Send {
     /// and what it returns does the work.
     ///
     /// None if there are no snapshots of this state, now or ever, which is what happens without this: then every batch
-    /// is kept. It is only called when all that was applied is committed. (No replica calls it yet.)
+    /// is kept. It is only called when all that was applied is committed.
     ///
     /// The bytes mean nothing to the replica, and need not be the same on every node. They are checksummed.
     fn snapshot(&mut self) -> Option<SnapshotWriter> {
@@ -93,7 +96,7 @@ pub type SnapshotWriter =
     Box<dyn FnOnce(&mut dyn std::io::Write) -> std::io::Result<()> + Send + 'static>;
 
 /// How a replica is started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReplicaOptions {
     /// How the protocol behaves.
@@ -102,13 +105,31 @@ pub struct ReplicaOptions {
     pub peers: Vec<(NodeId, String)>,
     /// The first members of a group that does not exist yet. A node that has batches never makes a group.
     pub founders: Vec<NodeId>,
+    /// Bytes of batches behind which the next snapshot is taken, or as many as the last one has if that is more; never by
+    /// itself with `None`. 64 MiB by default.
+    pub snapshot_bytes: Option<u64>,
+    /// Bytes of log that a leader keeps, beyond what its snapshots need, for followers that lack them: whoever lacks more
+    /// gets a snapshot. 256 MiB by default.
+    pub retain_bytes: u64,
+}
+
+impl Default for ReplicaOptions {
+    fn default() -> Self {
+        Self {
+            node: Options::default(),
+            peers: Vec::new(),
+            founders: Vec::new(),
+            snapshot_bytes: Some(64 << 20),
+            retain_bytes: 256 << 20,
+        }
+    }
 }
 
 impl ReplicaOptions {
     /// The options of a node with these peers, by address, as founders of a group together with it.
     pub fn founding(me: NodeId, peers: Vec<(NodeId, String)>) -> Self {
         let founders = peers.iter().map(|&(node, _)| node).chain([me]).collect();
-        Self { node: Options::default(), peers, founders }
+        Self { peers, founders, ..Self::default() }
     }
 }
 
@@ -136,6 +157,12 @@ pub struct Status {
     pub quarantined: Option<Quarantine>,
     /// Whom this leader cannot send what they lack.
     pub too_far_behind: Vec<NodeId>,
+    /// The last batch that its log does not have any more; 0 if it has all.
+    pub trimmed: Seq,
+    /// The last batch that is in its newest snapshot; 0 if it has none.
+    pub snapshot: Seq,
+    /// Files that are no snapshots of its log, or none any more, and why: they were put aside, and others are used.
+    pub refused_snapshots: Vec<RefusedSnapshot>,
     /// Why it has stopped, if it has.
     pub stopped: Option<String>,
 }
@@ -153,6 +180,12 @@ pub enum ReplicaError {
     /// It cannot be proposed now.
     #[error(transparent)]
     Propose(#[from] ProposeError),
+    /// A snapshot was not written. The log goes on.
+    #[error("the snapshot was not written: {why}")]
+    Snapshot {
+        /// Why.
+        why: String,
+    },
     /// The group cannot be changed now.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -497,6 +530,16 @@ impl Replica {
     /// [`ReplicaError`]; nothing has happened then.
     pub fn hand_over(&self, to: NodeId) -> Result<(), ReplicaError> {
         Ok(self.ask(|answer| Command::HandOver(to, answer))??)
+    }
+
+    /// Takes a snapshot of what is committed and applied, and waits until it is on the disk; then old batches are
+    /// dropped. Gives the last batch that is in it; nothing if the state has none to give, or nothing was applied.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; there is no new snapshot then.
+    pub fn snapshot(&self) -> Result<Option<Seq>, ReplicaError> {
+        self.ask(Command::Snapshot)?.map_err(|why| ReplicaError::Snapshot { why })
     }
 
     /// Stops without a word, as a crash does: the lease stays until it ends. What is on the disk stays, too.

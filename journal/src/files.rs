@@ -250,7 +250,8 @@ pub(crate) enum FileKind {
 pub(crate) fn kind_of(name: &str, is_dir: bool) -> FileKind {
     if is_dir {
         return match name {
-            QUARANTINE | PINS => FileKind::Known,
+            // The last are of whoever keeps a state beside the journal.
+            QUARANTINE | PINS | "snapshots" => FileKind::Known,
             _ => FileKind::Unknown,
         };
     }

@@ -9,7 +9,7 @@ use super::{Effect, Leader, Node, Quarantine, Role};
 use crate::batch::{Batch, Kind};
 use crate::epochs::Epochs;
 use crate::group::{Forced, GroupRecord, Phase};
-use crate::ids::{Epoch, NodeId};
+use crate::ids::{Epoch, NodeId, Seq};
 use crate::message::Message;
 use crate::planted::Planted;
 
@@ -21,8 +21,8 @@ pub(super) struct Candidate {
     since: Duration,
     /// When it last asked for something.
     asked: Duration,
-    /// The logs of those who promised, its own among them.
-    answers: BTreeMap<NodeId, Epochs>,
+    /// The logs of those who promised, its own among them, and up to where they are trimmed.
+    answers: BTreeMap<NodeId, (Epochs, Seq)>,
     /// From whom it fetches the log that it adopts, and up to where that goes.
     fetching: Option<(NodeId, Epochs)>,
 }
@@ -59,7 +59,7 @@ impl Node {
             forced,
             since: self.now,
             asked: self.now,
-            answers: BTreeMap::from([(self.id, self.log.epochs.clone())]),
+            answers: BTreeMap::from([(self.id, (self.log.epochs.clone(), self.log.trimmed))]),
             fetching: None,
         });
         for to in members.into_iter().filter(|&member| member != self.id) {
@@ -69,9 +69,15 @@ impl Node {
     }
 
     /// A member has promised.
-    pub(super) fn promised_by(&mut self, from: NodeId, log: Epochs, effects: &mut Vec<Effect>) {
+    pub(super) fn promised_by(
+        &mut self,
+        from: NodeId,
+        log: Epochs,
+        trimmed: Seq,
+        effects: &mut Vec<Effect>,
+    ) {
         let Role::Candidate(candidate) = &mut self.role else { return };
-        candidate.answers.entry(from).or_insert(log);
+        candidate.answers.entry(from).or_insert((log, trimmed));
         self.choose(effects);
     }
 
@@ -98,13 +104,21 @@ impl Node {
         }
         let longest = self.options.planted == Some(Planted::ChoosesLongest);
         let rank = |log: &Epochs| if longest { (Epoch(0), log.last()) } else { log.rank() };
-        let best = answers().max_by_key(|&(&node, log)| (rank(log), node == self.id));
-        let (&node, log) = best.expect("its own is there");
+        let best = answers().max_by_key(|&(&node, (log, _))| (rank(log), node == self.id));
+        let (&node, (log, trimmed)) = best.expect("its own is there");
         if rank(log) == rank(&self.log.epochs) {
             self.adopt(effects);
             return;
         }
         let (common, log) = (self.log.epochs.common(log), log.clone());
+        if common < *trimmed {
+            // What this node lacks is not kept there any more. Whoever has it had better lead itself, and gets this
+            // one going with a snapshot.
+            let message = Message::HandOver { epoch: self.promised, last: log.last() };
+            effects.push(Effect::Send { to: node, message });
+            self.step_down(effects);
+            return;
+        }
         candidate.fetching = Some((node, log));
         candidate.asked = self.now;
         let message = Message::Fetch { epoch: self.promised, behind: common };
@@ -183,7 +197,8 @@ impl Node {
                 effects.push(Effect::Send { to, message: Message::Fence { epoch } });
             }
             // What was fetched so far is part of the log now.
-            candidate.answers.insert(self.id, self.log.epochs.clone());
+            let own = (self.log.epochs.clone(), self.log.trimmed);
+            candidate.answers.insert(self.id, own);
         }
         self.choose(effects);
     }

@@ -1,5 +1,6 @@
 //! A node that follows.
 
+use super::snapshot::Receiving;
 use super::{Effect, Node, Quarantine, Role};
 use crate::batch::Batch;
 use crate::ids::{NodeId, Seq};
@@ -14,11 +15,13 @@ pub(super) struct Follower {
     pub(super) matched: Seq,
     /// Up to where the leader says that batches are committed.
     decided: Seq,
+    /// The snapshot that comes from it.
+    pub(super) receiving: Option<Receiving>,
 }
 
 impl Node {
     /// The follower that this node is, of this leader from now on; nothing if it is none.
-    fn following(&mut self, leader: NodeId) -> Option<&mut Follower> {
+    pub(super) fn following(&mut self, leader: NodeId) -> Option<&mut Follower> {
         match &mut self.role {
             Role::Follower(follower) => {
                 follower.leader = Some(leader);
@@ -129,7 +132,11 @@ impl Node {
         if !matches!(self.role, Role::Follower(_)) {
             return;
         }
-        let message = Message::Promise { epoch: self.promised, log: self.log.on_disk() };
+        let message = Message::Promise {
+            epoch: self.promised,
+            log: self.log.on_disk(),
+            trimmed: self.log.trimmed,
+        };
         effects.push(Effect::Send { to: from, message });
         if self.plants(Planted::PromisesBeforeStoring)
             && let Some(at) = effects.iter().position(|it| matches!(it, Effect::Promise(_)))
@@ -141,7 +148,8 @@ impl Node {
 
     /// A candidate wants what is behind a batch.
     pub(super) fn fetched(&mut self, from: NodeId, behind: Seq, effects: &mut Vec<Effect>) {
-        if matches!(self.role, Role::Follower(_)) && behind < self.log.durable {
+        let is_there = (self.log.trimmed..self.log.durable).contains(&behind);
+        if matches!(self.role, Role::Follower(_)) && is_there {
             let most = self.options.window;
             effects.push(Effect::Read { to: from, from: behind.next(), most });
         }
@@ -162,10 +170,12 @@ impl Node {
         }
     }
 
-    /// The leader wants this node to take over.
+    /// The leader wants this node to take over, or a candidate that lacks what this node does not keep any more.
     pub(super) fn handed_over(&mut self, from: NodeId, last: Seq, effects: &mut Vec<Effect>) {
-        let Some(follower) = self.following(from) else { return };
-        if follower.matched == last && self.log.durable >= last {
+        if self.following(from).is_none() {
+            return;
+        }
+        if self.log.epochs.last() == last && self.log.durable >= last {
             self.campaign(false, effects);
         }
     }

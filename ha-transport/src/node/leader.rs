@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::snapshot::Sending;
 use super::swap::Purpose;
 use super::{Effect, Node, Role};
 use crate::batch::{Batch, Kind};
@@ -22,7 +23,7 @@ pub(super) struct Leader {
     pub(super) start: Seq,
     /// Whether the coordinator knows that it leads, so that it takes proposals.
     pub(super) active: bool,
-    peers: BTreeMap<NodeId, Peer>,
+    pub(super) peers: BTreeMap<NodeId, Peer>,
     /// The last batches, as many as a window.
     recent: Recent,
     /// The batches of its epoch that are not committed.
@@ -42,18 +43,20 @@ struct Handing {
 
 /// What a leader knows of another node.
 #[derive(Clone, Debug)]
-struct Peer {
+pub(super) struct Peer {
     /// The next batch to send; none as long as it is not known what the peer has.
-    next: Option<Seq>,
+    pub(super) next: Option<Seq>,
     /// What the peer has on its disk, and the same as here.
-    matched: Seq,
+    pub(super) matched: Seq,
     /// What was sent and is not acknowledged, as long as it is known what comes next.
     under_way: UnderWay,
     /// Whether batches for it are being read.
     reading: bool,
-    heard: Duration,
+    /// The snapshot that it gets since it lacks what is not kept any more.
+    pub(super) sending: Option<Sending>,
+    pub(super) heard: Duration,
     /// When it last got something onto its disk, or was sent something after it had everything.
-    progressed: Duration,
+    pub(super) progressed: Duration,
 }
 
 /// Why a batch cannot be proposed now. Nothing of it is kept.
@@ -182,13 +185,14 @@ impl Peer {
             matched: Seq(0),
             under_way: UnderWay::default(),
             reading: false,
+            sending: None,
             heard: now,
             progressed: now,
         }
     }
 
     /// What was sent may be lost: this comes next.
-    fn rewind(&mut self, next: Option<Seq>) {
+    pub(super) fn rewind(&mut self, next: Option<Seq>) {
         self.next = next;
         self.under_way.clear();
     }
@@ -294,9 +298,14 @@ impl Node {
         let peer = leader.peers.entry(from).or_insert_with(|| Peer::new(self.now));
         let common = self.log.epochs.common(log);
         peer.heard = self.now;
+        if common < self.log.trimmed {
+            return self.offer_snapshot(from, effects);
+        }
+        peer.sending = None;
         if peer.next.is_none() || peer.matched == Seq(0) {
-            // The last one that both have comes again, so that the follower knows that it is the leader's.
-            peer.rewind(Some(common.max(Seq(1))));
+            // The last one that both have comes again, so that the follower knows that it is the leader's. If that is
+            // not kept any more, the next one does as well: it tells the chain before it.
+            peer.rewind(Some(common.max(self.log.trimmed.next())));
             peer.progressed = self.now;
             self.stream(from, effects);
         }
@@ -307,6 +316,9 @@ impl Node {
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&from) else { return };
         peer.heard = self.now;
+        if durable >= self.log.trimmed {
+            peer.sending = None;
+        }
         let next = *peer.next.get_or_insert(durable.next());
         peer.next = Some(next.max(durable.next()));
         peer.under_way.done(durable);
@@ -376,6 +388,9 @@ impl Node {
         let window = self.options.under_way();
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
+        if peer.next.is_some_and(|next| next <= self.log.trimmed) {
+            return self.offer_snapshot(to, effects);
+        }
         while let Some(next) = peer.next
             && next <= last
             && peer.under_way.has_room(window)
@@ -411,9 +426,7 @@ impl Node {
             return;
         }
         if batches.is_empty() {
-            peer.rewind(None);
-            effects.push(Effect::TooFarBehind(to));
-            return;
+            return self.offer_snapshot(to, effects);
         }
         for batch in batches {
             if peer.next == Some(batch.seq) && peer.under_way.has_room(window) {
@@ -442,12 +455,14 @@ impl Node {
                 peer.progressed = now;
                 peer.reading = false;
                 peer.rewind((peer.matched > Seq(0)).then(|| peer.matched.next()));
+                peer.sending.as_mut().map(Sending::again);
             }
         }
         let nodes: Vec<_> = leader.peers.keys().copied().collect();
         self.beat_all(effects);
         for node in nodes {
             self.stream(node, effects);
+            self.offer_again(node, effects);
         }
         self.evict_silent(effects);
         self.go_on_handing_over(effects);
@@ -458,8 +473,15 @@ impl Node {
         let (Role::Leader(leader), Some((_, record))) = (&self.role, &self.record) else { return };
         let Some(evict) = self.options.evict.filter(|_| leader.active) else { return };
         let members = leader.peers.iter().filter(|&(&node, _)| record.has(node));
-        let silent = members.filter(|(_, peer)| self.now >= peer.heard + evict);
-        if let Some((&node, _)) = silent.min_by_key(|(_, peer)| peer.heard) {
+        // Nothing is committed without whoever is made anew, if all must have it: that is as if it were silent.
+        let needs_all =
+            self.options.policy.acknowledgements(record.members.len()) + 1 == record.members.len();
+        let heard = |peer: &Peer| match &peer.sending {
+            Some(sending) if needs_all => peer.heard.min(sending.since),
+            _ => peer.heard,
+        };
+        let silent = members.filter(|(_, peer)| self.now >= heard(peer) + evict);
+        if let Some((&node, _)) = silent.min_by_key(|(_, peer)| heard(peer)) {
             // If not now, then later.
             let _ = self.remove(node, effects);
         }

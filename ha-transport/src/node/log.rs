@@ -12,6 +12,8 @@ pub(super) struct Log {
     pub(super) epochs: Epochs,
     /// The chain of the last batch.
     pub(super) chain: Chain,
+    /// The last batch that is not kept any more, of which only its epoch is known; 0 if all are.
+    pub(super) trimmed: Seq,
     /// Up to where it is durable.
     pub(super) durable: Seq,
     /// The batches behind that, with their chains: a number alone may be that of a batch which was dropped since.
@@ -19,8 +21,14 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(epochs: Epochs, chain: Chain) -> Self {
-        Self { durable: epochs.last(), epochs, chain, unsynced: VecDeque::new() }
+    pub(super) fn new(epochs: Epochs, chain: Chain, trimmed: Seq) -> Self {
+        Self { durable: epochs.last(), epochs, chain, trimmed, unsynced: VecDeque::new() }
+    }
+
+    /// The log is another one from now on, of which no batch is kept: what they led to is in a snapshot.
+    pub(super) fn replace(&mut self, epochs: Epochs, chain: Chain) {
+        let at = epochs.last();
+        *self = Self::new(epochs, chain, at);
     }
 
     pub(super) fn push(&mut self, batch: &Batch) {
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_sync_of_what_was_dropped_since_is_none() {
-        let mut log = Log::new(Epochs::new(), Chain(0));
+        let mut log = Log::new(Epochs::new(), Chain(0), Seq(0));
         let first = push(&mut log, 1);
         let dropped = push(&mut log, 1);
         assert!(log.synced(first.0, first.1));

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_candidate_whose_record_was_old_tries_again_unless_another_one_came() {
         let log = Epochs::of(vec![(Epoch(1), Seq(1))], Seq(1)).expect("a log");
-        let stored = Stored { promised: Epoch(1), log, chain: Chain(1), committed: Seq(0) };
+        let stored = Stored { promised: Epoch(1), log, chain: Chain(1), ..Stored::default() };
         let mut node = Node::new(NodeId(2), Options::default(), stored);
         let electing = GroupRecord {
             epoch: Epoch(1),

@@ -1,11 +1,14 @@
 //! The thread that carries out what the protocol wants.
 
+mod snapshots;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::keeper::Keeper;
 use super::log::Place;
 use super::syncer::Syncer;
 use super::{Apply, Of, ReplicaLog, ReplicaOptions, Shared};
@@ -20,6 +23,7 @@ use crate::planted::Planted;
 use crate::recent::Recent;
 use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport};
 use crate::window::Window;
+use snapshots::Snapshotting;
 
 /// Bytes of batches that are read at once for a follower.
 const READ_BYTES: usize = 1 << 20;
@@ -42,6 +46,7 @@ pub(super) enum Command {
     Add(NodeId, Answer<(), ChangeError>),
     Remove(NodeId, Answer<(), ChangeError>),
     HandOver(NodeId, Answer<(), ChangeError>),
+    Snapshot(Answer<Option<Seq>, String>),
     Force,
     Stop {
         /// Whether the lease is given back, so that others need not wait for its end.
@@ -73,6 +78,8 @@ pub(super) struct Driver<'a> {
     effects: Vec<Effect>,
     /// The last batch that was sent, as what, and its bytes: it goes to several followers.
     encoded: Option<((Epoch, Seq, Seq), Frame)>,
+    keeper: Keeper,
+    snapshotting: Snapshotting,
     applied: Seq,
     /// The last batches that were appended: most are applied from here.
     recent: Recent,
@@ -94,7 +101,7 @@ impl<'a> Driver<'a> {
     pub(super) fn new(
         options: ReplicaOptions,
         group: u64,
-        log: ReplicaLog,
+        mut log: ReplicaLog,
         mut transport: Box<dyn Transport>,
         mut coordinator: Box<dyn Coordinator>,
         apply: Box<dyn Apply>,
@@ -107,10 +114,12 @@ impl<'a> Driver<'a> {
         coordinator.start(transport.waker());
         coordinator.read();
         let syncer = Syncer::start(&log, transport.waker())?;
+        let keeper = Keeper::start(log.snapshots().files.clone(), transport.waker())?;
         let (now, Window { batches, bytes }) = (Instant::now(), options.node.under_way());
         // What is not committed, and as much that is and is not applied.
         let recent = Recent::new(Window { batches: batches * 2, bytes: bytes * 2 });
-        Ok(Self {
+        let is_new = log.snapshots().newest().is_none();
+        let mut driver = Self {
             node: Node::new(me, options.node, log.stored()),
             group,
             founders: options.founders,
@@ -126,6 +135,8 @@ impl<'a> Driver<'a> {
             appended: None,
             effects: Vec::new(),
             encoded: None,
+            keeper,
+            snapshotting: Snapshotting::new(options.snapshot_bytes, options.retain_bytes),
             applied: Seq(0),
             recent,
             proposing: VecDeque::new(),
@@ -135,7 +146,12 @@ impl<'a> Driver<'a> {
             too_far_behind: Vec::new(),
             started: now,
             ticked: now,
-        })
+        };
+        // Nothing has been applied yet: without a snapshot there is nothing to forget.
+        if !is_new {
+            driver.rebuild()?;
+        }
+        Ok(driver)
     }
 
     fn now(&self) -> Duration {
@@ -173,6 +189,9 @@ impl<'a> Driver<'a> {
                 let (seq, chain) = synced?;
                 self.input(Input::Durable { seq, chain })?;
             }
+            while let Some(done) = self.keeper.done() {
+                self.kept(done?)?;
+            }
             while let Some(event) = self.coordinator.poll() {
                 self.coordinated(event)?;
             }
@@ -188,6 +207,7 @@ impl<'a> Driver<'a> {
                 self.syncer.wait_for(place, self.node.last(), self.node.chain());
             }
             has_more = self.apply_some()?;
+            self.take_snapshot()?;
             self.tell();
         }
     }
@@ -262,6 +282,7 @@ impl<'a> Driver<'a> {
             Command::HandOver(node, answer) => {
                 answer.send(self.node.hand_over(node, &mut effects)).ok();
             }
+            Command::Snapshot(answer) => self.want_snapshot(answer),
             Command::Force => return self.input(Input::Force),
             Command::Stop { .. } => {}
         }
@@ -324,18 +345,20 @@ impl<'a> Driver<'a> {
                 let batches = self.log.read_on(from, most, READ_BYTES).map_err(text)?;
                 return self.input(Input::Read { to, batches });
             }
-            Effect::TooFarBehind(node) => {
-                if !self.too_far_behind.contains(&node) {
-                    self.too_far_behind.push(node);
-                }
-            }
+            Effect::TooFarBehind(node) => self.too_far_behind(node),
+            Effect::ReadSnapshot { .. }
+            | Effect::VerifySnapshot { .. }
+            | Effect::Receive(_)
+            | Effect::StoreSnapshot { .. }
+            | Effect::CheckSnapshot { .. }
+            | Effect::Install { .. } => return self.perform_snapshot(effect),
             Effect::ReadRecord => self.coordinator.read(),
             Effect::Swap { ticket, expect, record } => {
                 self.coordinator.swap(ticket, expect, record);
             }
             Effect::Committed(_) => {} // applied by and by
             Effect::Lead { epoch } => self.lead(epoch),
-            Effect::Deposed => self.deposed(),
+            Effect::Deposed => self.deposed()?,
             Effect::Quarantined(why) => {
                 let mut state = self.shared.state();
                 state.status.quarantined = Some(why);
@@ -360,6 +383,9 @@ impl<'a> Driver<'a> {
                 (Lane::Journal, frame)
             }
             Message::Tail { .. } => (Lane::Journal, codec::encode(self.group, message).into()),
+            Message::SnapshotChunk { .. } => {
+                (Lane::Bulk, codec::encode(self.group, message).into())
+            }
             _ => (Lane::Control, codec::encode(self.group, message).into()),
         };
         // Behind others of its lane, which wait until they are told that there is room.
@@ -428,6 +454,7 @@ impl<'a> Driver<'a> {
             };
             applied.map_err(|why| format!("batch {} cannot be applied: {why}", batch.seq))?;
             self.applied = batch.seq;
+            self.snapshotting.applied(batch.payload.len());
         }
     }
 
@@ -468,7 +495,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The node leads no more.
-    fn deposed(&mut self) {
+    fn deposed(&mut self) -> Result<(), String> {
         self.coordinator.lead(false);
         let mut state = self.shared.state();
         state.status.leads = false;
@@ -484,12 +511,11 @@ impl<'a> Driver<'a> {
         if self.own_from.take().is_some() {
             self.apply.deposed();
         }
-        // What it applied before it was committed may never be: then everything is built again.
+        // What it applied before it was committed may never be: then the state is built again.
         if self.applied > self.node.committed() {
-            self.apply.reset();
-            self.applied = Seq(0);
-            self.read_ahead.clear();
+            self.rebuild()?;
         }
+        Ok(())
     }
 
     fn note_committed(&mut self, now: bool) -> Result<(), String> {
@@ -521,6 +547,10 @@ impl<'a> Driver<'a> {
         is_new |= replace(&mut status.last, self.node.last());
         is_new |= replace_all(&mut status.too_far_behind, self.too_far_behind.iter());
         is_new |= replace_all(&mut status.linked, self.links.keys());
+        is_new |= replace(&mut status.trimmed, self.log.trimmed());
+        let snapshot = self.node.snapshot().map_or(Seq(0), |it| it.at);
+        is_new |= replace(&mut status.snapshot, snapshot);
+        is_new |= replace_all(&mut status.refused_snapshots, self.log.refused_snapshots().iter());
         if let Some((_, record)) = self.node.record() {
             is_new |= replace_all(&mut status.members, record.members.iter());
         }
@@ -540,14 +570,14 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     is_new
 }
 
-fn replace_all<'a>(
-    place: &mut Vec<NodeId>,
-    nodes: impl Iterator<Item = &'a NodeId> + Clone,
+fn replace_all<'a, T: PartialEq + Clone + 'a>(
+    place: &mut Vec<T>,
+    items: impl Iterator<Item = &'a T> + Clone,
 ) -> bool {
-    let is_new = !place.iter().eq(nodes.clone());
+    let is_new = !place.iter().eq(items.clone());
     if is_new {
         place.clear();
-        place.extend(nodes);
+        place.extend(items.cloned());
     }
     is_new
 }

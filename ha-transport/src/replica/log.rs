@@ -3,15 +3,23 @@
 //! Each batch is one group of the journal and a safe point: a record with tag 1 for what it is (epoch, number, epoch
 //! and chain before, 8 bytes each, little-endian, and its kind), then its payload in records with tag 2. The first group
 //! has one record with tag 3: group (8) and node (4).
+//!
+//! Where a log goes on behind batches that it does not have, a record with tag 4 says so: the number of the last of them (8),
+//! the chain there (8), then each epoch with its first batch (8 each), from the first batch on. It stands in the first
+//! group if the old end was trimmed, and in a group of its own, a safe point, where a snapshot replaced all that was
+//! before.
+
+mod trim;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use steadfast_journal::{
-    AppendError, End, From, Group, Journal, OpenError, Options, Position, ReadError, Reader,
-    TruncateError, WriteMode,
+    AppendError, End, From, Group, Journal, Maintenance, OpenError, Options, Position, ReadError,
+    Reader, TruncateError, WriteMode,
 };
 
+use super::snapshots::{RefusedSnapshot, Snapshots, listed};
 use super::vote::{Vote, VoteError};
 use crate::batch::{Batch, Kind};
 use crate::epochs::Epochs;
@@ -21,13 +29,17 @@ use crate::node::Stored;
 const TAG_BATCH: u32 = 1;
 const TAG_PAYLOAD: u32 = 2;
 const TAG_LOG: u32 = 3;
+const TAG_BASE: u32 = 4;
 const VERSION: u32 = 1;
 /// Bytes of a payload in one record.
 const PIECE_BYTES: usize = 4 << 20;
-/// How many batches lie between two places that are remembered.
+/// How many batches lie between two places that are remembered, or how many bytes, whichever is less.
 const STRIDE: u64 = 64;
+const STRIDE_BYTES: u64 = 1 << 20;
 /// How many places are kept open where reading may go on: for some followers, and for what is applied.
 const READERS: usize = 4;
+
+pub(super) use trim::Trimmer;
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +75,28 @@ pub enum LogError {
         /// Its group.
         group: u64,
     },
+    /// The snapshots cannot be looked at.
+    #[error("the snapshots in {path}: {source}")]
+    Snapshots {
+        /// The directory of the log.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What the log does not have any more is in no snapshot that is whole.
+    #[error(
+        "{path}: the batches up to {trimmed} are not kept, and no snapshot has them{}; \
+         make this node anew from the leader's state, or bring the snapshot back",
+        listed(refused)
+    )]
+    NoSnapshot {
+        /// The directory.
+        path: PathBuf,
+        /// The last batch that is not kept.
+        trimmed: Seq,
+        /// The files that are damaged.
+        refused: Vec<RefusedSnapshot>,
+    },
     /// A promise could not be kept on the disk.
     #[error("the promise of epoch {epoch} cannot be stored: {source}")]
     Promise {
@@ -79,9 +113,10 @@ pub struct ReplicaLog {
     journal: Arc<Journal>,
     vote: Vote,
     stored: Stored,
+    snapshots: Snapshots,
     last: Seq,
-    /// Where the log begins: behind its first group.
-    begin: Position,
+    /// The last batch that is not kept, and where the one behind it begins.
+    begin: (Seq, Position),
     /// Where each so many batches end, in order.
     places: Vec<(Seq, Position)>,
     end: Position,
@@ -89,6 +124,99 @@ pub struct ReplicaLog {
     readers: Vec<(Seq, Reader)>,
     /// What is appended: kept for its memory.
     group: steadfast_journal::Batch,
+}
+
+/// A log that is being read.
+#[derive(Default)]
+struct Reading {
+    base: Base,
+    begin: (Seq, Position),
+    places: Vec<(Seq, Position)>,
+    /// Nothing before the log is known to be that of the node.
+    snapshots: Option<Snapshots>,
+}
+
+impl Reading {
+    fn take(&mut self, group: &Group<'_>) -> Result<(), String> {
+        let Self { base, begin, places, snapshots } = self;
+        // What remains of groups that were trimmed may be none.
+        let Some(record) = group.records().last() else { return Ok(()) };
+        match record.tag() {
+            TAG_LOG => {}
+            TAG_BASE => {
+                let found = Base::decode(record.payload());
+                *base = found.ok_or("where it goes on makes no sense")?;
+                *begin = (base.log.last(), group.position());
+                places.clear();
+            }
+            _ => {
+                let last = base.log.last();
+                let fits = |it: &Batch| {
+                    it.seq == last.next()
+                        && (it.prev_epoch, it.prev_chain) == (base.log.last_epoch(), base.chain)
+                        && it.epoch >= it.prev_epoch
+                };
+                let batch = decode(group).filter(fits);
+                let batch =
+                    batch.ok_or_else(|| format!("what follows batch {last} is not the next"))?;
+                if begin.0 == last {
+                    begin.1 = group.begin();
+                }
+                base.log.push(batch.epoch);
+                base.chain = batch.chain();
+                note_place(places, *begin, batch.seq, group.position());
+            }
+        }
+        if let Some(snapshots) = snapshots {
+            snapshots.see(base.log.last(), base.chain);
+        }
+        Ok(())
+    }
+}
+
+/// How a log is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LogOptions {
+    /// Bytes of a segment of its journal, 64 KiB to 1 GiB: what is trimmed is dropped by whole ones. 64 MiB by default.
+    pub segment_bytes: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { segment_bytes: steadfast_journal::SEGMENT_BYTES_DEFAULT }
+    }
+}
+
+/// A log up to a batch behind which it goes on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Base {
+    log: Epochs,
+    chain: Chain,
+}
+
+impl Base {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(16 + 16 * self.log.starts().len());
+        bytes.extend_from_slice(&self.log.last().0.to_le_bytes());
+        bytes.extend_from_slice(&self.chain.0.to_le_bytes());
+        for (epoch, first) in self.log.starts() {
+            bytes.extend_from_slice(&epoch.0.to_le_bytes());
+            bytes.extend_from_slice(&first.0.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (pairs, []) = bytes.as_chunks::<16>() else { return None };
+        let numbers = |pair: &[u8; 16]| {
+            let at = |at: usize| pair[at..].first_chunk().copied().map_or(0, u64::from_le_bytes);
+            (at(0), at(8))
+        };
+        let ((last, chain), starts) = pairs.split_first().map(|(it, rest)| (numbers(it), rest))?;
+        let starts = starts.iter().map(numbers).map(|it| (Epoch(it.0), Seq(it.1))).collect();
+        Some(Self { log: Epochs::of(starts, Seq(last))?, chain: Chain(chain) })
+    }
 }
 
 /// Where an appended batch ends, to wait for it.
@@ -115,52 +243,77 @@ impl ReplicaLog {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(dir: impl AsRef<Path>, group: u64, node: NodeId) -> Result<Self, LogError> {
+        Self::open_with(dir, group, node, LogOptions::default())
+    }
+
+    /// [Opens](Self::open) a node's log in a way of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`]; nothing was changed then.
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        group: u64,
+        node: NodeId,
+        options: LogOptions,
+    ) -> Result<Self, LogError> {
         let dir = dir.as_ref();
         // Everything here is synced before anybody hears of it, so what waits for a sync may as well be written then, in one
         // call. With a map each sync takes pages from it that the next append wants: twice the processor time of a stream.
-        let options = Options::new().write_mode(WriteMode::Pwrite);
+        let options =
+            Options::new().write_mode(WriteMode::Pwrite).segment_bytes(options.segment_bytes);
         let (journal, _) = Journal::open(dir, options)?;
         let mut head = [0; 12];
         head[..8].copy_from_slice(&group.to_le_bytes());
         head[8..].copy_from_slice(&node.0.to_le_bytes());
         let other = |what: String| LogError::Other { path: dir.to_owned(), what, node, group };
-        let (mut epochs, mut chain) = (Epochs::new(), Chain(0));
-        let (mut begin, mut end, mut places) = (None, Position::default(), Vec::new());
+        let on_disk = |source| LogError::Snapshots { path: dir.to_owned(), source };
+        let mut reading = Reading::default();
         let mut reader = journal.read(From::Start)?;
         while let Some(found) = reader.next_group()? {
-            end = found.position();
-            if begin.is_none() {
+            if reading.snapshots.is_none() {
                 let first = found.records().next();
                 if first.is_none_or(|it| (it.tag(), it.payload()) != (TAG_LOG, &head)) {
                     return Err(other("its first record is another one".to_owned()));
                 }
-                begin = Some(end);
-                continue;
+                reading.snapshots = Some(Snapshots::open(dir, group, node).map_err(on_disk)?);
             }
-            let batch = decode(&found);
-            let fits = |it: &Batch| {
-                it.seq == epochs.last().next()
-                    && (it.prev_epoch, it.prev_chain) == (epochs.last_epoch(), chain)
-                    && it.epoch >= it.prev_epoch
-            };
-            let Some(batch) = batch.filter(fits) else {
-                return Err(other(format!("what follows batch {} is not the next", epochs.last())));
-            };
-            epochs.push(batch.epoch);
-            chain = batch.chain();
-            if batch.seq.0.is_multiple_of(STRIDE) {
-                places.push((batch.seq, end));
-            }
+            reading.take(&found).map_err(other)?;
         }
-        if begin.is_none() {
+        let Reading { base, mut begin, mut places, snapshots } = reading;
+        let Base { log: mut epochs, mut chain } = base;
+        let mut snapshots = if let Some(snapshots) = snapshots {
+            snapshots
+        } else {
             let mut first = steadfast_journal::Batch::new();
             first.push(TAG_LOG, VERSION, &head).map_err(|error| other(error.to_string()))?;
-            end = journal.append(&first, End::SafePoint)?.position;
-            journal.wait_durable(end)?;
-        }
-        let last = epochs.last();
-        let vote = Vote::open(dir, group, node, last > Seq(0))?;
+            journal.wait_durable(journal.append(&first, End::SafePoint)?.position)?;
+            Snapshots::open(dir, group, node).map_err(on_disk)?
+        };
+        let vote = Vote::open(dir, group, node, epochs.last() > Seq(0))?;
         let (promised, committed) = (vote.promised, vote.committed);
+        // A snapshot that came and was about to replace the log when the node stopped: now it does.
+        if let Some(head) = snapshots.to_adopt(&epochs, promised).map(|kept| kept.head.clone()) {
+            append_base(&journal, &Base { log: head.log.clone(), chain: head.chain })?;
+            (epochs, chain) = (head.log, head.chain);
+            begin.0 = epochs.last();
+            places.clear();
+            snapshots.see(epochs.last(), chain);
+        }
+        let (last, end) = (epochs.last(), journal.positions().appended);
+        if begin.0 == last {
+            begin.1 = end;
+        }
+        if let Some(ahead) = snapshots.ahead_of(&epochs) {
+            let what = format!("it ends with batch {last}, its own snapshot has {}", ahead.at);
+            return Err(other(what));
+        }
+        snapshots.keep_seen(begin.0).map_err(on_disk)?;
+        let trimmed = begin.0;
+        if trimmed > Seq(0) && snapshots.newest().is_none() {
+            let (path, refused) = (dir.to_owned(), std::mem::take(&mut snapshots.refused));
+            return Err(LogError::NoSnapshot { path, trimmed, refused });
+        }
         if committed > last || promised < epochs.last_epoch() {
             let what = format!(
                 "it ends with batch {last} of epoch {}, although {committed} was committed and {promised} promised: \
@@ -169,10 +322,13 @@ impl ReplicaLog {
             );
             return Err(other(what));
         }
-        let stored = Stored { promised, log: epochs, chain, committed };
-        let (journal, begin) = (Arc::new(journal), begin.unwrap_or(end));
+        let snapshot = snapshots.newest();
+        // What is in a snapshot is committed, whether or not that was noted.
+        let committed = committed.max(snapshot.map_or(Seq(0), |it| it.at));
+        let stored = Stored { promised, log: epochs, trimmed, snapshot, chain, committed };
+        let journal = Arc::new(journal);
         let (readers, group) = (Vec::new(), steadfast_journal::Batch::new());
-        Ok(Self { journal, vote, stored, last, begin, places, end, readers, group })
+        Ok(Self { journal, vote, stored, snapshots, last, begin, places, end, readers, group })
     }
 
     /// The last batch.
@@ -214,9 +370,7 @@ impl ReplicaLog {
             self.group = steadfast_journal::Batch::new();
         }
         (self.last, self.end) = (batch.seq, end);
-        if batch.seq.0.is_multiple_of(STRIDE) {
-            self.places.push((batch.seq, end));
-        }
+        note_place(&mut self.places, self.begin, batch.seq, end);
         Ok(end)
     }
 
@@ -231,16 +385,7 @@ impl ReplicaLog {
         if above >= self.last {
             return Ok(());
         }
-        let mut place = self.place_before(above.next());
-        if place.0 < above {
-            let mut reader = self.journal.read(From::Position(place.1))?;
-            while let Some(found) = reader.next_group()? {
-                place = (place.0.next(), found.position());
-                if place.0 == above {
-                    break;
-                }
-            }
-        }
+        let place = self.place_of(above)?;
         self.readers.clear();
         self.journal.truncate(place.1)?;
         self.places.retain(|&(seq, _)| seq <= above);
@@ -254,7 +399,7 @@ impl ReplicaLog {
     ///
     /// [`LogError::Read`].
     pub fn read(&self, from: Seq, most: usize, bytes: usize) -> Result<Vec<Batch>, LogError> {
-        if from > self.last || from == Seq(0) {
+        if from > self.last || from <= self.begin.0 {
             return Ok(Vec::new());
         }
         collect(&mut self.reader_before(from)?, from, most, bytes)
@@ -268,7 +413,7 @@ impl ReplicaLog {
         most: usize,
         bytes: usize,
     ) -> Result<Vec<Batch>, LogError> {
-        if from > self.last || from == Seq(0) {
+        if from > self.last || from <= self.begin.0 {
             return Ok(Vec::new());
         }
         let known = self.readers.iter().position(|known| known.0 == from);
@@ -304,7 +449,65 @@ impl ReplicaLog {
     /// A batch before this one, as near as is remembered, and where it ends.
     fn place_before(&self, seq: Seq) -> (Seq, Position) {
         let behind = self.places.partition_point(|&(known, _)| known < seq);
-        behind.checked_sub(1).map_or((Seq(0), self.begin), |at| self.places[at])
+        behind.checked_sub(1).map_or(self.begin, |at| self.places[at])
+    }
+
+    /// Where a batch ends that is kept, or where the log begins.
+    fn place_of(&self, seq: Seq) -> Result<(Seq, Position), LogError> {
+        let mut place = self.place_before(seq.next());
+        if place.0 < seq {
+            let mut reader = self.journal.read(From::Position(place.1))?;
+            while let Some(found) = reader.next_group()? {
+                place = (place.0.next(), found.position());
+                if place.0 == seq {
+                    break;
+                }
+            }
+        }
+        Ok(place)
+    }
+
+    pub(super) const fn snapshots(&mut self) -> &mut Snapshots {
+        &mut self.snapshots
+    }
+
+    /// Files that are no snapshots of this log, or none any more, and why. They are where they were, under a name that ends
+    /// with `.damaged`.
+    pub fn refused_snapshots(&self) -> &[RefusedSnapshot] {
+        &self.snapshots.refused
+    }
+
+    /// The last batch that is not kept; 0 if all are.
+    pub const fn trimmed(&self) -> Seq {
+        self.begin.0
+    }
+
+    /// Does not read batches up to this one any more. Gives what drops them from the disk.
+    pub(super) fn trim(&mut self, upto: Seq) -> Result<(Maintenance, Position), LogError> {
+        if upto > self.begin.0 {
+            self.begin = self.place_of(upto)?;
+            self.readers.retain(|&(next, _)| next > upto);
+            self.places.retain(|&(seq, _)| seq > upto);
+        }
+        Ok((self.journal.maintenance(), self.begin.1))
+    }
+
+    /// About the last batch behind which the log has no more than so many bytes.
+    pub(super) fn last_before(&self, bytes: u64) -> Seq {
+        let from = self.end.get().saturating_sub(bytes);
+        let before = self.places.partition_point(|&(_, place)| place.get() <= from);
+        before.checked_sub(1).map_or(self.begin.0, |at| self.places[at].0)
+    }
+
+    /// All batches are replaced by a snapshot that is on the disk. One group says so: a crash leaves the old log or the
+    /// new one, and the old one is replaced when it is opened. What was promised stays.
+    pub(super) fn replace(&mut self, log: Epochs, chain: Chain) -> Result<(), LogError> {
+        let (at, base) = (log.last(), Base { log, chain });
+        self.end = append_base(&self.journal, &base)?;
+        (self.last, self.begin) = (at, (at, self.end));
+        self.places.clear();
+        self.readers.clear();
+        Ok(())
     }
 
     /// Keeps up to where batches are known to be committed.
@@ -312,6 +515,22 @@ impl ReplicaLog {
         let promised = self.vote.promised;
         let stored = self.vote.store(promised, committed);
         stored.map_err(|source| LogError::Promise { epoch: promised, source })
+    }
+}
+
+fn append_base(journal: &Journal, base: &Base) -> Result<Position, LogError> {
+    let mut group = steadfast_journal::Batch::new();
+    group.push(TAG_BASE, VERSION, &base.encode()).expect("there are few epochs");
+    let end = journal.append(&group, End::SafePoint)?.position;
+    journal.wait_durable(end)?;
+    Ok(end)
+}
+
+/// Remembers where a batch ends, now and then.
+fn note_place(places: &mut Vec<(Seq, Position)>, begin: (Seq, Position), seq: Seq, end: Position) {
+    let before = places.last().unwrap_or(&begin).1.get();
+    if seq.0.is_multiple_of(STRIDE) || end.get() - before >= STRIDE_BYTES {
+        places.push((seq, end));
     }
 }
 
@@ -359,151 +578,4 @@ fn decode(group: &Group<'_>) -> Option<Batch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Batches of these epochs, with payloads that say which they are.
-    fn fill(log: &mut ReplicaLog, prev: Option<&Batch>, epochs: &[u64]) -> Vec<Batch> {
-        let mut all: Vec<Batch> = Vec::new();
-        for &epoch in epochs {
-            let before = all.last().or(prev);
-            let begins = before.is_none_or(|it| it.epoch < Epoch(epoch));
-            let seq = before.map_or(Seq(1), |it| it.seq.next());
-            let batch = Batch {
-                epoch: Epoch(epoch),
-                seq,
-                prev_epoch: before.map_or(Epoch(0), |it| it.epoch),
-                prev_chain: before.map_or(Chain(0), Batch::chain),
-                kind: if begins { Kind::EpochStart } else { Kind::Work },
-                payload: format!("{epoch} {seq}").repeat(usize::from(!begins)).into_bytes().into(),
-            };
-            log.append(&batch).unwrap();
-            all.push(batch);
-        }
-        all
-    }
-
-    #[test]
-    fn batches_come_back_and_are_read_from_anywhere() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = || ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-        let mut log = open();
-        log.promise(Epoch(2)).unwrap();
-        let batches = fill(&mut log, None, &[[1; 100].as_slice(), &[2; 100]].concat());
-        for from in [1, 2, 63, 64, 65, 128, 199, 200] {
-            let read = log.read(Seq(from), usize::MAX, usize::MAX).unwrap();
-            assert_eq!(read, batches[usize::try_from(from).unwrap() - 1..], "{from}");
-            assert_eq!(log.read(Seq(from), 7, 1).unwrap().len(), 1);
-            assert_eq!(log.read(Seq(from), 1, usize::MAX).unwrap().len(), 1);
-        }
-        assert_eq!(log.read(Seq(201), 10, 1000).unwrap(), []);
-        log.promise(Epoch(5)).unwrap();
-        log.note_committed(Seq(150)).unwrap();
-        drop(log);
-        let stored = open().stored();
-        let expected =
-            Epochs::of(vec![(Epoch(1), Seq(1)), (Epoch(2), Seq(101))], Seq(200)).unwrap();
-        assert_eq!((stored.log, stored.chain), (expected, batches[199].chain()));
-        assert_eq!((stored.promised, stored.committed), (Epoch(5), Seq(150)));
-    }
-
-    #[test]
-    fn what_is_dropped_is_gone_and_others_take_its_place() {
-        for above in [0, 1, 63, 64, 65, 99, 100] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-            log.promise(Epoch(3)).unwrap();
-            let batches = fill(&mut log, None, &[1; 100]);
-            log.truncate(Seq(above)).unwrap();
-            assert_eq!(log.last(), Seq(above));
-            let kept = usize::try_from(above).unwrap();
-            let others = fill(&mut log, kept.checked_sub(1).map(|at| &batches[at]), &[3; 70]);
-            let all = [&batches[..kept], &others].concat();
-            assert_eq!(log.read(Seq(1), usize::MAX, usize::MAX).unwrap(), all, "{above}");
-            drop(log);
-            let log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-            assert_eq!(log.read(Seq(1), usize::MAX, usize::MAX).unwrap(), all, "{above}");
-            assert_eq!(log.stored().chain, all.last().unwrap().chain());
-        }
-    }
-
-    #[test]
-    fn reading_goes_on_where_it_ended_and_begins_anew_behind_a_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-        log.promise(Epoch(3)).unwrap();
-        let mut all = fill(&mut log, None, &[1; 40]);
-        let read = |log: &mut ReplicaLog, from: u64, most| {
-            let batches = log.read_on(Seq(from), most, usize::MAX).unwrap();
-            let places = log.readers.iter().map(|known| known.0.0).collect::<Vec<_>>();
-            (batches, places)
-        };
-        assert_eq!(read(&mut log, 1, 10), (all[..10].to_vec(), vec![11]));
-        assert_eq!(read(&mut log, 21, 15), (all[20..35].to_vec(), vec![11, 36]));
-        assert_eq!(read(&mut log, 11, 10), (all[10..20].to_vec(), vec![36, 21]));
-        assert_eq!(read(&mut log, 36, 10), (all[35..].to_vec(), vec![21, 41]));
-        assert_eq!(read(&mut log, 41, 10), (vec![], vec![21, 41]), "there are no more");
-        let more = fill(&mut log, all.last(), &[1; 10]);
-        all.extend(more);
-        assert_eq!(read(&mut log, 41, 5), (all[40..45].to_vec(), vec![21, 46]));
-        log.truncate(Seq(43)).unwrap();
-        all.truncate(43);
-        let more = fill(&mut log, all.last(), &[3; 10]);
-        all.extend(more);
-        assert_eq!(read(&mut log, 46, 100), (all[45..].to_vec(), vec![54]));
-        for from in (1..=8).rev() {
-            read(&mut log, from, 1);
-        }
-        assert_eq!(log.readers.len(), READERS);
-    }
-
-    #[test]
-    fn a_payload_may_be_long() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-        let mut batches = fill(&mut log, None, &[1]);
-        let payload: Vec<u8> = (0..20_u32 << 20).map(|at| (at % 251) as u8).collect();
-        let (seq, prev_chain) = (Seq(2), batches[0].chain());
-        let kind = Kind::Work;
-        let payload = payload.into();
-        let long = Batch { epoch: Epoch(1), seq, prev_epoch: Epoch(1), prev_chain, kind, payload };
-        log.append(&long).unwrap();
-        batches.push(long);
-        assert!(
-            log.read(Seq(1), usize::MAX, usize::MAX).unwrap() == batches,
-            "another payload came back"
-        );
-    }
-
-    #[test]
-    fn a_log_that_lacks_what_was_committed_or_promised_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-        fill(&mut log, None, &[1, 1]);
-        drop(log);
-        let opened = ReplicaLog::open(dir.path(), 7, NodeId(1));
-        assert!(matches!(opened, Err(LogError::Other { .. })), "{opened:?}");
-
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
-        log.promise(Epoch(1)).unwrap();
-        fill(&mut log, None, &[1, 1]);
-        log.note_committed(Seq(3)).unwrap();
-        drop(log);
-        let opened = ReplicaLog::open(dir.path(), 7, NodeId(1));
-        assert!(matches!(opened, Err(LogError::Other { .. })), "{opened:?}");
-    }
-
-    #[test]
-    fn what_is_no_log_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = Journal::open(dir.path(), Options::new()).unwrap();
-        let mut batch = steadfast_journal::Batch::new();
-        batch.push(1, 1, b"something else").unwrap();
-        journal.append(&batch, End::SafePoint).unwrap();
-        journal.close().unwrap();
-        let opened = ReplicaLog::open(dir.path(), 7, NodeId(1));
-        assert!(matches!(opened, Err(LogError::Other { .. })), "{opened:?}");
-        assert!(!dir.path().join("VOTE").exists());
-    }
-}
+mod tests;

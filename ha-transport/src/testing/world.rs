@@ -1,9 +1,11 @@
 //! The world, and what must hold in it.
 
+mod snapshots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::disk::Disk;
+use super::disk::{Disk, File};
 use crate::codec;
 use crate::group::{GroupRecord, Policy};
 use crate::ids::{Chain, Epoch, NodeId, Seq, Version};
@@ -26,6 +28,8 @@ pub struct WorldOptions {
     pub crashes: bool,
     /// Whether members come and go.
     pub changes: bool,
+    /// Whether nodes take snapshots and trim their logs, and files are damaged.
+    pub snapshots: bool,
     /// A bug that all nodes have.
     pub planted: Option<Planted>,
 }
@@ -66,6 +70,16 @@ pub enum Fault {
         /// The epoch.
         epoch: Epoch,
     },
+    /// A node has batches of an epoch that it does not know to have promised.
+    Forgot {
+        /// The node.
+        node: NodeId,
+    },
+    /// A follower acknowledged what a crash would take from it.
+    Unsynced {
+        /// The follower.
+        node: NodeId,
+    },
     /// A node was set aside though nothing was forced.
     SetAside {
         /// The node.
@@ -81,6 +95,10 @@ struct Member {
     /// Nothing while it is down.
     node: Option<Node>,
     applied: Seq,
+    /// What was applied: the chains of all batches.
+    state: Vec<Chain>,
+    /// A snapshot that was taken and is not written yet.
+    writing: Option<File>,
 }
 
 #[derive(Debug)]
@@ -118,6 +136,12 @@ pub struct World {
     later_commits: u64,
     /// How often batches were dropped from a log.
     cuts: u64,
+    /// How often snapshots were taken, logs trimmed, snapshots taken over, transfers resumed, snapshots found damaged.
+    snapshots: u64,
+    trims: u64,
+    installs: u64,
+    resumed: u64,
+    damaged: u64,
 }
 
 impl World {
@@ -137,10 +161,17 @@ impl World {
             proposals: 0,
             later_commits: 0,
             cuts: 0,
+            snapshots: 0,
+            trims: 0,
+            installs: 0,
+            resumed: 0,
+            damaged: 0,
             options,
         };
         for id in (1..=world.options.nodes).map(NodeId) {
-            let member = Member { disk: Disk::default(), node: None, applied: Seq(0) };
+            let disk = Disk::default();
+            let (state, writing) = (Vec::new(), None);
+            let member = Member { disk, node: None, applied: Seq(0), state, writing };
             world.members.insert(id, member);
         }
         world
@@ -171,8 +202,9 @@ impl World {
         use std::fmt::Write as _;
         let (version, record) = &self.record;
         let mut text = format!("{version:?} {record:?}, {} committed\n", self.committed.len());
-        for (id, Member { disk, node, applied }) in &self.members {
-            let on_disk = (disk.promised, disk.synced, disk.batches.len());
+        for (id, Member { disk, node, applied, .. }) in &self.members {
+            let kept = (disk.trimmed(), disk.synced, disk.batches.len());
+            let on_disk = (disk.promised, kept, snapshots::offers(&disk.snapshots));
             let role = node.as_ref().map(Node::glance);
             writeln!(text, "{id:?}: {on_disk:?} applied {applied:?} {role:?}").expect("a string");
         }
@@ -210,6 +242,9 @@ impl World {
         self.now += Duration::from_millis(millis);
         let ids = self.ids();
         let id = self.pick(&ids);
+        if self.options.snapshots && self.below(4) == 0 {
+            return self.keep_house(id);
+        }
         match self.below(100) {
             0..=44 if !self.net.is_empty() => self.deliver(),
             45..=59 => self.input(id, Input::Tick),
@@ -346,7 +381,8 @@ impl World {
             if self.options.planted == Some(Planted::TruncatesToCommitted) {
                 member.disk.truncate(member.applied);
             }
-            member.applied = Seq(0);
+            (member.applied, member.writing) = (Seq(0), None);
+            member.state.clear();
             // What it asked for may still happen, but nobody hears of it.
             let asked = self.requests.iter_mut().filter(|request| request.node == id);
             asked.for_each(|request| request.unknown = true);
@@ -358,11 +394,18 @@ impl World {
             policy: self.options.policy,
             planted: self.options.planted,
             window: 8,
+            snapshot_piece: 48,
+            snapshot_window: 150,
             evict: self.options.changes.then_some(Duration::from_secs(2)),
             ..Options::default()
         };
         let member = self.members.get_mut(&id).expect("it is there");
+        let state = member.disk.recover();
+        if member.disk.epochs().last_epoch() > member.disk.promised {
+            return Err(Fault::Forgot { node: id });
+        }
         member.node = Some(Node::new(id, options, member.disk.stored()));
+        self.has_state(id, state)?;
         let (version, record) = self.record.clone();
         self.input(id, Input::Record(version, record))?;
         for other in self.up().into_iter().filter(|&other| other != id) {
@@ -406,6 +449,9 @@ impl World {
         let member = self.members.get_mut(&id).expect("it is there");
         match effect {
             Effect::Send { to, message } => {
+                if let Message::SnapshotWant { id: of, offset, .. } = &message {
+                    self.vouches(id, *of, *offset)?;
+                }
                 // What nobody takes out of the way is lost, oldest first.
                 if self.net.len() > 60 && lost {
                     self.net.remove(0);
@@ -449,12 +495,16 @@ impl World {
                 let lost = |&(at, &chain): &(usize, &Chain)| {
                     disk.chain_at(Seq(at as u64 + 1)) != Some(chain)
                 };
-                if let Some((at, _)) = self.committed.iter().enumerate().find(lost) {
+                // The chain at the last one that is not kept says what all before were.
+                let dropped = usize::try_from(disk.trimmed().0).expect("a small world");
+                let kept = self.committed.iter().enumerate().skip(dropped.saturating_sub(1));
+                if let Some((at, _)) = kept.into_iter().find(lost) {
                     return Err(Fault::Lost { node: id, seq: Seq(at as u64 + 1) });
                 }
             }
             Effect::Deposed | Effect::TooFarBehind(_) => {}
             Effect::Quarantined(_) => return Err(Fault::SetAside { node: id }),
+            snapshots => return self.perform_snapshot(id, snapshots),
         }
         Ok(())
     }
@@ -482,6 +532,7 @@ impl World {
                 }
                 None => return Err(Fault::Early { node: id, seq }),
             }
+            member.state.push(chain);
         }
         member.applied = upto;
         Ok(())
@@ -510,6 +561,7 @@ impl World {
                 self.input(to, Input::Message { from, message })?;
                 for id in self.up() {
                     self.sync(id)?;
+                    self.settle(id)?;
                 }
             }
             while !self.requests.is_empty() {
@@ -518,6 +570,7 @@ impl World {
             for id in self.ids() {
                 self.input(id, Input::Tick)?;
                 self.sync(id)?;
+                self.settle(id)?;
                 let (version, record) = self.record.clone();
                 self.input(id, Input::Record(version, record))?;
                 if round % 8 == 0 {

@@ -5,6 +5,7 @@ mod nodes;
 mod process;
 mod reigns;
 mod replicas;
+mod snapshots;
 mod transports;
 mod windows;
 mod worlds;

@@ -13,14 +13,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use steadfast_ha_transport::{
-    Apply, Batch, Coordinator, NodeId, Outcome, Policy, Replica, ReplicaLog, ReplicaOptions, Seq,
-    TcpOptions, TcpTransport,
+    Apply, Batch, Coordinator, LogOptions, NodeId, Outcome, Policy, Replica, ReplicaLog,
+    ReplicaOptions, Seq, SnapshotWriter, TcpOptions, TcpTransport,
 };
 
 const DIR: &str = "STEADFAST_TEST_REPLICA_DIR";
 const NODE: &str = "STEADFAST_TEST_REPLICA_NODE";
 const LIFE: &str = "STEADFAST_TEST_REPLICA_LIFE";
 const ADDRESSES: &str = "STEADFAST_TEST_REPLICA_ADDRESSES";
+/// Set where states have snapshots, and logs are trimmed to what those need.
+const TRIMS: &str = "STEADFAST_TEST_REPLICA_TRIMS";
 const GROUP: u64 = 43;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -32,19 +34,49 @@ fn tell(line: &str) {
 
 /// Nothing may be applied twice, or again after something else.
 #[derive(Default)]
-struct Once(BTreeSet<Vec<u8>>, Seq);
+struct Once {
+    applied: BTreeSet<Vec<u8>>,
+    last: Seq,
+    /// Where it has snapshots: what was applied, for whoever asks for it.
+    shown: Option<Arc<Mutex<BTreeSet<Vec<u8>>>>>,
+}
 
 impl Apply for Once {
     fn apply(&mut self, seq: Seq, payload: &[u8]) -> Result<(), String> {
-        if !self.0.insert(payload.to_vec()) || seq <= self.1 {
+        if !self.applied.insert(payload.to_vec()) || seq <= self.last {
             tell("fault twice");
         }
-        self.1 = seq;
+        if let Some(shown) = &self.shown {
+            shown.lock().expect("no panic").insert(payload.to_vec());
+        }
+        self.last = seq;
         Ok(())
     }
 
     fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self { shown: self.shown.take(), ..Self::default() };
+        if let Some(shown) = &self.shown {
+            shown.lock().expect("no panic").clear();
+        }
+    }
+
+    fn snapshot(&mut self) -> Option<SnapshotWriter> {
+        self.shown.as_ref()?;
+        let applied = self.applied.clone();
+        Some(Box::new(move |out| {
+            applied.iter().try_for_each(|payload| out.write_all(&[payload, &b"\n"[..]].concat()))
+        }))
+    }
+
+    fn install(&mut self, snapshot: &mut dyn std::io::Read) -> Result<(), String> {
+        for line in BufReader::new(snapshot).split(b'\n') {
+            self.applied.insert(line.map_err(|error| error.to_string())?);
+        }
+        if let Some(shown) = &self.shown {
+            shown.lock().expect("no panic").clone_from(&self.applied);
+        }
+        tell("installed");
+        Ok(())
     }
 }
 
@@ -54,9 +86,7 @@ pub(crate) fn child(coordinator: impl Fn(NodeId, &Path) -> Box<dyn Coordinator>)
     let Ok(dir) = std::env::var(DIR) else { return };
     let number = |name| std::env::var(name).expect("set").parse().expect("a number");
     let (id, life) = (NodeId(number(NODE)), number(LIFE));
-    let addresses = std::env::var(ADDRESSES).expect("set");
-    let addresses: Vec<_> =
-        (1..).map(NodeId).zip(addresses.split(',').map(str::to_owned)).collect();
+    let addresses = addresses();
     let own = addresses[id.0 as usize - 1].1.clone();
     let peers = addresses.into_iter().filter(|it| it.0 != id).collect();
     let mut options = ReplicaOptions::founding(id, peers);
@@ -65,7 +95,13 @@ pub(crate) fn child(coordinator: impl Fn(NodeId, &Path) -> Box<dyn Coordinator>)
     options.node.beat = Duration::from_millis(20);
     options.node.resend = Duration::from_millis(200);
     let dir = Path::new(&dir);
-    let log = ReplicaLog::open(dir.join(id.to_string()), GROUP, id).expect("its own directory");
+    let trims = std::env::var_os(TRIMS).is_some();
+    if trims {
+        // A node that comes back finds little of what it lacks in a log; and a transfer takes a while.
+        (options.snapshot_bytes, options.retain_bytes) = (Some(8 << 10), 0);
+        (options.node.snapshot_piece, options.node.snapshot_window) = (512, 1024);
+    }
+    let log = open(dir, id);
     let coordinator = coordinator(id, dir);
     let end = Instant::now() + PATIENCE;
     let transport = loop {
@@ -75,7 +111,9 @@ pub(crate) fn child(coordinator: impl Fn(NodeId, &Path) -> Box<dyn Coordinator>)
             Err(error) => assert!(Instant::now() < end, "{error}"),
         }
     };
-    let (transport, apply) = (Box::new(transport), Box::new(Once::default()));
+    let shown: Option<Arc<Mutex<_>>> = trims.then(Arc::default);
+    let apply = Box::new(Once { shown: shown.clone(), ..Once::default() });
+    let transport = Box::new(transport);
     let replica =
         Replica::start(options, GROUP, log, transport, coordinator, apply).expect("threads");
     let quiet = Arc::new(AtomicBool::new(false));
@@ -93,16 +131,10 @@ pub(crate) fn child(coordinator: impl Fn(NodeId, &Path) -> Box<dyn Coordinator>)
     loop {
         if told.elapsed() > Duration::from_millis(50) {
             told = Instant::now();
-            let status = replica.status();
-            if let Some(why) = status.stopped {
-                tell(&format!("fault stopped: {why}"));
+            tell_status(&replica);
+            if let Some(shown) = shown.as_ref().filter(|_| quiet.load(Ordering::SeqCst)) {
+                show(&shown.lock().expect("no panic"), &dir.join(format!("state-{id}")));
             }
-            if let Some(why) = status.quarantined {
-                tell(&format!("fault set aside: {why}"));
-            }
-            let (applied, last, leader) = (status.applied, status.last, status.leader);
-            let more = format!("epoch {}, {} are linked", status.epoch, status.linked.len());
-            tell(&format!("at {applied} of {last} led by {leader:?}, {more}"));
         }
         let (payload, epoch) = (format!("{id}.{life}.{count}"), replica.status().epoch);
         if !quiet.load(Ordering::SeqCst)
@@ -125,11 +157,45 @@ pub(crate) fn child(coordinator: impl Fn(NodeId, &Path) -> Box<dyn Coordinator>)
     }
 }
 
+/// All nodes, with where they are.
+fn addresses() -> Vec<(NodeId, String)> {
+    let addresses = std::env::var(ADDRESSES).expect("set");
+    (1..).map(NodeId).zip(addresses.split(',').map(str::to_owned)).collect()
+}
+
+/// Writes down what was applied.
+fn show(applied: &BTreeSet<Vec<u8>>, file: &Path) {
+    let lines: Vec<_> = applied.iter().cloned().collect();
+    std::fs::write(file, lines.join(&b'\n')).expect("there is room");
+}
+
+fn tell_status(replica: &Replica) {
+    let status = replica.status();
+    if let Some(why) = status.stopped {
+        tell(&format!("fault stopped: {why}"));
+    }
+    if let Some(why) = status.quarantined {
+        tell(&format!("fault set aside: {why}"));
+    }
+    let (applied, last, leader) = (status.applied, status.last, status.leader);
+    let more = format!("epoch {}, {} are linked", status.epoch, status.linked.len());
+    tell(&format!("at {applied} of {last} led by {leader:?}, {more}"));
+}
+
+fn open(dir: &Path, id: NodeId) -> ReplicaLog {
+    let mut options = LogOptions::default();
+    options.segment_bytes = 64 << 10;
+    let dir = dir.join(id.to_string());
+    ReplicaLog::open_with(dir, GROUP, id, options).expect("its own directory")
+}
+
 /// What all children have told.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) acknowledged: BTreeSet<String>,
     faults: Vec<String>,
+    /// How often one began, or went on, with a snapshot.
+    installed: usize,
     /// What each node has applied, of how much, and who leads it, when it last told.
     pub(crate) at: [String; 3],
 }
@@ -146,6 +212,11 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
+    /// Three of them whose states have snapshots.
+    pub(crate) fn that_trim() -> Vec<(&'static str, String)> {
+        vec![(TRIMS, "1".to_owned())]
+    }
+
     /// Three of them, that have committed something.
     pub(crate) fn begin(more: Vec<(&'static str, String)>) -> Self {
         let addresses = [free_address(), free_address(), free_address()].join(",");
@@ -173,6 +244,8 @@ impl Nodes {
                 let mut told = told.lock().expect("no panic");
                 if let Some(payload) = line.strip_prefix("ack ") {
                     told.acknowledged.insert(payload.to_owned());
+                } else if line == "installed" {
+                    told.installed += 1;
                 } else if line.starts_with("fault ") {
                     told.faults.push(format!("node {}: {line}", node + 1));
                 } else if let Some(at) = line.strip_prefix("at ") {
@@ -257,14 +330,15 @@ impl Nodes {
             let (applied, last) = end.split_once(" of ").unwrap_or(("", "-"));
             applied == last && told.at.iter().all(|at| at == &told.at[0])
         });
+        let at = self.told.lock().expect("no panic").at[0].clone();
         (0..3).for_each(|node| self.kill(node));
-        let logs: Vec<_> = (1..=3_u32)
-            .map(|node| {
-                let dir = self.dir.path().join(node.to_string());
-                let log = ReplicaLog::open(dir, GROUP, NodeId(node)).expect("it is whole");
-                log.read(Seq(1), usize::MAX, usize::MAX).expect("it can be read")
-            })
-            .collect();
+        if self.more == Self::that_trim() {
+            self.compare_states();
+            let epoch = at.split_once("), epoch ").and_then(|(_, rest)| rest.split_once(','));
+            return epoch.and_then(|(epoch, _)| epoch.parse().ok()).expect("it was told");
+        }
+        let read = |node| open(self.dir.path(), NodeId(node)).read(Seq(1), usize::MAX, usize::MAX);
+        let logs: Vec<_> = (1..=3).map(|node| read(node).expect("it can be read")).collect();
         assert!(logs[0] == logs[1] && logs[1] == logs[2], "the logs differ");
         let payload =
             |batch: &Batch| String::from_utf8(batch.payload.to_vec()).expect("it was text");
@@ -275,6 +349,24 @@ impl Nodes {
         let lost: Vec<_> = told.acknowledged.difference(&once).collect();
         assert!(lost.is_empty(), "{} acknowledged batches are lost: {lost:?}", lost.len());
         logs[0].last().map_or(0, |batch| batch.epoch.0)
+    }
+
+    /// Compares states of which no log has everything.
+    #[track_caller]
+    fn compare_states(&self) {
+        let state = |node| {
+            let path = self.dir.path().join(format!("state-{}", NodeId(node)));
+            std::fs::read_to_string(path).expect("it was told to write it")
+        };
+        let states: Vec<_> = (1..=3).map(state).collect();
+        assert!(states[0] == states[1] && states[1] == states[2], "the states differ");
+        let once: BTreeSet<_> = states[0].lines().map(str::to_owned).collect();
+        let told = self.told.lock().expect("no panic");
+        let lost: Vec<_> = told.acknowledged.difference(&once).collect();
+        assert!(lost.is_empty(), "{} acknowledged batches are lost: {lost:?}", lost.len());
+        assert!(told.installed > 0, "nobody ever began with a snapshot");
+        let trimmed = (1..=3).map(|node| open(self.dir.path(), NodeId(node)).trimmed());
+        assert!(trimmed.min() > Some(Seq(0)), "somebody has kept everything");
     }
 }
 
