@@ -93,6 +93,8 @@ pub(super) struct Driver<'a> {
     own_from: Option<Seq>,
     too_far_behind: Vec<NodeId>,
     started: Instant,
+    /// What the protocol is told of the time since then.
+    now: Duration,
     ticked: Instant,
     noted: (Instant, Seq),
 }
@@ -145,6 +147,7 @@ impl<'a> Driver<'a> {
             own_from: None,
             too_far_behind: Vec::new(),
             started: now,
+            now: Duration::ZERO,
             ticked: now,
         };
         // Nothing has been applied yet: without a snapshot there is nothing to forget.
@@ -154,10 +157,6 @@ impl<'a> Driver<'a> {
         Ok(driver)
     }
 
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     /// Works until it is told to stop, or its log fails.
     pub(super) fn run(&mut self, commands: &Receiver<Command>) -> Result<(), String> {
         let tick = Duration::from_millis(10).min(self.coordinator.lease() / 8);
@@ -165,6 +164,8 @@ impl<'a> Driver<'a> {
         loop {
             let until = if has_more { Instant::now() } else { self.ticked + tick };
             let mut event = self.transport.poll(Some(until));
+            // One time for all that comes together: the protocol's times are those of beats.
+            self.now = self.started.elapsed();
             // What has come meanwhile goes together: one sync for all of it, and one look at everything else.
             for _ in 0..EVENTS {
                 let Some(next) = event else { break };
@@ -258,7 +259,7 @@ impl<'a> Driver<'a> {
             self.shared.state().reigns.take(&mut self.proposing);
         }
         while let Some(payload) = self.proposing.front() {
-            let (now, mut effects) = (self.now(), std::mem::take(&mut self.effects));
+            let (now, mut effects) = (self.now, std::mem::take(&mut self.effects));
             let proposed = self.node.propose(now, Arc::clone(payload), &mut effects);
             self.perform_all(effects)?;
             if proposed.is_err() {
@@ -315,7 +316,7 @@ impl<'a> Driver<'a> {
     }
 
     fn input(&mut self, input: Input) -> Result<(), String> {
-        let (now, mut effects) = (self.now(), std::mem::take(&mut self.effects));
+        let (now, mut effects) = (self.now, std::mem::take(&mut self.effects));
         self.node.step(now, input, &mut effects);
         self.perform_all(effects)
     }

@@ -173,3 +173,37 @@ fn a_batch_of_an_old_reign_that_is_proposed_in_a_new_one_is_found() {
         assert!(Instant::now() < end, "it is not found");
     }
 }
+
+/// Panics at the first batch.
+struct Panics;
+
+impl Apply for Panics {
+    fn apply(&mut self, _: Seq, _: &[u8]) -> Result<(), String> {
+        panic!("as it was meant to");
+    }
+
+    fn reset(&mut self) {}
+}
+
+#[test]
+fn whoever_waits_hears_that_the_replica_panicked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let id = NodeId(1);
+    let coordinator =
+        LocalCoordinator::in_memory([id], Duration::from_secs(2)).next().expect("one");
+    let log = ReplicaLog::open(dir.path(), GROUP, id).expect("its own");
+    let (options, transport) =
+        (ReplicaOptions::founding(id, Vec::new()), ChannelNetwork::new().join(id));
+    let (transport, coordinator) = (Box::new(transport), Box::new(coordinator));
+    let replica = Replica::start(options, GROUP, log, transport, coordinator, Box::new(Panics));
+    let replica = replica.expect("threads");
+    let epoch = replica.watch(PATIENCE, |status| status.leads).expect("it leads").epoch;
+    let proposed = replica.propose(epoch, [7].into(), PATIENCE).expect("it leads");
+    let is_told = |error| match error {
+        ReplicaError::Stopped { why } => why == "its thread panicked",
+        _ => false,
+    };
+    assert!(is_told(replica.wait(proposed, PATIENCE).expect_err("nobody knows")));
+    assert!(is_told(replica.propose(epoch, [8].into(), PATIENCE).expect_err("it is gone")));
+    assert!(is_told(replica.add(NodeId(2)).expect_err("it is gone")));
+}
