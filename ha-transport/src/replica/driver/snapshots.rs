@@ -14,6 +14,9 @@ use crate::snapshot::{Head, SnapshotDamage, SnapshotId};
 /// How many files of snapshots are held open for followers: also of one that is not kept any more.
 const OPEN_MAX: usize = 4;
 
+/// Where somebody waits for a snapshot.
+type Waiting = crossbeam_channel::Sender<Result<Option<Seq>, String>>;
+
 /// What a driver knows of its snapshots.
 #[derive(Default)]
 pub(super) struct Snapshotting {
@@ -23,11 +26,12 @@ pub(super) struct Snapshotting {
     retain: u64,
     /// Bytes that were applied since the last one.
     since: u64,
-    is_writing: bool,
+    /// Who waits for the one that is being written; nothing if none is.
+    writing: Option<Vec<Waiting>>,
     /// Whether somebody wants one.
     is_wanted: bool,
-    /// Who waits for one.
-    waiting: Vec<crossbeam_channel::Sender<Result<Option<Seq>, String>>>,
+    /// Who waits for the next one.
+    waiting: Vec<Waiting>,
     /// One that came and was looked through.
     checked: Option<(SnapshotId, Head)>,
     open: Vec<(SnapshotId, File)>,
@@ -41,6 +45,11 @@ impl Snapshotting {
     pub(super) const fn applied(&mut self, payload: usize) {
         self.since += payload as u64 + 64;
     }
+}
+
+/// Nobody may wait any more.
+fn tell(waiting: Vec<Waiting>, answer: &Result<Option<Seq>, String>) {
+    waiting.into_iter().for_each(|it| it.send(answer.clone()).unwrap_or_default());
 }
 
 impl Driver<'_> {
@@ -93,10 +102,7 @@ impl Driver<'_> {
     }
 
     /// Somebody wants a snapshot.
-    pub(super) fn want_snapshot(
-        &mut self,
-        answer: crossbeam_channel::Sender<Result<Option<Seq>, String>>,
-    ) {
+    pub(super) fn want_snapshot(&mut self, answer: Waiting) {
         self.snapshotting.is_wanted = true;
         self.snapshotting.waiting.push(answer);
     }
@@ -108,41 +114,44 @@ impl Driver<'_> {
         // Not more often than after as many bytes as one has itself: so no more is written than twice what is replicated.
         let every = these.every.map(|every| every.max(newest.map_or(0, |it| it.bytes)));
         let is_time = every.is_some_and(|every| these.since >= every);
-        if these.is_writing || !is_time && !these.is_wanted {
+        if these.writing.is_some() || !is_time && !these.is_wanted {
             return Ok(());
         }
         let Some(log) = self.node.snapshot_at(self.applied) else {
             // Nothing new; or it has applied what it has adopted and is not committed yet: later.
             if newest.is_some_and(|it| it.at == self.applied) || self.applied == Seq(0) {
-                self.answer(&Ok(newest.map(|it| it.at)));
+                self.tell_waiting(&Ok(newest.map(|it| it.at)));
             }
             return Ok(());
         };
         (self.snapshotting.since, self.snapshotting.is_wanted) = (0, false);
         let Some(writer) = self.apply.snapshot() else {
-            self.answer(&Ok(None));
+            self.tell_waiting(&Ok(None));
             return Ok(());
         };
         let read = self.log.read(self.applied, 1, 1).map_err(|error| error.to_string())?;
         let chain = read.first().map(crate::Batch::chain).ok_or("what was applied is not there")?;
-        self.snapshotting.is_writing = true;
+        // Who asks from now on gets a later one.
+        self.snapshotting.writing = Some(std::mem::take(&mut self.snapshotting.waiting));
         self.keeper.give(Job::Write { log, chain, writer });
         Ok(())
     }
 
-    fn answer(&mut self, answer: &Result<Option<Seq>, String>) {
+    /// There is no new one for those who wait.
+    fn tell_waiting(&mut self, answer: &Result<Option<Seq>, String>) {
         self.snapshotting.is_wanted = false;
-        for waiting in self.snapshotting.waiting.drain(..) {
-            // Nobody may wait any more.
-            waiting.send(answer.clone()).ok();
-        }
+        tell(std::mem::take(&mut self.snapshotting.waiting), answer);
+    }
+
+    /// The one that was written is there, or is not.
+    fn tell_written(&mut self, answer: &Result<Option<Seq>, String>) {
+        tell(self.snapshotting.writing.take().unwrap_or_default(), answer);
     }
 
     /// Takes in what the keeper has done.
     pub(super) fn kept(&mut self, done: Done) -> Result<(), String> {
         match done {
             Done::Written(Ok(kept)) => {
-                self.snapshotting.is_writing = false;
                 // The log was replaced by a later one meanwhile.
                 let is_old = self.log.snapshots().newest().is_some_and(|it| it.at >= kept.offer.at);
                 let at = kept.offer.at;
@@ -153,13 +162,12 @@ impl Driver<'_> {
                     self.too_far_behind.clear();
                     self.trim()?;
                 }
-                self.answer(&Ok(Some(at)));
+                self.tell_written(&Ok(Some(at)));
                 Ok(())
             }
             // A full disk, say: the log goes on, and the next one is tried when it is time.
             Done::Written(Err(why)) => {
-                self.snapshotting.is_writing = false;
-                self.answer(&Err(why));
+                self.tell_written(&Err(why));
                 Ok(())
             }
             Done::Stored { id, durable } => self.input(Input::SnapshotStored { id, durable }),

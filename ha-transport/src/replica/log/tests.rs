@@ -1,6 +1,7 @@
 //! A log comes back, whole or cut.
 
 use super::*;
+use crate::snapshot::SnapshotDamage;
 
 /// Batches of these epochs, with payloads that say which they are.
 fn fill(log: &mut ReplicaLog, prev: Option<&Batch>, epochs: &[u64]) -> Vec<Batch> {
@@ -144,4 +145,77 @@ fn what_is_no_log_is_left_alone() {
     let opened = ReplicaLog::open(dir.path(), 7, NodeId(1));
     assert!(matches!(opened, Err(LogError::Other { .. })), "{opened:?}");
     assert!(!dir.path().join("VOTE").exists());
+}
+
+fn epochs(of: &[u64]) -> Epochs {
+    let mut epochs = Epochs::new();
+    of.iter().for_each(|&epoch| epochs.push(Epoch(epoch)));
+    epochs
+}
+
+/// A snapshot that a node has taken, beside the log of node 1.
+fn snapshot_of(dir: &Path, node: u32, of: &[u64]) {
+    let snapshots = Snapshots::open(dir, 7, NodeId(node)).unwrap();
+    let writer: crate::SnapshotWriter = Box::new(|out| out.write_all(b"a state"));
+    snapshots.files.write(epochs(of), Chain(77), writer).unwrap();
+}
+
+// A crash between the two steps of a replacement: the snapshot has its name, and the log does not know it yet.
+#[test]
+fn a_snapshot_that_came_replaces_the_log_when_that_is_opened() {
+    for of in [&[][..], &[1, 1, 1], &[1, 1, 2], &[1, 1, 2, 2, 2]] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || ReplicaLog::open(dir.path(), 7, NodeId(1));
+        let mut log = open().unwrap();
+        log.promise(Epoch(5)).unwrap();
+        fill(&mut log, None, of);
+        drop(log);
+        snapshot_of(dir.path(), 2, &[1, 1, 3, 3]);
+        for _ in 0..2 {
+            let log = open().unwrap();
+            let Stored { promised, log: has, trimmed, snapshot, chain, committed } = log.stored();
+            assert_eq!((has, trimmed, chain), (epochs(&[1, 1, 3, 3]), Seq(4), Chain(77)), "{of:?}");
+            assert_eq!((promised, committed), (Epoch(5), Seq(4)), "what was promised stays");
+            assert_eq!(snapshot.map(|it| it.at), Some(Seq(4)));
+            assert_eq!(log.read(Seq(4), 9, 999).unwrap(), []);
+        }
+        let mut log = open().unwrap();
+        let (epoch, prev_epoch, prev_chain) = (Epoch(3), Epoch(3), Chain(77));
+        let (kind, payload) = (Kind::Work, b"behind"[..].into());
+        let next = Batch { epoch, seq: Seq(5), prev_epoch, prev_chain, kind, payload };
+        log.append(&next).unwrap();
+        assert_eq!(log.read(Seq(5), 9, 999).unwrap(), [next.clone()]);
+        drop(log);
+        assert_eq!(open().unwrap().read(Seq(5), 9, 999).unwrap(), [next]);
+    }
+}
+
+#[test]
+fn a_log_that_ends_before_its_own_snapshot_or_one_that_was_not_promised_is_refused() {
+    for (node, promised) in [(1, 5), (2, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
+        log.promise(Epoch(promised)).unwrap();
+        fill(&mut log, None, &[1, 1]);
+        drop(log);
+        snapshot_of(dir.path(), node, &[1, 1, 3, 3]);
+        let opened = ReplicaLog::open(dir.path(), 7, NodeId(1));
+        assert!(matches!(opened, Err(LogError::Other { .. })), "{opened:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_log_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
+    log.promise(Epoch(5)).unwrap();
+    fill(&mut log, None, &[1, 1, 3, 3, 3]);
+    drop(log);
+    // The number and the epoch are there, and the chain is another one.
+    snapshot_of(dir.path(), 1, &[1, 1, 3, 3]);
+    let log = ReplicaLog::open(dir.path(), 7, NodeId(1)).unwrap();
+    assert_eq!((log.trimmed(), log.stored().snapshot), (Seq(0), None));
+    let refused = log.refused_snapshots();
+    assert_eq!(refused.iter().map(|it| it.why).collect::<Vec<_>>(), [SnapshotDamage::Log]);
+    assert!(refused[0].path.exists());
 }
