@@ -84,6 +84,28 @@ pub enum RecordError {
     },
 }
 
+/// Why one of several records in a row was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordsError {
+    /// Its bytes are not a record.
+    #[error("record {index} cannot be decoded: {source}")]
+    Decode {
+        /// Its place, from 0.
+        index: usize,
+        /// Why.
+        source: DecodeError,
+    },
+    /// It contradicts those before it.
+    #[error("record {index} contradicts those before it: {source}")]
+    Contradiction {
+        /// Its place, from 0.
+        index: usize,
+        /// Why.
+        source: FoldError,
+    },
+}
+
 /// Why a range of a journal was not normalized: the journal stays as it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -2,6 +2,7 @@
 
 mod digest;
 mod presume;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -46,7 +46,7 @@ mod spare;
 mod tally;
 mod upkeep;
 
-pub use error::{FoldError, FoldJournalError, NormalFormError, RecordError};
+pub use error::{FoldError, FoldJournalError, NormalFormError, RecordError, RecordsError};
 pub use fold::{Folded, fold_journal};
 pub use image::{Effect, Fact, GroupMarks, Image, StagedOperation};
 pub use normalize::{Normalizer, Survey, normal_form};

@@ -416,6 +416,48 @@ fn nothing_that_remains_can_be_left_out_unnoticed() {
     assert!(left_out > 1000, "{left_out}");
 }
 
+/// The same of an image: its records fold to it, whatever follows, and each of them is needed.
+#[test]
+fn an_image_is_what_its_records_fold_to_and_none_is_too_many() {
+    let (mut images, mut left_out) = (0, 0);
+    for seed in 0..100 {
+        let groups = Session::history(seed, 20 + 2 * seed);
+        let whole = fold(Image::default(), &groups);
+        let mut image = Image::default();
+        for (at, group) in groups.iter().enumerate() {
+            image = fold(image, std::slice::from_ref(group));
+            if at % 3 != 0 {
+                continue;
+            }
+            let (mut records, mut bytes) = (Vec::new(), Vec::new());
+            let given = image.records(|record| {
+                bytes.clear();
+                v1::encode(record, &mut bytes);
+                records.push(bytes.clone());
+                Ok::<_, ()>(())
+            });
+            assert_eq!(given, Ok(()));
+            let mut copy = Image::default();
+            assert_eq!(copy.apply_all(&records.concat()).expect("they fold"), records.len());
+            assert_eq!(copy, image, "seed {seed}, group {at}");
+            assert!(copy.is_at_boundary());
+            assert_eq!(fold(copy, &groups[at + 1..]), whole, "seed {seed}, group {at}");
+            images += 1;
+            if at % 12 != 0 {
+                continue;
+            }
+            for missing in 0..records.len() {
+                let rest = records.iter().enumerate().filter(|(it, _)| *it != missing);
+                let folded = try_fold(Image::default(), rest.map(|(_, bytes)| bytes));
+                let (record, _) = v1::decode(&records[missing]).expect("valid");
+                assert_ne!(folded.ok().as_ref(), Some(&image), "seed {seed}: {record:?}");
+                left_out += 1;
+            }
+        }
+    }
+    assert!(images > 300 && left_out > 1000, "{images} images, {left_out} left out");
+}
+
 /// Tiers: the normal form of normal forms is that of the whole.
 #[test]
 fn merging_normal_forms_gives_that_of_the_whole() {
