@@ -7,10 +7,11 @@ use steadfast_engine_core::ir::RulesetError;
 use steadfast_engine_core::{
     AdvanceError, ChangeError, EvaluateError, FireError, ReadError, RestoreError,
 };
+use steadfast_ha_transport::{LogError, ReplicaError};
 use steadfast_journal::{AppendError, CloseError, NormalizeError, OpenError, WaitError};
 use steadfast_replay::{RebuildError, RecoverError};
 use steadfast_txn::TransactionError;
-use steadfast_wm::EffectKey;
+use steadfast_wm::{CommitSeq, EffectKey};
 
 /// What the facade's calls give back.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -78,6 +79,33 @@ pub enum Error {
     /// The transaction's own code gave up; nothing of it was applied.
     #[error("the transaction was given up: {0}")]
     GivenUp(String),
+    /// Another node leads the group now, or is about to. Nothing of the commit was taken, here or anywhere. The session takes
+    /// no more work.
+    #[error("this node does not lead any more; the commit was not taken")]
+    Deposed,
+    /// Another node leads the group now, and may have the commit as a whole, or not at all: it was under way. The session
+    /// takes no more work.
+    #[error("this node was deposed before commit {commit} was known to be replicated")]
+    Uncertain {
+        /// The commit.
+        commit: CommitSeq,
+    },
+    /// Followers have not acknowledged in time, or are too few. The commit is made and on its way, or waits for room; the
+    /// session goes on, and [`Session::wait_durable`](crate::Session::wait_durable) waits on.
+    #[error("commit {commit} is not replicated yet")]
+    Unreplicated {
+        /// The commit.
+        commit: CommitSeq,
+    },
+    /// The node does not take part in its group any more, or does not take what was asked of it.
+    #[error("the node of the group did not do it")]
+    Replica(#[source] ReplicaError),
+    /// The node's log cannot be used. Nothing was changed.
+    #[error("the log of the node cannot be used")]
+    ReplicaLog(#[source] LogError),
+    /// The session that leads on this node is still there.
+    #[error("the session of this node is open already")]
+    SessionOpen,
     /// No effect with this key waits for an acknowledgement.
     #[error("no effect {key} waits for an acknowledgement")]
     UnknownEffect {
@@ -135,7 +163,18 @@ impl Error {
             ) => "SF0030",
             Self::Transaction(_) => "SF0026",
             Self::InTransaction { .. } => "SF0031",
+            Self::Deposed => "SF0032",
+            Self::Uncertain { .. } => "SF0033",
+            Self::Unreplicated { .. } => "SF0034",
+            Self::Replica(_) => "SF0035",
+            Self::ReplicaLog(_) => "SF0036",
+            Self::SessionOpen => "SF0037",
         }
+    }
+
+    /// Whether a commit that ends with it is the session's last. Others wait for what they need, and the session goes on.
+    pub(crate) const fn stops_session(&self) -> bool {
+        !matches!(self, Self::Full { .. } | Self::Unreplicated { .. })
     }
 
     /// What to do about it.
@@ -183,6 +222,14 @@ impl Error {
             "SF0029" => "use a savepoint in the transaction that made it",
             "SF0030" => "commit what there is, roll back, or raise the limit",
             "SF0031" => "call it before the transaction begins, or after it has ended",
+            "SF0032" => "drop the session, and wait until a node leads: it goes on there",
+            "SF0033" => {
+                "drop the session, and ask the next one that leads whether it has the commit (`last_commit`)"
+            }
+            "SF0034" => "wait for it again, or see why the followers do not answer",
+            "SF0035" => "see the cause; start the node again if it has stopped",
+            "SF0036" => "see the cause: nothing was changed",
+            "SF0037" => "drop that session first",
             "SF0022" => "name a rule by its whole path, as `engine().rule_paths()` gives it",
             _ => "see the cause",
         }

@@ -5,18 +5,24 @@ mod error;
 mod events;
 mod outbox;
 mod primitives;
+mod replicated;
 mod session;
 mod sink;
 mod transaction;
 mod upkeep;
+mod writer;
 
 pub use durable::{DurableBuilder, Recovery};
 pub use error::{Error, Result};
 pub use events::{Event, ListenerId, Match, Value};
 pub use outbox::Delivery;
+pub use replicated::{Replicated, ReplicatedBuilder};
 pub use session::{EntryPoint, Fired, Halter, Live, Session};
 pub use transaction::{Transaction, TransactionStatus};
 pub use upkeep::{JournalStatus, Kept, Normalization, Normalized, SegmentKept};
+
+/// What carries a session to other nodes: transports, coordinators, policies.
+pub use steadfast_ha_transport as ha;
 
 #[cfg(feature = "decimal")]
 pub use steadfast_engine_core::Decimal;
@@ -57,3 +63,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../docs/transactions.md")]
 struct DocumentOfTransactions;
+
+/// The same.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/replication.md")]
+struct DocumentOfReplication;

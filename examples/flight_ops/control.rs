@@ -82,14 +82,21 @@ pub struct Control<'a> {
 impl<'a> Control<'a> {
     /// Opens the session, or makes it, and finishes what a kill interrupted.
     pub fn open(data: &'a Data, place: &Place, sync: Sync) -> Result<Self> {
+        let start = Instant::now();
         let path = &place.session;
         fs::create_dir_all(path).map_err(|source| Failure::Io {
             verb: "make the directory",
             path: path.clone(),
             source,
         })?;
-        let start = Instant::now();
-        let mut session = open_session(place, sync)?;
+        let session = open_session(place, sync)?;
+        let control = Self::lead(data, place, session)?;
+        let is_new = control.session.recovery().is_none_or(|found| found.created);
+        Ok(Self { recovery: (!is_new).then(|| start.elapsed()), ..control })
+    }
+
+    /// Works on a session that was opened, and finishes what was interrupted.
+    pub fn lead(data: &'a Data, place: &Place, mut session: Session) -> Result<Self> {
         let mut alerts = AlertsFile::open(&place.alerts(), session.id())?;
         settle(&mut session, &mut alerts)?;
         let found = (first::<Cursor>(&mut session)?, first::<Tally>(&mut session)?);
@@ -100,8 +107,7 @@ impl<'a> Control<'a> {
             settle(&mut session, &mut alerts)?;
             begun
         };
-        let recovery = session.recovery().filter(|found| !found.created).map(|_| start.elapsed());
-        Ok(Self { data, session, alerts, cursor, tally, recovery })
+        Ok(Self { data, session, alerts, cursor, tally, recovery: None })
     }
 
     /// Goes on from where the session stands to the end of the data.

@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use steadfast::ha::TransportError;
+
 use crate::alerts::AlertsError;
 use crate::data::DataError;
 
@@ -36,6 +38,12 @@ pub enum Failure {
     },
     #[error("the child process ended with {status}")]
     ChildFailed { status: ExitStatus },
+    #[error("failed to listen on {address}")]
+    Transport {
+        address: String,
+        #[source]
+        source: TransportError,
+    },
     #[error("failed to print")]
     Output(#[source] io::Error),
     #[error("the figures are not those of January")]
@@ -49,6 +57,7 @@ impl Failure {
             Self::Usage(_) => 1,
             Self::Data(DataError::Open { .. } | DataError::Missing { .. })
             | Self::Alerts(AlertsError::Open { .. } | AlertsError::Foreign { .. })
+            | Self::Transport { .. }
             | Self::Io { .. } => 3,
             Self::Session(error) if is_open(error) => 3,
             Self::ChildFailed { status } => {
@@ -77,5 +86,5 @@ impl Failure {
 
 fn is_open(error: &steadfast::Error) -> bool {
     use steadfast::Error;
-    matches!(error, Error::Open(_) | Error::Recover(_) | Error::Rules(_))
+    matches!(error, Error::Open(_) | Error::Recover(_) | Error::Rules(_) | Error::ReplicaLog(_))
 }

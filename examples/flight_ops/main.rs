@@ -11,6 +11,7 @@
 //! - `control.rs`: one session, from its opening to the end of the data; what a restart takes.
 //! - `alerts.rs`: how effects reach the outside without getting lost, and are told apart when a
 //!   crash repeats one.
+//! - `group.rs`: several processes that keep the session together; the one that leads is killed.
 //! - `supervisor.rs`: kills and restarts; `data.rs`, `options.rs`, `report.rs`, `failure.rs`: the rest.
 
 #![expect(unreachable_pub, reason = "the modules are written as those of a library would be")]
@@ -21,6 +22,7 @@ mod control;
 mod data;
 mod facts;
 mod failure;
+mod group;
 mod options;
 mod report;
 mod rules;
@@ -36,7 +38,10 @@ use report::Outcome;
 fn main() -> ExitCode {
     let done = match Options::from_command_line() {
         Ok(Command::Help) => report::print(options::HELP),
-        Ok(Command::Run(options)) if options.worker => supervisor::work(&options),
+        Ok(Command::Run(options)) if options.worker => match &options.member {
+            Some(member) => group::work(&options, member),
+            None => supervisor::work(&options),
+        },
         Ok(Command::Run(options)) => run(&options),
         Err(failure) => Err(failure),
     };
@@ -59,7 +64,9 @@ fn run(options: &Options) -> Result<()> {
     };
     let place = Place { session, alerts: options.alerts.clone() };
     let mut outcome = Outcome::begin(options);
-    if options.kills == 0 {
+    if options.nodes > 1 {
+        group::run(options, &place, &mut outcome)?;
+    } else if options.kills == 0 {
         supervisor::run_here(options, &place, &mut outcome)?;
     } else {
         supervisor::run_killed(options, &place, &mut outcome)?;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -42,7 +42,7 @@ pub fn work(options: &Options) -> Result<()> {
 
 /// If the parent is killed, its pipe to this process ends. Its child must not go on then: who runs the
 /// command again would find the session held.
-fn exit_with_parent() {
+pub fn exit_with_parent() {
     thread::spawn(|| {
         let _end = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(2);
@@ -51,7 +51,7 @@ fn exit_with_parent() {
 
 /// Runs in a child process that is killed as often as was asked for and started again.
 pub fn run_killed(options: &Options, place: &Place, outcome: &mut Outcome) -> Result<()> {
-    let mut kills = Kills { rng: Rng::with_seed(options.seed), left: options.kills, plan: None };
+    let mut kills = Kills::new(options);
     loop {
         let mut life = Life::start(place)?;
         if life.watch(&mut kills, outcome)? {
@@ -62,7 +62,7 @@ pub fn run_killed(options: &Options, place: &Place, outcome: &mut Outcome) -> Re
 }
 
 /// When to kill: at so many steps done, and a random moment later.
-struct Kills {
+pub struct Kills {
     rng: Rng,
     left: usize,
     /// Steps, the last first; made once it is known how many there are to do.
@@ -70,7 +70,16 @@ struct Kills {
 }
 
 impl Kills {
-    fn plan(&mut self, done: u64, total: u64) {
+    pub fn new(options: &Options) -> Self {
+        Self { rng: Rng::with_seed(options.seed), left: options.kills, plan: None }
+    }
+
+    /// How long after a step that is due, given how long a step takes: within the next two of them or so.
+    pub fn moment(&mut self, step: Duration) -> Duration {
+        step.mul_f64(2.0 * self.rng.f64())
+    }
+
+    pub fn plan(&mut self, done: u64, total: u64) {
         let Self { rng, left, plan } = self;
         plan.get_or_insert_with(|| {
             let end = done.max(total * KILLS_END_PERCENT / 100);
@@ -81,7 +90,7 @@ impl Kills {
     }
 
     /// Whether this step is one after which to kill.
-    fn is_due(&mut self, done: u64) -> bool {
+    pub fn is_due(&mut self, done: u64) -> bool {
         let due = |plan: &mut Vec<u64>| plan.pop_if(|at| *at <= done);
         self.plan.as_mut().and_then(due).is_some()
     }
@@ -126,7 +135,7 @@ impl Life {
                 Message::Step { done, .. } if !killed => {
                     self.steps += 1;
                     if kills.is_due(*done) {
-                        self.kill(&mut kills.rng)?;
+                        self.kill(kills)?;
                         killed = true;
                     }
                 }
@@ -150,10 +159,9 @@ impl Life {
         Ok(read.map_err(|source| Failure::Child { verb: "read from", source })? > 0)
     }
 
-    /// Kills the child, which goes on meanwhile, within the next two steps or so.
-    fn kill(&mut self, rng: &mut Rng) -> Result<()> {
-        let step = self.ready.elapsed() / self.steps.max(1);
-        thread::sleep(step.mul_f64(2.0 * rng.f64()));
+    /// Kills the child, which goes on meanwhile.
+    fn kill(&mut self, kills: &mut Kills) -> Result<()> {
+        thread::sleep(kills.moment(self.ready.elapsed() / self.steps.max(1)));
         // SIGKILL: the child has no say in it.
         self.child.kill().map_err(|source| Failure::Child { verb: "kill", source })
     }

@@ -141,7 +141,7 @@ pub struct Status {
     pub epoch: Epoch,
     /// Who leads, as far as it knows.
     pub leader: Option<NodeId>,
-    /// Whether it leads itself and takes proposals.
+    /// Whether it leads itself and takes proposals; not while it hands over.
     pub leads: bool,
     /// Who counts, as far as it knows.
     pub members: Vec<NodeId>,
@@ -436,7 +436,7 @@ impl Replica {
         payload: Arc<[u8]>,
         time: Duration,
     ) -> Result<Proposed, ReplicaError> {
-        let (bytes, max) = (payload.len(), self.frame_bytes_max.saturating_sub(256));
+        let (bytes, max) = (payload.len(), self.payload_bytes_max());
         if bytes > max {
             return Err(ReplicaError::TooLong { bytes, max });
         }
@@ -484,6 +484,11 @@ impl Replica {
             }
         });
         known.unwrap_or(Ok(Outcome::Waiting))
+    }
+
+    /// Bytes of a payload at most: what the transport's frames take.
+    pub const fn payload_bytes_max(&self) -> usize {
+        self.frame_bytes_max.saturating_sub(256)
     }
 
     /// How it is doing.

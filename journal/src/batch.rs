@@ -223,6 +223,12 @@ impl Batch {
         Records::new(&self.payload, self.records)
     }
 
+    /// The records with their envelopes, one behind the other.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
     pub(crate) fn payload(&self) -> &[u8] {
         &self.payload
     }

@@ -48,7 +48,9 @@ impl Session {
         self.outbox.check(key)?;
         if let Some(writer) = &mut self.writer {
             let (commit, ordinal) = (key.commit, key.ordinal);
-            writer.acknowledge(&Record::Acknowledge { commit, ordinal })?;
+            let acknowledged = writer.acknowledge(&Record::Acknowledge { commit, ordinal });
+            self.failed |= matches!(&acknowledged, Err(error) if error.stops_session());
+            acknowledged?;
         }
         self.outbox.remove(key);
         Ok(())
@@ -64,7 +66,7 @@ impl Session {
         self.ready()?;
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let waited = writer.wait(commit);
-        self.failed |= waited.is_err();
+        self.failed |= matches!(&waited, Err(error) if error.stops_session());
         waited
     }
 

@@ -27,11 +27,13 @@ pub use entry::EntryPoint;
 pub use firing::{Fired, Halter};
 pub use live::Live;
 
-use crate::durable::{DurableBuilder, Recovery, Writer};
+use crate::durable::{DurableBuilder, Recovery};
 use crate::error::{Error, Result};
 use crate::events::Listeners;
 use crate::outbox::Outbox;
+use crate::replicated::ReplicatedBuilder;
 use crate::sink::{Mark, Recorder};
+use crate::writer::Writer;
 
 /// A rule session: facts, pending matches and derived facts that outlive the process.
 ///
@@ -81,6 +83,16 @@ impl Session {
     /// A session in a directory of its own; [`DurableBuilder::open`] makes it or brings it back.
     pub fn durable(dir: impl Into<PathBuf>) -> DurableBuilder {
         DurableBuilder::new(dir.into())
+    }
+
+    /// A session that a group of nodes keeps, and this node of it, whose log is in this directory. The number of the group
+    /// and those of its nodes are the user's to give, and stay as they are; [`ReplicatedBuilder::start`] starts the node.
+    pub fn replicated(
+        dir: impl Into<PathBuf>,
+        group: u64,
+        node: steadfast_ha_transport::NodeId,
+    ) -> ReplicatedBuilder {
+        ReplicatedBuilder::new(dir.into(), group, node)
     }
 
     pub(crate) fn assemble(
@@ -162,7 +174,7 @@ impl Session {
     fn writer_ready(&mut self) -> Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let retried = writer.retry();
-        self.failed |= matches!(&retried, Err(error) if !matches!(error, Error::Full { .. }));
+        self.failed |= matches!(&retried, Err(error) if error.stops_session());
         if retried.is_ok() {
             // Of a commit that had found the disk full.
             self.tell_listeners();
@@ -243,7 +255,7 @@ impl Session {
             return Err(Self::refused(&refused));
         }
         let appended = writer.append(commit, batch);
-        self.failed |= matches!(&appended, Err(error) if !matches!(error, Error::Full { .. }));
+        self.failed |= matches!(&appended, Err(error) if error.stops_session());
         appended
     }
 }

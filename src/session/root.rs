@@ -1,6 +1,6 @@
 //! Transactions over several steps, from the session's side.
 
-use steadfast_journal::{AppendError, GROUP_BYTES_MAX};
+use steadfast_journal::AppendError;
 use steadfast_txn::{Options, Root, TransactionError};
 use steadfast_wm::CommitSeq;
 
@@ -175,7 +175,7 @@ impl Session {
             return Some(Self::refused(refused));
         }
         let bytes = self.recorder.batch.as_ref()?.byte_len();
-        let max = GROUP_BYTES_MAX;
+        let max = self.writer.as_ref()?.commit_bytes_max();
         (bytes > max).then_some(Error::Append(AppendError::GroupTooLong { bytes, max }))
     }
 

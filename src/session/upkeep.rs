@@ -1,8 +1,8 @@
 //! What the session's journal holds on disk, and making it smaller.
 
-use crate::durable::Writer;
 use crate::error::{Error, Result};
 use crate::upkeep::{JournalStatus, Normalized};
+use crate::writer::Writer;
 
 use super::Session;
 
@@ -42,13 +42,14 @@ impl Session {
         }
     }
 
-    /// What the journal holds on disk, and why what is kept is kept; `None` for a session in memory.
+    /// What the journal holds on disk, and why what is kept is kept; `None` for a session in memory, and for
+    /// one that a group keeps.
     ///
     /// # Errors
     ///
     /// [`Error::Normalize`](crate::Error::Normalize) if the readers of other processes cannot be
     /// listed.
     pub fn journal_status(&self) -> Result<Option<JournalStatus>> {
-        self.writer.as_ref().map(Writer::status).transpose()
+        self.writer.as_ref().map_or(Ok(None), Writer::status)
     }
 }

@@ -66,6 +66,20 @@ fn killed_while_it_kills_itself_run_ends_like_an_uninterrupted_one() {
     assert_eq!(world.alerts().lines, calm_alerts());
 }
 
+/// Three processes keep the session; the one that leads is killed, and another one goes on.
+#[test]
+fn run_of_several_nodes_ends_like_one_whose_leader_nobody_kills() {
+    for (kills, seed) in [("2", "5"), ("0", "6")] {
+        let world = World::new();
+        let told = world.run(&["--nodes", "3", "--kills", kills, "--seed", seed]);
+        assert_eq!(told["digest"], DIGEST);
+        assert_eq!(told["recoveries"].to_string(), kills);
+        let alerts = world.alerts();
+        assert_eq!(alerts.lines, calm_alerts());
+        assert!(alerts.repeated <= 2, "only the delivery in flight");
+    }
+}
+
 /// A power cut, or a kill between two pages, leaves a part of a line. Its effect was never
 /// acknowledged, so what is there of it is cut off and it comes again.
 #[test]

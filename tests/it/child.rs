@@ -34,7 +34,8 @@ pub(crate) fn wait_for_the_end() -> ! {
 #[derive(Debug)]
 pub(crate) struct Child {
     process: std::process::Child,
-    lines: BufReader<ChildStderr>,
+    /// None once a thread listens.
+    lines: Option<BufReader<ChildStderr>>,
 }
 
 impl Child {
@@ -55,20 +56,28 @@ impl Child {
             .spawn()
             .expect("a process");
         let lines = BufReader::new(process.stderr.take().expect("it was asked for"));
-        Self { process, lines }
+        Self { process, lines: Some(lines) }
     }
 
     /// The next thing that the child tells; none when it has ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.lines.read_line(&mut line).expect("text") == 0 {
-                return None;
+        hear(self.lines.as_mut().expect("nobody else listens"))
+    }
+
+    /// Has a thread hear what it tells from now on.
+    pub(crate) fn listen(&mut self, mut told: impl FnMut(&str) + Send + 'static) {
+        let mut lines = self.lines.take().expect("nobody else listens");
+        std::thread::spawn(move || {
+            while let Some(line) = hear(&mut lines) {
+                told(&line);
             }
-            if let Some(told) = line.strip_prefix(MARK) {
-                return Some(told.trim_end().to_owned());
-            }
-        }
+        });
+    }
+
+    /// Sends it a signal, `-STOP` or `-CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
     }
 
     /// Kills the child, which gets no chance to do anything about it.
@@ -82,7 +91,7 @@ impl Child {
         self.process.kill().expect("it runs");
         // Its last line may be half a line.
         let mut rest = Vec::new();
-        self.lines.read_to_end(&mut rest).expect("a pipe");
+        self.lines.as_mut().expect("nobody else listens").read_to_end(&mut rest).expect("a pipe");
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let text = String::from_utf8_lossy(&rest[..whole]);
         text.lines().filter_map(|line| line.strip_prefix(MARK)).for_each(&mut take);
@@ -93,6 +102,18 @@ impl Child {
     pub(crate) fn end(mut self) -> ExitStatus {
         while self.hear().is_some() {}
         self.process.wait().expect("it ends")
+    }
+}
+
+fn hear(lines: &mut impl BufRead) -> Option<String> {
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).expect("text") == 0 {
+            return None;
+        }
+        if let Some(told) = line.strip_prefix(MARK) {
+            return Some(told.trim_end().to_owned());
+        }
     }
 }
 

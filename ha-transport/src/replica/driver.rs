@@ -18,7 +18,7 @@ use crate::coordinator::{Coordinator, CoordinatorEvent};
 use crate::group::GroupRecord;
 use crate::ids::{Epoch, NodeId, Seq, Version};
 use crate::message::Message;
-use crate::node::{ChangeError, Effect, Input, Node, Swapped};
+use crate::node::{ChangeError, Effect, Input, Node, ProposeError, Swapped};
 use crate::planted::Planted;
 use crate::recent::Recent;
 use crate::transport::{Event, Frame, Lane, LinkId, SendError, Transport};
@@ -529,9 +529,10 @@ impl<'a> Driver<'a> {
         self.log.note_committed(committed).map_err(|error| error.to_string())
     }
 
-    /// Whether it takes proposals.
+    /// Whether it takes proposals, if its group is large enough.
     fn leads(&self) -> bool {
-        self.node.leads() && self.leading.is_none()
+        let hands_over = || matches!(self.node.held_up(), Some(ProposeError::HandingOver { .. }));
+        self.node.leads() && self.leading.is_none() && !hands_over()
     }
 
     /// Tells how it is doing, if that has changed.

@@ -306,6 +306,25 @@ fn members_come_and_go() {
     assert!(matches!(refused, Err(ReplicaError::Change(error)) if error == expected));
 }
 
+/// With `All` any one member may go on alone, once the others have been silent for long enough.
+#[test]
+fn the_last_member_leads_when_the_others_have_been_silent() {
+    for founders in [2, 3] {
+        let evict = Some(Duration::from_millis(600));
+        let mut cluster = Cluster::new(founders, founders as usize, Policy::All, evict);
+        cluster.work(0..50);
+        let left = cluster.nodes.iter().map(|node| node.id).find(|&id| id != cluster.leader().id);
+        let left = left.unwrap();
+        let gone: Vec<_> = cluster.nodes.iter().map(|it| it.id).filter(|&id| id != left).collect();
+        gone.iter().for_each(|&id| cluster.stop(id));
+        assert_eq!(cluster.leader().id, left);
+        if founders == 2 {
+            cluster.work(50..60);
+            cluster.all_have(0..60);
+        }
+    }
+}
+
 #[test]
 fn without_followers_nothing_is_committed_and_nothing_is_pretended() {
     let mut cluster = Cluster::new(3, 3, Policy::All, None);

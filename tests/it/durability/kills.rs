@@ -13,7 +13,7 @@ use crate::child::{Child, task, tell, wait_for_the_end};
 use crate::support::{Disk, durable, said};
 
 /// The keys by which consumers know effects, with what they say.
-type Mails = BTreeMap<(u64, u32), String>;
+pub(crate) type Mails = BTreeMap<(u64, u32), String>;
 
 /// What a child does, from the work that its task names, until it is killed or has done the last.
 fn live(dir: &Path, task: &str) {
@@ -44,16 +44,20 @@ fn live(dir: &Path, task: &str) {
 }
 
 /// The session that is never killed, and what it has sent.
-struct Twin {
-    session: Session,
-    work: u64,
+pub(crate) struct Twin {
+    pub(crate) session: Session,
+    pub(crate) work: u64,
     /// Everything that it ever emitted.
-    mails: Mails,
+    pub(crate) mails: Mails,
     /// What it would have delivered by now.
     delivered: Mails,
 }
 
 impl Twin {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, work: 0, mails: Mails::new(), delivered: Mails::new() }
+    }
+
     fn part(&mut self) {
         let delivered = &mut self.delivered;
         let mut deliver = |commit, ordinal, mail: &Mail| {
@@ -67,7 +71,7 @@ impl Twin {
     }
 
     /// Goes on until it is where the killed one was after this commit.
-    fn go_to(&mut self, commit: CommitSeq) {
+    pub(crate) fn go_to(&mut self, commit: CommitSeq) {
         while self.session.last_commit() < commit {
             self.part();
         }
@@ -76,7 +80,7 @@ impl Twin {
 }
 
 /// Effects that nobody has acknowledged.
-fn waiting(session: &mut Session) -> Mails {
+pub(crate) fn waiting(session: &mut Session) -> Mails {
     let mails = session.effects::<Mail>().unwrap();
     mails
         .iter()
@@ -86,16 +90,16 @@ fn waiting(session: &mut Session) -> Mails {
 
 /// What the parent has heard of its children.
 #[derive(Default)]
-struct Heard {
-    commit: u64,
-    mails: Mails,
+pub(crate) struct Heard {
+    pub(crate) commit: u64,
+    pub(crate) mails: Mails,
     /// The same effect, delivered again after a crash.
     repeated: u64,
 }
 
 impl Heard {
     /// Takes in what a child tells; returns whether it was a work that is done.
-    fn take(&mut self, told: &str) -> bool {
+    pub(crate) fn take(&mut self, told: &str) -> bool {
         let (what, rest) = told.split_once(' ').expect("a word and more");
         if what == "done" {
             self.commit = rest.parse().expect("a number");
@@ -128,7 +132,7 @@ fn killed_again_and_again_a_session_lives_like_one_that_never_was() {
     }
     let (disk, twin_disk) = (Disk::new(), Disk::real());
     let session = twin_disk.open(orders());
-    let mut twin = Twin { session, work: 0, mails: Mails::new(), delivered: Mails::new() };
+    let mut twin = Twin::new(session);
     let mut heard = Heard::default();
     let mut draw = Draw(22);
     let (mut cut, mut normalized) = (0, 0);

@@ -8,7 +8,7 @@ use steadfast::prelude::*;
 use steadfast::{Error, Ruleset};
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Order {
+pub(crate) struct Order {
     id: u64,
     amount: i64,
     open: bool,
@@ -16,22 +16,22 @@ pub(super) struct Order {
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[fact(event, expires = "7s")]
-pub(super) struct Ping {
+pub(crate) struct Ping {
     order: u64,
 }
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Hold {
+pub(crate) struct Hold {
     order: u64,
 }
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Late {
+pub(crate) struct Late {
     order: u64,
 }
 
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     order: u64,
     text: String,
 }
@@ -39,7 +39,7 @@ pub(super) struct Verdict {
 /// Of orders of one number one has it: derived, or stated by somebody.
 #[derive(Fact, Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[fact(unique)]
-pub(super) struct Badge {
+pub(crate) struct Badge {
     #[fact(key)]
     order: u64,
     amount: i64,
@@ -47,7 +47,7 @@ pub(super) struct Badge {
 
 /// What consumers see; the number drawn by chance would differ if anything was done twice.
 #[derive(Effect, Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Mail {
+pub(crate) struct Mail {
     text: String,
     draw: u64,
 }
@@ -124,17 +124,17 @@ fn warn(v: &Verdict, #[when(h.order == v.order)] h: &Hold) -> Late {
     Late { order: h.order }
 }
 
-ruleset!(pub(super) orders = 1: hold, badge, late, remind, audit, refuse, accept, close, sum);
+ruleset!(pub(crate) orders = 1: hold, badge, late, remind, audit, refuse, accept, close, sum);
 
-pub(super) fn with_warn() -> Ruleset {
+pub(crate) fn with_warn() -> Ruleset {
     orders().rule(warn::definition())
 }
 
 /// Draws for one work, from its number alone.
-pub(super) struct Draw(pub(super) u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    pub(super) fn next(&mut self, below: u64) -> u64 {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -143,10 +143,10 @@ impl Draw {
 }
 
 /// One session's life, from outside.
-pub(super) struct Life<'a> {
-    pub(super) session: &'a mut Session,
+pub(crate) struct Life<'a> {
+    pub(crate) session: &'a mut Session,
     /// Told of every effect before it is acknowledged.
-    pub(super) deliver: &'a mut dyn FnMut(u64, u32, &Mail),
+    pub(crate) deliver: &'a mut dyn FnMut(u64, u32, &Mail),
 }
 
 impl Life<'_> {
@@ -155,7 +155,7 @@ impl Life<'_> {
     /// # Errors
     ///
     /// The session's.
-    pub(super) fn part(&mut self, work: u64) -> Result<bool, Error> {
+    pub(crate) fn part(&mut self, work: u64) -> Result<bool, Error> {
         let mut draw = Draw(work);
         match draw.next(16) {
             // These would evaluate what is staged, with a commit of its own.

@@ -5,6 +5,7 @@ mod built;
 mod journal;
 mod large;
 mod limits;
+mod nodes;
 mod rules;
 mod transactions;
 mod types;
