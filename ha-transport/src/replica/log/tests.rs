@@ -184,7 +184,7 @@ fn a_snapshot_that_came_replaces_the_log_when_that_is_opened() {
         let (kind, payload) = (Kind::Work, b"behind"[..].into());
         let next = Batch { epoch, seq: Seq(5), prev_epoch, prev_chain, kind, payload };
         log.append(&next).unwrap();
-        assert_eq!(log.read(Seq(5), 9, 999).unwrap(), [next.clone()]);
+        assert_eq!(log.read(Seq(5), 9, 999).unwrap(), std::slice::from_ref(&next));
         drop(log);
         assert_eq!(open().unwrap().read(Seq(5), 9, 999).unwrap(), [next]);
     }
