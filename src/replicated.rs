@@ -102,6 +102,23 @@ impl ReplicatedBuilder {
         self
     }
 
+    /// Bytes of commits behind which the node writes a snapshot of the state, or as many as the last one has, if that is
+    /// more: 64 MiB unless told otherwise, never with `None`. Behind a snapshot the log is trimmed, and a node that starts
+    /// again begins with it.
+    #[must_use]
+    pub fn snapshot_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.options.snapshot_bytes = bytes;
+        self
+    }
+
+    /// Bytes of log that a node keeps, beyond what its snapshots need, for followers that lack them: 256 MiB unless told
+    /// otherwise. Whoever lacks more gets a snapshot.
+    #[must_use]
+    pub fn retain_bytes(mut self, bytes: u64) -> Self {
+        self.options.retain_bytes = bytes;
+        self
+    }
+
     /// What it means that the ruleset differs from the group's: refused unless told otherwise. Followers do not look at
     /// rules; whoever leads does.
     #[must_use]
@@ -363,6 +380,17 @@ impl Replicated {
         is_wanted: impl Fn(&ha::Status) -> bool,
     ) -> Option<ha::Status> {
         self.replica.watch(time.min(PATIENCE_MAX), is_wanted)
+    }
+
+    /// Writes a snapshot of what is agreed on and waits until it is on this node's disk; then its log is trimmed. Gives the
+    /// batch up to which it goes; `None` if there is nothing new. Nodes do this by themselves as well
+    /// ([`ReplicatedBuilder::snapshot_bytes`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Replica`] if it was not written; the node goes on.
+    pub fn snapshot(&self) -> Result<Option<ha::Seq>> {
+        self.replica.snapshot().map_err(Error::Replica)
     }
 
     /// Makes a node that follows a member, which counts for commits; on the leader. It is one once the status says so.

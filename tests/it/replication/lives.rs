@@ -130,6 +130,8 @@ fn lives(policy: Policy, pipelined: bool, rounds: u64) {
     }
     let (_, session) = cluster.lead();
     let last = session.last_commit();
+    let snapshots = cluster.nodes.iter().filter(|(_, node)| node.status().snapshot.0 > 0).count();
+    assert_eq!(snapshots, 3, "all began with a snapshot when they started again");
     for (id, node) in &mut cluster.nodes {
         let seen = look_at(node, orders, last);
         assert_eq!(seen.digest(), session.digest(), "node {id}");
@@ -137,6 +139,11 @@ fn lives(policy: Policy, pipelined: bool, rounds: u64) {
     }
     assert!(last.get() > 10 * rounds, "{last} commits");
     drop(session);
+    for (id, node) in &mut cluster.nodes {
+        let snapshot = node.snapshot().unwrap();
+        assert!(snapshot.is_none_or(|seq| seq.0 >= last.get()), "node {id}: {snapshot:?}");
+        assert_eq!(node.status().refused_snapshots.len(), 0);
+    }
     let stopped = cluster.nodes.iter().filter_map(|(_, node)| node.status().stopped).count();
     assert_eq!(stopped, 0);
 }

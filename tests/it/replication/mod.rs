@@ -55,6 +55,7 @@ pub(crate) fn builder(
     let mut builder = Session::replicated(dir.join(node.to_string()), GROUP, node)
         .options(options)
         .ack(policy)
+        .snapshot_bytes(Some(10_000))
         .patience(PATIENCE);
     for peer in addresses.ids().filter(|&peer| peer != node) {
         builder = builder.peer(peer, addresses.of(peer));
