@@ -1,11 +1,13 @@
-//! What replication costs: a commit on two disks beside one on one disk, batches under way beside a journal alone, and
-//! how long nobody leads.
+//! What replication costs: a commit on two disks beside one on one disk, batches under way beside a journal alone,
+//! sessions with followers beside sessions without, and how long nobody leads.
 //!
 //! All nodes run in this process and share its disk, so that their syncs wait for each other, as those of nodes with a
 //! disk each do not.
 
 #[path = "replication/secured.rs"]
 mod secured;
+#[path = "replication/sessions.rs"]
+mod sessions;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -355,6 +357,9 @@ fn main() -> Result<()> {
     }
     if is_wanted("gaps") {
         gaps(args, dir.path())?;
+    }
+    if is_wanted("sessions") {
+        sessions::run(args)?;
     }
     if is_wanted("secured") {
         secured::run(args, dir.path())?;

@@ -46,6 +46,21 @@ fn alone(disk: &Disk, named: usize, policy: Policy, patience: Duration) -> stead
     start(builder, &dir, &addresses, NodeId(1), LEASE, working())
 }
 
+/// Another thread may do the work, and another one may ask how the node is doing.
+#[test]
+fn a_node_and_its_session_go_from_thread_to_thread() {
+    let disk = Disk::new();
+    let node = std::sync::Arc::new(alone(&disk, 1, Policy::All, PATIENCE));
+    let mut session = node.lead(PATIENCE).unwrap().unwrap();
+    let work = std::thread::spawn(move || {
+        session.insert(job(1)).unwrap();
+        session
+    });
+    until("it is applied", || (node.status().applied.0 >= 3).then_some(()));
+    assert_eq!(node.look().unwrap().unwrap().fact_count(), 1);
+    assert_eq!(work.join().unwrap().fact_count(), 1);
+}
+
 #[test]
 fn a_node_has_one_session_at_a_time() {
     let disk = Disk::new();
