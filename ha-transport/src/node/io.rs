@@ -40,7 +40,7 @@ pub enum Swapped {
 /// What happens to a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
-    /// Time has passed. Comes a few times per [`beat`](Options::beat).
+    /// Time has passed. Comes a few times per [`beat`](crate::Options::beat).
     Tick,
     /// A message came. The driver vouches for who sent it.
     Message {
